@@ -1,0 +1,172 @@
+"""Records as columns: what moves between the stages of the engine."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from copycatch.records.wire import Alert, Recommendation, Rejected
+
+FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Uint64Array = npt.NDArray[np.uint64]
+
+
+@dataclass(slots=True)
+class RawBatch:
+    """Undecoded messages of one topic and partition (or one file), in order.
+
+    `headers` and `timestamps_ms` are empty where the source has none; else as long as `values`.
+    `positions` are offsets in Kafka and line numbers (from 0) in files.
+    """
+
+    topic: str
+    partition: int
+    positions: list[int]
+    values: list[bytes]
+    timestamps_ms: list[int] = field(default_factory=list)
+    headers: list[list[tuple[str, bytes]]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class VectorBlock:
+    """Vectors of the records of one model, all of one length.
+
+    `rows` are positions in the batch, ascending, int64 (k,); `values` is float32 (k, length).
+    """
+
+    model_id: str
+    rows: IntArray
+    values: Float32Array
+
+
+@dataclass(slots=True)
+class RecordBatch:
+    """Decoded records as columns, in order of arrival; every list and array has one entry a record.
+
+    Missing numbers are NaN (float columns) or -1 (integer columns where said); missing strings are None.
+    Vectors lie in blocks by model, because their length belongs to the model.
+    """
+
+    topic: str
+    partition: int
+    positions: IntArray  # where each record stood in its source
+    event_ids: list[str]
+    event_times_ms: IntArray
+    account_ids: list[str]
+    tenant_ids: list[str | None]
+    model_ids: list[str]
+    api_key_hashes: list[str | None]  # keyed HMAC, never the key
+    client_ips: list[str | None]
+    user_agents: list[str | None]
+    texts: list[str | None]  # input where it is text
+    output_texts: list[str | None]
+    input_hashes: Uint64Array  # of the exact input; 0 where there is no input
+    label_codes: IntArray  # an integer per label, stable over runs; -1 where missing
+    statuses: npt.NDArray[np.int16]  # 200 where the record names none
+    has_logprobs: Float32Array  # 1, 0, or NaN where the record carries no params
+    top_logprobs: Float32Array
+    logit_biases: Float32Array  # how many tokens are biased
+    choices: Float32Array  # `n`
+    max_tokens: Float32Array
+    temperatures: Float32Array
+    input_tokens: Float32Array
+    output_tokens: Float32Array
+    latencies_ms: Float32Array
+    top1_probs: Float32Array  # highest probability
+    margins: Float32Array  # highest minus second; NaN where only one score is logged
+    entropies: Float32Array  # of the whole probability vector over log K, in [0, 1]; NaN where only top-k
+    inputs: list[VectorBlock]  # numeric inputs
+    embeddings: list[VectorBlock]
+    probabilities: list[VectorBlock]
+
+    def __len__(self) -> int:
+        return len(self.event_ids)
+
+
+@dataclass(slots=True)
+class Counts:
+    """Every input record exactly once: n = accepted + duplicates + late + rejected."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    late: int = 0
+    rejected: int = 0
+
+    def add(self, other: "Counts") -> None:
+        self.accepted += other.accepted
+        self.duplicates += other.duplicates
+        self.late += other.late
+        self.rejected += other.rejected
+
+    @property
+    def total(self) -> int:
+        return self.accepted + self.duplicates + self.late + self.rejected
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """A feature as the catalogue lists it."""
+
+    name: str
+    family: str
+    unit: str
+    low: float  # range of possible values
+    high: float
+    sentence: str  # what it says about an account, in words an analyst reads
+    needs: tuple[str, ...]  # canonical record fields without which it is missing
+
+
+@dataclass(slots=True)
+class Evaluations:
+    """Accounts that are due for judgement, in event order, with their features.
+
+    One entry per (account, evaluation point); `values` is float64 (n_evaluations, n_features), NaN where
+    missing. `rows` are slots in the window state; `queries` counts what the account has sent in all.
+    """
+
+    rows: IntArray
+    account_ids: list[str]
+    tenant_ids: list[str | None]
+    model_ids: list[str]
+    event_times_ms: IntArray  # of the record that made the account due
+    first_seen_ms: IntArray
+    queries: IntArray
+    values: FloatArray
+    sample_event_ids: list[list[str]]
+    client_ips: list[list[str]]
+
+    def __len__(self) -> int:
+        return len(self.account_ids)
+
+
+@dataclass(slots=True)
+class Scores:
+    """How odd each evaluation is; arrays along evaluations (n,), or (n, n_features).
+
+    `tail_probs` is the chance that a normal account is ever this odd within one account-day, repeated
+    looks paid for: at a budget of b alerts per 1,000 accounts and day, what lies below b / 1000 alerts.
+    NaN while the reference is warming up. `shares` is each feature's part of the score and sums to at most 1.
+    """
+
+    tail_probs: FloatArray
+    attack_probs: FloatArray  # of the taught model; NaN where it does not speak
+    is_warm: BoolArray
+    feature_tail_probs: FloatArray
+    shares: FloatArray
+    normal_lows: FloatArray
+    normal_highs: FloatArray
+    looks_like: list[list[str]]  # benign kinds that the evaluation resembles, in words
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """What should happen because of one batch; the runner makes it happen."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    recommendations: list[Recommendation] = field(default_factory=list)
+    rejects: list[Rejected] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    evaluations: list[tuple[Evaluations, Scores]] = field(default_factory=list)  # for --features and views
