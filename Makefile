@@ -1,0 +1,75 @@
+# Every target sets up what it needs; a second run does only what has changed.
+#   make demo    see it work (no broker needed)      make test   all checks, as CI runs them
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEPENDENCY_FILES := pyproject.toml deploy/constraints.txt
+# One thread per process: the engine is single-threaded, and test workers share the cores.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+TEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo test lint format bench bench-detection audit schemas clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+# The newest interpreter that the package supports; PYTHON=... chooses another.
+$(BIN)/python:
+	@python="$(PYTHON)"; \
+	if [ -z "$$python" ]; then for each in python3.13 python3.12 python3.11 python3; do \
+	  if "$$each" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$each; break; fi; \
+	done; fi; \
+	if [ -z "$$python" ]; then echo "copycatch needs Python 3.11 or newer with venv; none found (set PYTHON=...)" >&2; exit 2; fi; \
+	"$$python" -m venv $(VENV)
+
+# The demo installs less than the tests do: it has to be quick on a fresh machine.
+$(VENV)/.stamp-demo: $(DEPENDENCY_FILES) | $(BIN)/python
+	@echo "setting up $(VENV) (demo) ..."
+	@$(BIN)/python -m pip install --quiet --prefer-binary -c deploy/constraints.txt -e '.[redteam]'
+	@touch $@
+
+$(VENV)/.stamp-dev: $(DEPENDENCY_FILES) | $(BIN)/python
+	@echo "setting up $(VENV) (development) ..."
+	@$(BIN)/python -m pip install --quiet --prefer-binary -c deploy/constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.stamp-demo
+
+setup: $(VENV)/.stamp-dev ## make .venv with the package and everything its tests need
+
+demo: $(VENV)/.stamp-demo ## play benign users and attackers through the engine, live
+	@$(BIN)/copycatch demo $(DEMO_ARGS)
+
+lint: $(VENV)/.stamp-dev ## ruff, mypy, import contracts
+	@$(BIN)/ruff check src tests
+	@$(BIN)/ruff format --check src tests
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/mypy
+
+format: $(VENV)/.stamp-dev ## let ruff write the layout
+	@$(BIN)/ruff format src tests
+	@$(BIN)/ruff check --fix src tests
+
+test: lint ## all checks: lint, types, contracts, tests, docstring examples, real Kafka
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+bench: $(VENV)/.stamp-dev ## throughput, latency and memory, beside peers
+	@$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
+
+bench-detection: $(VENV)/.stamp-dev ## what is caught, at which false-alarm rate, how early
+	@$(BIN)/python -m tests.benchmarks.detection $(BENCH_ARGS)
+
+schemas: $(VENV)/.stamp-dev ## write schemas/ from the code's own models
+	@$(BIN)/copycatch schemas --output schemas
+
+audit: $(VENV)/.stamp-dev ## known vulnerabilities in what we depend on
+	@$(BIN)/python -m pip install --quiet --prefer-binary pip-audit
+	@$(BIN)/pip-audit --requirement deploy/constraints.txt --no-deps --disable-pip
+
+clean: ## remove what the targets made, except .cache
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-out bench-out
