@@ -50,8 +50,7 @@ class RecordBatch:
     Vectors lie in blocks by model, because their length belongs to the model.
     """
 
-    topic: str
-    partition: int
+    raw: RawBatch  # where the records came from, for the excerpts of rejects
     positions: IntArray  # where each record stood in its source
     event_ids: list[str]
     event_times_ms: IntArray

@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-RECORD_BYTES_MAX = 1 << 20  # the broker's own default limit (message.max.bytes); longer ones are attacks or bugs
+RECORD_BYTES_MAX = (
+    1 << 20
+)  # the broker's own default limit (message.max.bytes); longer ones are attacks or bugs
 ID_CHARS_MAX = 512  # an id is a name, not a payload; ids become state, log fields and message keys
 TEXT_CHARS_MAX = 1 << 18
 VECTOR_LENGTH_MAX = 1 << 16
