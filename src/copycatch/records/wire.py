@@ -202,6 +202,7 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     reasons: list[Reason]
     techniques: list[str]
     policy_version: str
+    mitigations: list[str] = []  # MITRE ATLAS ids of what the action does
     schema_version: str = SCHEMA_VERSION
 
 
