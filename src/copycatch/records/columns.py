@@ -18,7 +18,7 @@ Uint64Array = npt.NDArray[np.uint64]
 class RawBatch:
     """Undecoded messages of one topic and partition (or one file), in order.
 
-    `headers` and `timestamps_ms` are empty where the source has none; else as long as `values`.
+    `headers`, `keys` and `timestamps_ms` are empty where the source has none; else as long as `values`.
     `positions` are offsets in Kafka and line numbers (from 0) in files.
     """
 
@@ -28,6 +28,7 @@ class RawBatch:
     values: list[bytes]
     timestamps_ms: list[int] = field(default_factory=list)
     headers: list[list[tuple[str, bytes]]] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,131 @@
+"""What is wrong with a message, found out only once decoding has failed."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from copycatch.formats.recognise import recognise
+from copycatch.records.wire import RECORD_BYTES_MAX, RejectReason
+
+_PATH = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`")
+_NOT_FINITE = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity|inf|nan)(?![\w\"])")
+_OUT_OF_RANGE = "out of range"
+FIELD_CHARS_MAX = 128
+
+
+class Fault(Exception):  # noqa: N818 - a finding about data, caught where messages are decoded
+    """One message cannot be taken; carries what its dead letter says."""
+
+    def __init__(self, reason: RejectReason, field: str | None, message: str) -> None:
+        super().__init__(message)
+        self.reason: RejectReason = reason
+        self.field = None if field is None else field[:FIELD_CHARS_MAX]
+        self.message = message
+
+
+def size_fault(value: bytes) -> Fault:
+    """The fault of a message that is longer than any record may be."""
+    return Fault(
+        "too_large",
+        None,
+        f"the message has {len(value):,} bytes and a record at most {RECORD_BYTES_MAX:,}; "
+        "shorten the input at the gateway or send it as base64",
+    )
+
+
+def json_fault(value: bytes, error: Exception) -> Fault:
+    """The fault of a message that could not be read as JSON."""
+    if not value.strip():
+        return Fault("not_json", None, "the message is empty; a tombstone or a blank line is no record")
+    if isinstance(error, RecursionError):
+        return Fault("not_json", None, "the document is nested too deep to read; records need 3 levels")
+    if isinstance(error, UnicodeDecodeError):
+        return Fault(
+            "not_json", None, f"the message is not UTF-8: byte {value[error.start]:#04x}; re-encode it"
+        )
+    if _NOT_FINITE.search(value):
+        return Fault("not_finite", None, "NaN and Infinity are no JSON; leave the field out where unknown")
+    if isinstance(error, msgspec.ValidationError) or _OUT_OF_RANGE in str(error):
+        return Fault("not_finite", None, f"a number is too large for a 64-bit float: {error}")
+    hint = " (gzip)" if value[:2] == b"\x1f\x8b" else " (zstd)" if value[:4] == b"\x28\xb5\x2f\xfd" else ""
+    return Fault("not_json", None, f"the message is not JSON{hint}: {error}; send one JSON object a message")
+
+
+def schema_fault(error: msgspec.ValidationError, document: Any = None) -> Fault:
+    """The fault behind a validation error of msgspec, with the path of the field.
+
+    Examples
+    --------
+    >>> from copycatch.records.wire import Params
+    >>> try:
+    ...     msgspec.json.decode(b'{"n": "two"}', type=Params)
+    ... except msgspec.ValidationError as error:
+    ...     fault = schema_fault(error)
+    >>> fault.reason, fault.field, fault.message
+    ('schema', 'n', 'n: expected `int | null`, got `str`')
+    """
+    text = str(error)
+    found = _PATH.search(text)
+    path = found["path"].lstrip(".") if found else ""
+    said = text[: found.start()] if found else text
+    missing = _MISSING.match(said)
+    if missing:
+        path = f"{path}.{missing['field']}".lstrip(".")
+        return Fault("schema", path, f"{path} is missing; every record must have it")
+    if "[...]" in path:
+        path = _name_elements(path, document)
+    said = said[:1].lower() + said[1:]
+    reason: RejectReason = "not_finite" if _OUT_OF_RANGE in said else "schema"
+    return Fault(reason, path or None, f"{path}: {said}" if path else said)
+
+
+def version_fault(version: str) -> Fault:
+    """The fault of a record that says it is of a later schema."""
+    return Fault(
+        "unknown_version",
+        "schema_version",
+        f"schema_version is {version[:32]!r} and this copycatch reads 1.x; upgrade it, or send version 1",
+    )
+
+
+def format_fault(expected: str, document: Any, headers: dict[str, str] | None = None) -> Fault | None:
+    """The fault of a good message of another format, or None where it is not known as one."""
+    found = recognise(document, headers)
+    if found is None or found == expected:
+        return None
+    return Fault(
+        "wrong_format",
+        None,
+        f"this is a record of format {found!r} and the topic is set to {expected!r}; "
+        f"set the topic's format to {found!r}, or give each format a topic of its own",
+    )
+
+
+def read_json(value: bytes) -> Any:
+    """The document in `value`; raises `Fault` for anything that is none."""
+    if len(value) > RECORD_BYTES_MAX:
+        raise size_fault(value)
+    try:
+        return msgspec.json.decode(value)
+    except (ValueError, RecursionError) as error:
+        raise json_fault(value, error) from None
+
+
+def _name_elements(path: str, document: Any) -> str:
+    """`a[...]` of msgspec as the index or key of the first value that is no number."""
+    head, _, tail = path.partition("[...]")
+    found = document
+    for key in head.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    entries: Iterable[tuple[object, object]] = ()
+    if isinstance(found, dict):
+        entries = found.items()
+    elif isinstance(found, list):
+        entries = enumerate(found)
+    for key, element in entries:
+        if isinstance(element, bool) or not isinstance(element, int | float):
+            return f"{head}[{str(key)[:32]}]{tail}"
+    return path

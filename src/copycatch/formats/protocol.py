@@ -1,0 +1,111 @@
+"""What every format offers: the decoder protocol, its options and its result."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from copycatch.records.columns import RawBatch
+from copycatch.records.wire import InferenceRecord, Rejected
+
+if TYPE_CHECKING:
+    from copycatch.formats.mapping import MappingSpec
+
+CANONICAL_FIELDS: tuple[str, ...] = tuple(
+    name for name in InferenceRecord.__struct_fields__ if name != "schema_version"
+)
+REQUIRED_FIELDS: tuple[str, ...] = ("event_id", "event_time", "account_id", "model_id")
+
+Note = Literal[
+    "skipped",  # messages that are about no inference (other spans, health checks): neither record nor reject
+    "held",  # halves that joined the table of those waiting
+    "joined",  # halves that found their other half: two messages, one record
+    "split",  # records beyond the first of a message that asked for several predictions
+    "sampled",  # records whose source says that it logs only a share of the traffic
+    "unpaired",  # halves given as a record of their own because the options say so
+]
+"""Every message is a record, a reject or one of these; so nothing is lost without being counted."""
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What a batch held; `positions` has one entry a record: where its (last) message stood."""
+
+    records: list[InferenceRecord] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    rejects: list[Rejected] = field(default_factory=list)
+    notes: Counter[Note] = field(default_factory=Counter)
+
+
+class Decoder(Protocol):
+    """Turns messages of one topic into canonical records."""
+
+    def decode(self, batch: RawBatch) -> Decoded:
+        """Decode every message of `batch`; a bad one becomes a reject, and nothing is raised."""
+        ...
+
+
+@runtime_checkable
+class JoiningDecoder(Decoder, Protocol):
+    """A decoder that holds halves (a request, a response) until the other half comes."""
+
+    def flush(self, now_ms: int) -> Decoded:
+        """Give up on halves that have waited longer than the timeout; call it about once a second."""
+        ...
+
+    def snapshot(self) -> bytes:
+        """The halves that wait, as versioned bytes."""
+        ...
+
+    def restore(self, state: bytes) -> None:
+        """Take back what `snapshot` gave.
+
+        Raises
+        ------
+        copycatch.errors.StateError
+            If the bytes are damaged or of another version.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FormatOptions:
+    """What a topic's settings may say about its format."""
+
+    account_headers: tuple[str, ...] = ("x-account-id", "x-user-id", "x-consumer-custom-id")
+    """HTTP or Kafka headers that name the account, first found wins; compared in lower case."""
+    tenant_headers: tuple[str, ...] = ("x-tenant-id", "x-tenant")
+    is_key_account: bool = False
+    """Take the Kafka message key as account where the message names none."""
+    model_id: str | None = None
+    """The model where the log names none."""
+    event_time: Literal["log", "log_or_arrival"] = "log_or_arrival"
+    """Where the log carries no time: reject, or take the timestamp that the broker holds for the message."""
+    join_timeout_s: float = 30.0
+    """How long a half waits for its other half; longer than the slowest answer."""
+    pending_max: int = 20_000
+    """Halves held at most; the oldest is given up first. About 2 KB each for tabular models."""
+    pending_bytes_max: int = 64 << 20
+    """Bytes of all halves held at most."""
+    unpaired: Literal["reject", "keep"] = "reject"
+    """Keep makes records of requests without response, for loggers that are set to log requests only."""
+    mapping: "MappingSpec | None" = None
+    """For the format `mapping`: which pointer gives which field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A row of the catalogue.
+
+    `sources` says in the log's own words where each canonical field comes from.
+    """
+
+    name: str
+    sentence: str
+    make_decoder: Callable[[FormatOptions], Decoder]
+    sources: Mapping[str, str]
+
+    @property
+    def never_gives(self) -> frozenset[str]:
+        """Canonical fields that no message of this format can fill: features that need them are missing."""
+        return frozenset(CANONICAL_FIELDS) - frozenset(self.sources)
