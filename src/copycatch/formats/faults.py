@@ -118,8 +118,8 @@ def _name_elements(path: str, document: Any) -> str:
     """`a[...]` of msgspec as the index or key of the first value that is no number."""
     head, _, tail = path.partition("[...]")
     found = document
-    for key in head.split("."):
-        found = found.get(key) if isinstance(found, dict) else None
+    for step in head.split("."):
+        found = found.get(step) if isinstance(found, dict) else None
     entries: Iterable[tuple[object, object]] = ()
     if isinstance(found, dict):
         entries = found.items()

@@ -7,7 +7,7 @@ import msgspec
 from copycatch.formats.faults import Fault, format_fault, read_json, schema_fault, size_fault, version_fault
 from copycatch.formats.protocol import Decoded
 from copycatch.records.columns import RawBatch
-from copycatch.records.rejected import make_rejected
+from copycatch.records.rejects import reject
 from copycatch.records.wire import RECORD_BYTES_MAX, InferenceRecord
 
 SOURCES: dict[str, str] = {
@@ -59,15 +59,7 @@ class NativeDecoder:
             else:
                 break
             decoded.rejects.append(
-                make_rejected(
-                    reason=fault.reason,
-                    field=fault.field,
-                    message=fault.message,
-                    topic=batch.topic,
-                    partition=batch.partition,
-                    offset=batch.positions[row],
-                    value=value,
-                )
+                reject(batch, batch.positions[row], fault.reason, fault.field, fault.message)
             )
             row += 1
         return decoded
