@@ -19,3 +19,7 @@ class TransportError(CopycatchError):
 
 class RecoverableError(TransportError):
     """A source or a sink failed and may work again: the runner retries with back-off."""
+
+
+class FencedError(TransportError):
+    """It is open whether a unit of effects happened, or another worker owns the shard: rebuild the state."""

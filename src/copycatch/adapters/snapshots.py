@@ -1,0 +1,216 @@
+"""Snapshots in a directory: atomic, checksummed, signed.
+
+A file is `MAGIC`, the length of a JSON header, the header, the content, a CRC-32 of all that, and a keyed
+BLAKE2b of all that. The checksum tells damage from foreignness; the signature is what we trust: content
+may hold models that are unpickled, so nothing is parsed before it is verified.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import struct
+import urllib.parse
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from copycatch.errors import ConfigError, StateError
+from copycatch.ports import Shard, SnapshotInfo, SnapshotWriter
+
+MAGIC = b"copycatch-snapshot-1\n"
+MAC_BYTES = 32
+TRAILER_BYTES = 4 + MAC_BYTES
+KEY_BYTES_MIN = 16
+HEADER_BYTES_MAX = 1 << 16  # a header is a few hundred bytes; more is not ours
+_NAME = re.compile(r"(\d{12})-(\d{1,19})\.snapshot")
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    shard: str
+    generation: int
+    position: int
+    sequence: int
+    run_id: str
+
+
+class _Signed:
+    """Passes pieces on and sums them up."""
+
+    def __init__(self, write: Callable[[bytes | memoryview], object], key: bytes) -> None:
+        self._write = write
+        self._mac = hashlib.blake2b(key=key[:64], digest_size=MAC_BYTES)
+        self._crc = 0
+        self.size_bytes = 0
+
+    def write(self, piece: bytes | memoryview) -> None:
+        self._mac.update(piece)
+        self._crc = zlib.crc32(piece, self._crc)
+        self.size_bytes += piece.nbytes if isinstance(piece, memoryview) else len(piece)
+        self._write(piece)
+
+    def finish(self) -> None:
+        self._write(struct.pack("<I", self._crc) + self._mac.digest())
+
+
+def write_snapshot(
+    write: Callable[[bytes | memoryview], object], info: SnapshotInfo, content: SnapshotWriter, key: bytes
+) -> int:
+    """Write a snapshot in the file format to any `write`; gives its size in bytes."""
+    signed = _Signed(write, key)
+    header = msgspec.json.encode(
+        _Header(str(info.shard), info.generation, info.position, info.sequence, info.run_id)
+    )
+    signed.write(MAGIC + struct.pack("<I", len(header)) + header)
+    content(signed.write)
+    signed.finish()
+    return signed.size_bytes + TRAILER_BYTES
+
+
+def read_snapshot(data: memoryview, key: bytes, name: str) -> tuple[SnapshotInfo, memoryview]:
+    """Verify a whole snapshot file and give its header and content.
+
+    Raises
+    ------
+    StateError
+        If it is of another format, damaged, or signed with another key; says which.
+    """
+    head_bytes = len(MAGIC) + 4
+    if len(data) < head_bytes + TRAILER_BYTES or data[: len(MAGIC)] != MAGIC:
+        msg = f"{name}: no snapshot of this version of copycatch (wrong first bytes or too short)"
+        raise StateError(msg)
+    body, trailer = data[:-TRAILER_BYTES], data[-TRAILER_BYTES:]
+    (crc,) = struct.unpack("<I", trailer[:4])
+    if zlib.crc32(body) != crc:
+        msg = f"{name}: the snapshot is damaged (checksum differs); an older one is used if there is any"
+        raise StateError(msg)
+    mac = hashlib.blake2b(body, key=key[:64], digest_size=MAC_BYTES).digest()
+    if not hmac.compare_digest(mac, bytes(trailer[4:])):
+        msg = f"{name}: the snapshot is signed with another key; check snapshots.key_file"
+        raise StateError(msg)
+    (header_bytes,) = struct.unpack("<I", body[len(MAGIC) : head_bytes])
+    if header_bytes > min(HEADER_BYTES_MAX, len(body) - head_bytes):
+        msg = f"{name}: the header is longer than any we write"
+        raise StateError(msg)
+    header = msgspec.json.decode(bytes(body[head_bytes : head_bytes + header_bytes]), type=_Header)
+    info = SnapshotInfo(
+        Shard.parse(header.shard), header.generation, header.position, header.sequence, header.run_id
+    )
+    return info, body[head_bytes + header_bytes :]
+
+
+def signing_key(directory: Path, given: bytes | None) -> bytes:
+    """The operator's key, or one that is made at first start and kept with mode 0600 in `directory`."""
+    if given is not None:
+        if len(given) < KEY_BYTES_MIN:
+            msg = f"snapshots.key: {len(given)} bytes are too short; use {KEY_BYTES_MIN} or more"
+            raise ConfigError(msg)
+        return given
+    path = directory / "signing.key"
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            key = path.read_bytes()
+        else:
+            key = os.urandom(32)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(key)
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        msg = f"snapshots.directory: cannot use {directory}: {error.strerror}"
+        raise ConfigError(msg) from error
+    if len(key) < KEY_BYTES_MIN:
+        msg = f"{path}: the key is too short; remove the file to have a new one made"
+        raise ConfigError(msg)
+    return key
+
+
+class DirectorySnapshots:
+    """One folder a shard, one file a snapshot; the last `keep` stay."""
+
+    def __init__(self, directory: Path, key: bytes, keep: int = 3) -> None:
+        self._directory = directory
+        self._key = key
+        self._keep = keep
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            msg = f"snapshots.directory: cannot make {directory}: {error.strerror}"
+            raise ConfigError(msg) from error
+
+    def _folder(self, shard: Shard) -> Path:
+        # Topics may hold dots, files slashes: percent-encoding keeps every name inside the directory.
+        return self._directory / ("shard-" + urllib.parse.quote(str(shard), safe=""))
+
+    def _path(self, info: SnapshotInfo) -> Path:
+        return self._folder(info.shard) / f"{info.generation:012d}-{info.position}.snapshot"
+
+    def save(self, info: SnapshotInfo, content: SnapshotWriter) -> int:
+        path = self._path(info)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with part.open("wb", buffering=1 << 20) as file:
+                os.fchmod(file.fileno(), 0o600)
+                size_bytes = write_snapshot(file.write, info, content, self._key)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            _sync_directory(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+        return size_bytes
+
+    def candidates(self, shard: Shard) -> list[SnapshotInfo]:
+        folder = self._folder(shard)
+        found = [match for path in _listing(folder) if (match := _NAME.fullmatch(path.name))]
+        infos = [SnapshotInfo(shard, int(match[1]), int(match[2]), 0, "") for match in found]
+        return sorted(infos, key=lambda info: -info.generation)
+
+    def load(self, info: SnapshotInfo) -> tuple[SnapshotInfo, memoryview]:
+        path = self._path(info)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            msg = f"{path}: cannot be read: {error.strerror}"
+            raise StateError(msg) from error
+        found, content = read_snapshot(memoryview(data), self._key, str(path))
+        if found.shard != info.shard or found.position != info.position:
+            msg = f"{path}: the snapshot is of {found.shard}, position {found.position}"
+            raise StateError(msg)
+        return found, content
+
+    def prune(self, shard: Shard) -> None:
+        for info in self.candidates(shard)[self._keep :]:
+            self._path(info).unlink(missing_ok=True)
+        for part in _listing(self._folder(shard)):
+            # Left by a writer that was killed; one that still lives has its pid in the name.
+            if part.name.endswith(".part") and not _is_alive(int(part.name.rsplit(".", 2)[1])):
+                part.unlink(missing_ok=True)
+
+
+def _listing(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
