@@ -1,0 +1,69 @@
+"""`copycatch schemas`: write or check the JSON Schemas and the AsyncAPI document."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from copycatch.settings.asyncapi import asyncapi_text
+from copycatch.settings.schemas import MAJOR, MESSAGES, message_schema, to_text
+
+DESCRIPTION = """\
+Write the JSON Schemas (2020-12) of every message and of the policy file, and an AsyncAPI 3 document that
+names the topics. They are generated from the classes that copycatch itself decodes and encodes with.
+
+Use them to check what your gateway writes before copycatch does, to generate client code, or to let your
+editor complete the policy: put this on the first line of policy.yaml
+  # yaml-language-server: $schema=schemas/v1/policy.schema.json
+
+exit codes: 0 written, or up to date; 1 --check found files that differ; 2 wrong usage
+"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "schemas",
+        help="write the JSON Schemas and the AsyncAPI document",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("schemas"), metavar="DIR", help="folder (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; report files that differ from what would be written",
+    )
+    parser.set_defaults(run=run)
+
+
+def texts_by_path() -> dict[Path, str]:
+    """Every file below the folder, with its content."""
+    folder = Path(MAJOR)
+    texts = {folder / message.file_name: to_text(message_schema(message)) for message in MESSAGES}
+    texts[folder / "asyncapi.yaml"] = asyncapi_text()
+    return texts
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write or compare; see DESCRIPTION for the exit codes."""
+    out: Path = args.out
+    stale = []
+    for path, text in texts_by_path().items():
+        target = out / path
+        is_same = target.is_file() and target.read_text(encoding="utf-8") == text
+        if is_same:
+            continue
+        if args.check:
+            stale.append(target)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        print(f"wrote {target}")
+    for target in stale:
+        state = "differs" if target.exists() else "is missing"
+        print(f"{target} {state}; run `copycatch schemas --out {out}`", file=sys.stderr)
+    if not stale and args.check:
+        print(f"{out / MAJOR} is up to date")
+    return 1 if stale else 0
