@@ -1,0 +1,373 @@
+"""The life of an episode: raise, keep, release; and the recommendation that follows from those open.
+
+Every change happens at the event time of a record or at a deadline that event time has passed. Deadlines
+of an entity are worked off, at their own times, before its next evaluation is looked at: so the outcome
+does not depend on how often the engine happened to advance.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from copycatch.decisions.budget import BudgetGuard, FloodCap, FloodGroup, severity_rank
+from copycatch.decisions.hold import (
+    IDLE_MS,
+    RELAPSE_MEMORY_MS,
+    STRIKES_MAX,
+    Episode,
+    Hold,
+    HoldTable,
+    Standing,
+)
+from copycatch.decisions.plan import EntitySettings, Plan, exemption_at
+from copycatch.decisions.recommend import (
+    allowed,
+    decision_key_of,
+    params_for,
+    revoke_of,
+    strongest,
+    techniques_of,
+    ttl_ms_of,
+    upsert_of,
+)
+from copycatch.decisions.words import closing_words, finding_words, flood_words
+from copycatch.records.wire import (
+    ACTION_RANKS,
+    Action,
+    Alert,
+    Entity,
+    Reason,
+    Recommendation,
+    Score,
+    Severity,
+)
+from copycatch.units import format_rfc3339
+
+MS_PER_MINUTE = 60_000
+FLOOD_RULE = "flood_cap"
+
+
+class Tally(msgspec.Struct):
+    """What was done over the life of the shard; becomes metrics."""
+
+    opened: int = 0
+    updated: int = 0
+    closed: int = 0
+    upserts: int = 0
+    revokes: int = 0
+    silenced: int = 0
+    held_back: int = 0
+    exempted: int = 0
+    evicted_open: int = 0
+    evicted_closed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rule says about one evaluation."""
+
+    rule: str
+    severity: Severity
+    action: Action
+    clear_after_ms: int
+    repeat_after_ms: int
+    score: Score
+    reasons: Callable[[], list[Reason]]  # in words only when somebody will read them
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen of an entity at one evaluation."""
+
+    time_ms: int
+    first_seen_ms: int
+    queries: int
+    sample_event_ids: list[str]
+    client_ips: list[str]
+    looks_like: list[str]
+
+
+@dataclass(slots=True)
+class Sitting:
+    """One call of `judge` or `advance`: what it may change and what it gives."""
+
+    plan: Plan
+    table: HoldTable
+    cap: FloodCap
+    guard: BudgetGuard
+    tally: Tally
+    detector_version: str
+    alerts: list[Alert] = field(default_factory=list)
+    recommendations: list[Recommendation] = field(default_factory=list)
+
+    def turn_minute(self, time_ms: int) -> None:
+        """Summarise what the flood cap held back in the minute that is over."""
+        if self.cap.minute < 0 or self.cap.is_minute_over(time_ms):
+            minute = self.cap.minute
+            for group in self.cap.turn(time_ms):
+                self.alerts.append(_flood_alert(self, group, minute))
+
+
+def uid_of(rule: str, hold: Hold, start_ms: int) -> str:
+    """The same for the same rule, entity and start, on every run and machine.
+
+    Examples
+    --------
+    >>> uid_of("extraction", Hold(None, "a", "m"), 0) == uid_of("extraction", Hold("", "a", "m"), 0)
+    False
+    """
+    parts = msgspec.json.encode([rule, hold.tenant_id, hold.account_id, hold.model_id, start_ms])
+    return hashlib.blake2b(parts, digest_size=16).hexdigest()
+
+
+def raise_or_keep(
+    sitting: Sitting, hold: Hold, finding: Finding, sight: Sight, settings: EntitySettings
+) -> None:
+    """Evidence: open an episode, reopen a recent one, or keep the open one and say so now and then."""
+    time_ms = sight.time_ms
+    episode = hold.episodes.get(finding.rule)
+    if episode is None or (not episode.is_open and time_ms - episode.closed_ms >= finding.repeat_after_ms):
+        episode = _new_episode(hold, finding, sight)
+        hold.episodes[finding.rule] = episode
+    is_reopened = not episode.is_open
+    episode.closed_ms = -1
+    episode.last_over_ms = max(episode.last_over_ms, time_ms)
+    episode.last_seen_ms = max(episode.last_seen_ms, time_ms)
+    episode.queries = sight.queries
+    episode.clear_after_ms = finding.clear_after_ms
+    if severity_rank(finding.severity) > severity_rank(episode.severity):
+        episode.severity = finding.severity
+    is_stronger = ACTION_RANKS[finding.action] > ACTION_RANKS[episode.action]
+    if is_stronger:
+        episode.action = finding.action
+    is_news = (
+        not episode.is_announced
+        or is_reopened
+        or severity_rank(episode.severity) > severity_rank(episode.sent_severity)
+        or time_ms - episode.sent_ms >= finding.repeat_after_ms
+    )
+    if is_news or is_stronger:
+        episode.score = finding.score
+        episode.reasons = finding.reasons()
+        episode.sample_event_ids = sight.sample_event_ids
+        episode.client_ips = sight.client_ips
+        episode.looks_like = sight.looks_like
+    if is_news:
+        _announce(sitting, hold, episode, settings, time_ms)
+
+
+def release(sitting: Sitting, hold: Hold, episode: Episode, time_ms: int, why: str) -> None:
+    """End an episode. What was never announced ends without a word."""
+    assert episode.is_open
+    episode.closed_ms = time_ms
+    if episode.is_announced:
+        sitting.tally.closed += 1
+        words = closing_words(hold.key, episode.rule, why)
+        sitting.alerts.append(_alert(sitting, hold, episode, "close", time_ms, words))
+    if not hold.open_episodes:
+        hold.released_ms = time_ms
+
+
+def settle(sitting: Sitting, hold: Hold, settings: EntitySettings, time_ms: int) -> None:
+    """Make the standing recommendation what the open episodes ask for.
+
+    Only announced episodes count: what analysts were not told of must not act on anybody.
+    """
+    episodes = [e for e in hold.open_episodes if e.is_announced]
+    lead = strongest(episodes)
+    if lead is None:
+        _revoke(sitting, hold, time_ms)
+        return
+    standing = hold.standing
+    enforcement = sitting.plan.policy.enforcement
+    action = allowed(lead.action, enforcement)
+    is_same = standing is not None and standing.action == action and standing.mode == settings.mode
+    is_fresh = any(time_ms - e.last_over_ms < max(1, e.clear_after_ms) for e in episodes)
+    is_due = standing is not None and standing.ttl_ms >= 0 and time_ms >= standing.renew_ms
+    if is_same and not (is_due and is_fresh):
+        return
+    if exemption_at(settings.silences, time_ms) is not None:
+        sitting.tally.silenced += 1
+        return
+    if hold.was_revoked:
+        hold.was_revoked = False
+        hold.strikes = min(hold.strikes + 1, STRIKES_MAX)
+    params = standing.params if is_same and standing is not None else None
+    hold.standing = Standing(
+        action=action,
+        params=params if params is not None else params_for(action, enforcement, hold.rates_per_s),
+        mode=settings.mode,
+        issued_ms=time_ms,
+        ttl_ms=ttl_ms_of(action, hold.strikes, enforcement),
+        rule=lead.rule,
+    )
+    hold.is_renewal_tried = False
+    hold.revision += 1
+    sitting.tally.upserts += 1
+    sitting.recommendations.append(upsert_of(hold, episodes, hold.standing, sitting.plan.policy.version))
+
+
+def release_all(sitting: Sitting, hold: Hold, time_ms: int, why: str) -> None:
+    """The allow-list, or a rule that is no more: everything about the entity ends now."""
+    hold.timers.clear()
+    for episode in hold.open_episodes:
+        release(sitting, hold, episode, time_ms, why)
+    _revoke(sitting, hold, time_ms)
+
+
+def expire_due(sitting: Sitting, hold: Hold, until_ms: int) -> None:
+    """Work off what time alone has brought about, each at its own time; forgets the hold at the end of it."""
+    while (due_ms := hold.deadline_ms) <= until_ms:
+        settings = sitting.plan.settings_for(hold.key)
+        hold.timers = {r: t for r, t in hold.timers.items() if t.last_ms + t.gap_ms_max > due_ms}
+        standing = hold.standing
+        if standing is not None and standing.ttl_ms >= 0:
+            if due_ms < standing.expires_ms:
+                if due_ms >= standing.renew_ms and not hold.is_renewal_tried:
+                    hold.is_renewal_tried = True
+                    settle(sitting, hold, settings, due_ms)
+                continue
+            _expire(sitting, hold, due_ms)
+        elif hold.open_episodes:
+            for episode in hold.open_episodes:
+                if episode.last_over_ms + max(IDLE_MS, episode.clear_after_ms) <= due_ms:
+                    release(sitting, hold, episode, due_ms, "nothing more was seen of it for long")
+            settle(sitting, hold, settings, due_ms)
+        elif due_ms >= hold.released_ms + RELAPSE_MEMORY_MS:
+            sitting.table.forget(hold)
+            return
+
+
+def _expire(sitting: Sitting, hold: Hold, time_ms: int) -> None:
+    """The recommendation has run out and was not renewed: the evidence is old, or it is silenced."""
+    for episode in hold.open_episodes:
+        if time_ms - episode.last_over_ms >= episode.clear_after_ms:
+            release(sitting, hold, episode, time_ms, "its recommendation ran out and nothing more was seen")
+    _revoke(sitting, hold, time_ms)
+
+
+def _revoke(sitting: Sitting, hold: Hold, time_ms: int) -> None:
+    standing, hold.standing = hold.standing, None
+    if standing is None:
+        return
+    hold.revision += 1
+    hold.was_revoked = True
+    hold.released_ms = max(hold.released_ms, time_ms)
+    sitting.tally.revokes += 1
+    episodes = [e for e in hold.episodes.values() if e.is_announced]
+    sitting.recommendations.append(revoke_of(hold, episodes, standing, sitting.plan.policy.version, time_ms))
+
+
+def _new_episode(hold: Hold, finding: Finding, sight: Sight) -> Episode:
+    return Episode(
+        rule=finding.rule,
+        uid=uid_of(finding.rule, hold, sight.time_ms),
+        start_ms=sight.time_ms,
+        severity=finding.severity,
+        action=finding.action,
+        clear_after_ms=finding.clear_after_ms,
+        last_over_ms=sight.time_ms,
+        first_seen_ms=sight.first_seen_ms,
+        last_seen_ms=sight.time_ms,
+        queries=sight.queries,
+        score=finding.score,
+        reasons=[],
+        sample_event_ids=[],
+        client_ips=[],
+        looks_like=[],
+    )
+
+
+def _announce(sitting: Sitting, hold: Hold, episode: Episode, settings: EntitySettings, time_ms: int) -> None:
+    """Send an alert, unless a silence or the flood cap holds it back; what is held back is tried again."""
+    if exemption_at(settings.silences, time_ms) is not None:
+        sitting.tally.silenced += 1
+        return
+    if not sitting.cap.admit(episode.severity, sitting.plan.policy.alerts_per_minute_max):
+        sitting.tally.held_back += 1
+        sitting.cap.hold_back(hold.key, episode.severity, episode.queries, episode.first_seen_ms)
+        return
+    is_first = not episode.is_announced
+    episode.sent_ms = time_ms
+    episode.sent_severity = episode.severity
+    if is_first:
+        sitting.tally.opened += 1
+        sitting.guard.opened(hold.model_id, time_ms)
+    else:
+        sitting.tally.updated += 1
+    words = finding_words(
+        hold.key,
+        episode.score,
+        episode.queries,
+        (episode.last_seen_ms - episode.first_seen_ms) / 1000,
+        episode.reasons,
+        episode.looks_like,
+        allowed(episode.action, sitting.plan.policy.enforcement),
+    )
+    sitting.alerts.append(_alert(sitting, hold, episode, "open" if is_first else "update", time_ms, words))
+
+
+def _alert(sitting: Sitting, hold: Hold, episode: Episode, op: str, time_ms: int, words: str) -> Alert:
+    return Alert(
+        uid=episode.uid,
+        op="open" if op == "open" else "update" if op == "update" else "close",
+        time=format_rfc3339(time_ms),
+        first_seen=format_rfc3339(episode.first_seen_ms),
+        last_seen=format_rfc3339(episode.last_seen_ms),
+        severity=episode.severity,
+        mode=sitting.plan.settings_for(hold.key).mode,
+        tenant_id=hold.tenant_id,
+        model_id=hold.model_id,
+        entity=Entity(kind="account", id=hold.account_id, accounts=[hold.account_id], accounts_total=1),
+        score=episode.score,
+        rule=episode.rule,
+        policy_version=sitting.plan.policy.version,
+        detector_version=sitting.detector_version,
+        window_s=(episode.last_seen_ms - episode.first_seen_ms) / 1000,
+        queries=episode.queries,
+        reasons=episode.reasons,
+        sample_event_ids=episode.sample_event_ids,
+        techniques=techniques_of(episode),
+        recommendation=decision_key_of(hold.key),
+        words=words,
+        client_ips=episode.client_ips,
+        looks_like=episode.looks_like,
+    )
+
+
+def _flood_alert(sitting: Sitting, group: FloodGroup, minute: int) -> Alert:
+    start = format_rfc3339(minute * MS_PER_MINUTE)
+    end = format_rfc3339((minute + 1) * MS_PER_MINUTE)
+    entity_hold = Hold(group.tenant_id, "", group.model_id)
+    return Alert(
+        uid=uid_of(FLOOD_RULE, entity_hold, minute * MS_PER_MINUTE),
+        op="open",
+        time=end,
+        first_seen=format_rfc3339(group.first_seen_ms),
+        last_seen=end,
+        severity=group.severity,
+        mode=sitting.plan.policy.mode,
+        tenant_id=group.tenant_id,
+        model_id=group.model_id,
+        entity=Entity(
+            kind="campaign",
+            id=f"{FLOOD_RULE}:{group.model_id}:{start}",
+            accounts=group.accounts,
+            accounts_total=group.accounts_total,
+        ),
+        score=Score(tail_prob=None, rank="many accounts at once"),
+        rule=FLOOD_RULE,
+        policy_version=sitting.plan.policy.version,
+        detector_version=sitting.detector_version,
+        window_s=MS_PER_MINUTE / 1000,
+        queries=group.queries,
+        reasons=[],
+        sample_event_ids=[],
+        techniques=["AML.T0024"],
+        recommendation=None,
+        words=flood_words(
+            group.model_id, group.accounts_total, start, sitting.plan.policy.alerts_per_minute_max
+        ),
+    )

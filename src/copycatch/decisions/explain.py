@@ -1,0 +1,168 @@
+"""Why, in words that an analyst can act on."""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+from copycatch.records.columns import FeatureSpec, FloatArray, Scores
+from copycatch.records.policy import LimitRule
+from copycatch.records.wire import Reason, Score
+
+REASONS_MAX = 5
+SHARE_MIN = 0.01  # what carries less than a hundredth of a score explains nothing
+ID_SHOWN_CHARS_MAX = 80
+LOOKS_LIKE_MAX = 4
+# Units that read well after a number; "share" or "1/s" only repeat what the sentence says.
+UNITS_SPOKEN = frozenset({"bits", "dimensions", "s", "ms", "h", "queries", "tokens", "topics", "cells"})
+
+
+def printable(text: str, chars_max: int = ID_SHOWN_CHARS_MAX) -> str:
+    r"""Text that can do nothing to a terminal or a log line: controls escaped, length bounded.
+
+    Ids are chosen by strangers; escape sequences, newlines and direction overrides in them must not reach
+    the screen of whoever reads the alert.
+
+    Examples
+    --------
+    >>> printable("acct\x1b[2J\n"), printable("a" * 200, 8)
+    ('acct\\x1b[2J\\x0a', 'aaaaaaa…')
+    """
+    shown = []
+    for char in text[: chars_max + 1]:
+        if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
+            code = ord(char)
+            shown.append(f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+        else:
+            shown.append(char)
+    joined = "".join(shown)
+    return joined if len(joined) <= chars_max else joined[: chars_max - 1] + "…"
+
+
+def number_words(value: float) -> str:
+    """A number with the digits that matter.
+
+    Examples
+    --------
+    >>> number_words(0.123456), number_words(1234567.8), number_words(3.0), number_words(2e-9)
+    ('0.123', '1,234,568', '3', '2e-09')
+    """
+    if not math.isfinite(value):
+        return "unbounded"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def share_words(tail_prob: float, of_what: str) -> str:
+    """A tail probability as an analyst would say it.
+
+    Examples
+    --------
+    >>> share_words(0.0002, "normal account-days")
+    'odder than 99.98 % of normal account-days'
+    >>> share_words(0.0, "normal accounts")
+    'odder than all normal accounts seen'
+    """
+    if tail_prob <= 0:
+        return f"odder than all {of_what} seen"
+    per_cent = 100 * (1 - tail_prob)
+    # As many nines as the probability has, plus one digit that tells neighbours apart.
+    digits = max(0, min(8, math.ceil(-math.log10(tail_prob)) - 2)) if tail_prob < 0.1 else 0
+    if f"{per_cent:.{digits}f}".startswith("100"):
+        digits += 1
+    return f"odder than {per_cent:.{digits}f} % of {of_what}"
+
+
+def duration_words(duration_s: float) -> str:
+    """A length of time in its two largest units.
+
+    Examples
+    --------
+    >>> duration_words(0.4), duration_words(90), duration_words(26 * 3600)
+    ('less than a second', '1 min 30 s', '1 d 2 h')
+    """
+    if duration_s < 1:
+        return "less than a second"
+    rest, parts = round(duration_s), []
+    for unit, unit_s in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, unit_s)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break  # "1 d 5 s" says more than is known
+    return " ".join(parts[:2])
+
+
+def score_of(tail_prob: float, attack_prob: float) -> Score:
+    return Score(
+        tail_prob=_number_or_none(tail_prob),
+        rank=share_words(tail_prob, "normal account-days") if math.isfinite(tail_prob) else "warming up",
+        attack_prob=_number_or_none(attack_prob),
+    )
+
+
+def reasons_of(
+    values: FloatArray, scores: Scores, index: int, catalog: Sequence[FeatureSpec]
+) -> list[Reason]:
+    """The features that carry the score of one evaluation, strongest first, in words.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n_features,)
+        The evaluation's features, NaN where missing.
+    """
+    shares = np.nan_to_num(scores.shares[index], nan=0.0)
+    order = np.argsort(-shares, kind="stable")[:REASONS_MAX]
+    return [
+        _reason(catalog[column], column, float(values[column]), float(shares[column]), scores, index)
+        for column in order.tolist()
+        if shares[column] >= SHARE_MIN and math.isfinite(values[column])
+    ]
+
+
+def limit_reason(
+    rule: LimitRule, column: int, value: float, scores: Scores, index: int, catalog: Sequence[FeatureSpec]
+) -> Reason:
+    """The one reason of a plain limit: the value against what the analyst set."""
+    reason = _reason(catalog[column], column, value, 1.0, scores, index)
+    held = f" for {duration_words(rule.for_s)}" if rule.for_s > 0 else ""
+    limit = f"above the policy's limit of {number_words(rule.above)}{held}"
+    return Reason(
+        feature=reason.feature,
+        value=reason.value,
+        normal_low=reason.normal_low,
+        normal_high=reason.normal_high,
+        tail_prob=reason.tail_prob,
+        share=1.0,
+        words=f"{reason.words}; {limit}",
+    )
+
+
+def _reason(spec: FeatureSpec, column: int, value: float, share: float, scores: Scores, index: int) -> Reason:
+    low = _number_or_none(float(scores.normal_lows[index, column]))
+    high = _number_or_none(float(scores.normal_highs[index, column]))
+    tail_prob = _number_or_none(float(scores.feature_tail_probs[index, column]))
+    unit = f" {spec.unit}" if spec.unit in UNITS_SPOKEN else ""
+    words = f"{spec.sentence.rstrip('.')}: {number_words(value)}{unit}"
+    if low is not None and high is not None:
+        words += f", normal is {number_words(low)} to {number_words(high)}{unit}"
+    if tail_prob is not None:
+        words += f" ({share_words(tail_prob, 'normal accounts')})"
+    return Reason(
+        feature=spec.name,
+        value=value,
+        normal_low=low,
+        normal_high=high,
+        tail_prob=tail_prob,
+        share=round(min(max(share, 0.0), 1.0), 4),
+        words=words,
+    )
+
+
+def _number_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,302 @@
+"""From scores to verdicts: who is over, what is said, what is recommended.
+
+The common case (nobody over, nobody held) costs a handful of array operations; Python looks only at the
+few that are over a threshold or have something open.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from copycatch.decisions.budget import severity_of
+from copycatch.decisions.episodes import (
+    Finding,
+    Sight,
+    Sitting,
+    expire_due,
+    raise_or_keep,
+    release,
+    release_all,
+    settle,
+)
+from copycatch.decisions.explain import LOOKS_LIKE_MAX, limit_reason, printable, reasons_of, score_of
+from copycatch.decisions.hold import Hold, Timer
+from copycatch.decisions.plan import EntitySettings, Plan, exemption_at
+from copycatch.decisions.recommend import action_for, normal_rates
+from copycatch.decisions.state import DecisionState
+from copycatch.records.columns import BoolArray, Evaluations, FeatureSpec, Scores
+from copycatch.records.policy import LimitRule, Policy
+from copycatch.records.wire import Alert, Recommendation, Score
+from copycatch.units import to_ms
+
+# While an episode is open, evidence counts up to twice the threshold: an account that wavers around it is
+# one episode, not many.
+HYSTERESIS_FACTOR = 2.0
+SAMPLE_EVENT_IDS_MAX = 10
+CLIENT_IPS_MAX = 10
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What should happen because of some evaluations, or because event time went on."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    recommendations: list[Recommendation] = field(default_factory=list)
+    is_over: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+
+
+def judge(
+    evaluations: Evaluations,
+    scores: Scores,
+    policy: Policy,
+    catalog: Sequence[FeatureSpec],
+    state: DecisionState,
+) -> Verdicts:
+    """Judge evaluations in their order; changes `state` and nothing else.
+
+    Parameters
+    ----------
+    evaluations, scores
+        Along each other, in event order; `scores.tail_probs` is NaN while the reference warms up: then only
+        the plain limits speak.
+    policy
+        May be another one than at the last call; what it exempts now is released at once.
+    catalog
+        The features, one per column of `evaluations.values`.
+    state
+        Open episodes and standing recommendations of this shard.
+
+    Returns
+    -------
+    Verdicts
+        `is_over` (bool, along evaluations) marks what must not be learned: over a threshold, allowed or not,
+        or part of an open episode.
+    """
+    n_evaluations = len(evaluations)
+    assert scores.tail_probs.shape == (n_evaluations,)
+    assert evaluations.values.shape == (n_evaluations, len(catalog))
+    sitting = state.sit(policy, catalog)
+    is_over = np.zeros(n_evaluations, dtype=np.bool_)
+    if n_evaluations == 0:
+        return Verdicts(sitting.alerts, sitting.recommendations, is_over)
+    state.clock_ms = max(state.clock_ms, int(evaluations.event_times_ms.max()))
+    state.last_days = sitting.guard.add(evaluations, state.last_days)
+    for index in np.flatnonzero(_to_look_at(evaluations, scores, sitting)).tolist():
+        look = _Look(evaluations, scores, catalog, index)
+        is_over[index] = _judge_one(look, sitting)
+    return Verdicts(sitting.alerts, sitting.recommendations, is_over)
+
+
+def advance(state: DecisionState, watermark_ms: int, policy: Policy) -> Verdicts:
+    """Work off every deadline that event time has passed: renewals, expiries, what is to be forgotten."""
+    sitting = state.sit(policy, None)
+    sitting.turn_minute(watermark_ms)
+    for hold in sitting.table.due(watermark_ms):
+        was_watched = hold.is_watched
+        expire_due(sitting, hold, watermark_ms)
+        sitting.table.watch(hold, was_watched)
+    state.clock_ms = max(state.clock_ms, watermark_ms)
+    return Verdicts(sitting.alerts, sitting.recommendations)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One evaluation of a batch."""
+
+    evaluations: Evaluations
+    scores: Scores
+    catalog: Sequence[FeatureSpec]
+    index: int
+
+    @property
+    def key(self) -> tuple[str | None, str, str]:
+        e, i = self.evaluations, self.index
+        return (e.tenant_ids[i], e.account_ids[i], e.model_ids[i])
+
+    @property
+    def tail_prob(self) -> float:
+        return float(self.scores.tail_probs[self.index])
+
+    def sight(self) -> Sight:
+        e, i = self.evaluations, self.index
+        return Sight(
+            time_ms=int(e.event_times_ms[i]),
+            first_seen_ms=int(e.first_seen_ms[i]),
+            queries=int(e.queries[i]),
+            sample_event_ids=list(e.sample_event_ids[i][:SAMPLE_EVENT_IDS_MAX]),
+            client_ips=list(e.client_ips[i][:CLIENT_IPS_MAX]),
+            looks_like=[printable(name) for name in self.scores.looks_like[i][:LOOKS_LIKE_MAX]],
+        )
+
+
+def _to_look_at(evaluations: Evaluations, scores: Scores, sitting: Sitting) -> BoolArray:
+    """Who needs more than arithmetic: over the loosest threshold, above a limit, or watched."""
+    plan = sitting.plan
+    # NaN compares false: who is not scored yet is over nothing.
+    to_look: BoolArray = (scores.tail_probs <= plan.alert_threshold_max) & (
+        evaluations.queries >= plan.queries_min_least
+    )
+    if len(plan.limits):
+        to_look |= (evaluations.values[:, plan.limit_columns] > plan.limit_values).any(axis=1)
+    watched = sitting.table.watches_by_account
+    if watched:
+        to_look |= np.fromiter(map(watched.__contains__, evaluations.account_ids), np.bool_, len(evaluations))
+    return to_look
+
+
+def _judge_one(look: _Look, sitting: Sitting) -> bool:
+    table, plan, key = sitting.table, sitting.plan, look.key
+    settings = plan.settings_for(key)
+    time_ms = int(look.evaluations.event_times_ms[look.index])
+    sitting.turn_minute(time_ms)
+    hold = table.get(key)
+    was_watched = hold is not None and hold.is_watched
+    if hold is not None:
+        expire_due(sitting, hold, time_ms)
+        if table.get(key) is None:  # forgotten by its own deadline
+            table.watch(hold, was_watched)
+            hold, was_watched = None, False
+    candidate = hold if hold is not None else Hold(*key)
+    findings, clean = _findings(look, plan, settings, candidate, time_ms)
+    is_over = bool(findings) or bool(candidate.open_episodes)
+    if exemption_at(settings.allow, time_ms) is not None:
+        sitting.tally.exempted += bool(findings)
+        candidate.timers.clear()
+        if hold is not None:
+            release_all(sitting, hold, time_ms, "the account is on the allow-list")
+            table.watch(hold, was_watched)
+        return is_over
+    if hold is None:
+        if not findings and not candidate.timers:
+            return is_over
+        _make_room(sitting, time_ms)
+        hold = candidate
+        table.add(hold)
+    if findings:
+        hold.rates_per_s = _rates(look, plan, findings)
+        sight = look.sight()
+        for finding in findings:
+            raise_or_keep(sitting, hold, finding, sight, settings)
+    for episode in hold.open_episodes:
+        if episode.rule in clean and time_ms - episode.last_over_ms >= episode.clear_after_ms:
+            release(sitting, hold, episode, time_ms, "it has looked normal again for long enough")
+    settle(sitting, hold, settings, time_ms)
+    if not hold.episodes and not hold.timers:
+        table.forget(hold)
+    table.watch(hold, was_watched)
+    return is_over
+
+
+def _findings(
+    look: _Look, plan: Plan, settings: EntitySettings, hold: Hold, time_ms: int
+) -> tuple[list[Finding], set[str]]:
+    """What the rules say, and which rules see nothing amiss (missing is neither)."""
+    findings: list[Finding] = []
+    clean: set[str] = set()
+    rule = plan.policy.extraction
+    if rule is not None and not math.isnan(look.tail_prob):
+        finding = _extraction(look, rule.name, settings, hold)
+        if finding is not None:
+            findings.append(finding)
+        else:
+            clean.add(rule.name)
+    for limit, column in zip(plan.limits, plan.limit_columns.tolist(), strict=True):
+        value = float(look.evaluations.values[look.index, column])
+        if value > limit.above:
+            if _has_lasted(limit, plan, hold, time_ms):
+                findings.append(_limit(look, limit, column, value))
+        elif value <= limit.above:
+            hold.timers.pop(limit.name, None)
+            clean.add(limit.name)
+    return findings, clean
+
+
+def _extraction(look: _Look, rule_name: str, settings: EntitySettings, hold: Hold) -> Finding | None:
+    if int(look.evaluations.queries[look.index]) < settings.queries_min or not settings.thresholds:
+        return None
+    severity = severity_of(look.tail_prob, settings.thresholds)
+    if severity is None:
+        episode = hold.episodes.get(rule_name)
+        is_kept = episode is not None and episode.is_open
+        if not is_kept or look.tail_prob > HYSTERESIS_FACTOR * settings.alert_threshold:
+            return None
+        severity = settings.thresholds[-1][0]
+    return Finding(
+        rule=rule_name,
+        severity=severity,
+        action=action_for(look.tail_prob, severity, settings),
+        clear_after_ms=settings.clear_after_ms,
+        repeat_after_ms=settings.repeat_after_ms,
+        score=score_of(look.tail_prob, float(look.scores.attack_probs[look.index])),
+        reasons=lambda: reasons_of(
+            look.evaluations.values[look.index], look.scores, look.index, look.catalog
+        ),
+    )
+
+
+def _limit(look: _Look, limit: LimitRule, column: int, value: float) -> Finding:
+    return Finding(
+        rule=limit.name,
+        severity=limit.severity,
+        action=limit.action,
+        clear_after_ms=to_ms(limit.clear_after_s),
+        repeat_after_ms=to_ms(limit.repeat_after_s),
+        score=Score(tail_prob=None, rank="over a fixed limit"),
+        reasons=lambda: [limit_reason(limit, column, value, look.scores, look.index, look.catalog)],
+    )
+
+
+def _has_lasted(limit: LimitRule, plan: Plan, hold: Hold, time_ms: int) -> bool:
+    """Whether the feature has been above its limit for as long as the rule says.
+
+    Two looks further apart than the short window (or the rule's own length) share no record, so nothing is
+    known in between: the count starts again.
+    """
+    episode = hold.episodes.get(limit.name)
+    if limit.for_s <= 0 or (episode is not None and episode.is_open):
+        return True
+    gap_ms_max = to_ms(max(limit.for_s, plan.policy.windows.short_s))
+    timer = hold.timers.get(limit.name)
+    if timer is None or time_ms - timer.last_ms > gap_ms_max:
+        timer = hold.timers[limit.name] = Timer(time_ms, time_ms, gap_ms_max)
+    timer.last_ms = max(timer.last_ms, time_ms)
+    if time_ms - timer.since_ms < to_ms(limit.for_s):
+        return False
+    del hold.timers[limit.name]
+    return True
+
+
+def _rates(look: _Look, plan: Plan, findings: Sequence[Finding]) -> dict[str, float]:
+    """Rates that a throttle holds the account to: normal ones, or the policy's own limit on that rate."""
+    rates = normal_rates(
+        look.catalog, look.evaluations.values[look.index], look.scores.normal_highs[look.index]
+    )
+    rules = {finding.rule for finding in findings}
+    for limit in plan.limits:
+        for kind in ("queries", "tokens"):
+            if limit.name in rules and limit.feature.startswith(f"{kind}_per_s"):
+                rates[kind] = min(limit.above, rates.get(kind, limit.above))
+    return rates
+
+
+def _make_room(sitting: Sitting, time_ms: int) -> None:
+    """Evict when full; what is said is that we lost sight, what stands runs out by itself."""
+    table = sitting.table
+    for victim in table.surplus():
+        was_watched = victim.is_watched
+        if victim.open_episodes:
+            sitting.tally.evicted_open += 1
+        else:
+            sitting.tally.evicted_closed += 1
+        for episode in victim.open_episodes:
+            release(
+                sitting,
+                victim,
+                episode,
+                time_ms,
+                "too many are open (holds_max); what was recommended runs out",
+            )
+        table.forget(victim)
+        table.watch(victim, was_watched)

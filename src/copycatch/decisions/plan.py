@@ -1,0 +1,171 @@
+"""The policy made ready for judging: layered per entity, exemptions indexed, limits as columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from copycatch.records.columns import FeatureSpec, FloatArray, IntArray
+from copycatch.records.policy import Exemption, ExtractionRule, LimitRule, Match, Override, Policy
+from copycatch.records.wire import SEVERITIES, Action, Mode, Severity
+from copycatch.units import to_ms
+
+# Settings are kept for this many entities; a flood of new ones empties the cache, which costs time only.
+SETTINGS_CACHED_MAX = 16_384
+
+T = TypeVar("T")
+
+EntityKey = tuple[str | None, str, str]
+"""Tenant, account, model."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntitySettings:
+    """The policy as it stands for one account on one model."""
+
+    mode: Mode
+    queries_min: int
+    thresholds: tuple[tuple[Severity, float], ...]  # strongest first, as tail probabilities
+    recommendation_threshold: float  # actions of rank >= 2 only below this
+    actions: dict[Severity, Action]
+    clear_after_ms: int
+    repeat_after_ms: int
+    allow: tuple[Exemption, ...]
+    silences: tuple[Exemption, ...]
+
+    @property
+    def alert_threshold(self) -> float:
+        return self.thresholds[-1][1] if self.thresholds else 0.0
+
+
+@dataclass(slots=True)
+class Plan:
+    """One policy against one catalogue of features."""
+
+    policy: Policy
+    column_by_feature: dict[str, int]
+    alert_threshold_max: float  # the loosest of all layers: what is above is nobody's alert
+    queries_min_least: int
+    limit_columns: IntArray
+    limit_values: FloatArray
+    limits: tuple[LimitRule, ...]  # those whose feature the catalogue knows
+    settings_by_entity: dict[EntityKey, EntitySettings]
+
+    def settings_for(self, key: EntityKey) -> EntitySettings:
+        settings = self.settings_by_entity.get(key)
+        if settings is None:
+            if len(self.settings_by_entity) >= SETTINGS_CACHED_MAX:
+                self.settings_by_entity.clear()
+            settings = self.settings_by_entity[key] = _layered(self.policy, key)
+        return settings
+
+
+def make_plan(policy: Policy, catalog: Sequence[FeatureSpec]) -> Plan:
+    """Compile a policy once; judging then compares arrays with two numbers.
+
+    Examples
+    --------
+    >>> make_plan(Policy(alerts_per_1000_accounts_per_day=2.0), []).alert_threshold_max
+    0.002
+    """
+    column_by_feature = {spec.name: column for column, spec in enumerate(catalog)}
+    limits = tuple(limit for limit in policy.limits if limit.feature in column_by_feature)
+    threshold, queries_min = 0.0, 0
+    if policy.extraction is not None:
+        rule = policy.extraction
+        factors = [o.sensitivity_factor for o in policy.overrides if o.sensitivity_factor is not None]
+        shares = [o.severity_shares for o in policy.overrides if o.severity_shares is not None]
+        # Layers mix (factor of one, shares of another), so the bound takes the loosest of each.
+        factor = max(policy.sensitivity_factor, *factors, 0.0)
+        share = max(
+            (s for by_severity in (rule.severity_shares, *shares) for s in by_severity.values()), default=0.0
+        )
+        threshold = policy.alerts_per_1000_accounts_per_day / 1000 * factor * share
+        queries_min = min(
+            rule.queries_min, *(o.queries_min for o in policy.overrides if o.queries_min is not None), 2**62
+        )
+    return Plan(
+        policy=policy,
+        column_by_feature=column_by_feature,
+        alert_threshold_max=threshold,
+        queries_min_least=queries_min,
+        limit_columns=np.array([column_by_feature[limit.feature] for limit in limits], dtype=np.int64),
+        limit_values=np.array([limit.above for limit in limits], dtype=np.float64),
+        limits=limits,
+        settings_by_entity={},
+    )
+
+
+def exemption_at(exemptions: tuple[Exemption, ...], time_ms: int) -> Exemption | None:
+    """The first one in force at that time.
+
+    Examples
+    --------
+    >>> until = Exemption(Match(account_id="ci"), "tests", None, expires_ms=1000)
+    >>> exemption_at((until,), 999) is until, exemption_at((until,), 1000)
+    (True, None)
+    """
+    for exemption in exemptions:
+        if exemption.expires_ms is None or time_ms < exemption.expires_ms:
+            return exemption
+    return None
+
+
+def is_match(match: Match, key: EntityKey) -> bool:
+    """Whether a part of the policy is about this entity; ids are compared whole, never as patterns.
+
+    A pattern would let whoever chooses their own account name step onto the allow-list.
+
+    Examples
+    --------
+    >>> is_match(Match(model_id="m"), ("t", "a", "m")), is_match(Match(account_id="a*"), ("t", "a", "m"))
+    (True, False)
+    """
+    tenant_id, account_id, model_id = key
+    return (
+        (match.account_id is None or match.account_id == account_id)
+        and (match.tenant_id is None or match.tenant_id == tenant_id)
+        and (match.model_id is None or match.model_id == model_id)
+    )
+
+
+def _layer(match: Match) -> int:
+    """Model below tenant below account; a match that names several stands with its narrowest."""
+    weights = (match.account_id is not None, match.tenant_id is not None, match.model_id is not None)
+    return 4 * weights[0] + 2 * weights[1] + weights[2]
+
+
+def _layered(policy: Policy, key: EntityKey) -> EntitySettings:
+    rule = policy.extraction if policy.extraction is not None else ExtractionRule()
+    layers: list[Override] = sorted(
+        (o for o in policy.overrides if is_match(o.match, key)), key=lambda o: _layer(o.match)
+    )
+    mode, factor, queries_min = policy.mode, policy.sensitivity_factor, rule.queries_min
+    shares, actions = rule.severity_shares, rule.actions
+    clear_after_s, repeat_after_s = rule.clear_after_s, rule.repeat_after_s
+    for layer in layers:
+        mode = _first(layer.mode, mode)
+        factor = _first(layer.sensitivity_factor, factor)
+        queries_min = _first(layer.queries_min, queries_min)
+        shares = _first(layer.severity_shares, shares)
+        actions = _first(layer.actions, actions)
+        clear_after_s = _first(layer.clear_after_s, clear_after_s)
+        repeat_after_s = _first(layer.repeat_after_s, repeat_after_s)
+    budget = policy.alerts_per_1000_accounts_per_day / 1000 * factor
+    strongest_first = [s for s in reversed(SEVERITIES) if s in shares] if policy.extraction else []
+    return EntitySettings(
+        mode=mode,
+        queries_min=queries_min,
+        thresholds=tuple((severity, budget * shares[severity]) for severity in strongest_first),
+        recommendation_threshold=policy.recommendations_per_1000_accounts_per_day / 1000 * factor,
+        actions=actions,
+        clear_after_ms=to_ms(clear_after_s),
+        repeat_after_ms=to_ms(repeat_after_s),
+        allow=tuple(e for e in policy.allow if is_match(e.match, key)),
+        silences=tuple(e for e in policy.silences if is_match(e.match, key)),
+    )
+
+
+def _first(value: T | None, otherwise: T) -> T:
+    return otherwise if value is None else value

@@ -1,0 +1,75 @@
+"""The paragraph at the end of every alert."""
+
+from collections.abc import Sequence
+
+from copycatch.decisions.explain import duration_words, number_words, printable
+from copycatch.decisions.plan import EntityKey
+from copycatch.records.wire import Action, Reason, Score
+
+REASONS_IN_WORDS_MAX = 3
+
+ACTION_WORDS: dict[Action, str] = {
+    "observe": "log its queries in full and watch it",
+    "throttle": "slow it down to a normal rate",
+    "reduce_output": "give it labels without fine probabilities",
+    "perturb": "blur its probabilities without changing labels",
+    "challenge": "ask for a proof of who it is",
+    "block": "refuse its queries",
+    "revoke_key": "have a person revoke its key",
+}
+
+
+def who_words(key: EntityKey) -> str:
+    """Who is meant, safe to print.
+
+    Examples
+    --------
+    >>> who_words((None, "acct-1", "fraud")), who_words(("acme", "acct-1", "fraud"))
+    ('Account acct-1 on model fraud', 'Account acct-1 of tenant acme on model fraud')
+    """
+    tenant_id, account_id, model_id = key
+    tenant = f" of tenant {printable(tenant_id)}" if tenant_id else ""
+    return f"Account {printable(account_id)}{tenant} on model {printable(model_id)}"
+
+
+def finding_words(
+    key: EntityKey,
+    score: Score,
+    queries: int,
+    window_s: float,
+    reasons: Sequence[Reason],
+    looks_like: Sequence[str],
+    action: Action,
+) -> str:
+    """One paragraph: who, what was seen, why it matters, what speaks against it, what to do."""
+    seen = f"{number_words(queries)} {'query' if queries == 1 else 'queries'} in {duration_words(window_s)}"
+    if score.tail_prob is None:
+        lead = f"{who_words(key)} is past a limit that the policy sets ({seen})."
+    else:
+        lead = f"{who_words(key)} may be extracting the model: after {seen} it is {score.rank}."
+        if score.attack_prob is not None:
+            lead += f" The taught model gives it a {100 * score.attack_prob:.0f} % chance of being an attack."
+    parts = [lead]
+    if reasons:
+        parts.append("Seen: " + "; ".join(r.words for r in reasons[:REASONS_IN_WORDS_MAX]) + ".")
+    if looks_like:
+        names = ", ".join(printable(name) for name in looks_like)
+        parts.append(f"Ask the owner first: it also resembles {names}.")
+    parts.append(f"Recommended: {ACTION_WORDS[action]} ({action}).")
+    return " ".join(parts)
+
+
+def closing_words(key: EntityKey, rule: str, why: str) -> str:
+    return f"{who_words(key)}: finding of rule {printable(rule)} closed, {why}."
+
+
+def flood_words(model_id: str, accounts_total: int, minute_start: str, alerts_max: int) -> str:
+    """What a summary alert says."""
+    return (
+        f"{accounts_total} more accounts on model {printable(model_id)} were over the alert threshold in the "
+        f"minute from {minute_start}, but no more than {alerts_max} alerts a minute go out "
+        "(budget.alerts_per_minute_max). They are not lost: each is alerted by itself when it is judged "
+        "again and still odd. So many at once are a campaign over many accounts, a release that changed "
+        "everybody's queries, or a reference that no longer fits; look at the accounts listed and at the "
+        "budget metric."
+    )
