@@ -1,0 +1,10 @@
+"""Steal a model on purpose, to see when the detector speaks.
+
+Takes a victim, a plan of attacks and a seed. Gives native inference records with labels and
+fidelity curves beside them, in the layout of the development traces. Never calls the engine:
+whoever wants a verdict runs the detector over the records.
+
+Write a trace folder::
+
+    python -m copycatch.cli.simulate simulate --victim digits --seed 7 --out DIR
+"""

@@ -1,0 +1,58 @@
+"""Every attack there is: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from copycatch.redteam.attacks import activethief, jacobian, knockoff, plain, tramer
+from copycatch.redteam.attacks.thief import Thief
+from copycatch.redteam.inputs import InputKind
+from copycatch.redteam.oracle import Oracle
+
+NUMERIC: tuple[InputKind, ...] = ("image", "tabular")
+ANY: tuple[InputKind, ...] = ("image", "tabular", "text")
+
+
+@dataclass(frozen=True)
+class AttackKind:
+    """One row of the table of attacks.
+
+    Attributes
+    ----------
+    run : callable
+        Asks the oracle until its budget is gone.
+    kinds : tuple of str
+        Kinds of input that the attack knows how to make.
+    is_label_only : bool
+        The thief trains on labels and throws the probabilities away.
+    """
+
+    run: Callable[[Oracle, Thief], None]
+    kinds: tuple[InputKind, ...]
+    words: str
+    is_label_only: bool = False
+
+
+ATTACKS: dict[str, AttackKind] = {
+    "uniform": AttackKind(plain.uniform, ANY, "uniformly random inputs"),
+    "indomain_random": AttackKind(
+        plain.indomain_random, ANY, "the victim's own distribution; looks like use"
+    ),
+    "tramer_equation": AttackKind(
+        tramer.equation_solving, ANY, "equation solving, adaptive rounds (Tramèr 2016)"
+    ),
+    "tramer_linesearch": AttackKind(tramer.line_search, ANY, "bisection to the boundary (Tramèr 2016)"),
+    "jbda": AttackKind(jacobian.jbda, ANY, "Jacobian augmentation (Papernot 2017)"),
+    "jb_random_targeted": AttackKind(jacobian.jb_random_targeted, ANY, "random targeted steps (Juuti 2019)"),
+    "knockoff_random": AttackKind(knockoff.knockoff_random, ANY, "other domains' data (Orekondy 2019)"),
+    "knockoff_adaptive": AttackKind(
+        knockoff.knockoff_adaptive, ANY, "a bandit over other domains (Orekondy 2019)"
+    ),
+    "copycat_cnn": AttackKind(
+        knockoff.copycat_cnn, ANY, "labels of other domains' data (Correia-Silva 2018)", True
+    ),
+    "activethief_unc": AttackKind(activethief.uncertainty, ANY, "active learning by entropy (Pal 2020)"),
+    "activethief_kcenter": AttackKind(activethief.k_center, ANY, "active learning by k-center (Pal 2020)"),
+    "activethief_both": AttackKind(activethief.both, ANY, "entropy, then k-center (Pal 2020)"),
+}

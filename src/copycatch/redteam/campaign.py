@@ -1,0 +1,291 @@
+"""A campaign: a victim, honest users and attackers, on one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from copycatch.errors import ConfigError
+from copycatch.redteam.arrivals import ARRIVALS
+from copycatch.redteam.attacks.catalog import ATTACKS
+from copycatch.redteam.attacks.thief import Thief
+from copycatch.redteam.benign import BENIGN_KINDS, draw_kinds, draw_queries
+from copycatch.redteam.disguises import (
+    DISGUISES,
+    Disguise,
+    attack_budget,
+    cover_queries,
+    dress_of,
+    mix_in_cover,
+    shard,
+)
+from copycatch.redteam.inputs import Rng, draw_style
+from copycatch.redteam.lanes import (
+    USER_AGENTS,
+    Lane,
+    account_ids,
+    account_params,
+    benign_answers,
+    draw_ip,
+    draw_network,
+)
+from copycatch.redteam.oracle import Oracle, Transcript
+from copycatch.redteam.students import fidelity_curve, harden
+from copycatch.redteam.victims import Victim
+from copycatch.units import MS_PER_DAY
+
+START_MS = 1_767_571_200_000  # 2026-01-05T00:00:00Z, a Monday, as in the development traces
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """One attack to run.
+
+    Examples
+    --------
+    >>> AttackSpec("jbda", "ring10").kind
+    'jbda+ring10'
+    """
+
+    attack: str
+    disguise: str = "plain"
+    budget: int = 1500
+    arrivals: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.attack if self.disguise == "plain" else f"{self.attack}+{self.disguise}"
+
+
+@dataclass(frozen=True)
+class CampaignPlan:
+    """What to simulate.
+
+    Attributes
+    ----------
+    victim : str
+        Goes into `model_id`.
+    seed : int
+        Everything follows from it.
+    days, warmup_days : float
+        Attackers start after the warm-up.
+    n_benign : int
+        Honest accounts.
+    attacks : tuple of AttackSpec
+    volume_share : float
+        Honest users ask this share of their usual number of queries.
+    """
+
+    victim: str
+    seed: int
+    days: float = 7.0
+    warmup_days: float = 2.0
+    n_benign: int = 150
+    attacks: tuple[AttackSpec, ...] = ()
+    volume_share: float = 1.0
+    start_ms: int = START_MS
+
+    @property
+    def end_ms(self) -> int:
+        return self.start_ms + round(self.days * MS_PER_DAY)
+
+    @property
+    def attack_start_ms(self) -> int:
+        return self.start_ms + round(self.warmup_days * MS_PER_DAY)
+
+
+@dataclass
+class Campaign:
+    """What was simulated: every account's lane, and what each attack learnt.
+
+    Attributes
+    ----------
+    plan : CampaignPlan
+    victim : Victim
+    lanes : list of Lane
+    fidelity : list of dict
+        As `fidelity.json` of a trace.
+    """
+
+    plan: CampaignPlan
+    victim: Victim
+    lanes: list[Lane] = field(default_factory=list)
+    fidelity: list[dict[str, Any]] = field(default_factory=list)
+
+
+def check_plan(plan: CampaignPlan, input_kind: str) -> None:
+    """Refuse a plan that names what does not exist or does not fit the victim.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for spec in plan.attacks:
+        if spec.attack not in ATTACKS:
+            raise ConfigError(f"no attack {spec.attack!r}; there are: {', '.join(ATTACKS)}")
+        if spec.disguise not in DISGUISES:
+            raise ConfigError(f"no disguise {spec.disguise!r}; there are: {', '.join(DISGUISES)}")
+        if input_kind not in ATTACKS[spec.attack].kinds:
+            raise ConfigError(f"the attack {spec.attack!r} cannot make {input_kind} inputs")
+        if spec.budget < 1:
+            raise ConfigError(f"the budget of {spec.kind!r} must be at least 1")
+    if not 0 <= plan.warmup_days < plan.days:
+        raise ConfigError("warmup_days must be at least 0 and less than days")
+
+
+def simulate(plan: CampaignPlan, victim: Victim, report: Report = lambda words: None) -> Campaign:
+    """Run every attack for real, and honest users beside them.
+
+    Parameters
+    ----------
+    plan : CampaignPlan
+    victim : Victim
+    report : callable
+        Told in words what is being done, once per step; there are `n_steps(plan)` of them.
+
+    Examples
+    --------
+    >>> from copycatch.redteam.victims import build_victim
+    >>> plan = CampaignPlan("wine", seed=1, days=2, warmup_days=1, n_benign=3, attacks=(AttackSpec("uniform", budget=20),))
+    >>> campaign = simulate(plan, build_victim("wine", seed=1))
+    >>> len(campaign.lanes), campaign.fidelity[0]["attack"]
+    (4, 'uniform')
+    """
+    check_plan(plan, victim.domain.kind)
+    campaign = Campaign(plan, victim)
+    rng = np.random.default_rng([plan.seed, 2])
+    n_accounts = plan.n_benign + sum(DISGUISES[s.disguise].n_accounts for s in plan.attacks)
+    names = account_ids(plan.victim[0], n_accounts, rng)
+    report("honest users")
+    for kind in draw_kinds(plan.n_benign, rng):
+        campaign.lanes.append(_benign_lane(plan, victim, kind, next(names), rng))
+    for index, spec in enumerate(plan.attacks):
+        report(spec.kind)
+        # Each attack has its own stream: adding one changes no other.
+        _run_attack(campaign, spec, names, np.random.default_rng([plan.seed, 3, index]))
+    return campaign
+
+
+def n_steps(plan: CampaignPlan) -> int:
+    """How often `simulate` reports."""
+    return 1 + len(plan.attacks)
+
+
+def _benign_lane(plan: CampaignPlan, victim: Victim, kind: str, account_id: str, rng: Rng) -> Lane:
+    row = BENIGN_KINDS[kind]
+    # One in five comes while the detector already runs.
+    is_newcomer = rng.random() < 0.2
+    begin_ms = (
+        round(rng.uniform(plan.start_ms, plan.end_ms - 0.3 * (plan.end_ms - plan.start_ms)))
+        if is_newcomer
+        else plan.start_ms
+    )
+    days = (plan.end_ms - begin_ms) / MS_PER_DAY
+    n_queries = max(15, round(draw_queries(kind, days, rng) * plan.volume_share))
+    arrivals = ARRIVALS[row.arrivals[int(rng.integers(len(row.arrivals)))]]
+    inputs = row.compose(victim.domain, victim.classify, n_queries, draw_style(rng), rng)
+    return Lane(
+        account_id=account_id,
+        kind=f"benign:{kind}",
+        group=account_id,
+        is_attack=False,
+        times_ms=arrivals(n_queries, begin_ms, plan.end_ms, rng),
+        inputs=inputs,
+        probabilities=victim.classify(inputs),
+        is_answered=benign_answers(n_queries, rng),
+        is_attack_query=np.zeros(n_queries, dtype=bool),
+        params=account_params(n_queries, rng),
+        client_ips=_ips(rng),
+        user_agent=str(rng.choice(USER_AGENTS)),
+    )
+
+
+def _ips(rng: Rng, network: str | None = None) -> tuple[str, ...]:
+    return tuple(draw_ip(rng, network) for _ in range(int(rng.integers(1, 4))))
+
+
+def _run_attack(campaign: Campaign, spec: AttackSpec, names: Iterator[str], rng: Rng) -> None:
+    plan, victim, disguise, kind = (
+        campaign.plan,
+        campaign.victim,
+        DISGUISES[spec.disguise],
+        ATTACKS[spec.attack],
+    )
+    budget = attack_budget(disguise, spec.budget, plan.days - plan.warmup_days)
+    thief = Thief.draw(victim.domain, rng)
+    oracle = Oracle(victim.classify, budget, rng, rewrite=dress_of(disguise, thief, budget))
+    kind.run(oracle, thief)
+    transcript = oracle.transcript()
+    assert len(transcript) == budget, f"{spec.kind} asked {len(transcript)} of {budget}"
+    arrivals = spec.arrivals or (
+        "rhythm" if disguise.is_slow else str(rng.choice(["rhythm", "burst", "poisson"]))
+    )
+    lanes = _attack_lanes(plan, victim, spec, disguise, thief, transcript, arrivals, names, rng)
+    campaign.lanes.extend(lanes)
+    learnt = harden(transcript) if kind.is_label_only else transcript
+    campaign.fidelity.append(
+        {
+            "account": lanes[0].account_id if len(lanes) == 1 else None,
+            "group": lanes[0].group,
+            "model": plan.victim,
+            "attack": spec.kind,
+            "rep": 0,
+            "arrivals": arrivals,
+            "curve": fidelity_curve(victim, learnt, rng),
+        }
+    )
+
+
+def _attack_lanes(
+    plan: CampaignPlan, victim: Victim, spec: AttackSpec, disguise: Disguise, thief: Thief,
+    transcript: Transcript, arrivals: str, names: Iterator[str], rng: Rng,
+) -> list[Lane]:  # fmt: skip
+    """Deal an attack's queries, and its cover, to its accounts and to the clock."""
+    n_attack = len(transcript)
+    cover, is_attack = mix_in_cover(thief, n_attack, cover_queries(disguise, n_attack), rng)
+    order = np.empty(len(is_attack), dtype=np.int64)
+    order[is_attack], order[~is_attack] = np.arange(n_attack), np.arange(n_attack, len(is_attack))
+    inputs = np.concatenate([transcript.inputs, cover])[order]
+    probabilities = (
+        np.concatenate([transcript.probabilities, victim.classify(cover)])[order]
+        if len(cover)
+        else transcript.probabilities
+    )
+    is_answered = np.concatenate([transcript.is_answered, benign_answers(len(cover), rng)])[order]
+    own_params = [*transcript.params, *([None] * len(cover))]
+    begin_ms = plan.attack_start_ms
+    if not disguise.is_slow:
+        begin_ms += round(rng.uniform(0, 0.3) * (plan.end_ms - begin_ms))
+    times_ms = ARRIVALS[arrivals](len(is_attack), begin_ms, plan.end_ms, rng)
+    owners = shard(disguise, probabilities.argmax(axis=1), rng)
+    network = draw_network(rng) if disguise.is_network_shared else None
+    lanes = []
+    ring = f"ring-{plan.victim}-{spec.kind}-{plan.seed}-{int(rng.integers(1 << 30)):08x}"
+    for owner in range(disguise.n_accounts):
+        rows = np.flatnonzero(owners == owner)
+        account_id = next(names)
+        if len(rows) == 0:
+            continue
+        wished = account_params(len(rows), rng)
+        lanes.append(
+            Lane(
+                account_id=account_id,
+                kind=spec.kind,
+                group=ring if disguise.n_accounts > 1 else account_id,
+                is_attack=True,
+                times_ms=times_ms[rows],
+                inputs=inputs[rows],
+                probabilities=probabilities[rows],
+                is_answered=is_answered[rows],
+                is_attack_query=is_attack[rows],
+                params=[own_params[order[r]] or w for r, w in zip(rows.tolist(), wished, strict=True)],
+                client_ips=_ips(rng, network),
+                user_agent=str(rng.choice(USER_AGENTS)),
+                is_adaptive=disguise.is_adaptive,
+            )
+        )
+    return lanes

@@ -1,0 +1,172 @@
+"""A campaign as a stream of native records, and an attacker who reacts to alerts while it plays."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from copycatch.redteam.campaign import Campaign
+from copycatch.redteam.inputs import FloatArray, IntArray
+from copycatch.redteam.lanes import USER_AGENTS, Lane, draw_ip
+from copycatch.units import MS_PER_DAY, UnixMs, format_rfc3339
+
+Record = dict[str, Any]
+
+TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
+TOO_MANY_SHARE = 0.65
+# An attacker who was seen waits some hours and goes on at half the pace.
+PAUSE_S_LOW, PAUSE_S_HIGH = 2 * 3600.0, 12 * 3600.0
+SLOWDOWN = 2.0
+
+
+class _Sheet:
+    """One lane, ready to be read out record by record."""
+
+    def __init__(self, lane: Lane, campaign: Campaign, rng: np.random.Generator) -> None:
+        domain = campaign.victim.domain
+        n = len(lane)
+        self.lane = lane
+        self.times_ms: IntArray = lane.times_ms.copy()
+        self.account_ids = [lane.account_id] * n
+        self.ips = [lane.client_ips[i] for i in rng.integers(len(lane.client_ips), size=n)]
+        self.agents = [lane.user_agent] * n
+        self._wire = domain.to_wire(lane.inputs)
+        embeddings: FloatArray | None = domain.embed(lane.inputs)
+        self._embeddings = None if embeddings is None else embeddings.tolist()
+        self._labels = lane.probabilities.argmax(axis=1).tolist()
+        self._probabilities = np.round(lane.probabilities, 4).tolist()
+        self._statuses = np.where(rng.random(n) < TOO_MANY_SHARE, TOO_MANY_REQUESTS, SERVER_ERROR).tolist()
+        self._model_id = campaign.plan.victim
+
+    def record(self, index: int, event_id: str) -> Record:
+        """The native record of one query (CONTRACTS section 1)."""
+        record: Record = {
+            "event_id": event_id,
+            "event_time": format_rfc3339(int(self.times_ms[index])),
+            "account_id": self.account_ids[index],
+            "client_ip": self.ips[index],
+            "user_agent": self.agents[index],
+            "model_id": self._model_id,
+            "input": self._wire[index],
+        }
+        if self._embeddings is not None:
+            record["embedding"] = self._embeddings[index]
+        params = self.lane.params[index]
+        if params is not None:
+            record["params"] = params
+        if not self.lane.is_answered[index]:
+            record["status"] = self._statuses[index]
+            return record
+        record["predicted_label"] = self._labels[index]
+        record["probabilities"] = self._probabilities[index]
+        record["status"] = 200
+        return record
+
+
+class Playback:
+    """Plays a campaign in event-time order; alerts may be reported between two records.
+
+    Parameters
+    ----------
+    campaign : Campaign
+
+    Examples
+    --------
+    >>> from copycatch.redteam.campaign import AttackSpec, CampaignPlan, simulate
+    >>> from copycatch.redteam.victims import build_victim
+    >>> plan = CampaignPlan("wine", seed=1, days=2, warmup_days=1, n_benign=2, attacks=(AttackSpec("uniform", budget=20),))
+    >>> playback = Playback(simulate(plan, build_victim("wine", seed=1)))
+    >>> times = [record["event_time"] for record in playback]
+    >>> times == sorted(times)
+    True
+    """
+
+    def __init__(self, campaign: Campaign) -> None:
+        self._campaign = campaign
+        self._rng = np.random.default_rng([campaign.plan.seed, 4])
+        self._sheets = [_Sheet(lane, campaign, self._rng) for lane in campaign.lanes]
+        self._heap = [(int(s.times_ms[0]), i, 0) for i, s in enumerate(self._sheets) if len(s.lane)]
+        heapq.heapify(self._heap)
+        self._sent = 0
+        self._moves = 0
+        # account -> row of its sheet, for adaptive attackers only
+        self._sheet_by_account = {
+            s.lane.account_id: i for i, s in enumerate(self._sheets) if s.lane.is_adaptive
+        }
+        self.sent_by_account: dict[str, list[int]] = {}
+        self.attack_sent_by_account: dict[str, int] = {}
+        self._lane_by_account: dict[str, Lane] = {}
+
+    def __iter__(self) -> Iterator[Record]:
+        prefix = self._campaign.plan.victim[0]
+        while self._heap:
+            time_ms, at, index = heapq.heappop(self._heap)
+            sheet = self._sheets[at]
+            if int(sheet.times_ms[index]) != time_ms:
+                # The attacker moved it; it comes back at its new time.
+                self._push(at, index)
+                continue
+            record = sheet.record(index, f"{prefix}{self._sent:08d}")
+            self._sent += 1
+            self._note(sheet, index)
+            if index + 1 < len(sheet.lane):
+                self._push(at, index + 1)
+            yield record
+
+    def _push(self, at: int, index: int) -> None:
+        time_ms = int(self._sheets[at].times_ms[index])
+        if time_ms < self._campaign.plan.end_ms:
+            heapq.heappush(self._heap, (time_ms, at, index))
+
+    def _note(self, sheet: _Sheet, index: int) -> None:
+        account_id = sheet.account_ids[index]
+        self._lane_by_account[account_id] = sheet.lane
+        self.sent_by_account.setdefault(account_id, []).append(int(sheet.times_ms[index]))
+        is_attack_query = int(sheet.lane.is_attack_query[index])
+        self.attack_sent_by_account[account_id] = (
+            self.attack_sent_by_account.get(account_id, 0) + is_attack_query
+        )
+
+    def lane_of(self, account_id: str) -> Lane:
+        """Whose account this is; an adaptive attacker's fresh accounts included."""
+        return self._lane_by_account[account_id]
+
+    def on_alert(self, account_id: str, event_time_ms: UnixMs) -> str | None:
+        """Tell the attacker that an account was named; an adaptive one moves and slows down.
+
+        Parameters
+        ----------
+        account_id : str
+        event_time_ms : int
+            When the alert was seen.
+
+        Returns
+        -------
+        str or None
+            The fresh account, or None where nobody reacts.
+        """
+        at = self._sheet_by_account.pop(account_id, None)
+        if at is None:
+            return None
+        sheet = self._sheets[at]
+        to_move = np.flatnonzero(sheet.times_ms > event_time_ms)
+        if len(to_move) == 0:
+            return None
+        self._moves += 1
+        fresh = f"acct-{self._campaign.plan.victim[0]}{len(self._sheets) + self._moves:05d}"
+        pause_ms = round(self._rng.uniform(PAUSE_S_LOW, PAUSE_S_HIGH) * 1000)
+        since = sheet.times_ms[to_move] - event_time_ms
+        sheet.times_ms[to_move] = event_time_ms + pause_ms + (since * SLOWDOWN).astype(np.int64)
+        ip, agent = draw_ip(self._rng), str(self._rng.choice(USER_AGENTS))
+        for index in to_move.tolist():
+            sheet.account_ids[index], sheet.ips[index], sheet.agents[index] = fresh, ip, agent
+        self._sheet_by_account[fresh] = at
+        return fresh
+
+
+def days_of(campaign: Campaign) -> float:
+    """Length of a campaign in days."""
+    return (campaign.plan.end_ms - campaign.plan.start_ms) / MS_PER_DAY

@@ -1,0 +1,146 @@
+"""Models to steal: small real ones, trained on the spot in seconds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from copycatch.errors import ConfigError
+from copycatch.redteam.extras import require
+from copycatch.redteam.images import DigitImages
+from copycatch.redteam.inputs import Domain, FloatArray, Inputs, IntArray, draw_many_styles
+from copycatch.redteam.tables import MadeTable, RealTable
+from copycatch.redteam.texts import shop_texts
+
+Classify = Callable[[Inputs], FloatArray]
+
+N_HELD_OUT = 2000
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A model behind an API, and what is needed to say how much of it a thief has got.
+
+    Attributes
+    ----------
+    name : str
+        Goes into `model_id`.
+    domain : Domain
+    classify : callable
+        Inputs to class probabilities, shape (n_queries, n_classes).
+    accuracy : float
+        On the held-out inputs; NaN where their true classes are unknown.
+    held_out, held_out_labels
+        Natural inputs on which fidelity (agreement with the victim) is measured.
+    """
+
+    name: str
+    domain: Domain
+    classify: Classify
+    accuracy: float
+    held_out: Inputs
+    held_out_labels: IntArray
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.domain.class_names)
+
+
+@dataclass(frozen=True)
+class VictimKind:
+    """One row of the table of victims."""
+
+    make_domain: Callable[[int], Domain]
+    fit: Callable[[Inputs, IntArray, int], Classify]
+    n_training: int
+    words: str
+
+
+def _probabilities_of(model: Any) -> Classify:  # noqa: ANN401 - scikit-learn has no types
+    def classify(inputs: Inputs) -> FloatArray:
+        return np.asarray(model.predict_proba(inputs), dtype=np.float64)
+
+    return classify
+
+
+def _fit_network(inputs: Inputs, labels: IntArray, seed: int) -> Classify:
+    network = require("sklearn.neural_network").MLPClassifier((64,), max_iter=30, random_state=seed)
+    with warnings.catch_warnings():
+        # A fixed number of epochs is wanted; whether the optimiser could go on is no news.
+        warnings.simplefilter("ignore", require("sklearn.exceptions").ConvergenceWarning)
+        scaler = require("sklearn.preprocessing").StandardScaler()
+        return _probabilities_of(
+            require("sklearn.pipeline").make_pipeline(scaler, network).fit(inputs, labels)
+        )
+
+
+def _fit_forest(inputs: Inputs, labels: IntArray, seed: int) -> Classify:
+    forest = require("sklearn.ensemble").RandomForestClassifier(60, min_samples_leaf=2, random_state=seed)
+    return _probabilities_of(forest.fit(inputs, labels))
+
+
+def _fit_logistic(inputs: Inputs, labels: IntArray, seed: int) -> Classify:
+    scaler = require("sklearn.preprocessing").StandardScaler()
+    logistic = require("sklearn.linear_model").LogisticRegression(C=1.0, max_iter=500, random_state=seed)
+    return _probabilities_of(require("sklearn.pipeline").make_pipeline(scaler, logistic).fit(inputs, labels))
+
+
+def _fit_text(inputs: Inputs, labels: IntArray, seed: int) -> Classify:
+    words = require("sklearn.feature_extraction.text").TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    logistic = require("sklearn.linear_model").LogisticRegression(C=10.0, max_iter=300, random_state=seed)
+    return _probabilities_of(require("sklearn.pipeline").make_pipeline(words, logistic).fit(inputs, labels))
+
+
+def _cancer(seed: int) -> Domain:
+    return RealTable("cancer", seed)
+
+
+def _wine(seed: int) -> Domain:
+    return RealTable("wine", seed)
+
+
+VICTIM_KINDS: dict[str, VictimKind] = {
+    "digits": VictimKind(DigitImages, _fit_network, 3000, "handwritten digits, 8x8 images; neural network"),
+    "tabular": VictimKind(MadeTable, _fit_forest, 4000, "made-up lending segments, 16 columns; random forest"),
+    "cancer": VictimKind(_cancer, _fit_logistic, 600, "breast tumours, 30 columns; logistic regression"),
+    "wine": VictimKind(_wine, _fit_logistic, 300, "wines, 13 columns; logistic regression"),
+    "intents": VictimKind(shop_texts, _fit_text, 4000, "web-shop messages, 26 intents; logistic regression"),
+}
+
+
+def build_victim(name: str, seed: int) -> Victim:
+    """Train one of the built-in victims.
+
+    Parameters
+    ----------
+    name : str
+        A key of `VICTIM_KINDS`.
+    seed : int
+        The same seed gives the same model and the same world around it.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such victim.
+
+    Examples
+    --------
+    >>> victim = build_victim("wine", seed=3)
+    >>> victim.n_classes, bool(victim.accuracy > 0.8)
+    (3, True)
+    """
+    if name not in VICTIM_KINDS:
+        message = f"no victim {name!r}; there are: {', '.join(VICTIM_KINDS)}"
+        raise ConfigError(message)
+    kind = VICTIM_KINDS[name]
+    rng = np.random.default_rng([seed, 1])
+    domain = kind.make_domain(seed)
+    inputs, labels = domain.draw_training(kind.n_training, rng)
+    classify = kind.fit(inputs, labels, seed)
+    held_out, held_out_labels = draw_many_styles(domain, N_HELD_OUT, rng)
+    accuracy = float(np.mean(classify(held_out).argmax(axis=1) == held_out_labels))
+    return Victim(name, domain, classify, accuracy, held_out, held_out_labels)
