@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from copycatch.settings.asyncapi import asyncapi_text
-from copycatch.settings.schemas import MAJOR, MESSAGES, message_schema, to_text
+from copycatch.settings.schemas import MAJOR, MESSAGES, finding_schemas, message_schema, to_text
 
 DESCRIPTION = """\
 Write the JSON Schemas (2020-12) of every message and of the policy file, and an AsyncAPI 3 document that
@@ -42,6 +42,7 @@ def texts_by_path() -> dict[Path, str]:
     """Every file below the folder, with its content."""
     folder = Path(MAJOR)
     texts = {folder / message.file_name: to_text(message_schema(message)) for message in MESSAGES}
+    texts |= {folder / "findings" / name: to_text(schema) for name, schema in finding_schemas().items()}
     texts[folder / "asyncapi.yaml"] = asyncapi_text()
     return texts
 

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from copycatch.findings.cef import CEF_PATTERN
+from copycatch.findings.ecs import EcsAlert
+from copycatch.findings.ocsf import DetectionFinding
 from copycatch.records import wire
 from copycatch.settings.schema_words import EXAMPLES, FIELD_WORDS
 
@@ -68,6 +71,38 @@ def message_schema(message: Message) -> dict[str, Any]:
     if described:
         schema["$defs"] = {name: described[name] for name in sorted(described)}
     return schema
+
+
+def finding_schemas() -> dict[str, dict[str, Any]]:
+    """What alerts look like in the other output formats, by file name; nothing but what is named is written.
+
+    Examples
+    --------
+    >>> finding_schemas()["ocsf.schema.json"]["properties"]["class_uid"]["enum"]
+    [2004]
+    """
+    schemas: dict[str, dict[str, Any]] = {}
+    for name, cls, title in (
+        ("ocsf.schema.json", DetectionFinding, "OCSF 1.8 Detection Finding as copycatch writes it"),
+        ("ecs.schema.json", EcsAlert, "ECS alert document as copycatch writes it"),
+    ):
+        _, components = msgspec.json.schema_components([cls], ref_template="#/$defs/{name}")
+        root = components.pop(cls.__name__)
+        schemas[name] = {
+            "$schema": DIALECT,
+            "$id": schema_id(f"findings:{name}"),
+            **root,
+            "title": title,
+            "$defs": components,
+        }
+    schemas["cef.schema.json"] = {
+        "$schema": DIALECT,
+        "$id": schema_id("findings:cef.schema.json"),
+        "title": "CEF line as copycatch writes it",
+        "type": "string",
+        "pattern": CEF_PATTERN,
+    }
+    return schemas
 
 
 def to_text(document: dict[str, Any]) -> str:
