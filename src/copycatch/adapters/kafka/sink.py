@@ -1,0 +1,169 @@
+"""A producer as an `OutcomeSink`: outcomes and offsets in one transaction, or one after the other."""
+
+import uuid
+from collections.abc import Callable, Iterable
+
+import structlog
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.producer.future import FutureRecordMetadata
+from kafka.structs import OffsetAndMetadata
+
+from copycatch.adapters.kafka.client import FATAL, FENCED, common_options, translated
+from copycatch.adapters.kafka.source import KafkaSource
+from copycatch.adapters.messages import AlertFormat, Kind, messages_of
+from copycatch.errors import FencedError, TransportError
+from copycatch.ports import Committed, Delivery, Shard
+from copycatch.settings.service import Service
+from copycatch.units import UnixMs
+from kafka import KafkaProducer, TopicPartition
+
+log = structlog.get_logger(__name__)
+
+MAX_BLOCK_MS = 15_000  # for metadata of an output topic; the runner tries again after that
+
+
+class KafkaSink:
+    """Writes the outputs and commits the inputs' offsets.
+
+    exactly_once: one transaction a unit, fenced by the group's generation. at_least_once: outputs are
+    acknowledged by all replicas before offsets are committed; a repeat carries the same keys.
+    """
+
+    def __init__(
+        self, settings: Service, source: KafkaSource, alert_format: AlertFormat, now_ms: Callable[[], UnixMs]
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._alert_format = alert_format
+        self._now_ms = now_ms
+        outputs = settings.outputs
+        self._topic_by_kind: dict[Kind, str] = {
+            "alert": outputs.alerts,
+            "recommendation": outputs.recommendations,
+            "dead_letter": outputs.dead_letters,
+        }
+        self._is_transactional = settings.delivery == "exactly_once"
+        # With a name of its own an instance resolves at once what a killed predecessor left open.
+        kafka = settings.kafka
+        self._transactional_id = f"{kafka.group_id}-{kafka.instance_id or uuid.uuid4().hex}"
+        self._check_topics()
+        self._producer = self._connect()
+
+    def _connect(self) -> KafkaProducer:
+        kafka = self._settings.kafka
+        options = common_options(kafka) | {
+            "compression_type": None if kafka.compression == "none" else kafka.compression,
+            "allow_auto_create_topics": False,
+            "max_block_ms": MAX_BLOCK_MS,
+            "linger_ms": 5,
+            "batch_size": 1 << 18,
+        }
+        if self._is_transactional:
+            options["transactional_id"] = self._transactional_id
+            options["transaction_timeout_ms"] = round(kafka.transaction_timeout * 1000)
+        with translated("starting the producer"):
+            producer = KafkaProducer(**options)
+            if self._is_transactional:
+                try:
+                    producer.init_transactions()
+                except BaseException:
+                    producer.close(timeout=0)
+                    raise
+        return producer
+
+    def _check_topics(self) -> None:
+        outputs = self._settings.outputs
+        with translated("checking the output topics"):
+            admin = KafkaAdminClient(**common_options(self._settings.kafka))
+            try:
+                present = set(admin.list_topics())
+                missing = sorted(set(self._topic_by_kind.values()) - present)
+                if missing and not outputs.create_missing:
+                    msg = (
+                        f"outputs: topic {', '.join(missing)} does not exist (or is hidden); create it, "
+                        "mend the name, or set outputs.create_missing: true"
+                    )
+                    raise TransportError(msg)
+                for topic in missing:
+                    is_table = topic == outputs.recommendations
+                    configs = {"cleanup.policy": "compact" if is_table else "delete"}
+                    new = NewTopic(topic, outputs.partitions, outputs.replication, topic_configs=configs)
+                    try:
+                        admin.create_topics([new])
+                        log.info("created topic", topic=topic, cleanup=configs["cleanup.policy"])
+                    except TopicAlreadyExistsError:
+                        log.info("another worker created the topic", topic=topic)
+            finally:
+                admin.close()
+
+    def deliver(self, delivery: Delivery) -> None:
+        offsets = {
+            TopicPartition(*shard): OffsetAndMetadata(position, f"{delivery.run_id}/{delivery.sequence}", -1)
+            for shard, position in delivery.positions.items()
+        }
+        if self._is_transactional:
+            self._deliver_as_transaction(delivery, offsets)
+        else:
+            with translated("writing outcomes"):
+                futures = self._send_all(delivery)
+                self._producer.flush(timeout=self._settings.kafka.request_timeout)
+                for future in futures:
+                    future.get(timeout=0)
+            with translated("committing offsets"):
+                if offsets:
+                    self._source.commit(offsets)
+
+    def _deliver_as_transaction(
+        self, delivery: Delivery, offsets: dict[TopicPartition, OffsetAndMetadata]
+    ) -> None:
+        with translated("writing outcomes"):
+            try:
+                self._producer.begin_transaction()
+                self._send_all(delivery)
+                if offsets:
+                    self._producer.send_offsets_to_transaction(offsets, self._source.group_metadata())
+            except KafkaError as error:
+                self._abort(error)
+                raise
+        try:
+            self._producer.commit_transaction()
+        except FATAL as error:
+            msg = f"Kafka, committing: {type(error).__name__}: {error}"
+            raise TransportError(msg) from error
+        except KafkaError as error:
+            # It is open whether the commit has reached the coordinator.
+            msg = f"Kafka, committing: {type(error).__name__}: {error}"
+            raise FencedError(msg) from error
+
+    def _abort(self, cause: KafkaError) -> None:
+        if isinstance(cause, FENCED):
+            return  # this producer can do nothing any more; reopen() makes a new one
+        try:
+            self._producer.abort_transaction()
+        except KafkaError as error:
+            msg = f"Kafka, aborting after {type(cause).__name__}: {error}"
+            raise FencedError(msg) from error
+
+    def _send_all(self, delivery: Delivery) -> list[FutureRecordMetadata]:
+        return [
+            self._producer.send(
+                self._topic_by_kind[kind],
+                value=message.value,
+                key=message.key,
+                headers=message.headers,
+                timestamp_ms=message.timestamp_ms,
+            )
+            for kind, message in messages_of(delivery.outcomes, self._alert_format, self._now_ms())
+        ]
+
+    def committed(self, shards: Iterable[Shard]) -> dict[Shard, Committed]:
+        return self._source.committed(shards)
+
+    def reopen(self) -> None:
+        self._producer.close(timeout=0)
+        self._producer = self._connect()
+
+    def close(self) -> None:
+        with translated("closing the producer"):
+            self._producer.close(timeout=5)

@@ -1,0 +1,244 @@
+"""A consumer group member as a `RecordSource`."""
+
+from collections.abc import Iterable
+
+import structlog
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import OffsetOutOfRangeError
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
+
+from copycatch.adapters.kafka.client import common_options, translated
+from copycatch.errors import TransportError
+from copycatch.ports import Committed, Shard, ShardListener
+from copycatch.records.columns import RawBatch
+from copycatch.settings.service import Service
+from kafka import KafkaConsumer, TopicPartition
+
+log = structlog.get_logger(__name__)
+
+# Several times the default of 1 MiB: a poll of 5,000 records of 1 KB comes in one fetch.
+PARTITION_FETCH_BYTES = 8 << 20
+
+
+class KafkaSource:
+    """Reads the input topics as a member of the consumer group.
+
+    A new shard is given no records before the listener has said where to begin: the library's thread pauses
+    it when it comes, and `poll` asks the listener from the caller's thread, where it may talk to the broker.
+    """
+
+    def __init__(self, settings: Service) -> None:
+        self._settings = settings
+        self._start_at_by_topic = {each.topic: each.start_at for each in settings.inputs}
+        self._listener: ShardListener | None = None
+        self._next_by_shard: dict[Shard, int] = {}
+        self._new: list[TopicPartition] = []
+        self._held: set[Shard] = set()  # paused by the runner
+        self.gaps = 0
+        with translated("connecting"):
+            self._consumer = self._connect()
+
+    def _connect(self) -> KafkaConsumer:
+        kafka = self._settings.kafka
+        session_timeout_ms = round(kafka.session_timeout * 1000)
+        return KafkaConsumer(
+            **common_options(kafka),
+            group_id=kafka.group_id,
+            group_instance_id=kafka.instance_id,
+            enable_auto_commit=False,
+            # Positions are ours to choose; the library must never jump on its own.
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            partition_assignment_strategy=[CooperativeStickyAssignor],
+            max_poll_records=self._settings.poll_records_max,
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            session_timeout_ms=session_timeout_ms,
+            heartbeat_interval_ms=max(100, session_timeout_ms // 10),
+        )
+
+    def start(self, listener: ShardListener) -> None:
+        self._listener = listener
+        topics = list(self._start_at_by_topic)
+        with translated("reading the input topics"):
+            missing = [topic for topic in topics if not self._consumer.partitions_for_topic(topic)]
+            if missing:
+                msg = (
+                    f"inputs: topic {', '.join(missing)} does not exist on "
+                    f"{', '.join(self._settings.kafka.bootstrap_servers)} (or may not be seen); "
+                    "create it, or mend the name"
+                )
+                raise TransportError(msg)
+            self._consumer.subscribe(topics, listener=_Rebalance(self, listener))
+
+    def poll(self, records_max: int, timeout_s: float) -> list[RawBatch]:
+        with translated("polling"):
+            try:
+                polled = self._consumer.poll(timeout_ms=round(timeout_s * 1000), max_records=records_max)
+            except OffsetOutOfRangeError as error:
+                self._step_over_gap(error)
+                return []
+        if self._new:
+            self._begin_new()
+        batches = []
+        for partition, records in polled.items():
+            shard = Shard(partition.topic, partition.partition)
+            if shard not in self._next_by_shard:
+                continue
+            self._next_by_shard[shard] = records[-1].offset + 1
+            batches.append(
+                RawBatch(
+                    topic=shard.topic,
+                    partition=shard.partition,
+                    positions=[record.offset for record in records],
+                    values=[record.value or b"" for record in records],
+                    timestamps_ms=[record.timestamp for record in records],
+                    headers=[record.headers for record in records],
+                    keys=[record.key for record in records],
+                )
+            )
+        return batches
+
+    def _begin_new(self) -> None:
+        assert self._listener is not None, "poll before start"
+        new, self._new = self._new, []
+        shards = [Shard(each.topic, each.partition) for each in new]
+        for shard in shards:
+            self._next_by_shard[shard] = 0
+        self._listener.on_assigned(shards)
+        with translated("resuming"):
+            ready = [Shard(each.topic, each.partition) for each in new]
+            self.resume(shard for shard in ready if shard in self._next_by_shard)
+
+    def _step_over_gap(self, error: OffsetOutOfRangeError) -> None:
+        """Records that we had not read are gone from the topic: say so, and go on with what is left."""
+        places = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+        partitions = list(places) or [TopicPartition(*shard) for shard in self._next_by_shard]
+        firsts = self._consumer.beginning_offsets(partitions)
+        for partition, first in firsts.items():
+            shard = Shard(partition.topic, partition.partition)
+            position = self._next_by_shard.get(shard)
+            if position is None or position >= first:
+                continue
+            self.gaps += 1
+            log.error(
+                "records are gone before they were read",
+                shard=str(shard),
+                lost_from=position,
+                lost_to=first,
+                remedy="longer retention of the input topic, or more workers",
+            )
+            self.seek(shard, first)
+
+    def seek(self, shard: Shard, position: int) -> None:
+        self._consumer.seek(TopicPartition(*shard), position)
+        self._next_by_shard[shard] = position
+
+    def bounds(self, shard: Shard) -> tuple[int, int]:
+        partition = TopicPartition(*shard)
+        with translated(f"asking for the bounds of {shard}"):
+            first = self._consumer.beginning_offsets([partition])[partition]
+            return first, self._consumer.end_offsets([partition])[partition]
+
+    def start_position(self, shard: Shard) -> int:
+        first, end = self.bounds(shard)
+        return first if self._start_at_by_topic[shard.topic] == "earliest" else end
+
+    def pause(self, shards: Iterable[Shard]) -> None:
+        shards = [shard for shard in shards if shard in self._next_by_shard]
+        self._held |= set(shards)
+        self._consumer.pause(*(TopicPartition(*shard) for shard in shards))
+
+    def resume(self, shards: Iterable[Shard]) -> None:
+        shards = [shard for shard in shards if shard in self._next_by_shard]
+        self._held -= set(shards)
+        self._consumer.resume(*(TopicPartition(*shard) for shard in shards))
+
+    def lags(self) -> dict[Shard, int]:
+        lags = {}
+        for shard, position in list(self._next_by_shard.items()):
+            partition = TopicPartition(*shard)
+            if partition in self._consumer.assignment():
+                high = self._consumer.highwater(partition)
+                if high is not None:
+                    lags[shard] = max(0, high - position)
+        return lags
+
+    @property
+    def is_exhausted(self) -> bool:
+        return False
+
+    def rejoin(self) -> None:
+        """Forget what was read; the same shards are begun again from what is committed.
+
+        If the group has moved on meanwhile, the next poll finds out and brings the new assignment.
+        """
+        assert self._listener is not None, "rejoin before start"
+        self._listener.on_lost(list(self._next_by_shard))
+        self._next_by_shard.clear()
+        assignment = sorted(self._consumer.assignment())
+        self._consumer.pause(*assignment)
+        for partition in assignment:
+            self._consumer.seek(partition, 0)
+        self._new = assignment
+
+    # For the sink, which commits in the name of this member.
+
+    def group_metadata(self) -> ConsumerGroupMetadata:
+        return self._consumer.group_metadata()
+
+    def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        self._consumer.commit(offsets)
+
+    def committed(self, shards: Iterable[Shard]) -> dict[Shard, Committed]:
+        found = {}
+        for shard in shards:
+            with translated(f"asking for the committed offset of {shard}"):
+                done = self._consumer.committed(
+                    TopicPartition(*shard),
+                    metadata=True,
+                    timeout_ms=round(self._settings.kafka.request_timeout * 1000),
+                )
+            if done is not None and done.offset >= 0:
+                run_id, _, sequence = (done.metadata or "").rpartition("/")
+                found[shard] = Committed(done.offset, int(sequence) if sequence.isdigit() else 0, run_id)
+        return found
+
+    def close(self) -> None:
+        with translated("leaving the group"):
+            self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Called on the library's own thread, while `poll` or `close` waits for it."""
+
+    def __init__(self, source: KafkaSource, listener: ShardListener) -> None:
+        self._source = source
+        self._listener = listener
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        source = self._source
+        for partition in assigned:
+            # A position of its own keeps the library from asking for one that may not exist yet.
+            source._consumer.seek(partition, 0)  # noqa: SLF001 (one class in two halves)
+            source._consumer.pause(partition)  # noqa: SLF001
+            source._new.append(partition)  # noqa: SLF001
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._listener.on_revoked(self._dropped(revoked))
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self._listener.on_lost(self._dropped(lost))
+
+    def _dropped(self, partitions: Iterable[TopicPartition]) -> list[Shard]:
+        source = self._source
+        gone = []
+        for partition in sorted(partitions):
+            shard = Shard(partition.topic, partition.partition)
+            if partition in source._new:  # noqa: SLF001
+                source._new.remove(partition)  # noqa: SLF001
+            if source._next_by_shard.pop(shard, None) is not None:  # noqa: SLF001
+                gone.append(shard)
+            source._held.discard(shard)  # noqa: SLF001
+        return gone

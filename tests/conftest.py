@@ -1,0 +1,69 @@
+"""Fixtures for all tests: a real Kafka, topics of a test's own."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from tests.support.broker import Broker, KafkaMissing, running_broker
+
+
+def _no_kafka(reason: object) -> None:
+    if os.environ.get("COPYCATCH_REQUIRE_KAFKA"):
+        pytest.fail(f"COPYCATCH_REQUIRE_KAFKA is set, and there is no Kafka: {reason}")
+    pytest.skip(f"no Kafka: {reason}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # One broker for all of them: with several test workers they go to the same one.
+    for item in items:
+        if item.get_closest_marker("kafka"):
+            item.add_marker(pytest.mark.xdist_group("kafka"))
+
+
+@pytest.fixture(scope="session")
+def kafka_servers() -> Iterator[str]:
+    """Bootstrap servers of a real Kafka: the one that COPYCATCH_TEST_KAFKA names, or one of our own."""
+    named = os.environ.get("COPYCATCH_TEST_KAFKA")
+    if named:
+        yield named
+        return
+    try:
+        with running_broker() as broker:
+            yield broker.servers
+    except KafkaMissing as reason:
+        _no_kafka(reason)
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Broker]:
+    """A broker that the test may stop, freeze and break."""
+    try:
+        with running_broker() as broker:
+            yield broker
+    except KafkaMissing as reason:
+        _no_kafka(reason)
+
+
+TopicMaker = Callable[[str, int], str]
+
+
+@pytest.fixture
+def make_topic(kafka_servers: str, request: pytest.FixtureRequest) -> Iterator[TopicMaker]:
+    """Creates topics whose names no other test has, and removes them after it."""
+    import uuid
+
+    made: list[str] = []
+    admin = KafkaAdminClient(bootstrap_servers=kafka_servers)
+
+    def make(name: str, partitions: int) -> str:
+        topic = f"{name}.{uuid.uuid4().hex[:8]}"
+        admin.create_topics([NewTopic(topic, partitions, 1)])
+        made.append(topic)
+        return topic
+
+    yield make
+    if made:
+        admin.delete_topics(made)
+    admin.close()
