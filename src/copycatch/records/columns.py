@@ -87,6 +87,23 @@ class RecordBatch:
 
 
 @dataclass(slots=True)
+class SignalBlock:
+    """Signals of each query, and what the windows keep of it; one row a record, NaN where missing.
+
+    `signals` is (n, n_signals) in the order of the signal catalogue; `sketches` the leading whitened
+    coordinates; `raws` sampled input coordinates; `cells` the topic cell (-1 where missing); `fouriers` random
+    Fourier features; `nears` the distance below which two queries of the model count as near.
+    """
+
+    signals: Float32Array
+    sketches: Float32Array
+    raws: Float32Array
+    cells: IntArray
+    fouriers: Float32Array
+    nears: Float32Array
+
+
+@dataclass(slots=True)
 class Counts:
     """Every input record exactly once: n = accepted + duplicates + late + rejected."""
 
@@ -140,6 +157,28 @@ class Evaluations:
 
     def __len__(self) -> int:
         return len(self.account_ids)
+
+
+@dataclass(slots=True)
+class Normal:
+    """What is normal for each evaluation: arrays (n, n_features), NaN where there are too few accounts."""
+
+    medians: FloatArray
+    ups: FloatArray  # one deviation above the median, measured on the upper tail
+    downs: FloatArray  # the same below
+    lows: FloatArray  # 5 % quantile
+    highs: FloatArray  # 95 % quantile
+    counts: FloatArray  # accounts compared with
+    aboves: FloatArray  # share of them at least as high
+    belows: FloatArray  # share of them at least as low
+
+    @classmethod
+    def unknown(cls, n: int, n_features: int) -> "Normal":
+        return cls(*(np.full((n, n_features), np.nan) for _ in range(8)))
+
+    def put(self, rows: IntArray, other: "Normal") -> None:
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[rows] = getattr(other, name)
 
 
 @dataclass(slots=True)

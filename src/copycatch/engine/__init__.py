@@ -1,0 +1,14 @@
+"""The engine: records in, outcomes out, time as an argument.
+
+Takes: batches of columns and a policy. Gives: alerts, recommendations, rejects, counts. Never: knows a
+broker, a file, a socket or a wall clock; the same records give the same outcomes, however they were cut.
+
+`step.py` is the only file that knows the order of the stages; `state.py` holds everything that outlives a
+batch; `snapshot.py` turns a shard of it into bytes and back.
+"""
+
+from copycatch.engine.snapshot import forget, restore, snapshot
+from copycatch.engine.state import EngineState, new_state
+from copycatch.engine.step import advance, next_deadline_ms, step
+
+__all__ = ["EngineState", "advance", "forget", "new_state", "next_deadline_ms", "restore", "snapshot", "step"]

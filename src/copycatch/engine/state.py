@@ -1,0 +1,152 @@
+"""Everything that outlives a batch."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from copycatch.decisions.state import DecisionState
+from copycatch.features.catalog import SPECS
+from copycatch.population.model import ModelPopulation
+from copycatch.records.columns import FloatArray, IntArray
+from copycatch.records.policy import Policy
+from copycatch.records.space import ModelSpace
+from copycatch.units import UNIX_MS_MIN
+from copycatch.windows.admission import Shard
+from copycatch.windows.slots import Key, Slots
+from copycatch.windows.state import WindowArrays, empty_arrays
+
+ACCOUNTS_MAX = 1_000_000
+MODELS_MAX = (
+    256  # populations are a few MB each; records of further models are counted and judged by limits only
+)
+
+
+@dataclass(slots=True)
+class RowArrays:
+    """What the judge keeps per account beside its windows; one row an account."""
+
+    account_hashes: IntArray
+    score_max: FloatArray  # highest score of its life; -inf before the first
+    flagged_ms: IntArray  # event time of the last verdict over a threshold; 0 for never
+    tick_ids: IntArray  # tick in which the account was last sampled
+    tick_counts: IntArray  # its records in that tick so far
+
+    @classmethod
+    def empty(cls, n: int) -> "RowArrays":
+        zeros = [np.zeros(n, dtype=np.int64) for _ in range(4)]
+        return cls(zeros[0], np.full(n, -np.inf), zeros[1], zeros[2], zeros[3])
+
+    def grow(self, n_rows: int) -> None:
+        missing = n_rows - len(self.account_hashes)
+        if missing > 0:
+            more = RowArrays.empty(missing)
+            for name in self.__dataclass_fields__:
+                setattr(self, name, np.concatenate([getattr(self, name), getattr(more, name)]))
+
+    def clear(self, rows: IntArray) -> None:
+        fresh = RowArrays.empty(1)
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[rows] = getattr(fresh, name)[0]
+
+
+class Pending(NamedTuple):
+    """One evaluation that waits to be learned."""
+
+    model_id: str
+    account_hash: int
+    queries: int
+    values: FloatArray
+
+
+@dataclass(slots=True)
+class EngineState:
+    """All of it. `shard_numbers` names the shards ever seen; rows remember which of them they came from.
+
+    `clock_ms` is the latest event time of all shards; `tick` counts how often the population has learned.
+    """
+
+    slots: Slots
+    windows: WindowArrays = field(default_factory=lambda: empty_arrays(0))
+    rows: RowArrays = field(default_factory=lambda: RowArrays.empty(0))
+    shard_numbers: dict[str, int] = field(default_factory=dict)
+    shards: dict[str, Shard] = field(default_factory=dict)
+    decisions: dict[str, DecisionState] = field(default_factory=dict)
+    populations: dict[str, ModelPopulation] = field(default_factory=dict)
+    vector_lengths: dict[tuple[str, str], int] = field(default_factory=dict)  # (model, field) -> length
+    clock_ms: int = UNIX_MS_MIN
+    tick: int = 0
+    tick_records: int = 0  # records since the last tick
+    sample_modulus: int = 1  # one in so many accounts is sampled for the pool per tick
+    models_refused: int = 0
+    pending: list[Pending] = field(default_factory=list)  # to learn at the next tick
+
+    def shard(self, name: str) -> Shard:
+        return self.shards.setdefault(name, Shard())
+
+    def shard_number(self, name: str) -> int:
+        return self.shard_numbers.setdefault(name, len(self.shard_numbers))
+
+    def decision(self, name: str) -> DecisionState:
+        return self.decisions.setdefault(name, DecisionState())
+
+    def population(self, model_id: str, born_ms: int) -> ModelPopulation | None:
+        """The model's population; None for a model beyond `MODELS_MAX`."""
+        known = self.populations.get(model_id)
+        if known is None and len(self.populations) < MODELS_MAX:
+            known = self.populations[model_id] = ModelPopulation(born_ms, len(SPECS))
+        return known
+
+    def spaces(self) -> dict[str, ModelSpace]:
+        return {
+            m: population.space for m, population in self.populations.items() if population.space is not None
+        }
+
+    def name_new_rows(self) -> None:
+        """Give accounts that got a row just now their place in the arrays, and their hash."""
+        if self.slots.n_rows > self.windows.n_rows:
+            self.windows.grow(self.slots.n_rows)
+            self.rows.grow(self.windows.n_rows)
+        for row in self.slots.new_rows:
+            key = self.slots.keys[row]
+            assert key is not None
+            self.rows.account_hashes[row] = hash_of(key)
+        self.slots.new_rows.clear()
+
+    @property
+    def bytes_per_account(self) -> int:
+        return self.windows.bytes_per_row + 8 * len(RowArrays.__dataclass_fields__)
+
+
+def hash_of(key: Key) -> int:
+    """A number for an account that is the same in every process, never 0.
+
+    Examples
+    --------
+    >>> hash_of((None, "a", "m")) == hash_of((None, "a", "m")), hash_of((None, "a", "m")) == hash_of(("a", "", "m"))
+    (True, False)
+    """
+    text = "\x1f".join(("" if key[0] is None else "t" + key[0], key[1], key[2]))
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 1) | 1
+
+
+def new_state(policy: Policy, accounts_max: int = ACCOUNTS_MAX) -> EngineState:
+    """A state that has seen nothing.
+
+    Parameters
+    ----------
+    policy : Policy
+        Its window lengths; they may change later, the panes then start afresh.
+    accounts_max : int
+        Bound on accounts (per model and tenant) that are kept.
+
+    Examples
+    --------
+    >>> new_state(Policy()).clock_ms < 0
+    True
+    """
+    assert accounts_max > 0
+    assert policy.windows.pane_s > 0
+    return EngineState(slots=Slots(accounts_max))

@@ -1,0 +1,226 @@
+"""One batch through every stage, in order. The only file that knows the order.
+
+Time is cut into *segments* by ticks: a tick falls where event time crosses a multiple of `TICK_MS`, and after
+`SEGMENT_RECORDS_MAX` records. Within a segment everything that is learned (spaces, references, calibrations)
+is frozen; at the tick the population learns what the segment showed, idle episodes are worked off and room is
+made for new accounts. Ticks belong to the sequence of records, not to how a broker cut it into batches, and
+each account's own state is a sequential fold: therefore the same records give the same outcomes, however cut.
+"""
+
+import numpy as np
+
+from copycatch.decisions.judge import advance as advance_decisions
+from copycatch.decisions.judge import judge
+from copycatch.engine.learning import FLAG_MS, learn, queue_evaluations, sample_queries
+from copycatch.engine.looks import compare, fold_segment, pick_evaluations, pick_scores, score
+from copycatch.engine.state import EngineState
+from copycatch.features.catalog import SPECS
+from copycatch.records.columns import BoolArray, Evaluations, IntArray, Outcomes, RecordBatch, Scores
+from copycatch.records.policy import Policy
+from copycatch.records.rejects import reject
+from copycatch.records.selection import select
+from copycatch.records.wire import RejectReason
+from copycatch.signals.compute import compute_signals
+from copycatch.units import UnixMs, format_rfc3339, to_ms
+from copycatch.windows.slots import rows_to_evict
+
+TICK_MS = 300_000  # five minutes: learning is never older than that, and its cost is shared by many records
+SEGMENT_RECORDS_MAX = 16_384  # under load a tick comes after so many records
+FUTURE_MS_MAX = 300_000  # clocks of honest gateways agree within five minutes
+MODELS_REMEMBERED_MAX = 4_096  # whose vector lengths are remembered; those of further models go unchecked
+
+
+def step(state: EngineState, batch: RecordBatch, now_ms: UnixMs, policy: Policy) -> Outcomes:
+    """Take one batch through every stage.
+
+    Parameters
+    ----------
+    state : EngineState
+        Changed in place, and nothing else is.
+    batch : RecordBatch
+        Records of one shard, in order of arrival.
+    now_ms : UnixMs
+        Used for one thing: records more than five minutes after it are rejected as from the far future.
+    policy : Policy
+
+    Returns
+    -------
+    Outcomes
+        `counts` has every record of the batch exactly once.
+    """
+    outcomes = Outcomes()
+    shard_name = f"{batch.raw.topic}:{batch.raw.partition}"
+    accepted, latest_ms = _admit(state, batch, shard_name, now_ms, policy, outcomes)
+    batch = select(batch, accepted)
+    clocks_ms = np.maximum(np.maximum.accumulate(latest_ms), state.clock_ms) if len(latest_ms) else latest_ms
+    start = 0
+    while start < len(batch):
+        crossing = state.clock_ms // TICK_MS * TICK_MS + TICK_MS
+        stop = min(
+            int(np.searchsorted(clocks_ms, crossing)), start + SEGMENT_RECORDS_MAX - state.tick_records
+        )
+        if stop > start:
+            indices = np.arange(start, stop, dtype=np.int64)
+            _run_segment(state, select(batch, indices), shard_name, policy, outcomes)
+            state.tick_records += stop - start
+            state.clock_ms = int(clocks_ms[stop - 1])
+        if stop < len(batch):
+            next_ms = int(clocks_ms[stop])
+            _tick(state, max(state.clock_ms, next_ms // TICK_MS * TICK_MS), policy, outcomes)
+        start = max(start, stop)
+    return outcomes
+
+
+def advance(state: EngineState, watermark_ms: UnixMs, policy: Policy) -> Outcomes:
+    """Event time has come so far without further records: work off what is due of open episodes.
+
+    Nothing is learned here: that belongs to the records alone, so that a quiet minute more or less changes no
+    later verdict.
+
+    Examples
+    --------
+    >>> from copycatch.engine.state import new_state
+    >>> advance(new_state(Policy()), UnixMs(1_767_571_200_000), Policy()).alerts
+    []
+    """
+    outcomes = Outcomes()
+    _advance_decisions(state, watermark_ms, policy, outcomes)
+    return outcomes
+
+
+def next_deadline_ms(state: EngineState) -> UnixMs | None:
+    """When `advance` will next have something to say; None when nothing is open."""
+    deadlines = [
+        ms for decisions in state.decisions.values() if (ms := decisions.next_deadline_ms) is not None
+    ]
+    if not deadlines:
+        return None
+    return UnixMs(min(deadlines))
+
+
+def _admit(
+    state: EngineState, batch: RecordBatch, shard_name: str, now_ms: int, policy: Policy, outcomes: Outcomes
+) -> tuple[IntArray, IntArray]:
+    """Positions of the records that count, and the shard's latest event time at each of them."""
+    is_bad = _reject_far_future(batch, now_ms, outcomes) | _reject_vector_lengths(state, batch, outcomes)
+    shard = state.shard(shard_name)
+    good = np.flatnonzero(~is_bad)
+    is_late, latest_ms = shard.is_late(batch.event_times_ms[good], to_ms(policy.windows.late_s_max))
+    timely = good[~is_late]
+    is_duplicate = shard.is_duplicate([batch.event_ids[index] for index in timely.tolist()])
+    accepted = timely[~is_duplicate]
+    counts = outcomes.counts
+    counts.rejected += int(is_bad.sum())
+    counts.late += int(is_late.sum())
+    counts.duplicates += int(is_duplicate.sum())
+    counts.accepted += len(accepted)
+    return accepted, latest_ms[~is_late][~is_duplicate]
+
+
+def _reject(
+    batch: RecordBatch, index: int, outcomes: Outcomes, reason: RejectReason, field: str, message: str
+) -> None:
+    outcomes.rejects.append(reject(batch.raw, int(batch.positions[index]), reason, field, message))
+
+
+def _reject_far_future(batch: RecordBatch, now_ms: int, outcomes: Outcomes) -> BoolArray:
+    is_bad: BoolArray = batch.event_times_ms > now_ms + FUTURE_MS_MAX
+    for index in np.flatnonzero(is_bad).tolist():
+        said, now = format_rfc3339(int(batch.event_times_ms[index])), format_rfc3339(now_ms)
+        message = (
+            f"{said} is more than {FUTURE_MS_MAX // 1000} s after now ({now}); check the gateway's clock"
+        )
+        _reject(batch, index, outcomes, "far_future", "event_time", message)
+    return is_bad
+
+
+def _reject_vector_lengths(state: EngineState, batch: RecordBatch, outcomes: Outcomes) -> BoolArray:
+    """Vectors that disagree in length with the first ones of their model."""
+    is_bad = np.zeros(len(batch), dtype=np.bool_)
+    for field in ("inputs", "embeddings", "probabilities"):
+        kept = []
+        blocks = sorted(getattr(batch, field), key=lambda block: int(block.rows[0]))
+        for block in blocks:
+            length = block.values.shape[1]
+            expected = state.vector_lengths.get((block.model_id, field))
+            if expected is None and len(state.vector_lengths) < 3 * MODELS_REMEMBERED_MAX:
+                expected = state.vector_lengths[block.model_id, field] = length
+            if expected is None or length == expected:
+                kept.append(block)
+                continue
+            name = {"inputs": "input", "embeddings": "embedding"}.get(field, field)
+            message = f"{length} values; the other records of model {block.model_id!r} have {expected}"
+            for row in block.rows[~is_bad[block.rows]].tolist():
+                _reject(batch, row, outcomes, "vector_length", name, message)
+            is_bad[block.rows] = True
+        setattr(batch, field, kept)
+    return is_bad
+
+
+def _run_segment(
+    state: EngineState, batch: RecordBatch, shard_name: str, policy: Policy, outcomes: Outcomes
+) -> None:
+    """Signals, windows, features, scores, verdicts of records between two ticks."""
+    for model_id in dict.fromkeys(batch.model_ids):
+        state.population(model_id, int(batch.event_times_ms[0]))
+    keys = zip(batch.tenant_ids, batch.account_ids, batch.model_ids, strict=True)
+    rows = state.slots.rows_for(keys, state.shard_number(shard_name))
+    state.name_new_rows()
+    hashes = np.where(rows >= 0, state.rows.account_hashes[np.maximum(rows, 0)], 0)
+    block = compute_signals(batch, state.spaces(), hashes)
+    looks = fold_segment(state, batch, rows, block, policy)
+    sample_queries(state, batch, rows)
+    if not len(looks):
+        return
+    evaluations, normal = looks, compare(state, looks)
+    scores, raw_scores = score(state, evaluations, normal)
+    is_over = _judge(state, evaluations, scores, policy, outcomes)
+    queue_evaluations(state, evaluations, raw_scores, is_over)
+    outcomes.evaluations.append((evaluations, scores))
+
+
+def _judge(
+    state: EngineState, evaluations: Evaluations, scores: Scores, policy: Policy, outcomes: Outcomes
+) -> BoolArray:
+    """Verdicts, account by account's home shard; who is over is flagged."""
+    is_over = np.zeros(len(evaluations), dtype=np.bool_)
+    homes = np.array([state.slots.shards[row] for row in evaluations.rows.tolist()])
+    names = list(state.shard_numbers)
+    for home in np.unique(homes).tolist():
+        members = np.flatnonzero(homes == home)
+        verdicts = judge(pick_evaluations(evaluations, members), pick_scores(scores, members), policy, SPECS,
+                         state.decision(names[home]))  # fmt: skip
+        is_over[members] = verdicts.is_over
+        outcomes.alerts += verdicts.alerts
+        outcomes.recommendations += verdicts.recommendations
+    over = np.flatnonzero(is_over)
+    state.rows.flagged_ms[evaluations.rows[over]] = evaluations.event_times_ms[over]
+    return is_over
+
+
+def _tick(state: EngineState, now_ms: int, policy: Policy, outcomes: Outcomes) -> None:
+    """Learn, work off idle episodes, make room."""
+    learn(state, now_ms)
+    _advance_decisions(state, now_ms, policy, outcomes)
+    _evict(state, now_ms)
+    state.tick += 1
+    state.tick_records = 0
+    state.clock_ms = max(state.clock_ms, now_ms)
+
+
+def _advance_decisions(state: EngineState, now_ms: int, policy: Policy, outcomes: Outcomes) -> None:
+    for decisions in state.decisions.values():
+        verdicts = advance_decisions(decisions, now_ms, policy)
+        outcomes.alerts += verdicts.alerts
+        outcomes.recommendations += verdicts.recommendations
+
+
+def _evict(state: EngineState, now_ms: int) -> None:
+    n = state.slots.n_rows
+    is_suspect = state.rows.flagged_ms[:n] > now_ms - FLAG_MS
+    rows = rows_to_evict(state.slots, state.windows.last_ms[:n], state.windows.queries[:n], is_suspect)
+    if len(rows):
+        state.slots.release(rows.tolist())
+        state.slots.evicted += len(rows)
+        state.windows.clear(rows)
+        state.rows.clear(rows)

@@ -1,0 +1,56 @@
+"""How much an account asks, at several horizons."""
+
+import numpy as np
+
+from copycatch.records.columns import FloatArray
+from copycatch.records.layout import LONG_PANES, PANE_SUMS, SHORT_PANES
+from copycatch.records.view import WindowView
+
+
+def _live_panes(view: WindowView, span: str, n_panes: int, pane_s: float) -> FloatArray:
+    """Queries and tokens per pane, oldest first, panes before the account's first query cut to zero.
+
+    Shape (n, n_panes, PANE_SUMS); the pane of the evaluation's own event is the last. A ring slot that the
+    account has not written since it came round holds an older pane: those are zeroed by their age.
+    """
+    panes = view.span(span).reshape(len(view), n_panes, PANE_SUMS)
+    current = (view.times_ms // round(pane_s * 1000)).astype(np.int64)
+    order = (current[:, None] + 1 + np.arange(n_panes)) % n_panes
+    ordered: FloatArray = panes[np.arange(len(view))[:, None], order]
+    return ordered
+
+
+def short_rates(view: WindowView) -> FloatArray:
+    """Queries per second over the short window, or since the first query where that is later, shape (n,)."""
+    queries = _live_panes(view, "short_panes", SHORT_PANES, view.short_pane_s)[:, :, 0].sum(axis=1)
+    return queries / _observed_s(view, SHORT_PANES * view.short_pane_s, view.short_pane_s)
+
+
+def long_rates(view: WindowView) -> FloatArray:
+    """Queries per second over the long window, or since the first query where that is later, shape (n,)."""
+    queries = _live_panes(view, "long_panes", LONG_PANES, view.long_pane_s)[:, :, 0].sum(axis=1)
+    return queries / _observed_s(view, LONG_PANES * view.long_pane_s, view.long_pane_s)
+
+
+def _observed_s(view: WindowView, window_s: float, pane_s: float) -> FloatArray:
+    age_s = (view.times_ms - view.first_ms) / 1000.0
+    return np.clip(age_s, pane_s, window_s)
+
+
+def token_rates(view: WindowView) -> FloatArray:
+    """Tokens per second over the long window; NaN where the log gives no token counts, shape (n,)."""
+    tokens = _live_panes(view, "long_panes", LONG_PANES, view.long_pane_s)[:, :, 1].sum(axis=1)
+    rates = tokens / _observed_s(view, LONG_PANES * view.long_pane_s, view.long_pane_s)
+    is_known = view.tally("input_tokens") + view.tally("output_tokens") > 0
+    return np.where(is_known, rates, np.nan)
+
+
+def ramps(view: WindowView) -> FloatArray:
+    """Log2 of the short-window rate over the long-window rate, shape (n,): above 0 where use grows."""
+    ratio = np.maximum(short_rates(view), 1e-6) / np.maximum(long_rates(view), 1e-6)
+    return np.log2(ratio)
+
+
+def refused_shares(view: WindowView) -> FloatArray:
+    """Share of queries answered 401, 403, 429 or with a server error, shape (n,)."""
+    return view.tally("refused") / np.maximum(view.tally("refused") + view.tally("evidence"), 1)

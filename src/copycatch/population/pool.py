@@ -1,0 +1,93 @@
+"""A bounded pool of distinct queries per account, from which a model's space is built.
+
+Queries wait `DELAY_MS` before they may shape what is normal, so that an account that is flagged within that
+time has taught nothing (its waiting queries are dropped); only while the model is new do they enter at once.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from copycatch.records.columns import Float32Array
+
+PER_ACCOUNT_MAX = 24
+PER_TICK_MAX = 4  # of one account: a burst is one voice
+ACCOUNTS_MAX = 400  # x 24 queries x d floats: 7.5 MB a model at d = 196
+WAITING_MAX = 20_000
+DELAY_MS = 24 * 3_600_000
+
+
+@dataclass(slots=True)
+class Query:
+    """One query as the pool keeps it."""
+
+    account_hash: int
+    time_ms: int
+    input_hash: int
+    label: int
+    margin: float
+    entropy: float
+    vector: Float32Array
+
+
+@dataclass(slots=True)
+class Pool:
+    """Queries of one model, by account; the oldest of an account and the longest silent account give way.
+
+    Examples
+    --------
+    >>> pool = Pool()
+    >>> for i in range(30):
+    ...     pool.add(Query(1, i, 100 + i, 0, 0.5, 0.5, np.zeros(2, dtype=np.float32)))
+    >>> len(pool.queries_by_account[1])
+    24
+    """
+
+    queries_by_account: dict[int, list[Query]] = field(default_factory=dict)
+    waiting: deque[Query] = field(default_factory=deque)
+
+    def wait(self, query: Query) -> None:
+        if len(self.waiting) >= WAITING_MAX:
+            self.waiting.popleft()
+        self.waiting.append(query)
+
+    def admit(self, now_ms: int, delay_ms: int, flagged: frozenset[int]) -> int:
+        """Let in what has waited long enough and belongs to no flagged account; returns how many."""
+        admitted = 0
+        while self.waiting and self.waiting[0].time_ms <= now_ms - delay_ms:
+            query = self.waiting.popleft()
+            if query.account_hash not in flagged:
+                admitted += self.add(query)
+        return admitted
+
+    def add(self, query: Query) -> bool:
+        """Put in one query unless its account has it already; the account becomes the most recent."""
+        queries = self.queries_by_account.pop(query.account_hash, [])
+        is_new = all(known.input_hash != query.input_hash for known in queries)
+        if is_new:
+            queries.append(query)
+            del queries[:-PER_ACCOUNT_MAX]
+        self.queries_by_account[query.account_hash] = queries
+        if len(self.queries_by_account) > ACCOUNTS_MAX:
+            del self.queries_by_account[next(iter(self.queries_by_account))]
+        return is_new
+
+    def drop(self, account_hash: int) -> None:
+        """Forget an account that turned out to be an attacker."""
+        self.queries_by_account.pop(account_hash, None)
+
+    @property
+    def n_accounts(self) -> int:
+        return len(self.queries_by_account)
+
+    def sample(self, n_max: int, per_account_min: int = 2) -> list[Query]:
+        """The newest queries of each account, equally many of each, at most `n_max` in all."""
+        if not self.queries_by_account:
+            return []
+        per_account = max(per_account_min, min(PER_ACCOUNT_MAX, n_max // self.n_accounts + 1))
+        rows = [query for queries in self.queries_by_account.values() for query in queries[-per_account:]]
+        if len(rows) > n_max:  # evenly over accounts, without chance: the same pool gives the same bank
+            picks = np.linspace(0, len(rows) - 1, n_max).astype(np.int64)
+            rows = [rows[index] for index in picks]
+        return rows

@@ -1,0 +1,78 @@
+"""Plain values and arrays to bytes and back: MessagePack, with arrays as an extension type.
+
+Nothing here can run code when it is read: a snapshot from a stranger gives wrong values at worst, never
+execution, and its signature is checked before it comes this far.
+"""
+
+import struct
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from copycatch.errors import StateError
+
+ARRAY_CODE = 1
+_KINDS = frozenset("biufS")
+_DIMENSIONS_MAX = 4
+
+
+def pack(value: object) -> bytes:
+    """Bytes of nested dicts, lists, numbers, strings, bytes and numpy arrays.
+
+    Examples
+    --------
+    >>> unpack(pack({"a": np.arange(3), "b": [1, "x"]}))["a"].tolist()
+    [0, 1, 2]
+    """
+    return msgspec.msgpack.encode(value, enc_hook=_encode)
+
+
+def unpack(data: bytes | memoryview) -> Any:
+    """What `pack` was given; arrays are fresh and writable.
+
+    Raises
+    ------
+    StateError
+        If the bytes are damaged or hold an array of a forbidden kind.
+
+    Examples
+    --------
+    >>> unpack(b"\\xc1")
+    Traceback (most recent call last):
+    copycatch.errors.StateError: the snapshot cannot be read: MessagePack data is malformed: ...
+    """
+    try:
+        return msgspec.msgpack.decode(data, ext_hook=_decode)
+    except (msgspec.DecodeError, ValueError, struct.error, TypeError) as error:
+        message = f"the snapshot cannot be read: {error}"
+        raise StateError(message) from error
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        assert value.dtype.kind in _KINDS, value.dtype
+        head = value.dtype.str.encode()
+        shape = struct.pack(f"<BB{value.ndim}Q", len(head), value.ndim, *value.shape)
+        return msgspec.msgpack.Ext(ARRAY_CODE, shape + head + np.ascontiguousarray(value).tobytes())
+    if isinstance(value, np.generic):
+        return value.item()
+    message = f"{type(value).__name__} cannot be packed"
+    raise NotImplementedError(message)
+
+
+def _decode(code: int, data: memoryview) -> object:
+    if code != ARRAY_CODE:
+        message = f"unknown extension {code}"
+        raise ValueError(message)
+    head_length, n_dimensions = struct.unpack_from("<BB", data)
+    if n_dimensions > _DIMENSIONS_MAX:
+        message = f"an array of {n_dimensions} dimensions"
+        raise ValueError(message)
+    shape = struct.unpack_from(f"<{n_dimensions}Q", data, 2)
+    start = 2 + 8 * n_dimensions
+    dtype = np.dtype(bytes(data[start : start + head_length]).decode("ascii"))
+    if dtype.kind not in _KINDS:
+        message = f"an array of {dtype}"
+        raise ValueError(message)
+    return np.frombuffer(data[start + head_length :], dtype=dtype).reshape(shape).copy()

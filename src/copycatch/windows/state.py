@@ -1,0 +1,98 @@
+"""The arrays of all accounts, one row an account, and their growth."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from copycatch.records.columns import Float32Array, IntArray
+from copycatch.records.layout import RAW, RING, SKETCH, WIDTH
+
+SAMPLE_IDS = 4
+SAMPLE_ID_BYTES = 40  # a UUID has 36 characters, "chatcmpl-" ids 38; longer ids are not sampled
+ROWS_MIN = 256
+
+Int16Array = npt.NDArray[np.int16]
+
+
+@dataclass(slots=True)
+class WindowArrays:
+    """State of every account; all arrays have one row an account.
+
+    `queries` counts every record of the account, `next_look` is the count at which it is due, times are epoch
+    milliseconds. `sums` is laid out by `layout.SPANS`. The ring holds the account's recent distinct queries
+    as fixed-point numbers (`fold.SKETCH_UNIT`, `fold.RAW_UNIT`), a quarter of the bytes of float64.
+    """
+
+    queries: IntArray
+    next_look: IntArray
+    first_ms: IntArray
+    last_ms: IntArray
+    sums: Float32Array
+    ring_count: IntArray  # distinct queries ever put in the ring
+    ring_sketch: Int16Array  # (rows, RING, SKETCH)
+    ring_raw: Int16Array  # (rows, RING, RAW)
+    ring_hash: npt.NDArray[np.uint64]
+    ring_label: IntArray
+    ring_margin: Float32Array
+    sample_ids: npt.NDArray[np.bytes_]  # (rows, SAMPLE_IDS)
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.queries)
+
+    @property
+    def bytes_per_row(self) -> int:
+        return sum(array.nbytes for array in self.by_name().values()) // max(self.n_rows, 1)
+
+    def by_name(self) -> dict[str, npt.NDArray[np.generic]]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def grow(self, n_rows: int) -> None:
+        """Make room for at least `n_rows` rows, doubling."""
+        if n_rows <= self.n_rows:
+            return
+        more = empty_arrays(max(n_rows, 2 * self.n_rows, ROWS_MIN) - self.n_rows)
+        for name, array in self.by_name().items():
+            setattr(self, name, np.concatenate([array, more.by_name()[name]]))
+
+    def clear(self, rows: IntArray) -> None:
+        """Forget these accounts."""
+        fresh = empty_arrays(1)
+        for name, array in self.by_name().items():
+            array[rows] = fresh.by_name()[name][0]
+
+    def take(self, rows: IntArray) -> "WindowArrays":
+        """A copy of these rows."""
+        return WindowArrays(**{name: array[rows] for name, array in self.by_name().items()})
+
+    def put(self, rows: IntArray, other: "WindowArrays") -> None:
+        """Overwrite these rows with another's."""
+        for name, array in self.by_name().items():
+            array[rows] = other.by_name()[name]
+
+
+def empty_arrays(n_rows: int) -> WindowArrays:
+    """State of accounts that were never seen.
+
+    Examples
+    --------
+    >>> empty_arrays(2).sums.shape == (2, WIDTH)
+    True
+    >>> empty_arrays(1).bytes_per_row < 4096
+    True
+    """
+    return WindowArrays(
+        queries=np.zeros(n_rows, dtype=np.int64),
+        next_look=np.zeros(n_rows, dtype=np.int64),
+        first_ms=np.zeros(n_rows, dtype=np.int64),
+        last_ms=np.zeros(n_rows, dtype=np.int64),
+        sums=np.zeros((n_rows, WIDTH), dtype=np.float32),
+        ring_count=np.zeros(n_rows, dtype=np.int64),
+        ring_sketch=np.zeros((n_rows, RING, SKETCH), dtype=np.int16),
+        ring_raw=np.zeros((n_rows, RING, RAW), dtype=np.int16),
+        ring_hash=np.zeros((n_rows, RING), dtype=np.uint64),
+        ring_label=np.zeros((n_rows, RING), dtype=np.int64),
+        ring_margin=np.zeros((n_rows, RING), dtype=np.float32),
+        sample_ids=np.zeros((n_rows, SAMPLE_IDS), dtype=f"S{SAMPLE_ID_BYTES}"),
+    )
