@@ -80,5 +80,6 @@ def path_words(path: PathParts) -> str:
     """
     words = ""
     for part in path[:PATH_PARTS_MAX]:
-        words += f"[{part}]" if isinstance(part, int) else f".{part}" if words else part
+        shown = part if isinstance(part, int) or part.isprintable() else repr(part)
+        words += f"[{shown}]" if isinstance(part, int) else f".{shown}" if words else str(shown)
     return words if len(path) <= PATH_PARTS_MAX else words + "..."

@@ -1,0 +1,149 @@
+"""An alert laid out for reading: what was seen, what is normal, what to do."""
+
+from copycatch.decisions.explain import duration_words, number_words, printable
+from copycatch.decisions.words import ACTION_WORDS
+from copycatch.records.wire import Alert, Reason, Recommendation
+
+BAR_CHARS = 20
+WORDS_CHARS_MAX = 2000
+SAMPLES_SHOWN_MAX = 5
+MODE_WORDS = {"enforce": "", "shadow": ", shadow mode: nobody acts on it"}
+OP_WORDS = {"open": "opened", "update": "still open", "close": "closed"}
+TECHNIQUE_WORDS = {
+    "AML.T0024": "Exfiltration via AI Inference API",
+    "AML.T0024.002": "Extract AI Model",
+    "AML.T0021": "Establish Accounts",
+}
+
+
+def share_bar(share: float) -> str:
+    """A share as a bar of fixed width.
+
+    Examples
+    --------
+    >>> share_bar(0.5)
+    '##########.......... 50 %'
+    """
+    n_filled = round(BAR_CHARS * min(max(share, 0.0), 1.0))
+    return "#" * n_filled + "." * (BAR_CHARS - n_filled) + f" {100 * share:.0f} %"
+
+
+def alert_words(alert: Alert, recommendation: Recommendation | None, is_tty: bool = False) -> str:
+    """The whole explanation of one alert as lines of text.
+
+    Ids and words in the alert come from strangers or from a file that anybody may have written: nothing in
+    it reaches the terminal unescaped.
+    """
+    bold, plain = ("\x1b[1m", "\x1b[0m") if is_tty else ("", "")
+    entity = printable(alert.entity.id)
+    kind = f"{alert.entity.kind} {entity}"
+    tenant = f" of tenant {printable(alert.tenant_id)}" if alert.tenant_id else ""
+    head = f"{alert.severity.upper()} {kind}{tenant} on model {printable(alert.model_id)}"
+    state = f"{OP_WORDS[alert.op]} {printable(alert.time)}{MODE_WORDS[alert.mode]}"
+    amount = f"{number_words(alert.queries)} queries in {duration_words(alert.window_s)}"
+    lines = [
+        f"{bold}{head}{plain}",
+        f"alert {printable(alert.uid)} of rule {printable(alert.rule)}, {state}",
+        "",
+        "What was seen",
+        f"  {amount}, from {printable(alert.first_seen)} to {printable(alert.last_seen)}",
+        f"  {_sentence(printable(alert.score.rank, 200))}",
+    ]
+    if alert.score.attack_prob is not None:
+        lines.append(
+            f"  The taught model gives it a {100 * alert.score.attack_prob:.0f} % chance of an attack"
+        )
+    if alert.entity.accounts_total > 1:
+        shown = ", ".join(printable(a) for a in alert.entity.accounts[:SAMPLES_SHOWN_MAX])
+        lines.append(f"  {alert.entity.accounts_total} accounts, among them {shown}")
+    lines += ["", "Why", *_reason_lines(alert.reasons), ""]
+    lines += ["What to do", *_advice_lines(alert, recommendation), ""]
+    lines += ["If it is legitimate, put this into the policy", *_allow_lines(alert)]
+    return "\n".join(lines)
+
+
+def _reason_lines(reasons: list[Reason]) -> list[str]:
+    if not reasons:
+        return ["  (the alert carries no reasons)"]
+    lines = []
+    for reason in reasons:
+        lines.append(f"  {share_bar(reason.share)}  {printable(reason.feature)}")
+        lines.append(f"    {_sentence(printable(reason.words, 400))}")
+    return lines
+
+
+def _advice_lines(alert: Alert, recommendation: Recommendation | None) -> list[str]:
+    lines = []
+    if alert.op == "close":
+        lines.append("  Nothing: the finding is closed. " + printable(alert.words, WORDS_CHARS_MAX))
+    lines += [f"  Ask the owner first: it resembles {printable(name)}" for name in alert.looks_like]
+    if alert.sample_event_ids:
+        shown = ", ".join(printable(e) for e in alert.sample_event_ids[:SAMPLES_SHOWN_MAX])
+        lines.append(f"  Look at what it asked, for example at events {shown}")
+    if alert.client_ips:
+        shown = ", ".join(printable(ip) for ip in alert.client_ips[:SAMPLES_SHOWN_MAX])
+        lines.append(f"  Look for other accounts from {shown}")
+    if alert.op != "close":
+        lines.append(f"  {_recommended(alert, recommendation)}")
+    techniques = [
+        f"{t} ({TECHNIQUE_WORDS[t]})" if t in TECHNIQUE_WORDS else printable(t) for t in alert.techniques
+    ]
+    if techniques:
+        lines.append(f"  In MITRE ATLAS this is {', '.join(techniques)}")
+    return lines
+
+
+def _recommended(alert: Alert, recommendation: Recommendation | None) -> str:
+    key = printable(alert.recommendation or "", 300)
+    if recommendation is None:
+        # The alert's own paragraph ends with the action; the parameters are in the recommendation.
+        said = alert.words.rpartition("Recommended: ")[2] if "Recommended: " in alert.words else ""
+        what = f"Recommended: {printable(said, 200)}" if said else "See the recommendation"
+        return f"{what} Parameters are under decision key {key}" if key else what
+    if recommendation.op == "revoke":
+        return f"Nothing is in force any more: {key} was revoked at {printable(recommendation.issued_at)}"
+    params = ", ".join(
+        f"{printable(name)} {printable(str(value))}"
+        for name, value in recommendation.action_params.items()
+        if value is not None
+    )
+    until = f" until {printable(recommendation.expires_at)}" if recommendation.expires_at else ""
+    person = " A person has to decide." if recommendation.requires_human else ""
+    return (
+        f"Recommended: {ACTION_WORDS[recommendation.action]} ({recommendation.action}"
+        f"{': ' + params if params else ''}){until}, revision {recommendation.revision} of {key}.{person}"
+    )
+
+
+def _allow_lines(alert: Alert) -> list[str]:
+    """A policy snippet that `copycatch check` accepts once owner and date are filled in."""
+    match = {"tenant_id": alert.tenant_id, "model_id": alert.model_id}
+    lines = ["  allow:"]
+    for account in alert.entity.accounts[:SAMPLES_SHOWN_MAX] or [alert.entity.id]:
+        named = {**match, "account_id": account}
+        inner = ", ".join(f"{key}: {_quoted(value)}" for key, value in named.items() if value is not None)
+        lines += [
+            f"    - match: {{{inner}}}",
+            "      reason: ...          # why this is expected",
+            "      owner: ...           # who answers for it",
+            "      expires: YYYY-MM-DD  # when to look again",
+        ]
+    return lines
+
+
+def _quoted(text: str) -> str:
+    """A YAML double-quoted scalar that holds the id exactly, in printable ASCII where it must be escaped."""
+    escaped = []
+    for char in text:
+        if char in {'"', "\\"}:
+            escaped.append("\\" + char)
+        elif printable(char) != char:
+            code = ord(char)
+            escaped.append(f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}")
+        else:
+            escaped.append(char)
+    return '"' + "".join(escaped) + '"'
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,139 @@
+"""What a policy means, in words."""
+
+from copycatch.decisions.explain import duration_words, number_words, printable
+from copycatch.decisions.words import ACTION_WORDS
+from copycatch.records.policy import Exemption, ExtractionRule, Match, Override, Policy
+from copycatch.records.wire import SEVERITIES
+from copycatch.units import MS_PER_DAY, format_rfc3339
+
+EXPIRY_WARNED_MS = 14 * MS_PER_DAY
+LISTED_MAX = 20
+
+
+def policy_words(policy: Policy) -> list[str]:
+    """The policy as an analyst would tell it to a colleague, one sentence a line.
+
+    Examples
+    --------
+    >>> for line in policy_words(Policy())[:2]:
+    ...     print(line)
+    Mode enforce: enforcement points act on what is recommended.
+    Of 1,000 normal accounts, about 1 a day may be alerted by mistake, and 0.2 get a recommendation that takes something.
+    """  # noqa: E501
+    alerts = policy.alerts_per_1000_accounts_per_day * policy.sensitivity_factor
+    recommendations = policy.recommendations_per_1000_accounts_per_day * policy.sensitivity_factor
+    mode = (
+        "Mode enforce: enforcement points act on what is recommended."
+        if policy.mode == "enforce"
+        else "Mode shadow: everything is computed and sent, marked as such; nobody is held to it."
+    )
+    budget = (
+        f"Of 1,000 normal accounts, about {number_words(alerts)} a day may be alerted by mistake, "
+        f"and {number_words(recommendations)} get a recommendation that takes something."
+    )
+    lines = [mode, budget]
+    if policy.extraction is None:
+        lines.append("The extraction rule is OFF: only plain limits speak.")
+    else:
+        lines.extend(_extraction_words(policy.extraction, policy))
+    for limit in policy.limits:
+        held = f" for {duration_words(limit.for_s)}" if limit.for_s else ""
+        lines.append(
+            f"Limit {limit.name}: {limit.feature} above {number_words(limit.above)}{held} is "
+            f"{limit.severity}: {ACTION_WORDS[limit.action]} ({limit.action})."
+        )
+    lines.append(
+        f"Windows of {', '.join(duration_words(s) for s in _lengths(policy))} of event time; "
+        f"records may come {duration_words(policy.windows.late_s_max)} late."
+    )
+    lines.extend(
+        f"Override for {_match_words(o.match)}: {_override_words(o)}." for o in policy.overrides[:LISTED_MAX]
+    )
+    for title, exemptions in (("Allowed", policy.allow), ("Silenced", policy.silences)):
+        lines.extend(f"{title}: {_exemption_words(e)}." for e in exemptions[:LISTED_MAX])
+        if len(exemptions) > LISTED_MAX:
+            lines.append(f"{title}: {len(exemptions) - LISTED_MAX} more.")
+    return lines
+
+
+def policy_notes(policy: Policy, now_ms: int) -> list[str]:
+    """What is allowed but probably not meant.
+
+    Examples
+    --------
+    >>> policy_notes(Policy(allow=(Exemption(Match(account_id="ci"), "tests", "ops", 1000),)), 2000)
+    ['allow for account ci expired at 1970-01-01T00:00:01.000Z; remove it or set a new date']
+    """
+    notes = []
+    for title, exemptions in (("allow", policy.allow), ("silence", policy.silences)):
+        for exemption in exemptions:
+            who = _match_words(exemption.match)
+            if exemption.expires_ms is None:
+                notes.append(f"{title} for {who} never expires; set expires")
+            elif exemption.expires_ms <= now_ms:
+                expired = format_rfc3339(exemption.expires_ms)
+                notes.append(f"{title} for {who} expired at {expired}; remove it or set a new date")
+            elif title == "allow" and exemption.expires_ms <= now_ms + EXPIRY_WARNED_MS:
+                notes.append(f"allow for {who} expires soon, at {format_rfc3339(exemption.expires_ms)}")
+            if title == "allow" and exemption.match.account_id is None:
+                notes.append(f"allow for {who} exempts every account there; name account_id to be narrower")
+    rule = policy.extraction
+    if rule is None:
+        notes.append("extraction is off: model extraction will not be detected")
+    elif "low" not in rule.severity_shares and rule.severity_shares.get("medium", 1.0) < 1.0:
+        loosest = max(rule.severity_shares.values())
+        notes.append(f"the loosest severity uses {loosest:.0%} of the budget; the rest is never spent")
+    if policy.extraction is not None and policy.extraction.queries_min > 50:
+        notes.append(
+            f"queries_min is {policy.extraction.queries_min}: an attacker has half of what they will ever "
+            "get after about 50 queries"
+        )
+    return notes
+
+
+def _extraction_words(rule: ExtractionRule, policy: Policy) -> list[str]:
+    budget = policy.alerts_per_1000_accounts_per_day / 1000 * policy.sensitivity_factor
+    lines = [f"Rule extraction speaks from {rule.queries_min} queries of an account on."]
+    for severity in SEVERITIES:
+        if severity in rule.severity_shares:
+            one_in = 1 / (budget * rule.severity_shares[severity])
+            action = rule.actions.get(severity, "observe")
+            lines.append(
+                f"  {severity}: odder than all but one in {one_in:,.0f} normal account-days: "
+                f"{ACTION_WORDS[action]} ({action})."
+            )
+    lines.append(
+        f"  Released after looking normal for {duration_words(rule.clear_after_s)}; told again at most every "
+        f"{duration_words(rule.repeat_after_s)} unless it gets worse."
+    )
+    return lines
+
+
+def _lengths(policy: Policy) -> tuple[float, ...]:
+    return (policy.windows.short_s, policy.windows.long_s, policy.windows.memory_s)
+
+
+def _match_words(match: Match) -> str:
+    parts = (("account", match.account_id), ("tenant", match.tenant_id), ("model", match.model_id))
+    return (
+        ", ".join(f"{kind} {printable(value)}" for kind, value in parts if value is not None) or "everybody"
+    )
+
+
+def _override_words(override: Override) -> str:
+    said = [
+        ("budget times", override.sensitivity_factor and number_words(override.sensitivity_factor)),
+        ("mode", override.mode),
+        ("from queries", override.queries_min),
+        ("severities", override.severity_shares and ", ".join(override.severity_shares)),
+        ("actions", override.actions and ", ".join(f"{s} {a}" for s, a in override.actions.items())),
+        ("cleared after", override.clear_after_s and duration_words(override.clear_after_s)),
+        ("repeated after", override.repeat_after_s and duration_words(override.repeat_after_s)),
+    ]
+    return "; ".join(f"{name} {value}" for name, value in said if value is not None)
+
+
+def _exemption_words(exemption: Exemption) -> str:
+    until = "for ever" if exemption.expires_ms is None else f"until {format_rfc3339(exemption.expires_ms)}"
+    owner = f", {printable(exemption.owner)}" if exemption.owner else ""
+    return f"{_match_words(exemption.match)} {until} ({printable(exemption.reason, 200)}{owner})"
