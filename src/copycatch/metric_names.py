@@ -11,5 +11,53 @@ class MetricSpec(NamedTuple):
 
 
 METRICS: tuple[MetricSpec, ...] = (
-    MetricSpec("copycatch_records_total", "counter", ("outcome",), "input records by outcome: accepted, duplicate, late, rejected"),
+    MetricSpec(
+        "copycatch_records_total",
+        "counter",
+        ("outcome",),
+        "input records: accepted, duplicate, late or rejected",
+    ),
+    MetricSpec("copycatch_rejects_total", "counter", ("reason",), "records that went to the dead letters"),
+    MetricSpec(
+        "copycatch_replayed_records_total", "counter", (), "records judged again silently after a start"
+    ),
+    MetricSpec("copycatch_alerts_total", "counter", ("op", "severity"), "alerts delivered"),
+    MetricSpec("copycatch_recommendations_total", "counter", ("op", "action"), "recommendations delivered"),
+    MetricSpec("copycatch_units_total", "counter", (), "units of outcomes and positions that were committed"),
+    MetricSpec("copycatch_step_seconds", "histogram", (), "time to decode and judge one batch"),
+    MetricSpec("copycatch_deliver_seconds", "histogram", (), "time to deliver and commit one unit"),
+    MetricSpec(
+        "copycatch_event_age_seconds", "gauge", (), "age of the newest record judged, by its event time"
+    ),
+    MetricSpec("copycatch_lag_records", "gauge", ("topic", "partition"), "records not yet read"),
+    MetricSpec("copycatch_shards", "gauge", (), "partitions or files that this worker has"),
+    MetricSpec(
+        "copycatch_failures_total",
+        "counter",
+        ("doing",),
+        "failures that were tried again: poll, deliver, reopen",
+    ),
+    MetricSpec(
+        "copycatch_rebuilds_total", "counter", (), "times that state was rebuilt from what is committed"
+    ),
+    MetricSpec("copycatch_gaps_total", "counter", (), "times that records were gone before they were read"),
+    MetricSpec(
+        "copycatch_snapshot_pause_seconds", "histogram", (), "how long judging stood still for a snapshot"
+    ),
+    MetricSpec("copycatch_snapshot_bytes", "gauge", (), "size of the newest snapshots of all shards"),
+    MetricSpec("copycatch_snapshots_total", "counter", ("result",), "snapshots written, failed or refused"),
+    MetricSpec(
+        "copycatch_snapshot_time_seconds", "gauge", (), "when the newest snapshot was complete, Unix time"
+    ),
+    MetricSpec(
+        "copycatch_policy_reloads_total",
+        "counter",
+        ("result",),
+        "policy files taken or refused while running",
+    ),
+    MetricSpec("copycatch_policy_info", "gauge", ("version",), "1 for the policy in force"),
+    MetricSpec(
+        "copycatch_notes_total", "counter", ("note",), "messages that formats skipped, held, joined or split"
+    ),
+    MetricSpec("copycatch_resident_bytes", "gauge", (), "memory of the process"),
 )

@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from copycatch.adapters.messages import NATIVE_ALERTS, Addressed, AlertFormat, messages_of
+from copycatch.adapters.messages import NATIVE, Addressed, messages_of
 from copycatch.errors import FencedError, StateError
+from copycatch.findings.catalog import Encoding
 from copycatch.ports import Committed, Delivery, Shard, ShardListener, SnapshotInfo, SnapshotWriter
 from copycatch.records.columns import RawBatch
 
@@ -110,7 +111,7 @@ class MemorySource:
 class MemorySink:
     """Writes to a `MemoryLog`, each unit as a whole."""
 
-    def __init__(self, log: MemoryLog, alert_format: AlertFormat = NATIVE_ALERTS) -> None:
+    def __init__(self, log: MemoryLog, alert_format: Encoding = NATIVE) -> None:
         self._log = log
         self._alert_format = alert_format
         self._epoch = 0

@@ -3,10 +3,10 @@
 Keys make sinks idempotent: an alert's uid, a recommendation's decision key, a reject's source position.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from copycatch.findings.catalog import ENCODINGS, Encoding
 from copycatch.ports import Message
 from copycatch.records.columns import Outcomes
 from copycatch.records.wire import ENCODER, Alert, Recommendation, Rejected
@@ -14,24 +14,7 @@ from copycatch.units import parse_rfc3339
 
 Kind = Literal["alert", "recommendation", "dead_letter"]
 JSON = b"application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class AlertFormat:
-    """How alerts are written: a row of the findings catalogue."""
-
-    name: str
-    content_type: str
-    schema_version: str
-    encode: Callable[[Alert], bytes]
-
-
-def encode_native(alert: Alert) -> bytes:
-    """The alert as our own JSON."""
-    return ENCODER.encode(alert)
-
-
-NATIVE_ALERTS = AlertFormat("native", "application/json", "1.0", encode_native)
+NATIVE = ENCODINGS["native"]
 
 
 class Addressed(NamedTuple):
@@ -39,7 +22,7 @@ class Addressed(NamedTuple):
     message: Message
 
 
-def messages_of(outcomes: Outcomes, alert_format: AlertFormat, now_ms: int) -> Iterator[Addressed]:
+def messages_of(outcomes: Outcomes, alert_format: Encoding, now_ms: int) -> Iterator[Addressed]:
     """Every message that `outcomes` asks for, in the order in which they are to be written.
 
     A revoked recommendation is written first, and its tombstone after it: a reader who is there sees why,
@@ -68,10 +51,10 @@ def _headers(content_type: bytes, schema_version: str, ce_id: str, ce_type: str)
     ]
 
 
-def _alert(alert: Alert, alert_format: AlertFormat) -> Message:
+def _alert(alert: Alert, alert_format: Encoding) -> Message:
     headers = _headers(
         alert_format.content_type.encode(),
-        alert_format.schema_version,
+        alert.schema_version,
         f"{alert.uid}/{alert.op}/{alert.time}",
         f"copycatch.alert.{alert.op}",
     )

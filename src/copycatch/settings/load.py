@@ -1,7 +1,7 @@
 """From a file to a checked model, with every fault at once."""
 
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -32,7 +32,11 @@ def read_file(path: Path) -> bytes:
 
 
 def check_text(
-    model: type[Model], text: str | bytes, file: str, context: Mapping[str, Any] | None = None
+    model: type[Model],
+    text: str | bytes,
+    file: str,
+    context: Mapping[str, Any] | None = None,
+    adjust: Callable[[Document], None] = lambda _document: None,
 ) -> tuple[Model | None, Document]:
     """Read and validate; faults of syntax and of content stand together in `document.faults`.
 
@@ -40,10 +44,13 @@ def check_text(
     ----------
     context : mapping, optional
         What validators of the model may look up, such as the names of known features.
+    adjust : callable, optional
+        May change the data before they are validated (overrides from the environment), and add faults.
     """
     document = read_document(text, file)
     if document.data is None and document.faults:
         return None, document
+    adjust(document)
     try:
         checked = model.model_validate(document.data, context=dict(context or {}))
     except ValidationError as error:

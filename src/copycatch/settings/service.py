@@ -4,12 +4,10 @@ Strict: an unknown key, a wrong type or a missing secret is refused with file, l
 come from the environment or from files only, and are `SecretStr`: they print as stars.
 """
 
-import difflib
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -18,12 +16,16 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from copycatch.errors import ConfigError
+from copycatch.settings.faults import Fault, FaultsError, PathParts
+from copycatch.settings.load import check_text, read_file
+from copycatch.settings.policy_values import parse_duration
+from copycatch.settings.yaml_document import Document
+from copycatch.units import MS_PER_S
 
 ENV_PREFIX = "COPYCATCH_"
 # Set by the tests and the tooling around the service, not settings of it.
@@ -34,24 +36,16 @@ ENV_OTHERS = (
     "COPYCATCH_SETTINGS",
     "COPYCATCH_FAIL",
 )
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_S_BY_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def _duration_s(value: object) -> object:
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
-        if match is None:
-            msg = f"{value!r} is no length of time; write 500ms, 90s, 10m, 6h or 7d"
-            raise ValueError(msg)
-        return float(match[1]) * _S_BY_UNIT[match[2]]
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        msg = f"{value} has no unit; write {value}s"
-        raise ValueError(msg)  # noqa: TRY004 (pydantic turns ValueError only into a fault)
-    return value
+def _duration_s(given: Any) -> float:
+    """As in the policy, and milliseconds too."""
+    if isinstance(given, str) and given.endswith("ms") and given.removesuffix("ms").isdigit():
+        return int(given.removesuffix("ms")) / MS_PER_S
+    return parse_duration(given)
 
 
-Duration = Annotated[float, BeforeValidator(_duration_s), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(_duration_s), Field(ge=0)]  # seconds; defaults are not parsed
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
@@ -205,116 +199,62 @@ def load_service(path: Path | None, environment: Mapping[str, str] | None = None
         With every fault found, one a line: file, line, key, what is wrong, what would be right.
     """
     environment = os.environ if environment is None else environment
-    tree, line_by_key = _read_yaml(path) if path else ({}, {})
-    name = str(path) if path else "defaults"
-    leaked = sorted(key for key in line_by_key if key[-1] in SECRET_KEYS)
-    if leaked:
-        faults = "\n".join(
-            f"{name}:{line_by_key[key]}: {_dotted(key)}: a secret must not stand in the file; "
-            f"use {key[-1]}_file or {_variable(key)}"
-            for key in leaked
-        )
-        raise ConfigError(faults)
-    _overlay(tree, environment)
-    try:
-        return Service.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(
-            "\n".join(
-                _fault(name, line_by_key, each["loc"], each["msg"], each["type"]) for each in error.errors()
-            )
-        ) from None
+    text = read_file(path) if path else b"{}"
+
+    def adjust(document: Document) -> None:
+        if document.data is None:
+            document.data = {}
+        if isinstance(document.data, dict):
+            _remove_secrets(document.data, (), document)
+            _overlay(document, environment)
+
+    settings, document = check_text(Service, text, str(path) if path else "environment", adjust=adjust)
+    if settings is None:
+        raise FaultsError(document.faults)
+    return settings
 
 
-def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
-    try:
-        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        msg = f"{path}: cannot be read: {error.strerror}"
-        raise ConfigError(msg) from error
-    except UnicodeDecodeError as error:
-        msg = f"{path}: is not UTF-8 text"
-        raise ConfigError(msg) from error
-    except yaml.YAMLError as error:
-        msg = f"{path}: is not YAML: {' '.join(str(error).split())}"
-        raise ConfigError(msg) from error
-    if tree is None:
-        return {}, {}
-    if not isinstance(tree, dict):
-        msg = f"{path}: holds a {type(tree).__name__}; a mapping of settings is needed"
-        raise ConfigError(msg)
-    line_by_key: dict[tuple[str, ...], int] = {}
-    _mark(node, (), line_by_key, path)
-    return tree, line_by_key
+def _remove_secrets(tree: Any, at: PathParts, document: Document) -> None:
+    """A secret in the file is a fault, and its value goes no further, not even into a message."""
+    if isinstance(tree, list):
+        for index, each in enumerate(tree):
+            _remove_secrets(each, (*at, index), document)
+    elif isinstance(tree, dict):
+        for key in list(tree):
+            if key in SECRET_KEYS:
+                remedy = f"use {key}_file or {_variable((*at, key))}"
+                fault = document.fault((*at, key), "a secret must not stand in the file", remedy, is_key=True)
+                document.faults.append(fault)
+                del tree[key]
+            else:
+                _remove_secrets(tree[key], (*at, key), document)
 
 
-def _mark(
-    node: yaml.Node | None, at: tuple[str, ...], line_by_key: dict[tuple[str, ...], int], path: Path
-) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            key = (*at, str(key_node.value))
-            line = key_node.start_mark.line + 1
-            if key in line_by_key:
-                msg = f"{path}:{line}: {_dotted(key)}: stands twice; keep one"
-                raise ConfigError(msg)
-            line_by_key[key] = line
-            _mark(value_node, key, line_by_key, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, each in enumerate(node.value):
-            line_by_key[*at, str(index)] = each.start_mark.line + 1
-            _mark(each, (*at, str(index)), line_by_key, path)
-
-
-def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
+def _overlay(document: Document, environment: Mapping[str, str]) -> None:
     """COPYCATCH_KAFKA__SECURITY__PASSWORD -> kafka.security.password; lists and maps as YAML."""
     for variable, text in sorted(environment.items()):
         if not variable.startswith(ENV_PREFIX) or variable.startswith(ENV_OTHERS):
             continue
-        parts = variable.removeprefix(ENV_PREFIX).lower().split("__")
-        place: Any = tree
-        for part in parts[:-1]:
-            place = place.setdefault(part, {}) if isinstance(place, dict) else None
-            if not isinstance(place, dict):
-                msg = f"{variable}: {part} is no group of settings"
-                raise ConfigError(msg)
-        is_plain = parts[-1] in SECRET_KEYS or not text.startswith(("[", "{"))
-        place[parts[-1]] = text if is_plain else yaml.safe_load(text)
-
-
-def _dotted(key: tuple[str, ...]) -> str:
-    return ".".join(key)
-
-
-def _variable(key: tuple[str, ...]) -> str:
-    return ENV_PREFIX + "__".join(key).upper()
-
-
-def _fault(
-    name: str, line_by_key: Mapping[tuple[str, ...], int], loc: tuple[str | int, ...], message: str, kind: str
-) -> str:
-    key = tuple(str(part) for part in loc)
-    known = next((key[:n] for n in range(len(key), 0, -1) if key[:n] in line_by_key), None)
-    place = f"{name}:{line_by_key[known]}" if known else f"{name} (or {_variable(key)})"
-    message = message.removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        names = _names_at(key[:-1])
-        nearest = difflib.get_close_matches(key[-1], names, n=1)
-        message = (
-            f"is unknown; did you mean {nearest[0]}?" if nearest else f"is unknown; known: {', '.join(names)}"
-        )
-    return f"{place}: {_dotted(key)}: {message}"
-
-
-def _names_at(key: tuple[str, ...]) -> list[str]:
-    model: type[BaseModel] = Service
-    for part in key:
-        if part.isdigit():
+        *groups, name = variable.removeprefix(ENV_PREFIX).lower().split("__")
+        place: Any = document.data
+        for group in groups:
+            place = place.setdefault(group, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            document.faults.append(
+                Fault(variable, 1, 1, "", f"{groups[-1]} is no group of settings", "see the manual")
+            )
             continue
-        annotation = model.model_fields[part].annotation
-        inner = next((each for each in get_args(annotation) if isinstance(each, type)), annotation)
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+        if name in SECRET_KEYS or not text.startswith(("[", "{")):
+            place[name] = text
+            continue
+        try:
+            place[name] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            words = " ".join(str(error).split())
+            document.faults.append(
+                Fault(variable, 1, 1, "", f"is not YAML: {words}", "mend the quotes or brackets")
+            )
+
+
+def _variable(path: PathParts) -> str:
+    return ENV_PREFIX + "__".join(str(part) for part in path).upper()

@@ -11,8 +11,9 @@ from kafka.structs import OffsetAndMetadata
 
 from copycatch.adapters.kafka.client import FATAL, FENCED, common_options, translated
 from copycatch.adapters.kafka.source import KafkaSource
-from copycatch.adapters.messages import AlertFormat, Kind, messages_of
+from copycatch.adapters.messages import Kind, messages_of
 from copycatch.errors import FencedError, TransportError
+from copycatch.findings.catalog import Encoding
 from copycatch.ports import Committed, Delivery, Shard
 from copycatch.settings.service import Service
 from copycatch.units import UnixMs
@@ -31,7 +32,7 @@ class KafkaSink:
     """
 
     def __init__(
-        self, settings: Service, source: KafkaSource, alert_format: AlertFormat, now_ms: Callable[[], UnixMs]
+        self, settings: Service, source: KafkaSource, alert_format: Encoding, now_ms: Callable[[], UnixMs]
     ) -> None:
         self._settings = settings
         self._source = source

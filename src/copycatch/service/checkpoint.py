@@ -1,0 +1,321 @@
+"""The order of effects, which is the delivery guarantee.
+
+For every poll that brought records:
+
+1. judge: state changes in memory, nowhere else.
+2. deliver: outcomes, the next positions and the unit's sequence number become facts as one unit (one Kafka
+   transaction; one ledger entry for files). With at_least_once: outcomes first, positions after them.
+3. only then poll again. So between polls, state stands exactly at the committed positions.
+4. now and then, directly after a 2: a snapshot of every shard, at the committed positions. A forked child
+   writes it, so that judging stands still for the fork only.
+
+For every shard that comes (at start, by rebalance, after a rebuild):
+
+a. the sink settles what a killed predecessor left open; then the committed position is read;
+b. the newest snapshot that verifies and does not lie ahead of it is restored; damaged and foreign ones are
+   refused, counted and passed over;
+c. the records between the two are judged in silence: whoever committed them has delivered their outcomes;
+d. judging goes on, and outcomes count again.
+
+A shard that another worker takes is snapshotted at its committed position before it is let go, so that the
+new owner has nothing to replay. A shard that is lost (we were declared dead) is forgotten.
+
+What a kill -9 leaves behind, and what the next start does:
+
+| killed | committed | what the restart does | outcomes |
+|---|---|---|---|
+| before or while delivering | the unit before | transaction aborted, records judged again | once |
+| after delivering | this unit | silent replay from the last snapshot up to it | once |
+| while writing a snapshot | this unit | the unfinished file is ignored and removed | once |
+| after a snapshot | this unit | nothing to replay | once |
+
+With at_least_once, a kill between outcomes and positions repeats outcomes with the same keys.
+"""
+
+import gc
+import os
+import traceback
+import uuid
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import structlog
+
+from copycatch.errors import StateError
+from copycatch.ports import (
+    Clock,
+    Committed,
+    Delivery,
+    Metrics,
+    OutcomeSink,
+    Shard,
+    SnapshotInfo,
+    SnapshotStore,
+)
+from copycatch.records.columns import Outcomes
+from copycatch.service.judging import Judge
+
+log = structlog.get_logger(__name__)
+
+Hook = Callable[[str], None]
+"""Called at each step by its name; tests kill the process there."""
+
+
+def no_hook(_step: str) -> None:
+    """Production: nothing happens between the steps."""
+
+
+class Checkpoint:
+    """Turns outcomes into facts, and state into snapshots, in the order above.
+
+    Parameters
+    ----------
+    store : SnapshotStore or None
+        None keeps no snapshots: a replay of files that nobody resumes.
+    is_forking : bool
+        Write snapshots in a child process; False where a fork is not possible or not wanted.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        sink: OutcomeSink,
+        store: SnapshotStore | None,
+        clock: Clock,
+        metrics: Metrics,
+        interval_s: float = 60.0,
+        *,
+        is_forking: bool = True,
+        hook: Hook = no_hook,
+    ) -> None:
+        self._judge = judge
+        self._sink = sink
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._is_forking = is_forking
+        self._hook = hook
+        self._run_id = uuid.uuid4().hex[:12]
+        self._sequence = 0
+        self._position_by_shard: dict[Shard, int] = {}
+        self._generation_by_shard: dict[Shard, int] = {}
+        self._child: int | None = None
+        self._next_snapshot_s = clock.monotonic_s() + interval_s
+        self._changed: set[Shard] = set()
+
+    # ---- facts
+
+    def deliver(self, outcomes: Outcomes, positions: dict[Shard, int]) -> None:
+        """Make one unit of outcomes and next positions a fact; errors of the sink pass through."""
+        self._hook("before deliver")
+        began_s = self._clock.monotonic_s()
+        delivery = Delivery(outcomes, positions, self._sequence + 1, self._run_id)
+        self._sink.deliver(delivery)
+        self._metrics.observe("copycatch_deliver_seconds", self._clock.monotonic_s() - began_s)
+        self._hook("after deliver")
+        self._sequence += 1
+        self._position_by_shard |= positions
+        self._changed |= set(positions)
+        self._count(outcomes)
+
+    def _count(self, outcomes: Outcomes) -> None:
+        metrics, counts = self._metrics, outcomes.counts
+        metrics.count("copycatch_units_total")
+        for name, n in (
+            ("accepted", counts.accepted),
+            ("duplicate", counts.duplicates),
+            ("late", counts.late),
+            ("rejected", counts.rejected),
+        ):
+            if n:
+                metrics.count("copycatch_records_total", n, outcome=name)
+        for reject in outcomes.rejects:
+            metrics.count("copycatch_rejects_total", reason=reject.reason)
+        for alert in outcomes.alerts:
+            metrics.count("copycatch_alerts_total", op=alert.op, severity=alert.severity)
+        for each in outcomes.recommendations:
+            metrics.count("copycatch_recommendations_total", op=each.op, action=each.action)
+
+    # ---- state
+
+    def begin(self, shard: Shard, committed: Committed | None, start: int) -> tuple[int, int]:
+        """Restore a shard; gives the position to read from and the one up to which to judge in silence.
+
+        `start` is where to begin when nothing is known of the shard.
+        """
+        restored = self._restore(shard, None if committed is None else committed.position)
+        if restored is None:
+            position = start if committed is None else committed.position
+            until = position
+            if committed is not None and self._store is not None:
+                log.warning(
+                    "no usable snapshot: judging begins without memory", shard=str(shard), position=position
+                )
+        else:
+            position = restored
+            # Without a committed position (it expires in Kafka after a week of absence) the snapshot's counts.
+            until = position if committed is None else committed.position
+        self._position_by_shard[shard] = position
+        self._changed.add(shard)
+        log.info("shard begins", shard=str(shard), read_from=position, silent_until=until)
+        return position, until
+
+    def _restore(self, shard: Shard, committed: int | None) -> int | None:
+        if self._store is None:
+            return None
+        candidates = self._store.candidates(shard)
+        self._generation_by_shard[shard] = candidates[0].generation if candidates else 0
+        for candidate in candidates:
+            if committed is not None and candidate.position > committed:
+                log.warning(
+                    "snapshot lies ahead of the committed position; an older one is tried",
+                    shard=str(shard), position=candidate.position, committed=committed,
+                )  # fmt: skip
+                continue
+            try:
+                info, content = self._store.load(candidate)
+                self._judge.restore(shard, content)
+            except StateError as error:
+                self._metrics.count("copycatch_snapshots_total", result="refused")
+                log.exception("snapshot refused; an older one is tried", shard=str(shard), reason=str(error))
+                self._judge.forget(shard)
+                continue
+            return info.position
+        return None
+
+    def replayed(self, shard: Shard, position: int) -> None:
+        """A silent replay has come to `position`."""
+        self._position_by_shard[shard] = position
+
+    def release(self, shards: Iterable[Shard], *, is_ours: bool) -> None:
+        """Let shards go; with a snapshot while they are still ours."""
+        shards = [shard for shard in shards if shard in self._position_by_shard]
+        if is_ours and self._store is not None:
+            try:
+                infos = self._infos(shard for shard in shards if shard in self._changed)
+                if infos:
+                    self._save_all(infos)
+                    self._note_written()
+            except OSError as error:
+                self._metrics.count("copycatch_snapshots_total", result="failed")
+                log.exception(
+                    "no snapshot at release; the new owner replays from an older one", reason=str(error)
+                )
+        for shard in shards:
+            self._judge.forget(shard)
+            del self._position_by_shard[shard]
+            self._changed.discard(shard)
+
+    def reset(self) -> None:
+        """Forget all state: it will be rebuilt from what is committed."""
+        self._judge.reset()
+        self._position_by_shard.clear()
+        self._changed.clear()
+
+    # ---- snapshots
+
+    def snapshot_soon(self) -> None:
+        """At the next chance instead of at the next interval."""
+        self._next_snapshot_s = self._clock.monotonic_s()
+
+    def snapshot_if_due(self, busy: Iterable[Shard] = ()) -> None:
+        """Begin a snapshot when it is time; `busy` shards are still in silent replay and are left out."""
+        self._reap(is_waiting=False)
+        if (
+            self._store is None
+            or self._clock.monotonic_s() < self._next_snapshot_s
+            or self._child is not None
+        ):
+            return
+        self._next_snapshot_s = self._clock.monotonic_s() + self._interval_s
+        infos = self._infos(self._changed - set(busy))
+        if infos:
+            self._hook("before snapshot")
+            began_s = self._clock.monotonic_s()
+            if self._is_forking:
+                self._child = self._fork(infos)
+            else:
+                self._write_or_log(infos)
+            self._metrics.observe("copycatch_snapshot_pause_seconds", self._clock.monotonic_s() - began_s)
+            self._changed -= {info.shard for info in infos}
+            self._hook("after snapshot")
+
+    def _infos(self, shards: Iterable[Shard]) -> list[SnapshotInfo]:
+        infos = []
+        for shard in sorted(shards):
+            self._generation_by_shard[shard] = self._generation_by_shard.get(shard, 0) + 1
+            infos.append(
+                SnapshotInfo(
+                    shard,
+                    self._generation_by_shard[shard],
+                    self._position_by_shard[shard],
+                    self._sequence,
+                    self._run_id,
+                )
+            )
+        return infos
+
+    def _save_all(self, infos: list[SnapshotInfo]) -> int:
+        """Write, then prune; gives the bytes."""
+        assert self._store is not None, "the caller has checked"
+        size_bytes = 0
+        for info in infos:
+            size_bytes += self._store.save(info, partial(self._judge.snapshot, info.shard))
+            self._store.prune(info.shard)
+        return size_bytes
+
+    def _note_written(self) -> None:
+        self._metrics.count("copycatch_snapshots_total", result="written")
+        self._metrics.set("copycatch_snapshot_time_seconds", self._clock.now_ms() / 1000)
+
+    def _write_or_log(self, infos: list[SnapshotInfo]) -> None:
+        try:
+            self._metrics.set("copycatch_snapshot_bytes", self._save_all(infos))
+            self._note_written()
+        except OSError as error:
+            self._failed(str(error))
+
+    def _failed(self, reason: str) -> None:
+        self._metrics.count("copycatch_snapshots_total", result="failed")
+        log.error("snapshot failed; the one before stays, the next is tried in time", reason=reason)
+
+    def _fork(self, infos: list[SnapshotInfo]) -> int:
+        """Write in a child: it sees the state as of now, and the parent goes on."""
+        # Frozen objects are not touched by the child's collector, so their pages stay shared.
+        gc.freeze()
+        child = os.fork()
+        if child:
+            gc.unfreeze()
+            return child
+        status = 1
+        try:
+            self._hook("in snapshot")
+            self._save_all(infos)
+            status = 0
+        except OSError as error:
+            status = 2 if error.errno is None else 0x40 | (error.errno & 0x3F)
+        except BaseException:  # noqa: BLE001 (the parent cannot see it, and the child must not go on as a second service)
+            traceback.print_exc()
+        finally:
+            # No clean-up of the parent's: its sockets, locks and buffers are not ours.
+            os._exit(status)
+
+    def _reap(self, *, is_waiting: bool) -> None:
+        if self._child is None:
+            return
+        child, status = os.waitpid(self._child, 0 if is_waiting else os.WNOHANG)
+        if child == 0:
+            return
+        self._child = None
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:
+            self._note_written()
+        elif code & 0x40:
+            self._failed(os.strerror(code & 0x3F))
+        else:
+            self._failed(f"the writer ended with {code}")
+
+    def close(self) -> None:
+        """Wait for a snapshot under way."""
+        self._reap(is_waiting=True)

@@ -1,0 +1,12 @@
+"""What the service says about itself: the loop writes it, the HTTP port reads it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Health:
+    """`is_ready`: has shards, all of them past their silent replay, and the last unit went out."""
+
+    is_ready: bool = False
+    words: str = "starting"
+    last_turn_s: float = 0.0  # by the monotonic clock

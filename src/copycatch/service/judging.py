@@ -1,0 +1,131 @@
+"""From undecoded messages to outcomes: a topic's decoder, the intake and the engine, held together."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from copycatch import engine
+from copycatch.errors import StateError
+from copycatch.formats.protocol import Decoded, Decoder, JoiningDecoder
+from copycatch.intake.decode import Intake
+from copycatch.ports import Metrics, Shard
+from copycatch.records.columns import Outcomes, RawBatch
+from copycatch.records.policy import Policy
+from copycatch.units import UnixMs
+
+_LENGTH_BYTES = 8
+
+
+class Judge(Protocol):
+    """What the runner and the checkpoint need of the engine's side."""
+
+    def step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes: ...
+
+    def idle(self, watermark_ms: UnixMs) -> Outcomes:
+        """No record has come for long: close what is due by `watermark_ms`."""
+        ...
+
+    def swap_policy(self, policy: Policy) -> None: ...
+
+    def snapshot(self, shard: Shard, write: Callable[[bytes | memoryview], object]) -> None: ...
+
+    def restore(self, shard: Shard, data: memoryview) -> None: ...
+
+    def forget(self, shard: Shard) -> None: ...
+
+    def reset(self) -> None:
+        """As if nothing had ever been seen."""
+        ...
+
+    @property
+    def newest_event_ms(self) -> UnixMs | None: ...
+
+
+class EngineJudge:
+    """The real one.
+
+    Parameters
+    ----------
+    make_decoder_by_topic : mapping of str to callable
+        One decoder a topic; the key "*" serves topics that are not named (files of any name).
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        accounts_max: int,
+        intake: Intake,
+        make_decoder_by_topic: Mapping[str, Callable[[], Decoder]],
+        metrics: Metrics,
+    ) -> None:
+        self._policy = policy
+        self._accounts_max = accounts_max
+        self._intake = intake
+        self._make_decoder_by_topic = dict(make_decoder_by_topic)
+        self._metrics = metrics
+        self._decoder_by_topic: dict[str, Decoder] = {}
+        self._newest_event_ms: UnixMs | None = None
+        self._state = engine.new_state(policy, accounts_max)
+
+    @property
+    def newest_event_ms(self) -> UnixMs | None:
+        return self._newest_event_ms
+
+    def _decoder(self, topic: str) -> Decoder:
+        name = topic if topic in self._make_decoder_by_topic else "*"
+        if name not in self._decoder_by_topic:
+            self._decoder_by_topic[name] = self._make_decoder_by_topic[name]()
+        return self._decoder_by_topic[name]
+
+    def step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
+        decoder = self._decoder(raw.topic)
+        decoded = decoder.decode(raw)
+        if isinstance(decoder, JoiningDecoder):
+            given_up = decoder.flush(now_ms)
+            decoded.rejects += given_up.rejects
+            decoded.notes += given_up.notes
+        self._count_notes(decoded)
+        batch, rejects = self._intake.columns(raw, decoded)
+        if len(batch):
+            newest_ms = int(np.max(batch.event_times_ms))
+            self._newest_event_ms = UnixMs(max(newest_ms, self._newest_event_ms or newest_ms))
+        outcomes = engine.step(self._state, batch, now_ms, self._policy)
+        outcomes.rejects[:0] = rejects
+        outcomes.counts.rejected += len(rejects)
+        return outcomes
+
+    def _count_notes(self, decoded: Decoded) -> None:
+        for note, n in decoded.notes.items():
+            self._metrics.count("copycatch_notes_total", n, note=note)
+
+    def idle(self, watermark_ms: UnixMs) -> Outcomes:
+        return engine.advance(self._state, watermark_ms, self._policy)
+
+    def swap_policy(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def snapshot(self, shard: Shard, write: Callable[[bytes | memoryview], object]) -> None:
+        """The waiting halves of the topic's decoder, then the engine's part."""
+        decoder = self._decoder(shard.topic)
+        waiting = decoder.snapshot() if isinstance(decoder, JoiningDecoder) else b""
+        write(len(waiting).to_bytes(_LENGTH_BYTES, "little") + waiting)
+        engine.snapshot(self._state, str(shard), write)
+
+    def restore(self, shard: Shard, data: memoryview) -> None:
+        n = int.from_bytes(data[:_LENGTH_BYTES], "little")
+        if n > len(data) - _LENGTH_BYTES:
+            msg = f"snapshot of {shard}: the part of the decoder is cut short"
+            raise StateError(msg)
+        decoder = self._decoder(shard.topic)
+        if n and isinstance(decoder, JoiningDecoder):
+            decoder.restore(bytes(data[_LENGTH_BYTES : _LENGTH_BYTES + n]))
+        engine.restore(self._state, str(shard), data[_LENGTH_BYTES + n :])
+
+    def forget(self, shard: Shard) -> None:
+        engine.forget(self._state, str(shard))
+
+    def reset(self) -> None:
+        self._state = engine.new_state(self._policy, self._accounts_max)
+        self._decoder_by_topic.clear()
+        self._newest_event_ms = None

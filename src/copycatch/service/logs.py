@@ -1,0 +1,63 @@
+"""Logging: structlog, JSON when not on a terminal, and nothing in it that a record's author could forge."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+TEXT_CHARS_MAX = 2_000
+# Control characters, and those that reorder or hide text on a terminal.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def safe(text: str) -> str:
+    r"""Escape what could forge a log line or drive a terminal; bounded in length.
+
+    Examples
+    --------
+    >>> safe("acct-1\x1b[2J\nlevel=info")
+    'acct-1\\x1b[2J\\nlevel=info'
+    """
+    cut = text if len(text) <= TEXT_CHARS_MAX else text[:TEXT_CHARS_MAX] + "..."
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), cut)
+
+
+def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str) and key != "exception":
+            event[key] = safe(value)
+        elif not isinstance(value, (int, float, bool, type(None))) and key not in {"exception", "exc_info"}:
+            event[key] = safe(str(value))
+    return event
+
+
+def set_up_logging(level: str = "info", stream: TextIO | None = None) -> None:
+    """Send all logs to `stream` (standard error: standard output is for outcomes)."""
+    stream = stream or sys.stderr
+    is_terminal = stream.isatty()
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer(sort_keys=True)
+    )
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _escape,
+    ]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,
+    )
+    # The client library logs through the standard library, and much of it is about what it mends itself.
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(renderer, foreign_pre_chain=shared))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("kafka").setLevel(logging.ERROR)

@@ -1,0 +1,350 @@
+"""The loop: poll, judge, deliver, and what to do when one of them fails."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from copycatch.errors import FencedError, RecoverableError, TransportError
+from copycatch.ports import Clock, Committed, Metrics, OutcomeSink, RecordSource, Shard
+from copycatch.records.columns import Counts, Outcomes, RawBatch
+from copycatch.records.policy import Policy
+from copycatch.service.checkpoint import Checkpoint
+from copycatch.service.health import Health
+from copycatch.service.judging import Judge
+from copycatch.units import MS_PER_S, UnixMs
+
+log = structlog.get_logger(__name__)
+
+BACKOFF_S_MIN = 0.1
+BACKOFF_S_MAX = 10.0
+GAUGES_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much at a time, how long to wait."""
+
+    records_max: int = 5000
+    poll_timeout_s: float = 0.25
+    idle_after_s: float = 900.0
+    drain_timeout_s: float = 30.0
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run has done."""
+
+    counts: Counts = field(default_factory=Counts)
+    alerts: int = 0
+    recommendations: int = 0
+    replayed: int = 0
+
+
+class Runner:
+    """Owns the loop; a `ShardListener` of its source.
+
+    Parameters
+    ----------
+    next_policy : callable
+        Asked once a turn; gives a checked policy when a new one is to be taken.
+    on_turn : callable
+        Told once a turn: progress bars, live views.
+    """
+
+    def __init__(
+        self,
+        source: RecordSource,
+        sink: OutcomeSink,
+        judge: Judge,
+        checkpoint: Checkpoint,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        pace: Pace | None = None,
+        health: Health | None = None,
+        next_policy: Callable[[], Policy | None] = lambda: None,
+        on_turn: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._judge = judge
+        self._checkpoint = checkpoint
+        self._clock = clock
+        self._metrics = metrics
+        self._pace = pace or Pace()
+        self._health = health or Health()
+        self._next_policy = next_policy
+        self._on_turn = on_turn
+        self._silent_until: dict[Shard, int] = {}
+        self._shards: set[Shard] = set()
+        self._is_stopping = False
+        self._stop_deadline_s = float("inf")
+        # True while state is ahead of what is committed: it must not be snapshotted then.
+        self._is_ahead = False
+        self._last_record_s = 0.0
+        self._next_gauges_s = 0.0
+        self._idle_ms = UnixMs(0)
+        self.summary = Summary()
+
+    def stop(self) -> None:
+        """Finish the batch at hand, commit, let go; safe in a signal handler."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._stop_deadline_s = self._clock.monotonic_s() + self._pace.drain_timeout_s
+
+    def run(self) -> Summary:
+        """Until stopped, or the source is exhausted.
+
+        Raises
+        ------
+        TransportError
+            When an operator has to act; nothing that was read is committed without its outcomes.
+        """
+        self._last_record_s = self._clock.monotonic_s()
+        try:
+            self._insist("start", lambda: self._source.start(self))
+            while not self._is_stopping and not self._source.is_exhausted:
+                self._turn()
+        finally:
+            self._close()
+        return self.summary
+
+    def _turn(self) -> None:
+        self._health.last_turn_s = self._clock.monotonic_s()
+        policy = self._next_policy()
+        if policy is not None:
+            self._judge.swap_policy(policy)
+        try:
+            batches = self._source.poll(self._pace.records_max, self._pace.poll_timeout_s)
+        except FencedError as error:
+            self._rebuild(error)
+            return
+        except RecoverableError as error:
+            self._back_off("poll", error, attempt=1)
+            return
+        if batches:
+            self._take(batches)
+        else:
+            self._idle()
+        self._checkpoint.snapshot_if_due(busy=self._silent_until)
+        self._gauges()
+        self._on_turn()
+
+    # ---- judging and delivering
+
+    def _take(self, batches: list[RawBatch]) -> None:
+        self._last_record_s = self._clock.monotonic_s()
+        unit = Outcomes()
+        positions: dict[Shard, int] = {}
+        now_ms = self._clock.now_ms()
+        self._is_ahead = True
+        for raw in batches:
+            shard = Shard(raw.topic, raw.partition)
+            live = self._replay(shard, raw, now_ms)
+            if live is not None:
+                _merge(unit, self._step(live, now_ms))
+                positions[shard] = live.positions[-1] + 1
+        if not positions or self._deliver(unit, positions):
+            self._is_ahead = False
+
+    def _step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
+        began_s = self._clock.monotonic_s()
+        try:
+            outcomes = self._judge.step(raw, now_ms)
+        except Exception:
+            # Neither skipped nor tried for ever: someone has to look at it. Nothing of it is committed.
+            log.critical(
+                "judging failed; nothing of this batch is committed",
+                topic=raw.topic, partition=raw.partition, first=raw.positions[0], last=raw.positions[-1],
+            )  # fmt: skip
+            raise
+        self._metrics.observe("copycatch_step_seconds", self._clock.monotonic_s() - began_s)
+        return outcomes
+
+    def _replay(self, shard: Shard, raw: RawBatch, now_ms: UnixMs) -> RawBatch | None:
+        """Judge in silence what is committed already; gives the rest."""
+        until = self._silent_until.get(shard)
+        if until is None:
+            return raw
+        n = next((i for i, position in enumerate(raw.positions) if position >= until), len(raw.positions))
+        if n:
+            self._step(_cut(raw, 0, n), now_ms)
+            self._checkpoint.replayed(shard, raw.positions[n - 1] + 1)
+            self._metrics.count("copycatch_replayed_records_total", n)
+            self.summary.replayed += n
+        if raw.positions[-1] + 1 >= until:
+            del self._silent_until[shard]
+            self._checkpoint.replayed(shard, max(until, raw.positions[n - 1] + 1 if n else until))
+            log.info("silent replay is done", shard=str(shard), position=until)
+        return _cut(raw, n, len(raw.positions)) if n < len(raw.positions) else None
+
+    def _deliver(self, unit: Outcomes, positions: dict[Shard, int]) -> bool:
+        """Until it is a fact; False when state has to be rebuilt instead."""
+        try:
+            self._insist("deliver", lambda: self._checkpoint.deliver(unit, positions))
+        except FencedError as error:
+            self._rebuild(error)
+            return False
+        self.summary.counts.add(unit.counts)
+        self.summary.alerts += len(unit.alerts)
+        self.summary.recommendations += len(unit.recommendations)
+        return True
+
+    def _idle(self) -> None:
+        """With no record for long, event time stands still; close what is due by the clock instead."""
+        idle_ms = round(self._pace.idle_after_s * MS_PER_S)
+        now_ms = self._clock.now_ms()
+        is_idle = self._clock.monotonic_s() - self._last_record_s >= self._pace.idle_after_s
+        if not is_idle or self._silent_until or not self._shards or now_ms - self._idle_ms < idle_ms:
+            return
+        self._idle_ms = now_ms
+        self._is_ahead = True
+        unit = self._judge.idle(UnixMs(now_ms - idle_ms))
+        if not (unit.alerts or unit.recommendations) or self._deliver(unit, {}):
+            self._is_ahead = False
+            # These outcomes follow from no record, so a replay would not know that they were sent.
+            self._checkpoint.snapshot_soon()
+
+    # ---- failures
+
+    def _insist(self, doing: str, action: Callable[[], None]) -> None:
+        """Try again, with growing pauses, whatever may pass; nothing is read meanwhile."""
+        attempt = 0
+        while True:
+            try:
+                action()
+            except FencedError:
+                raise
+            except RecoverableError as error:
+                attempt += 1
+                self._back_off(doing, error, attempt)
+            else:
+                if attempt:
+                    log.info("works again", doing=doing, attempts=attempt)
+                self._health.words = "ok"
+                return
+
+    def _back_off(self, doing: str, error: RecoverableError, attempt: int) -> None:
+        self._metrics.count("copycatch_failures_total", doing=doing)
+        self._health.is_ready = False
+        self._health.words = f"{doing}: {error}"
+        pause_s = min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2 ** min(attempt - 1, 10))
+        if self._is_stopping and self._clock.monotonic_s() + pause_s > self._stop_deadline_s:
+            message = f"{doing} still fails at the end of the drain time: {error}"
+            raise TransportError(message) from error
+        log.warning("failed; trying again", doing=doing, reason=str(error), attempt=attempt, pause_s=pause_s)
+        self._clock.sleep(pause_s)
+
+    def _rebuild(self, error: FencedError) -> None:
+        """The fate of the last unit is open, or a shard is not ours: begin again from what is committed."""
+        log.warning("state is rebuilt from what is committed", reason=str(error))
+        self._metrics.count("copycatch_rebuilds_total")
+        self._insist_through_fences("reopen", self._sink.reopen)
+        self._source.rejoin()
+        self._checkpoint.reset()
+        self._shards.clear()
+        self._silent_until.clear()
+        self._is_ahead = False
+
+    def _insist_through_fences(self, doing: str, action: Callable[[], None]) -> None:
+        for attempt in range(1, 8):
+            try:
+                self._insist(doing, action)
+            except FencedError as error:
+                self._back_off(doing, RecoverableError(str(error)), attempt)
+            else:
+                return
+        message = (
+            f"{doing}: fenced again and again; does another process run with the same kafka.instance_id?"
+        )
+        raise TransportError(message)
+
+    # ---- shards (called from within poll and close)
+
+    def on_assigned(self, shards: list[Shard]) -> None:
+        committed: dict[Shard, Committed] = {}
+        self._insist_through_fences(
+            "read committed positions", lambda: committed.update(self._sink.committed(shards))
+        )
+        start_by_shard: dict[Shard, int] = {}
+
+        def find_starts() -> None:
+            for shard in shards:
+                if shard not in committed:
+                    start_by_shard[shard] = self._source.start_position(shard)
+
+        self._insist("find the start", find_starts)
+        for shard in shards:
+            position, until = self._checkpoint.begin(
+                shard, committed.get(shard), start_by_shard.get(shard, 0)
+            )
+            self._source.seek(shard, position)
+            if until > position:
+                self._silent_until[shard] = until
+            self._shards.add(shard)
+
+    def on_revoked(self, shards: list[Shard]) -> None:
+        self._checkpoint.release(shards, is_ours=not self._is_ahead)
+        self._drop(shards)
+        log.info("shards released", shards=[str(shard) for shard in shards])
+
+    def on_lost(self, shards: list[Shard]) -> None:
+        self._checkpoint.release(shards, is_ours=False)
+        self._drop(shards)
+        log.warning("shards lost", shards=[str(shard) for shard in shards])
+
+    def _drop(self, shards: list[Shard]) -> None:
+        for shard in shards:
+            self._shards.discard(shard)
+            self._silent_until.pop(shard, None)
+
+    # ---- the end, and numbers
+
+    def _close(self) -> None:
+        self._health.is_ready = False
+        self._health.words = "stopping"
+        try:
+            self._source.close()
+            self._checkpoint.release(self._shards, is_ours=not self._is_ahead)
+            self._checkpoint.close()
+        finally:
+            self._sink.close()
+
+    def _gauges(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._next_gauges_s:
+            return
+        self._next_gauges_s = now_s + GAUGES_EVERY_S
+        self._health.is_ready = bool(self._shards) and not self._silent_until
+        self._health.words = "ok" if self._health.is_ready else "no shards yet, or still replaying"
+        self._metrics.set("copycatch_shards", len(self._shards))
+        for shard, lag in self._source.lags().items():
+            self._metrics.set("copycatch_lag_records", lag, topic=shard.topic, partition=str(shard.partition))
+        newest_ms = self._judge.newest_event_ms
+        if newest_ms is not None:
+            self._metrics.set("copycatch_event_age_seconds", (self._clock.now_ms() - newest_ms) / MS_PER_S)
+
+
+def _merge(into: Outcomes, other: Outcomes) -> None:
+    into.alerts += other.alerts
+    into.recommendations += other.recommendations
+    into.rejects += other.rejects
+    into.evaluations += other.evaluations
+    into.counts.add(other.counts)
+
+
+def _cut(raw: RawBatch, first: int, end: int) -> RawBatch:
+    """Records `first` to `end` of a batch; the batch itself when that is all of it."""
+    if first == 0 and end == len(raw.positions):
+        return raw
+    part = slice(first, end)
+    return RawBatch(
+        raw.topic,
+        raw.partition,
+        raw.positions[part],
+        raw.values[part],
+        raw.timestamps_ms[part],
+        raw.headers[part],
+        raw.keys[part],
+    )
