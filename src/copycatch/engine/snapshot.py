@@ -1,17 +1,142 @@
-"""A shard of the state as bytes, and back."""
+"""A shard of the state as bytes, and back.
+
+A shard's snapshot holds the windows of the accounts that came from it, its admission and decision state, and
+a copy of what the worker had learned of every model, so that what is normal survives when the shard moves.
+"""
 
 from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
 
-from copycatch.engine.state import EngineState
+import numpy as np
+
+from copycatch.decisions.state import DecisionState
+from copycatch.engine.state import EngineState, Pending, RowArrays
+from copycatch.errors import StateError
+from copycatch.features.catalog import NAMES
+from copycatch.population.plain import from_plain, to_plain
+from copycatch.records.columns import IntArray
+from copycatch.records.layout import WIDTH
+from copycatch.records.packing import pack, unpack
+from copycatch.windows.admission import Shard
+from copycatch.windows.state import WindowArrays
+
+FORMAT = 1
+LIBRARIES = ("numpy", "river")
 
 
 def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview], object]) -> None:
-    raise NotImplementedError
+    """Write everything that belongs to a shard.
+
+    Parameters
+    ----------
+    state : EngineState
+        Not changed; may be a forked copy.
+    shard : str
+        "topic:partition".
+    write : callable
+        Takes the bytes, in order.
+    """
+    rows = np.array(state.slots.rows_of_shard(state.shard_number(shard)), dtype=np.int64)
+    admission = state.shard(shard)
+    head: dict[str, Any] = {
+        "format": FORMAT,
+        "copycatch": version("copycatch"),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "features": list(NAMES),
+        "width": WIDTH,
+        "shard": shard,
+        "clock_ms": state.clock_ms,
+        "tick": state.tick,
+        "tick_records": state.tick_records,
+        "sample_modulus": state.sample_modulus,
+        "vector_lengths": [[*key, length] for key, length in state.vector_lengths.items()],
+        "latest_ms": admission.latest_ms,
+        "ids_older": sorted(admission.ids_older),
+        "ids_newer": sorted(admission.ids_newer),
+        "decisions": state.decision(shard).snapshot(),
+        "keys": [list(state.slots.keys[row] or ()) for row in rows.tolist()],
+        "windows": state.windows.take(rows).by_name(),
+        "rows": {name: getattr(state.rows, name)[rows] for name in RowArrays.__dataclass_fields__},
+        "populations": {model_id: to_plain(p) for model_id, p in state.populations.items()},
+        "pending": [[p.model_id, p.account_hash, p.queries, p.values] for p in state.pending],
+    }
+    write(pack(head))
 
 
-def restore(state: EngineState, shard: str, data: memoryview) -> None:
-    raise NotImplementedError
+def restore(state: EngineState, shard: str, data: memoryview | bytes) -> None:
+    """Merge a shard into the state.
+
+    Accounts of the shard take rows of their own; one that is here already keeps the longer history. What the
+    snapshot's worker had learned of a model is taken over where this worker knows less of it.
+
+    Raises
+    ------
+    StateError
+        If the bytes are damaged, of another format or feature catalogue, or of another shard; the state is then
+        as before.
+    """
+    head = unpack(data)
+    _check(head, shard)
+    try:
+        windows = WindowArrays(**head["windows"])
+        judged = RowArrays(**head["rows"])
+        keys = [(None if tenant is None else str(tenant), account, model) for tenant, account, model in head["keys"]]
+        populations = {m: from_plain(plain, len(NAMES)) for m, plain in head["populations"].items()}
+        decisions = DecisionState.restore(head["decisions"])
+        admission = Shard(head["latest_ms"], set(head["ids_older"]), set(head["ids_newer"]))
+        pending = [Pending(*row) for row in head["pending"]]
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"the snapshot of {shard} lacks or garbles a part: {error!r}"
+        raise StateError(message) from error
+    is_empty = not state.populations and not len(state.slots)
+    _put_rows(state, shard, keys, windows, judged)
+    state.shards[shard] = admission
+    state.decisions[shard] = decisions
+    for model_id, population in populations.items():
+        if model_id not in state.populations or head["tick"] > state.tick:
+            state.populations[model_id] = population
+    for model_id, field, length in head["vector_lengths"]:
+        state.vector_lengths.setdefault((model_id, field), length)
+    if is_empty or head["tick"] > state.tick:
+        state.tick, state.tick_records = head["tick"], head["tick_records"]
+        state.sample_modulus, state.pending = head["sample_modulus"], pending
+    state.clock_ms = max(state.clock_ms, head["clock_ms"])
 
 
 def forget(state: EngineState, shard: str) -> None:
-    raise NotImplementedError
+    """Another worker has the shard now: drop its accounts, admission and decisions; keep what was learned."""
+    rows: IntArray = np.array(state.slots.rows_of_shard(state.shard_number(shard)), dtype=np.int64)
+    state.slots.release(rows.tolist())
+    state.windows.clear(rows)
+    state.rows.clear(rows)
+    state.shards.pop(shard, None)
+    state.decisions.pop(shard, None)
+
+
+def _check(head: Any, shard: str) -> None:
+    found = head.get("format") if isinstance(head, dict) else None
+    if found != FORMAT:
+        message = f"the snapshot of {shard} has format {found}, this version reads {FORMAT}; it starts afresh"
+        raise StateError(message)
+    for name, expected in (("shard", shard), ("features", list(NAMES)), ("width", WIDTH)):
+        if head.get(name) != expected:
+            message = f"the snapshot was made for {name} {head.get(name)!r}, this is {expected!r}"
+            raise StateError(message)
+
+
+def _put_rows(
+    state: EngineState,
+    shard: str,
+    keys: list[tuple[str | None, str, str]],
+    windows: WindowArrays,
+    judged: RowArrays,
+) -> None:
+    rows = state.slots.rows_for(keys, state.shard_number(shard))
+    state.name_new_rows()
+    is_kept = rows >= 0
+    is_kept[is_kept] &= windows.queries[is_kept] >= state.windows.queries[rows[is_kept]]
+    kept = np.flatnonzero(is_kept)
+    state.windows.put(rows[kept], windows.take(kept))
+    for name in RowArrays.__dataclass_fields__:
+        getattr(state.rows, name)[rows[kept]] = getattr(judged, name)[kept]
