@@ -137,10 +137,11 @@ def raise_or_keep(
     episode.last_seen_ms = max(episode.last_seen_ms, time_ms)
     episode.queries = sight.queries
     episode.clear_after_ms = finding.clear_after_ms
-    if severity_rank(finding.severity) > severity_rank(episode.severity):
+    # It may only get worse while it is open; what nobody was told of yet is what it is now.
+    if not episode.is_announced or severity_rank(finding.severity) > severity_rank(episode.severity):
         episode.severity = finding.severity
     is_stronger = ACTION_RANKS[finding.action] > ACTION_RANKS[episode.action]
-    if is_stronger:
+    if not episode.is_announced or is_stronger:
         episode.action = finding.action
     is_news = (
         not episode.is_announced

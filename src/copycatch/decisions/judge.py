@@ -4,6 +4,7 @@ The common case (nobody over, nobody held) costs a handful of array operations; 
 few that are over a threshold or have something open.
 """
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -83,22 +84,47 @@ def judge(
         return Verdicts(sitting.alerts, sitting.recommendations, is_over)
     state.clock_ms = max(state.clock_ms, int(evaluations.event_times_ms.max()))
     state.last_days = sitting.guard.add(evaluations, state.last_days)
-    for index in np.flatnonzero(_to_look_at(evaluations, scores, sitting)).tolist():
-        look = _Look(evaluations, scores, catalog, index)
-        is_over[index] = _judge_one(look, sitting)
+    to_look = _to_look_at(evaluations, scores, sitting)
+    due: list[int] = np.flatnonzero(to_look).tolist()  # ascending, and so a heap
+    later = _LaterRows(evaluations.account_ids)
+    while due:
+        index = heapq.heappop(due)
+        is_over[index] = _judge_one(_Look(evaluations, scores, catalog, index), sitting)
+        account_id = evaluations.account_ids[index]
+        if account_id in sitting.table.watches_by_account:
+            # From here on its every evaluation counts, also those that looked harmless when the batch began.
+            for row in later.take(account_id, index):
+                if not to_look[row]:
+                    heapq.heappush(due, row)
     return Verdicts(sitting.alerts, sitting.recommendations, is_over)
 
 
 def advance(state: DecisionState, watermark_ms: int, policy: Policy) -> Verdicts:
     """Work off every deadline that event time has passed: renewals, expiries, what is to be forgotten."""
+    state.clock_ms = max(state.clock_ms, watermark_ms)
     sitting = state.sit(policy, None)
     sitting.turn_minute(watermark_ms)
     for hold in sitting.table.due(watermark_ms):
         was_watched = hold.is_watched
         expire_due(sitting, hold, watermark_ms)
         sitting.table.watch(hold, was_watched)
-    state.clock_ms = max(state.clock_ms, watermark_ms)
     return Verdicts(sitting.alerts, sitting.recommendations)
+
+
+class _LaterRows:
+    """Rows of an account further down the batch; indexed once, and only when somebody asks."""
+
+    def __init__(self, account_ids: Sequence[str]) -> None:
+        self._account_ids = account_ids
+        self._rows_by_account: dict[str, list[int]] | None = None
+
+    def take(self, account_id: str, after: int) -> list[int]:
+        """The rows after that one; each account's are given once."""
+        if self._rows_by_account is None:
+            self._rows_by_account = {}
+            for row, other in enumerate(self._account_ids):
+                self._rows_by_account.setdefault(other, []).append(row)
+        return [row for row in self._rows_by_account.pop(account_id, ()) if row > after]
 
 
 @dataclass(frozen=True, slots=True)
