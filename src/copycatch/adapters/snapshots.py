@@ -101,14 +101,20 @@ def read_snapshot(data: memoryview, key: bytes, name: str) -> tuple[SnapshotInfo
     return info, body[head_bytes + header_bytes :]
 
 
-def signing_key(directory: Path, given: bytes | None) -> bytes:
-    """The operator's key, or one that is made at first start and kept with mode 0600 in `directory`."""
+def kept_key(directory: Path, name: str, given: bytes | None, setting: str) -> bytes:
+    """The operator's key, or one that is made at first start and kept with mode 0600 in `directory`.
+
+    Raises
+    ------
+    ConfigError
+        If the key is too short or the directory cannot be used.
+    """
     if given is not None:
         if len(given) < KEY_BYTES_MIN:
-            msg = f"snapshots.key: {len(given)} bytes are too short; use {KEY_BYTES_MIN} or more"
+            msg = f"{setting}: {len(given)} bytes are too short; use {KEY_BYTES_MIN} or more"
             raise ConfigError(msg)
         return given
-    path = directory / "signing.key"
+    path = directory / name
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:

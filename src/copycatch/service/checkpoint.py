@@ -149,12 +149,11 @@ class Checkpoint:
             position = start if committed is None else committed.position
             until = position
             if committed is not None and self._store is not None:
-                log.warning(
-                    "no usable snapshot: judging begins without memory", shard=str(shard), position=position
-                )
+                log.warning("no usable snapshot: no memory", shard=str(shard), position=position)
+            self.snapshot_soon()  # so that from here on there is always one to rebuild from
         else:
             position = restored
-            # Without a committed position (it expires in Kafka after a week of absence) the snapshot's counts.
+            # Without a committed position (Kafka forgets it after a week of absence) the snapshot's counts.
             until = position if committed is None else committed.position
         self._position_by_shard[shard] = position
         self._changed.add(shard)

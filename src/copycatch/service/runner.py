@@ -106,6 +106,8 @@ class Runner:
             self._insist("start", lambda: self._source.start(self))
             while not self._is_stopping and not self._source.is_exhausted:
                 self._turn()
+            if self._source.is_exhausted:
+                self._finish()
         finally:
             self._close()
         return self.summary
@@ -190,6 +192,15 @@ class Runner:
         self.summary.alerts += len(unit.alerts)
         self.summary.recommendations += len(unit.recommendations)
         return True
+
+    def _finish(self) -> None:
+        """The records have ended: what is due of open episodes at the last of them is worked off."""
+        newest_ms = self._judge.newest_event_ms
+        if newest_ms is not None:
+            self._is_ahead = True
+            unit = self._judge.idle(newest_ms)
+            if not (unit.alerts or unit.recommendations) or self._deliver(unit, {}):
+                self._is_ahead = False
 
     def _idle(self) -> None:
         """With no record for long, event time stands still; close what is due by the clock instead."""

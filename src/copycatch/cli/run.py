@@ -1,0 +1,96 @@
+"""`copycatch run`: the service, from Kafka to Kafka, or from files and pipes to files and pipes."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import structlog
+
+from copycatch.errors import ConfigError, CopycatchError
+from copycatch.formats.catalog import FORMATS
+
+DESCRIPTION = """\
+Judge inference records as they come, and write alerts and recommendations.
+
+Without --source it reads the input topics of Apache Kafka and writes the output topics; alerts,
+recommendations and offsets are one transaction. It runs until SIGTERM, then finishes the batch at hand,
+commits, writes its state and leaves the group.
+
+With --source it reads files, folders or standard input, and writes to --sink:
+  tail -F gateway.log | copycatch run --source - --sink - | jq 'select(.kind == "alert")'
+"""
+EPILOG = """\
+settings: a YAML file (--settings), overridden by the environment, as COPYCATCH_KAFKA__BOOTSTRAP_SERVERS=
+  kafka-1:9093,kafka-2:9093 COPYCATCH_KAFKA__SECURITY__PASSWORD=... Secrets never stand in the file.
+policy: --policy, or `policy:` in the settings; read again when it changes or on SIGHUP, and refused as a
+  whole when something in it is wrong (the one before stays in force).
+http: /live, /ready and /metrics on 127.0.0.1:9464 by default.
+
+exit codes: 0 drained and done; 2 wrong settings, policy or options; 3 the broker, a file or the state
+  cannot be used and trying again would not help; nothing that was read is lost, the next start goes on.
+"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "run",
+        help="judge records as they come, from Kafka or a pipe",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="what operators set; YAML")
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="what analysts set; YAML (see copycatch check)"
+    )
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="file, folder or - instead of Kafka; may repeat",
+    )
+    parser.add_argument(
+        "--sink", metavar="PLACE", help="file, folder/ or - (the default with --source) instead of Kafka"
+    )
+    parser.add_argument(
+        "--format", default="native", choices=sorted(FORMATS), help="log format of --source (default: native)"
+    )
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until stopped; see EPILOG for the exit codes."""
+    from copycatch.service.bootstrap import Instance, Places
+    from copycatch.service.logs import set_up_logging
+    from copycatch.settings.service import load_service
+
+    set_up_logging(args.log_level)
+    log = structlog.get_logger("copycatch")
+    try:
+        settings = load_service(args.settings)
+        if args.policy is not None:
+            settings = settings.model_copy(update={"policy": args.policy})
+        if args.source:
+            # A pipe beside the service on the same machine must not fail because the port is taken.
+            settings = settings.model_copy(update={"http": settings.http.model_copy(update={"is_on": False})})
+        instance = Instance(settings, Places(tuple(args.source), args.sink, args.format))
+        summary = instance.run()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except CopycatchError as error:
+        log.critical("stopped", kind=type(error).__name__, reason=str(error))
+        return 3
+    counts = summary.counts
+    log.info(
+        "done",
+        accepted=counts.accepted,
+        duplicates=counts.duplicates,
+        late=counts.late,
+        rejected=counts.rejected,
+        alerts=summary.alerts,
+        recommendations=summary.recommendations,
+    )
+    return 0

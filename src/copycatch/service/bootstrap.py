@@ -1,0 +1,235 @@
+"""The only wiring: from settings to a runner with its parts."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from copycatch.adapters.clock import SystemClock
+from copycatch.adapters.file_sink import FileSink
+from copycatch.adapters.files import FileSource
+from copycatch.adapters.kafka.sink import KafkaSink
+from copycatch.adapters.kafka.source import KafkaSource
+from copycatch.adapters.messages import Kind
+from copycatch.adapters.prometheus import PrometheusMetrics
+from copycatch.adapters.snapshots import DirectorySnapshots, kept_key
+from copycatch.errors import ConfigError
+from copycatch.findings.catalog import ENCODINGS, Encoding
+from copycatch.formats.catalog import FORMATS
+from copycatch.formats.protocol import Decoder, FormatOptions
+from copycatch.intake.decode import Intake
+from copycatch.intake.embed import WordLlamaEmbedder
+from copycatch.ports import Clock, Metrics, OutcomeSink, RecordSource, SnapshotStore
+from copycatch.records.policy import Policy
+from copycatch.service.checkpoint import Checkpoint
+from copycatch.service.failpoints import hook_of
+from copycatch.service.health import Health
+from copycatch.service.http import HttpPort
+from copycatch.service.judging import EngineJudge
+from copycatch.service.policy_watch import PolicyWatch
+from copycatch.service.runner import Pace, Runner, Summary
+from copycatch.settings.faults import unknown_remedy
+from copycatch.settings.service import Input, Service, read_secret
+
+log = structlog.get_logger(__name__)
+
+DEADLINE_EXIT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What the command line puts in Kafka's place; empty means Kafka."""
+
+    sources: Sequence[str] = ()
+    sink: str | None = None
+    source_format: str = "native"
+
+
+def alert_encoding(name: str) -> Encoding:
+    """The row of the findings catalogue.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    try:
+        return ENCODINGS[name]
+    except KeyError:
+        message = f"outputs.alert_format: unknown format {name!r}; {unknown_remedy(name, ENCODINGS)}"
+        raise ConfigError(message) from None
+
+
+def decoder_maker(settings: Input) -> Callable[[], Decoder]:
+    """Makes the decoder of a topic.
+
+    Raises
+    ------
+    ConfigError
+        If the format is unknown or an option is not one of its.
+    """
+    row = FORMATS.get(settings.format)
+    if row is None:
+        message = f"inputs: unknown format {settings.format!r}; {unknown_remedy(settings.format, FORMATS)}"
+        raise ConfigError(message)
+    known = FormatOptions.__dataclass_fields__
+    for name in settings.options:
+        if name not in known:
+            message = f"inputs: {settings.topic}: unknown option {name!r}; {unknown_remedy(name, known)}"
+            raise ConfigError(message)
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.options.items()
+    }
+    options = FormatOptions(**values)
+    return lambda: row.make_decoder(options)
+
+
+def make_judge(
+    policy: Policy,
+    accounts_max: int,
+    hmac_key: bytes,
+    decoders: Mapping[str, Callable[[], Decoder]],
+    metrics: Metrics,
+) -> EngineJudge:
+    return EngineJudge(policy, accounts_max, Intake(hmac_key, WordLlamaEmbedder()), decoders, metrics)
+
+
+class Instance:
+    """A service that is ready to run.
+
+    Raises
+    ------
+    ConfigError, TransportError
+        While it is put together: wrong settings, missing topics, brokers that cannot be reached.
+    """
+
+    def __init__(
+        self, settings: Service, places: Places, environment: Mapping[str, str] | None = None
+    ) -> None:
+        environment = os.environ if environment is None else environment
+        self._settings = settings
+        self.clock: Clock = SystemClock()
+        self.metrics = PrometheusMetrics()
+        self.health = Health(last_turn_s=self.clock.monotonic_s())
+        self.policy_watch = PolicyWatch(
+            settings.policy, self.clock, self.metrics, settings.policy_check_interval
+        )
+        directory = Path(settings.snapshots.directory)
+        store = self._store(directory, places)
+        given = read_secret(settings.hmac_key, settings.hmac_key_file, "hmac_key_file")
+        hmac_key = kept_key(directory, "hmac.key", given, "hmac_key")
+        judge = make_judge(
+            self.policy_watch.policy, settings.accounts_max, hmac_key, self._decoders(places), self.metrics
+        )
+        self.http = self._http()
+        source, sink = self._ends(places, directory)
+        checkpoint = Checkpoint(
+            judge,
+            sink,
+            store,
+            self.clock,
+            self.metrics,
+            settings.snapshots.interval,
+            hook=hook_of(environment),
+        )
+        self.runner = Runner(
+            source,
+            sink,
+            judge,
+            checkpoint,
+            self.clock,
+            self.metrics,
+            pace=Pace(
+                settings.poll_records_max, settings.poll_timeout, settings.idle_after, settings.drain_timeout
+            ),
+            health=self.health,
+            next_policy=self.policy_watch.next_policy,
+        )
+
+    def _store(self, directory: Path, places: Places) -> SnapshotStore | None:
+        if "-" in places.sources:
+            return None  # a pipe cannot be read again from the middle
+        snapshots = self._settings.snapshots
+        given = read_secret(snapshots.key, snapshots.key_file, "snapshots.key_file")
+        key = kept_key(directory, "signing.key", given, "snapshots.key")
+        group = "files" if places.sources else self._settings.kafka.group_id
+        return DirectorySnapshots(directory / f"group-{group}", key, snapshots.keep)
+
+    def _decoders(self, places: Places) -> dict[str, Callable[[], Decoder]]:
+        if places.sources:
+            return {"*": decoder_maker(Input(topic="files", format=places.source_format))}
+        return {each.topic: decoder_maker(each) for each in self._settings.inputs}
+
+    def _ends(self, places: Places, directory: Path) -> tuple[RecordSource, OutcomeSink]:
+        settings = self._settings
+        encoding = alert_encoding(settings.outputs.alert_format)
+        if not places.sources:
+            if places.sink is not None:
+                msg = "--sink needs --source: from Kafka, outcomes go to Kafka with the offsets"
+                raise ConfigError(msg)
+            kafka_source = KafkaSource(settings)
+            return kafka_source, KafkaSink(settings, kafka_source, encoding, self.clock.now_ms)
+        is_piped = "-" in places.sources or places.sink in (None, "-")
+        ledger = None if is_piped else directory / "ledger.json"
+        return FileSource(places.sources), FileSink(sink_targets(places.sink), encoding, ledger)
+
+    def _http(self) -> HttpPort | None:
+        http = self._settings.http
+        if not http.is_on:
+            return None
+        port = HttpPort(http.bind, http.port, self.health, self.clock, self.metrics.text)
+        log.info("http is up", bind=http.bind, port=port.port)
+        return port
+
+    def run(self) -> Summary:
+        """Until SIGTERM or SIGINT (or the end of the files)."""
+        self._watch_signals()
+        try:
+            return self.runner.run()
+        finally:
+            if self.http is not None:
+                self.http.close()
+
+    def _watch_signals(self) -> None:
+        def stop(number: int, _frame: FrameType | None) -> None:
+            log.info("stopping", signal=signal.Signals(number).name)
+            self.runner.stop()
+            # The client library may wait for a broker without end; the drain time has one.
+            signal.setitimer(signal.ITIMER_REAL, self._settings.drain_timeout + 5.0)
+
+        def give_up(_number: int, _frame: FrameType | None) -> None:
+            log.critical("not drained in time: stopping now; what is not committed will be judged again")
+            sys.stderr.flush()
+            os._exit(DEADLINE_EXIT)
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGALRM, give_up)
+        signal.signal(signal.SIGHUP, lambda _number, _frame: self.policy_watch.look_now())
+
+
+def sink_targets(sink: str | None) -> dict[Kind, str]:
+    """Where each kind goes: a folder gets a file a kind; a file or "-" gets all, each line saying its kind.
+
+    Examples
+    --------
+    >>> sink_targets("out/")["alert"]
+    'out/alerts.jsonl'
+    >>> sink_targets(None)
+    {'alert': '-', 'recommendation': '-', 'dead_letter': '-'}
+    """
+    if sink is not None and (sink.endswith("/") or Path(sink).is_dir()):
+        folder = Path(sink)
+        return {
+            "alert": str(folder / "alerts.jsonl"),
+            "recommendation": str(folder / "recommendations.jsonl"),
+            "dead_letter": str(folder / "dead-letters.jsonl"),
+        }
+    target = sink or "-"
+    return {"alert": target, "recommendation": target, "dead_letter": target}

@@ -1,0 +1,76 @@
+"""The policy file while running: checked whole, taken between batches, refused whole when wrong."""
+
+from pathlib import Path
+
+import structlog
+
+from copycatch.errors import ConfigError
+from copycatch.features.catalog import SPECS
+from copycatch.ports import Clock, Metrics
+from copycatch.records.policy import Policy
+from copycatch.settings.policy import load_policy
+
+log = structlog.get_logger(__name__)
+
+KNOWN_FEATURES = frozenset(spec.name for spec in SPECS)
+
+
+class PolicyWatch:
+    """Looks at the file every now and then, or at once when told to (SIGHUP).
+
+    A change is seen by time stamp, size and inode: editors and ConfigMap mounts replace files.
+    """
+
+    def __init__(self, path: Path | None, clock: Clock, metrics: Metrics, interval_s: float = 2.0) -> None:
+        self._path = path
+        self._clock = clock
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._stamp = self._look()
+        self._next_s = clock.monotonic_s() + interval_s
+        self._is_told = False
+        self.policy = load_policy(path, KNOWN_FEATURES) if path else Policy()
+        self._tell_version(self.policy.version, 1)
+
+    def look_now(self) -> None:
+        """Read again at the next turn, changed or not; safe in a signal handler."""
+        self._is_told = True
+
+    def next_policy(self) -> Policy | None:
+        """A new policy, when there is a good one."""
+        if self._path is None or not (self._is_told or self._clock.monotonic_s() >= self._next_s):
+            return None
+        self._next_s = self._clock.monotonic_s() + self._interval_s
+        stamp = self._look()
+        if stamp == self._stamp and not self._is_told:
+            return None
+        self._is_told = False
+        self._stamp = stamp
+        try:
+            policy = load_policy(self._path, KNOWN_FEATURES)
+        except ConfigError as error:
+            self._metrics.count("copycatch_policy_reloads_total", result="refused")
+            log.exception(
+                "policy refused; the one before stays", version=self.policy.version, reason=str(error)
+            )
+            return None
+        if policy.version == self.policy.version:
+            return None
+        self._metrics.count("copycatch_policy_reloads_total", result="taken")
+        log.info("policy taken", version=policy.version, before=self.policy.version)
+        self._tell_version(self.policy.version, 0)
+        self._tell_version(policy.version, 1)
+        self.policy = policy
+        return policy
+
+    def _tell_version(self, version: str, value: int) -> None:
+        self._metrics.set("copycatch_policy_info", value, version=version)
+
+    def _look(self) -> tuple[int, int, int] | None:
+        if self._path is None:
+            return None
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None  # in the middle of being replaced: loading it says what is wrong
+        return status.st_mtime_ns, status.st_size, status.st_ino
