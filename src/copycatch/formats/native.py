@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from copycatch.formats.faults import Fault, format_fault, read_json, schema_fault, size_fault, version_fault
-from copycatch.formats.protocol import Decoded
+from copycatch.formats.protocol import Decoded, FormatOptions
 from copycatch.records.columns import RawBatch
 from copycatch.records.rejects import reject
 from copycatch.records.wire import RECORD_BYTES_MAX, InferenceRecord
@@ -14,6 +14,7 @@ SOURCES: dict[str, str] = {
     name: name for name in InferenceRecord.__struct_fields__ if name != "schema_version"
 }
 NAME = "native"
+SENTENCE = "copycatch's own inference record: one JSON object a message"
 
 _decode_record = msgspec.json.Decoder(InferenceRecord).decode
 
@@ -63,6 +64,11 @@ class NativeDecoder:
             )
             row += 1
         return decoded
+
+
+def make_decoder(_options: FormatOptions) -> NativeDecoder:
+    """A decoder of this format, which has no options."""
+    return NativeDecoder()
 
 
 def _explain(value: bytes, error: Exception) -> Fault:

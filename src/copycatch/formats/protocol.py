@@ -17,14 +17,15 @@ CANONICAL_FIELDS: tuple[str, ...] = tuple(
 REQUIRED_FIELDS: tuple[str, ...] = ("event_id", "event_time", "account_id", "model_id")
 
 Note = Literal[
-    "skipped",  # messages that are about no inference (other spans, health checks): neither record nor reject
-    "held",  # halves that joined the table of those waiting
-    "joined",  # halves that found their other half: two messages, one record
-    "split",  # records beyond the first of a message that asked for several predictions
-    "sampled",  # records whose source says that it logs only a share of the traffic
-    "unpaired",  # halves given as a record of their own because the options say so
+    "skipped",  # messages or parts of them that are about no inference (other spans, health checks)
+    "split",  # what a message held beyond the first: instances of a request, spans of an export
+    "held",  # halves that began to wait for their other half
+    "joined",  # pairs: two messages, one reading
+    "sampled",  # messages whose source says that it logs only a share of the traffic
+    "unpaired",  # requests given as a record without response, because the options say so
 ]
-"""Every message is a record, a reject or one of these; so nothing is lost without being counted."""
+"""Nothing is lost without being counted: once no half waits any more,
+messages + split == records + rejects + skipped + joined."""
 
 
 @dataclass(slots=True)
@@ -72,23 +73,29 @@ class JoiningDecoder(Decoder, Protocol):
 class FormatOptions:
     """What a topic's settings may say about its format."""
 
+    account_pointer: str | None = None
+    """JSON pointer to the account within a message, before any other place; for `otel` a pointer into the
+    attributes, as `/app.customer.id`."""
     account_headers: tuple[str, ...] = ("x-account-id", "x-user-id", "x-consumer-custom-id")
     """HTTP or Kafka headers that name the account, first found wins; compared in lower case."""
+    account_fallback: Literal["reject", "key", "client_ip"] = "reject"
+    """Where nothing names the account: reject, take the Kafka message key, or judge the client address."""
     tenant_headers: tuple[str, ...] = ("x-tenant-id", "x-tenant")
-    is_key_account: bool = False
-    """Take the Kafka message key as account where the message names none."""
     model_id: str | None = None
     """The model where the log names none."""
     event_time: Literal["log", "log_or_arrival"] = "log_or_arrival"
     """Where the log carries no time: reject, or take the timestamp that the broker holds for the message."""
+    proxies_trusted: int = 0
+    """Own proxies that append to x-forwarded-for behind the gateway's front; what stands left of them is the
+    client's own claim."""
     join_timeout_s: float = 30.0
     """How long a half waits for its other half; longer than the slowest answer."""
     pending_max: int = 20_000
-    """Halves held at most; the oldest is given up first. About 2 KB each for tabular models."""
+    """Halves held at most; the oldest is given up first."""
     pending_bytes_max: int = 64 << 20
     """Bytes of all halves held at most."""
     unpaired: Literal["reject", "keep"] = "reject"
-    """Keep makes records of requests without response, for loggers that are set to log requests only."""
+    """`keep` makes a record of a request without response, for loggers that are set to log requests only."""
     mapping: "MappingSpec | None" = None
     """For the format `mapping`: which pointer gives which field."""
 
@@ -105,7 +112,10 @@ class Format:
     make_decoder: Callable[[FormatOptions], Decoder]
     sources: Mapping[str, str]
 
-    @property
-    def never_gives(self) -> frozenset[str]:
+    def sources_with(self, options: FormatOptions) -> Mapping[str, str]:
+        """Where each canonical field comes from; of a mapping, what its file says."""
+        return self.sources if options.mapping is None else options.mapping.sources()
+
+    def never_gives(self, options: FormatOptions | None = None) -> frozenset[str]:
         """Canonical fields that no message of this format can fill: features that need them are missing."""
-        return frozenset(CANONICAL_FIELDS) - frozenset(self.sources)
+        return frozenset(CANONICAL_FIELDS) - frozenset(self.sources_with(options or FormatOptions()))

@@ -1,0 +1,234 @@
+"""Requests and responses of chat, completion and embedding APIs, in the forms that gateways pass on."""
+
+from typing import Any
+
+from copycatch.formats.messages import Fields, compact_text, count_of, dig, first, first_name, text_of
+
+PARTS_MAX = 1000  # of one message's content
+REDACTIONS = frozenset({"redacted-by-litellm", "[REDACTED]", "redacted"})
+
+
+def request_fields(request: Any) -> Fields:
+    """Canonical fields of a request: what was asked last, the model and the options.
+
+    Log probabilities stay options: they are scores of tokens, not of classes.
+
+    Examples
+    --------
+    >>> request_fields({"model": "m", "messages": [{"role": "user", "content": "hi"}], "n": 2})["input"]
+    'hi'
+    """
+    if not isinstance(request, dict):
+        return {}
+    return {
+        "input": asked_of(request),
+        "model_id": first_name(request.get("model"), request.get("modelId")),
+        "params": params_of(request),
+    }
+
+
+def asked_of(request: dict[str, Any]) -> Any:
+    """What was asked: the last user message, the prompt, or what is to be embedded."""
+    system_free = messages_text(request.get("messages"))
+    if system_free is not None:
+        return system_free
+    for key in ("prompt", "inputText", "input", "contents", "query", "text"):
+        given = request.get(key)
+        if given is not None:
+            return prompt_of(given)
+    return None
+
+
+def prompt_of(given: Any) -> Any:
+    """A prompt in one of its forms: text, token ids, a list of one of them, or a list of messages."""
+    if isinstance(given, str):
+        return text_of(given)
+    if not isinstance(given, list) or not given:
+        return None
+    if is_numbers(given):
+        return given
+    if isinstance(given[0], dict):
+        return messages_text(given)
+    if len(given) == 1 and (isinstance(given[0], str) or is_numbers(given[0])):
+        return given[0]
+    parts = given[:PARTS_MAX]
+    return text_of("\n".join(parts)) if all(isinstance(part, str) for part in parts) else compact_text(parts)
+
+
+def messages_text(messages: Any) -> str | None:
+    """Text of the last message of a user, or of the last message where no user speaks.
+
+    Examples
+    --------
+    >>> messages_text([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]},
+    ...                {"role": "assistant", "content": "b"}])
+    'a'
+    """
+    if isinstance(messages, str):
+        return None if messages in REDACTIONS else text_of(messages)
+    if not isinstance(messages, list):
+        return None
+    spoken = [message for message in messages[-PARTS_MAX:] if isinstance(message, dict)]
+    asked = [message for message in spoken if message.get("role") == "user"]
+    # The last with words: a user's turn may be nothing but the result of a tool.
+    for message in [*reversed(asked), *reversed(spoken)]:
+        text = content_text(first(message.get("content"), message.get("parts"), message.get("text")))
+        if text:
+            return None if text in REDACTIONS else text
+    return None
+
+
+def content_text(content: Any) -> str | None:
+    """Text of a message's content: a string, or parts of which only those with text count."""
+    if isinstance(content, str):
+        return text_of(content)
+    if isinstance(content, dict):
+        return content_text(first(content.get("text"), content.get("content"), content.get("parts")))
+    if not isinstance(content, list):
+        return None
+    texts = []
+    for part in content[:PARTS_MAX]:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict):
+            # "content" is what the parts of OpenTelemetry call it
+            text = first(part.get("text"), part.get("content"))
+            if isinstance(text, str):
+                texts.append(text)
+    return text_of("\n".join(texts)) if texts else None
+
+
+def params_of(request: dict[str, Any]) -> Fields | None:
+    """Options that matter to extraction, under all the names that APIs give them."""
+    config = first(request.get("inferenceConfig"), request.get("textGenerationConfig"))
+    config = first(config, request.get("generationConfig"), {})
+    logprobs = first(request.get("logprobs"), dig(config, "responseLogprobs"))
+    top_logprobs = first(request.get("top_logprobs"), dig(config, "logprobs"))
+    if isinstance(logprobs, int) and not isinstance(logprobs, bool):
+        # The older completion API says how many with the same word.
+        logprobs, top_logprobs = True, first(top_logprobs, logprobs)
+    limits = (
+        "max_completion_tokens",
+        "max_tokens",
+        "max_output_tokens",
+        "max_gen_len",
+        "max_tokens_to_sample",
+    )
+    params = {
+        "logprobs": logprobs if isinstance(logprobs, bool) else None,
+        "top_logprobs": _count(top_logprobs),
+        "logit_bias": _bias(request.get("logit_bias")),
+        "n": _count(first(request.get("n"), dig(config, "candidateCount"))),
+        "temperature": _number(first(request.get("temperature"), dig(config, "temperature"))),
+        "max_tokens": _count(
+            first(
+                *(request.get(name) for name in limits),
+                *(dig(config, name) for name in ("maxTokens", "maxTokenCount", "maxOutputTokens")),
+            )
+        ),
+    }
+    given = {name: value for name, value in params.items() if value is not None}
+    return given or None
+
+
+def response_fields(response: Any) -> Fields:
+    """Canonical fields of a response: what was answered, by which version, at what cost in tokens.
+
+    Examples
+    --------
+    >>> fields = response_fields({"model": "m-1", "choices": [{"message": {"content": "391"}}],
+    ...                           "usage": {"prompt_tokens": 24, "completion_tokens": 1}})
+    >>> fields["output_text"], fields["model_version"], fields["input_tokens"]
+    ('391', 'm-1', 24)
+    """
+    if not isinstance(response, dict):
+        return {"output_text": text_of(response)}
+    usage = first(response.get("usage"), response.get("usageMetadata"), {})
+    return {
+        "output_text": answer_text(response),
+        "model_version": first_name(response.get("model"), response.get("modelVersion")),
+        "input_tokens": count_of(
+            first(dig(usage, "prompt_tokens"), dig(usage, "input_tokens"), dig(usage, "inputTokens"),
+                  dig(usage, "promptTokenCount"), response.get("prompt_token_count"),
+                  response.get("inputTextTokenCount"))
+        ),
+        "output_tokens": count_of(
+            first(dig(usage, "completion_tokens"), dig(usage, "output_tokens"), dig(usage, "outputTokens"),
+                  dig(usage, "candidatesTokenCount"), response.get("generation_token_count"))
+        ),
+    }  # fmt: skip
+
+
+def answer_text(response: dict[str, Any]) -> str | None:
+    """The answer's text, several answers one below the other."""
+    texts: list[str | None] = []
+    for key in ("choices", "results", "outputs", "generations", "candidates", "output"):
+        entries = response.get(key)
+        if isinstance(entries, list):
+            texts += [_choice_text(entry) for entry in entries[:PARTS_MAX]]
+    message = dig(response, "output", "message", "content")
+    for given in (response.get("generation"), response.get("completion"), response.get("outputText"), message,
+                  response.get("content"), response.get("output_text")):  # fmt: skip
+        texts.append(content_text(given))
+    found = [text for text in texts if text]
+    return text_of("\n".join(found)) if found else None
+
+
+def embeddings_of(response: Any) -> list[Any]:
+    """Vectors of an embedding response, in the order of its inputs; empty for any other response."""
+    if not isinstance(response, dict):
+        return []
+    if is_numbers(response.get("embedding")):
+        return [response["embedding"]]
+    data = response.get("data")
+    if not isinstance(data, list) or not data or not isinstance(data[0], dict) or "embedding" not in data[0]:
+        return []
+    return [entry.get("embedding") if isinstance(entry, dict) else None for entry in data[:PARTS_MAX]]
+
+
+def logprobs_in(response: Any) -> Fields | None:
+    """Options that a response betrays, for logs that hold no request."""
+    choices = dig(response, "choices")
+    if not isinstance(choices, list) or not choices:
+        return None
+    params: Fields = {"n": len(choices)} if len(choices) > 1 else {}
+    logprobs = dig(choices[0], "logprobs")
+    tokens = first(dig(logprobs, "content"), dig(logprobs, "tokens"))
+    if isinstance(tokens, list):
+        alternatives = [dig(token, "top_logprobs") for token in tokens[:PARTS_MAX]]
+        widths = [len(each) for each in alternatives if isinstance(each, list)]
+        params |= {"logprobs": True, "top_logprobs": max(widths, default=0)}
+    return params or None
+
+
+def is_numbers(value: Any) -> bool:
+    """Whether a value is a list of numbers; only its first entries are looked at, validation sees all."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(entry, int | float) and not isinstance(entry, bool) for entry in value[:8])
+    )
+
+
+def _choice_text(choice: Any) -> str | None:
+    if not isinstance(choice, dict):
+        return None
+    message = first(choice.get("message"), choice.get("delta"), {})
+    return content_text(
+        first(dig(message, "content"), choice.get("text"), choice.get("outputText"), choice.get("content"))
+    )
+
+
+def _count(value: Any) -> int | None:
+    found = count_of(value)
+    is_tally = isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= 2**53
+    return found if is_tally else None
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _bias(value: Any) -> int | None:
+    # How many are biased is all that features use; the tokens themselves would only cost state.
+    return len(value) if isinstance(value, dict | list) and value else None

@@ -1,0 +1,225 @@
+"""Requests joined with their responses: a bounded table of halves that wait."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from copycatch.errors import StateError
+from copycatch.formats.documents import add_readings, message_of
+from copycatch.formats.faults import Fault, format_fault, read_json
+from copycatch.formats.messages import Message, Reading
+from copycatch.formats.protocol import Decoded, FormatOptions, Note
+from copycatch.records.columns import RawBatch
+
+SNAPSHOT_VERSION = 1
+_ENTRY_BYTES = 400  # of a waiting half besides its message: object, key, place in the table
+
+Kind = Literal["request", "response"]
+
+
+class Identity(NamedTuple):
+    """Which pair a message belongs to; `kind` None is a message that holds both halves."""
+
+    key: str
+    kind: Kind | None
+
+
+class Half(Struct):
+    """A message that waits, as it came: bytes are smaller than what they decode to."""
+
+    kind: Kind
+    topic: str
+    partition: int
+    position: int
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    message_key: bytes | None
+    arrival_ms: int | None
+    # Since the first flush that saw it: times in messages come from outside and could make all others expire.
+    since_ms: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return _ENTRY_BYTES + len(self.value) + sum(len(name) + len(text) for name, text in self.headers)
+
+    def batch(self) -> RawBatch:
+        """The message as a batch of one."""
+        return RawBatch(
+            self.topic,
+            self.partition,
+            [self.position],
+            [self.value],
+            timestamps_ms=[] if self.arrival_ms is None else [self.arrival_ms],
+            headers=[self.headers],
+            keys=[self.message_key],
+        )
+
+
+class _Snapshot(Struct):
+    version: int
+    halves: list[tuple[str, Half]]
+
+
+Identify = Callable[[Message], Identity]
+"""Raises `Fault` for a message that is neither half."""
+
+ReadPair = Callable[[Message | None, Message | None], list[Reading]]
+"""Readings of a request and its response; one of them is None where only one half is there."""
+
+
+class JoiningDecoder:
+    """Decodes messages of which two make one query.
+
+    Whichever half comes first waits. A half is given up, as a reject `unjoined` or as a record of its own
+    if the options say so, when it has waited for too long, when the table is full and it is the oldest, or
+    when another half of the same kind and key takes its place.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        identify: Identify,
+        read_pair: ReadPair,
+        sources: Mapping[str, str],
+        options: FormatOptions,
+    ) -> None:
+        self._name = name
+        self._identify = identify
+        self._read_pair = read_pair
+        self._sources = sources
+        self._options = options
+        self._halves: OrderedDict[str, Half] = OrderedDict()
+        self._pending_bytes = 0
+
+    def __len__(self) -> int:
+        """Halves that wait."""
+        return len(self._halves)
+
+    def decode(self, batch: RawBatch) -> Decoded:
+        decoded = Decoded()
+        for row in range(len(batch.values)):
+            position = batch.positions[row]
+            try:
+                documents = read_json(batch.values[row])
+            except Fault as fault:
+                add_readings(decoded, batch, position, [fault], self._sources)
+                continue
+            # A batch of structured CloudEvents is an array; in binary mode an array is the body itself.
+            is_array = isinstance(documents, list) and not (documents and _is_binary(batch, row))
+            events = documents if is_array else [documents]
+            decoded.notes["split"] += max(len(events) - 1, 0)
+            decoded.notes["skipped"] += not events
+            for document in events:
+                message = message_of(batch, row, document, self._options, decoded.notes)
+                readings = self._take(decoded, batch, row, message, is_array)
+                add_readings(decoded, batch, position, readings, self._sources)
+        return decoded
+
+    def flush(self, now_ms: int) -> Decoded:
+        decoded = Decoded()
+        timeout_ms = round(1000 * self._options.join_timeout_s)
+        for key, half in list(self._halves.items()):
+            if half.since_ms is None:
+                half.since_ms = now_ms
+            elif now_ms - half.since_ms >= timeout_ms:
+                waited_s = (now_ms - half.since_ms) / 1000
+                self._give_up(decoded, key, f"within {waited_s:.0f} s; see join_timeout_s")
+        return decoded
+
+    def snapshot(self) -> bytes:
+        return msgspec.msgpack.encode(_Snapshot(SNAPSHOT_VERSION, list(self._halves.items())))
+
+    def restore(self, state: bytes) -> None:
+        try:
+            snapshot = msgspec.msgpack.decode(state, type=_Snapshot)
+        except (ValueError, RecursionError) as error:
+            message = f"the halves of format {self._name!r} in the snapshot cannot be read: {error}"
+            raise StateError(message) from None
+        if snapshot.version != SNAPSHOT_VERSION:
+            message = f"waiting halves of version {snapshot.version}; this copycatch reads {SNAPSHOT_VERSION}"
+            raise StateError(message)
+        self._halves = OrderedDict(snapshot.halves)
+        self._pending_bytes = sum(half.size_bytes for half in self._halves.values())
+
+    def _take(
+        self, decoded: Decoded, batch: RawBatch, row: int, message: Message, is_of_array: bool
+    ) -> list[Reading]:
+        """Readings that the message completes; none while it waits."""
+        if not isinstance(message.document, dict) and "ce_id" not in message.headers:
+            return [Fault("schema", None, f"expected a JSON object of format {self._name!r}")]
+        try:
+            key, kind = self._identify(message)
+        except Fault as fault:
+            return [format_fault(self._name, message.document, message.headers) or fault]
+        if kind is None:
+            return self._read(decoded.notes, message, message)
+        waiting = self._halves.get(key)
+        if waiting is not None and waiting.kind != kind:
+            self._remove(key)
+            other = self._message_of(waiting, decoded.notes)
+            decoded.notes["joined"] += 1
+            pair = (message, other) if kind == "request" else (other, message)
+            return self._read(decoded.notes, *pair)
+        if waiting is not None:
+            self._give_up(decoded, key, f"before another {kind} of the same id came")
+        value = msgspec.json.encode(message.document) if is_of_array else batch.values[row]
+        self._hold(decoded, key, kind, batch, row, value)
+        return []
+
+    def _read(self, notes: Counter[Note], request: Message | None, response: Message | None) -> list[Reading]:
+        try:
+            readings = self._read_pair(request, response)
+        except Fault as fault:
+            return [fault]
+        if len(readings) > 1:
+            notes["split"] += len(readings) - 1
+        return readings
+
+    def _hold(self, decoded: Decoded, key: str, kind: Kind, batch: RawBatch, row: int, value: bytes) -> None:
+        half = Half(
+            kind=kind,
+            topic=batch.topic,
+            partition=batch.partition,
+            position=batch.positions[row],
+            value=value,
+            headers=batch.headers[row] if batch.headers else [],
+            message_key=batch.keys[row] if batch.keys else None,
+            arrival_ms=batch.timestamps_ms[row] if batch.timestamps_ms else None,
+        )
+        self._halves[key] = half
+        self._pending_bytes += half.size_bytes
+        decoded.notes["held"] += 1
+        while (
+            len(self._halves) > self._options.pending_max
+            or self._pending_bytes > self._options.pending_bytes_max
+        ):
+            oldest = next(iter(self._halves))
+            self._give_up(decoded, oldest, "before the table of waiting halves was full; see pending_max")
+
+    def _remove(self, key: str) -> Half:
+        half = self._halves.pop(key)
+        self._pending_bytes -= half.size_bytes
+        return half
+
+    def _give_up(self, decoded: Decoded, key: str, words: str) -> None:
+        half = self._remove(key)
+        batch = half.batch()
+        other = "response" if half.kind == "request" else "request"
+        readings: list[Reading]
+        if self._options.unpaired == "keep" and half.kind == "request":
+            readings = self._read(decoded.notes, self._message_of(half, decoded.notes), None)
+            decoded.notes["unpaired"] += len(readings)
+        else:
+            readings = [Fault("unjoined", None, f"this {half.kind} {key[:80]!r} got no {other} {words}")]
+        add_readings(decoded, batch, half.position, readings, self._sources)
+
+    def _message_of(self, half: Half, notes: Counter[Note]) -> Message:
+        document: Any = read_json(half.value)
+        return message_of(half.batch(), 0, document, self._options, notes)
+
+
+def _is_binary(batch: RawBatch, row: int) -> bool:
+    return bool(batch.headers) and any(name.lower() == "ce_id" for name, _ in batch.headers[row])

@@ -1,0 +1,108 @@
+"""Kong gateway logs of its AI plugins (http-log, kafka-log, tcp-log and file-log write the same)."""
+
+from typing import Any
+
+from copycatch.formats.chat import request_fields, response_fields
+from copycatch.formats.documents import DocumentDecoder
+from copycatch.formats.faults import Fault
+from copycatch.formats.messages import (
+    Message,
+    Reading,
+    agent_of,
+    count_of,
+    dig,
+    first,
+    first_name,
+    nested_or_text,
+)
+from copycatch.formats.protocol import FormatOptions
+
+NAME = "kong"
+SENTENCE = "Kong gateway log with the ai object of its AI proxy"
+SOURCES = {
+    "event_id": "request.id",
+    "event_time": "started_at",
+    "account_id": "consumer.custom_id, consumer.username, consumer.id; authenticated_entity.id",
+    "tenant_id": "workspace_name, except default",
+    "api_key_id": "authenticated_entity.id",
+    "user_agent": "request.headers.user-agent",
+    "client_ip": "client_ip",
+    "model_id": "ai.*.meta.request_model; the logged request's model",
+    "model_version": "ai.*.meta.response_model",
+    "input": "ai.*.payload.request: messages (last of a user) or prompt; needs log_payloads",
+    "output_text": "ai.*.payload.response; needs log_payloads",
+    "params": "ai.*.payload.request: logprobs, top_logprobs, logit_bias, n, temperature, max_tokens",
+    "input_tokens": "ai.*.usage.prompt_tokens (prompt_token before 3.10)",
+    "output_tokens": "ai.*.usage.completion_tokens (completion_token before 3.10)",
+    "latency_ms": "latencies.request",
+    "status": "response.status",
+}
+
+
+def make_decoder(options: FormatOptions) -> DocumentDecoder:
+    """A decoder of this format."""
+    return DocumentDecoder(NAME, read, SOURCES, options, is_batched=True)
+
+
+def read(message: Message) -> list[Reading]:
+    """One request; requests that went through no AI plugin are skipped."""
+    log = message.document
+    if "request" not in log or not ("started_at" in log or "latencies" in log):
+        raise Fault("schema", "request", "no log of the gateway: request and started_at are needed")
+    plugin = plugin_of(log.get("ai"))
+    if plugin is None:
+        return []
+    asked = request_fields(nested_or_text(dig(plugin, "payload", "request")))
+    answered = response_fields(nested_or_text(dig(plugin, "payload", "response")))
+    usage, meta = plugin.get("usage"), plugin.get("meta")
+    client_ip = message.client_ip(None, log.get("client_ip"))
+    workspace = log.get("workspace_name")
+    credential = first_name(dig(log, "authenticated_entity", "id"))
+    return [
+        {
+            "event_id": first_name(dig(log, "request", "id"), message.place),
+            "event_time": message.time_ms(log.get("started_at")),
+            "account_id": message.account(
+                log,
+                *(dig(log, "consumer", key) for key in ("custom_id", "username", "id")),
+                credential,
+                client_ip=client_ip,
+            ),
+            "tenant_id": message.tenant(None if workspace == "default" else workspace),
+            "api_key_id": credential,
+            "user_agent": agent_of(dig(log, "request", "headers", "user-agent")),
+            "client_ip": client_ip,
+            "model_id": message.model(
+                dig(meta, "request_model"), asked.get("model_id"), dig(meta, "response_model")
+            ),
+            "model_version": first_name(dig(meta, "response_model"), answered.get("model_version")),
+            "input": asked.get("input"),
+            "output_text": answered.get("output_text"),
+            "params": asked.get("params"),
+            "input_tokens": _tally(usage, "prompt_tokens", "prompt_token", answered.get("input_tokens")),
+            "output_tokens": _tally(
+                usage, "completion_tokens", "completion_token", answered.get("output_tokens")
+            ),
+            "latency_ms": dig(log, "latencies", "request"),
+            "status": count_of(dig(log, "response", "status")),
+        }
+    ]
+
+
+def plugin_of(ai: Any) -> dict[str, Any] | None:
+    """The part of `ai` that an AI proxy wrote; its key is the name of the plugin.
+
+    Examples
+    --------
+    >>> plugin_of({"proxy": {"meta": {"request_model": "m"}}})
+    {'meta': {'request_model': 'm'}}
+    """
+    if not isinstance(ai, dict):
+        return None
+    marks = ("meta", "usage", "payload")
+    parts = [ai, *(part for part in ai.values() if isinstance(part, dict))]
+    return next((part for part in parts if any(isinstance(part.get(mark), dict) for mark in marks)), None)
+
+
+def _tally(usage: Any, name: str, old_name: str, otherwise: Any) -> Any:
+    return count_of(first(dig(usage, name), dig(usage, old_name), otherwise))

@@ -1,0 +1,140 @@
+"""KServe's payload logger: CloudEvents, binary and structured, a request joined with its response."""
+
+from typing import Any
+
+from copycatch.formats import tensors
+from copycatch.formats.faults import Fault
+from copycatch.formats.joining import Identity, JoiningDecoder
+from copycatch.formats.messages import Fields, Message, Reading, dig, first_name, nested
+from copycatch.formats.predictions import numbered, rows_of
+from copycatch.formats.protocol import FormatOptions
+
+NAME = "kserve"
+SENTENCE = (
+    "KServe payload logger: CloudEvents in binary or structured mode, v1 and v2 bodies, requests joined"
+)
+SOURCES = {
+    "event_id": "id of the CloudEvent, with :0, :1, ... where a request has several instances",
+    "event_time": "time of the request's CloudEvent",
+    "account_id": "the account headers within the CloudEvent's metadata",
+    "tenant_id": "the tenant headers within the CloudEvent's metadata; namespace",
+    "user_agent": "the user-agent header within the CloudEvent's metadata",
+    "client_ip": "the x-forwarded-for header within the CloudEvent's metadata",
+    "model_id": "inferenceservicename",
+    "model_version": "model_version of a v2 response",
+    "input": "instances (v1), inputs (v2), messages or prompt (OpenAI body) of the request",
+    "predicted_label": "predictions (v1), outputs (v2) of the response",
+    "probabilities": "predictions (v1), outputs (v2) of the response",
+    "top_scores": "predictions (v1) of the response",
+    "output_text": "outputs (v2) of text, choices (OpenAI body) of the response",
+    "params": "logprobs, top_logprobs, n, ... of an OpenAI body",
+    "input_tokens": "usage of an OpenAI body",
+    "output_tokens": "usage of an OpenAI body",
+    "latency_ms": "time of the response's CloudEvent less that of the request's",
+}
+_TYPES = {
+    "request": "org.kubeflow.serving.inference.request",
+    "response": "org.kubeflow.serving.inference.response",
+}
+_NEEDED = ("specversion", "type", "source", "id")
+
+
+def make_decoder(options: FormatOptions) -> JoiningDecoder:
+    """A decoder of this format."""
+    return JoiningDecoder(NAME, identify, read_pair, SOURCES, options)
+
+
+def attribute(message: Message, name: str) -> Any:
+    """An attribute of the CloudEvent, from the headers (binary mode) or the document (structured mode)."""
+    if "ce_specversion" in message.headers or "ce_id" in message.headers:
+        return message.headers.get(f"ce_{name}")
+    return dig(message.document, name)
+
+
+def body_of(message: Message) -> Any:
+    """What was asked or answered."""
+    if "ce_specversion" in message.headers or "ce_id" in message.headers:
+        return message.document
+    return nested(message.document.get("data"), "data")
+
+
+def identify(message: Message) -> Identity:
+    """The pair: the id belongs to one request, but each component that it passes logs it once."""
+    is_event = any(attribute(message, name) is not None for name in _NEEDED)
+    missing = [name for name in _NEEDED if not first_name(attribute(message, name))]
+    if missing:
+        is_binary = "ce_id" in message.headers or "ce_specversion" in message.headers
+        where = f"header ce_{missing[0]}" if is_binary else f"attribute {missing[0]}"
+        said = "half a CloudEvent" if is_event else "no CloudEvent"
+        raise Fault("schema", missing[0], f"{said}: {where} is missing; forward headers and value together")
+    ce_type = attribute(message, "type")
+    for kind in ("request", "response"):
+        if ce_type == _TYPES[kind]:
+            parts = (
+                attribute(message, name) for name in ("id", "namespace", "inferenceservicename", "component")
+            )
+            return Identity("|".join(first_name(part) or "" for part in parts), kind)
+    raise Fault(
+        "schema",
+        "type",
+        f"CloudEvent of type {str(ce_type)[:80]!r}; expected {_TYPES['request']} or .response",
+    )
+
+
+def read_pair(request: Message | None, response: Message | None) -> list[Reading]:
+    """One query for each instance of the request."""
+    message = request or response
+    assert message is not None
+    headers = metadata_headers(message)
+    if response is not None and response is not request:
+        headers = {**metadata_headers(response), **headers}
+    message.headers.update({name: text for name, text in headers.items() if not name.startswith("ce_")})
+    asked_ms = message.time_ms(attribute(message, "time"), attribute(message, "recordedtime"))
+    client_ip = message.client_ip(headers.get("x-forwarded-for"))
+    common: Fields = {
+        "event_id": first_name(attribute(message, "id")),
+        "event_time": asked_ms,
+        "account_id": message.account(message.document, client_ip=client_ip),
+        "tenant_id": message.tenant(None) or first_name(attribute(message, "namespace")),
+        "user_agent": headers.get("user-agent"),
+        "client_ip": client_ip,
+        "model_id": message.model(attribute(message, "inferenceservicename")),
+    }
+    if request is not None and response is not None:
+        answered_ms = response.time_ms(attribute(response, "time"), attribute(response, "recordedtime"))
+        if asked_ms is not None and answered_ms is not None and answered_ms >= asked_ms:
+            common["latency_ms"] = float(answered_ms - asked_ms)
+    asked = None if request is None else body_of(request)
+    answered = None if response is None else body_of(response)
+    return list(body_rows(asked, answered, common))
+
+
+def body_rows(asked: Any, answered: Any, common: Fields) -> list[Fields]:
+    """Rows of a pair of bodies, tensors (v2) or instances (v1)."""
+    if not tensors.is_request(asked) and not tensors.is_response(answered):
+        return rows_of(asked, answered, common)
+    inputs = tensors.input_rows(asked) if tensors.is_request(asked) else []
+    answers = tensors.answer_rows(answered) if tensors.is_response(answered) else []
+    if inputs and answers and len(inputs) != len(answers):
+        answers = []
+    version = first_name(dig(answered, "model_version"), dig(answered, "modelVersion"))
+    rows = []
+    for index in range(max(len(inputs), len(answers), 1)):
+        row = {**common, "model_version": version}
+        if inputs:
+            row["input"] = inputs[index]
+        if answers:
+            row |= answers[index]
+        rows.append(row)
+    return numbered(rows)
+
+
+def metadata_headers(message: Message) -> dict[str, str]:
+    """HTTP headers that the logger was told to keep, from the event's metadata: JSON of lists by name."""
+    found = nested(attribute(message, "metadata"), "metadata")
+    headers = {}
+    for name, values in found.items() if isinstance(found, dict) else ():
+        value = values[-1] if isinstance(values, list) and values else values
+        if isinstance(value, str):
+            headers[str(name).lower()] = value
+    return headers

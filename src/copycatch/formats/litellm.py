@@ -1,0 +1,119 @@
+"""LiteLLM's standard logging payload, alone, in an array, or within a callback's keyword arguments."""
+
+from typing import Any
+
+from copycatch.formats.chat import embeddings_of, messages_text, params_of, prompt_of, response_fields
+from copycatch.formats.documents import DocumentDecoder
+from copycatch.formats.faults import Fault
+from copycatch.formats.messages import (
+    Message,
+    Reading,
+    agent_of,
+    count_of,
+    dig,
+    first,
+    first_name,
+    nested_or_text,
+)
+from copycatch.formats.protocol import FormatOptions
+
+NAME = "litellm"
+SENTENCE = "LiteLLM proxy: the StandardLoggingPayload that its callbacks get"
+SOURCES = {
+    "event_id": "id; litellm_call_id",
+    "event_time": "startTime",
+    "account_id": "metadata.user_api_key_user_id, user_api_key_end_user_id, user_api_key_hash; end_user",
+    "tenant_id": "metadata.requester_custom_headers x-tenant; user_api_key_org_id; user_api_key_team_id",
+    "api_key_id": "metadata.user_api_key_hash",
+    "user_agent": "user_agent; metadata.user_agent",
+    "client_ip": "requester_ip_address",
+    "model_id": "model_group; model",
+    "model_version": "response.model",
+    "input": "messages (last of a user)",
+    "embedding": "response.data[0].embedding",
+    "output_text": "response.choices[].message.content",
+    "params": "model_parameters",
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "latency_ms": "response_time, in seconds; endTime - startTime",
+    "status": "status (success is 200); error_information.error_code",
+}
+
+
+def make_decoder(options: FormatOptions) -> DocumentDecoder:
+    """A decoder of this format."""
+    return DocumentDecoder(NAME, read, SOURCES, options, is_batched=True)
+
+
+def read(message: Message) -> list[Reading]:
+    """One call."""
+    payload = message.document.get("standard_logging_object", message.document)
+    if not isinstance(payload, dict) or ("litellm_call_id" not in payload and "call_type" not in payload):
+        raise Fault("schema", "litellm_call_id", "no standard logging payload: litellm_call_id is missing")
+    metadata = payload.get("metadata")
+    response = nested_or_text(payload.get("response"))
+    answered = response_fields(response)
+    parameters = payload.get("model_parameters")
+    client_ip = message.client_ip(
+        first(payload.get("requester_ip_address"), dig(metadata, "requester_ip_address"))
+    )
+    custom = dig(metadata, "requester_custom_headers")
+    headers = {str(name).lower(): value for name, value in custom.items()} if isinstance(custom, dict) else {}
+    key_hash = first_name(dig(metadata, "user_api_key_hash"))
+    started, ended = payload.get("startTime"), payload.get("endTime")
+    vectors = embeddings_of(response)
+    return [
+        {
+            # litellm_call_id comes from a header that clients may set, so a repeat of it proves no repeat.
+            "event_id": first_name(payload.get("id"), payload.get("litellm_call_id"), message.place),
+            "event_time": message.time_ms(started),
+            "account_id": message.account(
+                payload,
+                dig(metadata, "user_api_key_user_id"),
+                dig(metadata, "user_api_key_end_user_id"),
+                payload.get("end_user"),
+                key_hash,
+                client_ip=client_ip,
+            ),
+            "tenant_id": message.tenant(
+                *(headers.get(name) for name in message.options.tenant_headers),
+                dig(metadata, "user_api_key_org_id"),
+                dig(metadata, "user_api_key_team_id"),
+            ),
+            "api_key_id": key_hash,
+            "user_agent": agent_of(first(payload.get("user_agent"), dig(metadata, "user_agent"))),
+            "client_ip": client_ip,
+            "model_id": message.model(payload.get("model_group"), payload.get("model")),
+            "model_version": answered.get("model_version"),
+            "input": _asked(payload.get("messages")),
+            "embedding": vectors[0] if len(vectors) == 1 else None,
+            "output_text": None if vectors else answered.get("output_text"),
+            "params": params_of(parameters) if isinstance(parameters, dict) else None,
+            "input_tokens": count_of(first(payload.get("prompt_tokens"), answered.get("input_tokens"))),
+            "output_tokens": count_of(first(payload.get("completion_tokens"), answered.get("output_tokens"))),
+            "latency_ms": _latency_ms(payload.get("response_time"), started, ended),
+            "status": _status(payload),
+        }
+    ]
+
+
+def _asked(messages: Any) -> Any:
+    if isinstance(messages, dict):  # some call types log the request's body here
+        messages = first(messages.get("messages"), messages.get("input"), messages.get("prompt"))
+    text = messages_text(messages)
+    return text if text is not None or isinstance(messages, str) else prompt_of(messages)
+
+
+def _latency_ms(response_s: Any, started: Any, ended: Any) -> float | None:
+    seconds = response_s
+    if not isinstance(seconds, int | float) and isinstance(started, float) and isinstance(ended, float):
+        seconds = ended - started
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return round(1000.0 * seconds, 3) if is_number and abs(seconds) < 1e9 else None
+
+
+def _status(payload: dict[str, Any]) -> int | None:
+    if payload.get("status") != "failure":
+        return 200 if payload.get("status") == "success" else None
+    code = count_of(dig(payload, "error_information", "error_code"))
+    return code if isinstance(code, int) and 0 <= code <= 999 else 500

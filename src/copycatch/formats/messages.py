@@ -1,0 +1,249 @@
+"""One message as the readers of formats see it, and how they take values out of it."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from copycatch.formats.faults import Fault, read_json
+from copycatch.formats.protocol import FormatOptions, Note
+from copycatch.formats.times import time_ms_of
+from copycatch.records.wire import TEXT_CHARS_MAX
+
+Fields = dict[str, Any]
+"""Canonical fields by name, not yet validated; None stands for missing."""
+
+Reading = Fields | Fault
+"""What a reader finds: a record's fields, or what is wrong with this one of several."""
+
+HEADERS_MAX = 64
+HEADER_CHARS_MAX = 4096
+CLIENT_IP_CHARS_MAX = 64
+USER_AGENT_CHARS_MAX = 1024
+
+
+@dataclass(slots=True)
+class Message:
+    """A document with what came along; header names are in lower case."""
+
+    document: Any
+    headers: dict[str, str]
+    key: str | None
+    arrival_ms: int | None
+    place: str  # topic:partition:position
+    options: FormatOptions
+    notes: Counter[Note]
+
+    def account(self, scope: Any, *candidates: Any, client_ip: str | None = None) -> str | None:
+        """The account: by the pointer of the options, what the log says, headers, then the fallback."""
+        options = self.options
+        if options.account_pointer is not None:
+            pointed = name_of(point(scope, split_pointer(options.account_pointer)))
+            if pointed is not None:
+                return pointed
+        for candidate in candidates:
+            name = name_of(candidate)
+            if name is not None:
+                return name
+        named = self.header(options.account_headers)
+        if named is not None:
+            return named
+        if options.account_fallback == "key":
+            return name_of(self.key)
+        return client_ip if options.account_fallback == "client_ip" else None
+
+    def header(self, names: tuple[str, ...]) -> str | None:
+        """The first of the headers `names` that is there."""
+        for name in names:
+            found = self.headers.get(name.lower())
+            if found:
+                return found
+        return None
+
+    def tenant(self, *candidates: Any) -> str | None:
+        """The tenant as the log says, else by header."""
+        return first_name(*candidates) or self.header(self.options.tenant_headers)
+
+    def model(self, *candidates: Any) -> str | None:
+        """The model as the log says, else as the options say."""
+        return first_name(*candidates) or self.options.model_id
+
+    def time_ms(self, *candidates: Any) -> int | None:
+        """Epoch milliseconds of the first candidate that is there, else of the arrival if the options allow.
+
+        Raises
+        ------
+        Fault
+            If the candidate is no time.
+        """
+        for candidate in candidates:
+            if candidate is not None and candidate != "":
+                return time_ms_of(candidate)
+        return self.arrival_ms if self.options.event_time == "log_or_arrival" else None
+
+    def client_ip(self, forwarded_for: Any, *candidates: Any) -> str | None:
+        """The client's address: the entry of x-forwarded-for that the own front wrote, else a candidate."""
+        if isinstance(forwarded_for, list):
+            forwarded_for = ",".join(entry for entry in forwarded_for if isinstance(entry, str))
+        if isinstance(forwarded_for, str) and forwarded_for:
+            entries = [entry.strip() for entry in forwarded_for.split(",") if entry.strip()]
+            if entries:
+                address = entries[max(len(entries) - 1 - self.options.proxies_trusted, 0)]
+                return address if len(address) <= CLIENT_IP_CHARS_MAX else None
+        for candidate in candidates:
+            if isinstance(candidate, str) and 0 < len(candidate) <= CLIENT_IP_CHARS_MAX:
+                return candidate
+        return None
+
+
+def lower_headers(headers: list[tuple[str, bytes]]) -> dict[str, str]:
+    """Headers by name in lower case; bounded, and broken bytes replaced.
+
+    Examples
+    --------
+    >>> lower_headers([("X-Account-Id", b"acct-1"), ("x-account-id", b"forged")])
+    {'x-account-id': 'acct-1'}
+    """
+    found: dict[str, str] = {}
+    for name, value in headers[:HEADERS_MAX]:
+        if isinstance(value, bytes):
+            text = value[:HEADER_CHARS_MAX].decode("utf-8", errors="replace")
+            found.setdefault(name.lower(), text)
+    return found
+
+
+def dig(document: Any, *keys: str) -> Any:
+    """The value below `keys`, or None where a step is missing.
+
+    Examples
+    --------
+    >>> dig({"a": {"b": 1}}, "a", "b"), dig({"a": [1]}, "a", "b")
+    (1, None)
+    """
+    for key in keys:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(key)
+    return document
+
+
+def split_pointer(pointer: str) -> tuple[str, ...]:
+    """The steps of a JSON pointer (RFC 6901).
+
+    Examples
+    --------
+    >>> split_pointer("/a~1b/0/m~0n")
+    ('a/b', '0', 'm~n')
+    """
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+
+
+def point(document: Any, steps: tuple[str, ...]) -> Any:
+    """The value at a pointer, or None where it points nowhere.
+
+    Examples
+    --------
+    >>> point({"a": [{"b": 2}]}, ("a", "0", "b")), point({"a": []}, ("a", "0"))
+    (2, None)
+    """
+    for step in steps:
+        if isinstance(document, dict):
+            document = document.get(step)
+        elif isinstance(document, list):
+            # isdecimal alone takes digits of other scripts, and int() of a long one is slow
+            is_index = step.isascii() and step.isdecimal() and len(step) < 7
+            if not is_index or int(step) >= len(document):
+                return None
+            document = document[int(step)]
+        else:
+            return None
+    return document
+
+
+def name_of(value: Any) -> str | None:
+    """An id as text: strings, and integers that some logs use; anything else is none.
+
+    Examples
+    --------
+    >>> name_of("acct-1"), name_of(17), name_of(""), name_of(True), name_of({"id": 1})
+    ('acct-1', '17', None, None, None)
+    """
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:
+        return str(value)
+    return None
+
+
+def first_name(*candidates: Any) -> str | None:
+    """The first candidate that is an id."""
+    for candidate in candidates:
+        name = name_of(candidate)
+        if name is not None:
+            return name
+    return None
+
+
+def first(*candidates: Any) -> Any:
+    """The first candidate that is not None."""
+    return next((candidate for candidate in candidates if candidate is not None), None)
+
+
+def text_of(value: Any) -> str | None:
+    """Text, cut to what a record may hold: a prompt that is too long must not hide its sender."""
+    return value[:TEXT_CHARS_MAX] if isinstance(value, str) else None
+
+
+def agent_of(value: Any) -> str | None:
+    """A user agent, cut."""
+    return value[:USER_AGENT_CHARS_MAX] if isinstance(value, str) and value else None
+
+
+def count_of(value: Any) -> Any:
+    """A tally; integral floats and digits are taken, and what is none is left for validation to name.
+
+    Examples
+    --------
+    >>> count_of(3.0), count_of("12"), count_of(None), count_of("many")
+    (3, 12, None, 'many')
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 17:
+        return int(value)
+    return value
+
+
+def nested(value: Any, field: str) -> Any:
+    """A document within a document: some logs hold JSON as a string.
+
+    Raises
+    ------
+    Fault
+        If the string is no JSON; `field` names it.
+    """
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    try:
+        return read_json(value.encode("utf-8", errors="replace"))
+    except Fault as fault:
+        raise Fault("schema", field, f"{field} should hold JSON as a string: {fault.message}") from None
+
+
+def nested_or_text(value: Any) -> Any:
+    """A nested document, or the string itself where it is none."""
+    try:
+        return nested(value, "")
+    except Fault:
+        return value
+
+
+def compact_text(value: Any) -> str | None:
+    """Any document as one line of JSON, so that inputs without a canonical form can still be compared."""
+    try:
+        return text_of(msgspec.json.encode(value, order="deterministic").decode())
+    except (ValueError, RecursionError, OverflowError):
+        return None

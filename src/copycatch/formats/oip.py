@@ -1,0 +1,108 @@
+"""Open Inference Protocol v2 without CloudEvents: Triton, MLServer and Seldon behind any Kafka logger."""
+
+from typing import Any
+
+from copycatch.formats import tensors
+from copycatch.formats.faults import Fault
+from copycatch.formats.joining import Identity, JoiningDecoder
+from copycatch.formats.kserve import body_rows
+from copycatch.formats.messages import Fields, Message, Reading, agent_of, dig, first, first_name, nested
+from copycatch.formats.protocol import FormatOptions
+
+NAME = "oip"
+SENTENCE = (
+    "Open Inference Protocol v2 (Triton, MLServer, Seldon): request and response together or joined by id"
+)
+SOURCES = {
+    "event_id": "id; the Kafka key; with :0, :1, ... where a request has several rows",
+    "event_time": "event_time or timestamp of an envelope; arrival",
+    "account_id": "account_id of an envelope; the account headers; parameters.account_id of the request",
+    "tenant_id": "tenant_id of an envelope; the tenant headers",
+    "user_agent": "the user-agent header",
+    "client_ip": "the x-forwarded-for header",
+    "model_id": "model_name (modelName) of the response",
+    "model_version": "model_version (modelVersion) of the response",
+    "input": "inputs of the request",
+    "predicted_label": "outputs of the response: a tensor of one whole number or word a row",
+    "probabilities": "outputs of the response: a tensor whose rows sum to 1",
+    "output_text": "outputs of the response: a tensor of text",
+    "latency_ms": "latency_ms of an envelope; arrivals of the two halves",
+    "status": "status of an envelope",
+}
+
+
+def make_decoder(options: FormatOptions) -> JoiningDecoder:
+    """A decoder of this format."""
+    return JoiningDecoder(NAME, identify, read_pair, SOURCES, options)
+
+
+def identify(message: Message) -> Identity:
+    """Envelopes hold both; halves are told by inputs and outputs and joined by id, else by Kafka key."""
+    document = message.document
+    if dig(document, "request") is not None and dig(document, "response") is not None:
+        return Identity("", None)
+    kind = (
+        "request" if tensors.is_request(document) else "response" if tensors.is_response(document) else None
+    )
+    if kind is None:
+        raise Fault(
+            "schema", "inputs", "neither a v2 request (inputs with name, shape, data) nor a v2 response"
+        )
+    key = first_name(dig(document, "id"), message.headers.get("x-request-id"), message.key)
+    if key is None:
+        raise Fault(
+            "schema", "id", "id is missing: without it, a Kafka key or x-request-id nothing can be joined"
+        )
+    return Identity(key, kind)  # type: ignore[arg-type]  # told apart above
+
+
+def read_pair(request: Message | None, response: Message | None) -> list[Reading]:
+    """One query for each row of the batch."""
+    message = request or response
+    assert message is not None
+    envelope: dict[str, Any] = {}
+    asked, answered = (None if each is None else each.document for each in (request, response))
+    if request is response:
+        envelope = message.document
+        asked, answered = (
+            nested(envelope.get("request"), "request"),
+            nested(envelope.get("response"), "response"),
+        )
+    if response is not None and response is not message:
+        for name, text in response.headers.items():
+            message.headers.setdefault(name, text)
+    client_ip = message.client_ip(first(envelope.get("client_ip"), message.headers.get("x-forwarded-for")))
+    common: Fields = {
+        "event_id": first_name(
+            envelope.get("event_id"), dig(asked, "id"), dig(answered, "id"), message.key, message.place
+        ),
+        "event_time": message.time_ms(*(envelope.get(key) for key in ("event_time", "timestamp", "time"))),
+        "account_id": message.account(
+            message.document,
+            envelope.get("account_id"),
+            message.header(message.options.account_headers),
+            dig(asked, "parameters", "account_id"),
+            client_ip=client_ip,
+        ),
+        "tenant_id": message.tenant(envelope.get("tenant_id")),
+        "user_agent": agent_of(message.headers.get("user-agent")),
+        "client_ip": client_ip,
+        "model_id": message.model(
+            dig(answered, "model_name"),
+            dig(answered, "modelName"),
+            envelope.get("model_id"),
+            dig(asked, "model_name"),
+        ),
+        "latency_ms": first(envelope.get("latency_ms"), _latency_ms(request, response)),
+        "status": envelope.get("status"),
+    }
+    return list(body_rows(asked, answered, common))
+
+
+def _latency_ms(request: Message | None, response: Message | None) -> float | None:
+    if request is None or response is None or request is response:
+        return None
+    if request.arrival_ms is None or response.arrival_ms is None:
+        return None
+    latency_ms = response.arrival_ms - request.arrival_ms
+    return float(latency_ms) if latency_ms >= 0 else None

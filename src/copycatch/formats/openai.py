@@ -1,0 +1,126 @@
+"""OpenAI's API as gateways log it: an envelope of request and response, or one of the two alone."""
+
+from typing import Any
+
+from copycatch.formats.chat import embeddings_of, is_numbers, logprobs_in, request_fields, response_fields
+from copycatch.formats.documents import DocumentDecoder
+from copycatch.formats.faults import Fault
+from copycatch.formats.messages import (
+    Fields,
+    Message,
+    Reading,
+    agent_of,
+    count_of,
+    dig,
+    first,
+    first_name,
+    nested,
+)
+from copycatch.formats.predictions import numbered
+from copycatch.formats.protocol import FormatOptions
+
+NAME = "openai"
+SENTENCE = (
+    "OpenAI chat, completion, response and embedding calls: {request, response, ...} or one of them alone"
+)
+SOURCES = {
+    "event_id": "event_id, request_id or id of the envelope; response.id; the message's place",
+    "event_time": "event_time, timestamp, time or start_time of the envelope; response.created; arrival",
+    "account_id": "account_id or user_id of the envelope; request.safety_identifier; request.user",
+    "tenant_id": "tenant_id or organization of the envelope; the tenant header",
+    "api_key_id": "api_key_id of the envelope",
+    "user_agent": "user_agent of the envelope; the user-agent header",
+    "client_ip": "client_ip of the envelope; the x-forwarded-for header",
+    "model_id": "request.model; response.model",
+    "model_version": "response.model",
+    "input": "request.messages (last of a user), request.prompt or request.input",
+    "embedding": "response.data[].embedding",
+    "output_text": "response.choices[].message.content, response.output[]",
+    "params": "request.logprobs, top_logprobs, logit_bias, n, temperature, max_tokens",
+    "input_tokens": "response.usage.prompt_tokens",
+    "output_tokens": "response.usage.completion_tokens",
+    "latency_ms": "latency_ms or duration_ms of the envelope",
+    "status": "status or status_code of the envelope",
+}
+_RESPONSES = ("chat.completion", "text_completion", "list", "response", "chat.completion.chunk")
+
+
+def make_decoder(options: FormatOptions) -> DocumentDecoder:
+    """A decoder of this format."""
+    return DocumentDecoder(NAME, read, SOURCES, options, is_batched=True)
+
+
+def read(message: Message) -> list[Reading]:
+    """One query; an embedding request for several texts is several."""
+    document = message.document
+    request, response = (
+        nested(document.get("request"), "request"),
+        nested(document.get("response"), "response"),
+    )
+    envelope = document
+    if request is None and response is None:
+        envelope = {}
+        if document.get("object") in _RESPONSES and ("choices" in document or "data" in document):
+            response = document
+        elif "messages" in document or (
+            "model" in document and ("input" in document or "prompt" in document)
+        ):
+            request = document
+        elif document.get("object") == "response":
+            response = document
+        else:
+            raise Fault("schema", "request", "neither a request, nor a response, nor an envelope of the two")
+    return list(
+        numbered(_split_embeddings(_fields_of(message, envelope, request, response), request, response))
+    )
+
+
+def _fields_of(message: Message, envelope: Any, request: Any, response: Any) -> Fields:
+    asked, answered = request_fields(request), response_fields(response)
+    headers = first(envelope.get("headers"), envelope.get("request_headers"))
+    for name, value in headers.items() if isinstance(headers, dict) else ():
+        text = value[0] if isinstance(value, list) and value else value
+        if isinstance(text, str):
+            message.headers.setdefault(str(name).lower(), text)
+    forwarded = message.headers.get("x-forwarded-for")
+    client_ip = message.client_ip(first(envelope.get("client_ip"), envelope.get("ip"), forwarded))
+    times = (envelope.get(key) for key in ("event_time", "timestamp", "time", "start_time", "created_at"))
+    error_status = first(envelope.get("status"), envelope.get("status_code"))
+    return {
+        **asked,
+        **{name: value for name, value in answered.items() if value is not None},
+        "event_id": first_name(
+            envelope.get("event_id"), envelope.get("request_id"), envelope.get("id"),
+            dig(response, "id"), message.headers.get("x-request-id"), message.place,
+        ),
+        "event_time": message.time_ms(*times, dig(response, "created"), dig(response, "created_at")),
+        "account_id": message.account(
+            message.document, *(envelope.get(key) for key in ("account_id", "user_id", "customer_id")),
+            message.header(message.options.account_headers),
+            dig(request, "safety_identifier"), dig(request, "user"), client_ip=client_ip,
+        ),
+        "tenant_id": message.tenant(*(envelope.get(key) for key in ("tenant_id", "organization", "org_id"))),
+        "api_key_id": first_name(envelope.get("api_key_id")),
+        "user_agent": agent_of(first(envelope.get("user_agent"), message.headers.get("user-agent"))),
+        "client_ip": client_ip,
+        "model_id": message.model(asked.get("model_id"), envelope.get("model"), dig(response, "model")),
+        "params": first(asked.get("params"), logprobs_in(response)),
+        "latency_ms": first(envelope.get("latency_ms"), envelope.get("duration_ms")),
+        "status": count_of(error_status),
+    }  # fmt: skip
+
+
+def _split_embeddings(fields: Fields, request: Any, response: Any) -> list[Fields]:
+    vectors = embeddings_of(response)
+    if not vectors:
+        return [fields]
+    asked = dig(request, "input")
+    inputs: list[Any] = [fields.get("input")]
+    if isinstance(asked, list) and not is_numbers(asked):
+        inputs = asked
+    if len(inputs) != len(vectors):
+        inputs = [None] * len(vectors)
+    return [
+        {**fields, "input": given, "embedding": vector, "output_text": None}
+        for given, vector in zip(inputs, vectors, strict=True)
+    ]

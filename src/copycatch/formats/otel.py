@@ -1,0 +1,239 @@
+"""OpenTelemetry GenAI spans and log events as OTLP/JSON, with attribute names old and new."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from copycatch.formats.chat import messages_text
+from copycatch.formats.documents import DocumentDecoder
+from copycatch.formats.faults import Fault
+from copycatch.formats.messages import (
+    Fields,
+    Message,
+    Reading,
+    count_of,
+    dig,
+    first,
+    first_name,
+    nested_or_text,
+    text_of,
+)
+from copycatch.formats.protocol import FormatOptions
+
+NAME = "otel"
+SENTENCE = (
+    "OpenTelemetry GenAI client spans and log events (OTLP/JSON, as the collector's Kafka exporter writes)"
+)
+SOURCES = {
+    "event_id": "traceId and spanId; gen_ai.response.id",
+    "event_time": "startTimeUnixNano of spans, timeUnixNano of log events",
+    "account_id": "user.id; enduser.id; gen_ai.user.id; of the span, the log event or the resource",
+    "tenant_id": "tenant.id; organization.id",
+    "user_agent": "user_agent.original",
+    "client_ip": "client.address",
+    "model_id": "gen_ai.request.model; gen_ai.response.model",
+    "model_version": "gen_ai.response.model",
+    "input": "gen_ai.input.messages (last of a user); gen_ai.prompt; gen_ai.prompt.N.content",
+    "output_text": "gen_ai.output.messages; gen_ai.completion; gen_ai.completion.N.content",
+    "params": "gen_ai.request.temperature, choice.count, max_tokens",
+    "input_tokens": "gen_ai.usage.input_tokens; gen_ai.usage.prompt_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens; gen_ai.usage.completion_tokens",
+    "latency_ms": "endTimeUnixNano - startTimeUnixNano",
+    "status": "http.response.status_code; status code ERROR",
+}
+# Operations that ask a model; agents and tools enclose such spans and would count them twice.
+_INFERENCES = frozenset({"chat", "text_completion", "generate_content", "embeddings", "completion"})
+_ITEMS_MAX = 20_000  # spans or log events of one message
+_DEPTH_MAX = 8
+_INDEXED_MAX = 200
+Attributes = dict[str, Any]
+
+
+def make_decoder(options: FormatOptions) -> DocumentDecoder:
+    """A decoder of this format."""
+    return DocumentDecoder(NAME, read, SOURCES, options)
+
+
+def read(message: Message) -> list[Reading]:
+    """One query for each span or log event that asked a model; all others are skipped."""
+    document = message.document
+    if not any(
+        key in document for key in ("resourceSpans", "resourceLogs", "resource_spans", "resource_logs")
+    ):
+        raise Fault("schema", "resourceSpans", "no OTLP/JSON: resourceSpans or resourceLogs is needed")
+    readings: list[Reading] = []
+    for item, attributes in items_of(document):
+        try:
+            fields = _fields_of(message, item, attributes)
+        except Fault as fault:
+            readings.append(fault)
+            continue
+        if fields is not None:
+            readings.append(fields)
+    return readings
+
+
+def items_of(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Attributes]]:
+    """Spans and log events with their attributes, those of the resource below their own."""
+    n_items = 0
+    for group_key, scope_key, item_key in (
+        ("resourceSpans", "scopeSpans", "spans"),
+        ("resourceLogs", "scopeLogs", "logRecords"),
+        ("resource_spans", "scope_spans", "spans"),
+        ("resource_logs", "scope_logs", "log_records"),
+    ):
+        for group in _dicts(document.get(group_key)):
+            shared = attributes_of(dig(group, "resource", "attributes"))
+            for scope in _dicts(group.get(scope_key)):
+                for item in _dicts(scope.get(item_key)):
+                    n_items += 1
+                    if n_items > _ITEMS_MAX:
+                        raise Fault("schema", item_key, f"more than {_ITEMS_MAX:,} items in one message")
+                    yield item, {**shared, **attributes_of(item.get("attributes"))}
+
+
+def attributes_of(given: Any) -> Attributes:
+    """Attributes as names and plain values.
+
+    Examples
+    --------
+    >>> attributes_of([{"key": "n", "value": {"intValue": "2"}}, {"key": "t", "value": {"doubleValue": 0.5}}])
+    {'n': 2, 't': 0.5}
+    """
+    if isinstance(given, dict):  # some exporters flatten them
+        return given
+    found = {}
+    for entry in _dicts(given):
+        key = entry.get("key")
+        if isinstance(key, str):
+            found[key] = plain_value(entry.get("value"))
+    return found
+
+
+def plain_value(value: Any, depth: int = 0) -> Any:
+    """An AnyValue of OTLP as a plain value; 64-bit integers come as strings in JSON."""
+    if not isinstance(value, dict) or depth > _DEPTH_MAX:
+        return None
+    for key, found in value.items():
+        if key in ("intValue", "int_value"):
+            return count_of(found)
+        if key in ("arrayValue", "array_value"):
+            return [plain_value(each, depth + 1) for each in _dicts(dig(found, "values"))]
+        if key in ("kvlistValue", "kvlist_value"):
+            return {
+                str(entry.get("key")): plain_value(entry.get("value"), depth + 1)
+                for entry in _dicts(dig(found, "values"))
+            }
+        return found
+    return None
+
+
+def _fields_of(message: Message, item: dict[str, Any], attributes: Attributes) -> Fields | None:
+    is_genai = any(name.startswith("gen_ai.") for name in attributes)
+    operation = attributes.get("gen_ai.operation.name")
+    model = first_name(attributes.get("gen_ai.request.model"), attributes.get("gen_ai.response.model"))
+    if not is_genai or (operation is not None and operation not in _INFERENCES):
+        return None
+    if operation is None and model is None:
+        return None
+    body = plain_value(item.get("body")) if isinstance(item.get("body"), dict) else item.get("body")
+    started = first(item.get("startTimeUnixNano"), item.get("start_time_unix_nano"))
+    ended = first(item.get("endTimeUnixNano"), item.get("end_time_unix_nano"))
+    logged = (item.get(key) for key in ("timeUnixNano", "time_unix_nano", "observedTimeUnixNano"))
+    client_ip = message.client_ip(None, attributes.get("client.address"), attributes.get("net.peer.ip"))
+    accounts = (attributes.get(name) for name in ("user.id", "enduser.id", "gen_ai.user.id", "gen_ai.user"))
+    return {
+        "event_id": _event_id(message, item, attributes),
+        "event_time": message.time_ms(started, *logged),
+        "account_id": message.account(attributes, *accounts, client_ip=client_ip),
+        "tenant_id": message.tenant(attributes.get("tenant.id"), attributes.get("organization.id")),
+        "user_agent": text_of(attributes.get("user_agent.original")),
+        "client_ip": client_ip,
+        "model_id": message.model(model),
+        "model_version": first_name(attributes.get("gen_ai.response.model")),
+        "input": _said(item, attributes, body, "input", "prompt"),
+        "output_text": _said(item, attributes, body, "output", "completion"),
+        "params": _params_of(attributes),
+        "input_tokens": _tally(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
+        "output_tokens": _tally(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+        "latency_ms": _latency_ms(started, ended),
+        "status": _status(item, attributes),
+    }
+
+
+def _event_id(message: Message, item: dict[str, Any], attributes: Attributes) -> str | None:
+    trace = first_name(item.get("traceId"), item.get("trace_id"))
+    span = first_name(item.get("spanId"), item.get("span_id"))
+    # A span and the log event about it have both ids in common: whoever logs both counts the query once.
+    if trace and span:
+        return f"{trace}-{span}"
+    return first_name(attributes.get("gen_ai.response.id"), span, message.place)
+
+
+def _said(item: dict[str, Any], attributes: Attributes, body: Any, side: str, old: str) -> str | None:
+    """Text of the prompt or the answer, in whichever of five ways it is logged."""
+    whole = first(attributes.get(f"gen_ai.{side}.messages"), dig(body, f"gen_ai.{side}.messages"))
+    if whole is None:
+        whole = attributes.get(f"gen_ai.{old}")
+    if whole is None:
+        whole = _text_of_events(item, f"gen_ai.content.{old}", f"gen_ai.{old}")
+    if whole is None:
+        return _indexed(attributes, f"gen_ai.{old}")
+    document = nested_or_text(whole)
+    return messages_text(document) if isinstance(document, list) else text_of(whole)
+
+
+def _text_of_events(item: dict[str, Any], event_name: str, attribute: str) -> Any:
+    for event in _dicts(item.get("events")):
+        if event.get("name") == event_name:
+            return attributes_of(event.get("attributes")).get(attribute)
+    return None
+
+
+def _indexed(attributes: Attributes, prefix: str) -> str | None:
+    """The last message of a user among `prefix.N.role` and `prefix.N.content`."""
+    messages = []
+    for index in range(_INDEXED_MAX):
+        content = attributes.get(f"{prefix}.{index}.content")
+        if content is None:
+            break
+        messages.append({"role": attributes.get(f"{prefix}.{index}.role"), "content": content})
+    return messages_text(messages)
+
+
+def _params_of(attributes: Attributes) -> Fields | None:
+    params = {
+        "temperature": attributes.get("gen_ai.request.temperature"),
+        "n": count_of(attributes.get("gen_ai.request.choice.count")),
+        "max_tokens": count_of(attributes.get("gen_ai.request.max_tokens")),
+        "top_logprobs": count_of(attributes.get("gen_ai.request.top_logprobs")),
+    }
+    given = {name: value for name, value in params.items() if value is not None}
+    return given or None
+
+
+def _tally(attributes: Attributes, *names: str) -> Any:
+    return count_of(first(*(attributes.get(name) for name in names)))
+
+
+def _latency_ms(started: Any, ended: Any) -> float | None:
+    started_ns, ended_ns = _nanos(started), _nanos(ended)
+    return (ended_ns - started_ns) / 1e6 if started_ns and ended_ns else None
+
+
+def _nanos(value: Any) -> int | None:
+    is_text = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20
+    if is_text or (isinstance(value, int) and 0 < value < 1 << 63):
+        return int(value)
+    return None
+
+
+def _status(item: dict[str, Any], attributes: Attributes) -> Any:
+    code = count_of(first(attributes.get("http.response.status_code"), attributes.get("error.type")))
+    if isinstance(code, int) and 100 <= code <= 999:
+        return code
+    is_error = dig(item, "status", "code") in (2, "STATUS_CODE_ERROR") or "error.type" in attributes
+    return 500 if is_error else None
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

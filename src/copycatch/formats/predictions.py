@@ -1,0 +1,235 @@
+"""Rows of tabular and image models: instances in, labels and class probabilities out."""
+
+import math
+from typing import Any
+
+from copycatch.formats.chat import is_numbers, request_fields, response_fields
+from copycatch.formats.faults import Fault
+from copycatch.formats.messages import Fields, compact_text, dig, first, text_of
+from copycatch.records.wire import ID_CHARS_MAX, VECTOR_LENGTH_MAX
+
+SUM_TOLERANCE = 1e-2  # probabilities are often rounded to two digits before they are logged
+INSTANCES_MAX = 10_000  # in one request; also bounds the records that one message can become
+_DEPTH_MAX = 8  # of nested lists; batch, channels, height, width and some to spare
+_LABEL_KEYS = (
+    "predicted_label",
+    "label",
+    "prediction",
+    "class",
+    "predicted_class",
+    "category",
+    "prediction_label",
+)
+_SCORE_KEYS = ("probabilities", "proba", "probas", "probability", "predict_proba", "scores", "confidences")
+
+
+def instances_of(body: Any) -> list[Any]:
+    """Inputs of a request, one entry for each prediction asked for.
+
+    Examples
+    --------
+    >>> instances_of({"instances": [[1.0, 2.0], [3.0, 4.0]]})
+    [[1.0, 2.0], [3.0, 4.0]]
+    >>> instances_of({"dataframe_records": [{"f0": 6.8, "f1": 2.8}]})
+    [[6.8, 2.8]]
+    >>> instances_of({"dataframe_split": {"columns": ["a"], "data": [[1], [2]]}})
+    [[1], [2]]
+    """
+    if isinstance(body, dict):
+        rows = first(
+            body.get("instances"),
+            body.get("dataframe_records"),
+            dig(body, "dataframe_split", "data"),
+            body.get("inputs"),
+            body.get("features"),
+            body.get("data"),
+        )
+        if rows is None:
+            return []
+    else:
+        rows = body
+    if isinstance(rows, dict):
+        rows = _rows_of_columns(rows)
+    if not isinstance(rows, list) or is_numbers(rows):
+        rows = [rows]
+    if len(rows) > INSTANCES_MAX:
+        raise Fault("schema", "input", f"{len(rows):,} instances in one request; at most {INSTANCES_MAX:,}")
+    return [input_of(row) for row in rows]
+
+
+def input_of(row: Any) -> Any:
+    """One instance as an input: numbers flattened, text as it is, all else as one line of JSON.
+
+    Examples
+    --------
+    >>> input_of({"f0": 1, "f1": 2.5}), input_of([[1, 2], [3, 4]]), input_of("hello")
+    ([1, 2.5], [1, 2, 3, 4], 'hello')
+    >>> input_of({"age": 31, "city": "Oslo"})
+    '{"age":31,"city":"Oslo"}'
+    """
+    if row is None or isinstance(row, str):
+        return text_of(row)
+    values = list(row.values()) if isinstance(row, dict) else row
+    if isinstance(row, dict) and len(values) == 1:
+        return input_of(values[0])
+    if isinstance(values, int | float) and not isinstance(values, bool):
+        return [values]
+    flat = flatten(values)
+    if flat is not None:
+        return flat if len(flat) <= VECTOR_LENGTH_MAX else None
+    return compact_text(row)
+
+
+def flatten(values: Any) -> list[Any] | None:
+    """Numbers of nested lists in order, or None where anything else is among them."""
+    if not isinstance(values, list):
+        return None
+    flat = values
+    for _ in range(_DEPTH_MAX):
+        if not any(isinstance(entry, list) for entry in flat):
+            break
+        if not all(isinstance(entry, list) for entry in flat):
+            return None
+        flat = [entry for inner in flat for entry in inner]
+    is_numeric = all(isinstance(entry, int | float) and not isinstance(entry, bool) for entry in flat)
+    return flat if is_numeric and flat else None
+
+
+def predictions_of(body: Any) -> list[Fields]:
+    """Answers of a response, one entry for each prediction.
+
+    Examples
+    --------
+    >>> predictions_of({"predictions": [{"label": 1, "proba": [0.02, 0.91, 0.07]}]})
+    [{'predicted_label': 1, 'probabilities': [0.02, 0.91, 0.07]}]
+    >>> predictions_of({"predictions": [1, "cat"]})
+    [{'predicted_label': 1}, {'predicted_label': 'cat'}]
+    """
+    if isinstance(body, dict):
+        rows = first(*(body.get(key) for key in ("predictions", "outputs", "prediction", "results", "data")))
+        if rows is None:
+            rows = [body]
+    else:
+        rows = body
+    if not isinstance(rows, list):
+        rows = [rows]
+    return [answer_of(row) for row in rows[:INSTANCES_MAX]]
+
+
+def answer_of(answer: Any) -> Fields:
+    """One answer as label and probabilities, where it is known to be that.
+
+    A lone fraction in [0, 1] is the score of the positive class; a list is class probabilities only if it
+    sums to 1. Logits and regression values have no canonical field and are left out.
+
+    Examples
+    --------
+    >>> answer_of(0.0254), answer_of([0.02, 0.98]), answer_of([3.1, -2.0]), answer_of(7.0)
+    ({'probabilities': [0.0254]}, {'probabilities': [0.02, 0.98]}, {}, {'predicted_label': 7})
+    """
+    if isinstance(answer, dict):
+        return _answer_of_fields(answer)
+    if isinstance(answer, list):
+        if len(answer) == 1:
+            return answer_of(answer[0])
+        flat = flatten(answer)
+        return {"probabilities": flat} if flat is not None and is_distribution(flat) else {}
+    if isinstance(answer, str) and len(answer) > ID_CHARS_MAX:
+        return {"output_text": text_of(answer)}
+    return lone_answer(answer)
+
+
+def lone_answer(value: Any) -> Fields:
+    """A single value: whole numbers and words are labels, a fraction in [0, 1] is a score."""
+    if isinstance(value, float) and not value.is_integer():
+        return {"probabilities": [value]} if 0.0 <= value <= 1.0 else {}
+    if isinstance(value, float | bool):
+        return {"predicted_label": int(value)}
+    return {"predicted_label": value} if isinstance(value, int | str) and value != "" else {}
+
+
+def is_distribution(values: list[Any]) -> bool:
+    """Whether numbers are probabilities of all classes."""
+    if len(values) < 2 or len(values) > VECTOR_LENGTH_MAX:
+        return False
+    return all(0.0 <= value <= 1.0 for value in values) and math.isclose(
+        sum(values), 1.0, abs_tol=SUM_TOLERANCE
+    )
+
+
+def rows_of(request: Any, response: Any, common: Fields) -> list[Fields]:
+    """Fields of each query of a request and its response; `common` goes into all of them.
+
+    Bodies of chat and completion APIs, which model servers pass on as well, are one query.
+    """
+    is_chat = isinstance(request, dict) and ("messages" in request or "prompt" in request)
+    if is_chat or (isinstance(response, dict) and "choices" in response):
+        fields = {**request_fields(request), **response_fields(response)}
+        return [{**fields, **{name: value for name, value in common.items() if value is not None}}]
+    inputs = [] if request is None else instances_of(request)
+    answers = [] if response is None else predictions_of(response)
+    if inputs and answers and len(answers) != len(inputs):
+        # One answer for a batch of inputs cannot be told apart; better no label than a neighbour's.
+        answers = []
+    n_rows = max(len(inputs), len(answers), 1)
+    rows = []
+    for index in range(n_rows):
+        row: Fields = dict(common)
+        if inputs:
+            row["input"] = inputs[index]
+        if answers:
+            row |= answers[index]
+        rows.append(row)
+    return numbered(rows)
+
+
+def numbered(rows: list[Fields]) -> list[Fields]:
+    """Rows of one message with event ids of their own: `id:0`, `id:1`, ...; a single row keeps the id.
+
+    Examples
+    --------
+    >>> [row["event_id"] for row in numbered([{"event_id": "a"}, {"event_id": "a"}])]
+    ['a:0', 'a:1']
+    """
+    if len(rows) > 1:
+        for index, row in enumerate(rows):
+            if row.get("event_id") is not None:
+                row["event_id"] = f"{row['event_id']}:{index}"
+    return rows
+
+
+def _rows_of_columns(columns: dict[str, Any]) -> Any:
+    """Rows of `{"a": [1, 2], "b": [3, 4]}`; a plain object of numbers is one row."""
+    lists = list(columns.values())
+    is_table = bool(lists) and all(isinstance(each, list) and len(each) == len(lists[0]) for each in lists)
+    return [list(row) for row in zip(*lists, strict=True)] if is_table else [columns]
+
+
+def _answer_of_fields(answer: dict[str, Any]) -> Fields:
+    fields: Fields = {}
+    label = first(*(answer.get(key) for key in _LABEL_KEYS))
+    if isinstance(label, str | int):
+        fields["predicted_label"] = int(label) if isinstance(label, bool) else label
+    elif label is not None:
+        fields |= answer_of(label)
+    scores = first(*(answer.get(key) for key in _SCORE_KEYS))
+    if isinstance(scores, dict):
+        scores = list(scores.values())
+    if isinstance(scores, float | int) and not isinstance(scores, bool):
+        score = answer.get("score", scores)
+        fields |= {"top_scores": [score]} if 0.0 <= score <= 1.0 else {}
+    elif is_numbers(scores):
+        flat = flatten(scores)
+        if flat is not None and is_distribution(flat):
+            fields["probabilities"] = flat
+        elif flat is not None and all(0.0 <= value <= 1.0 for value in flat):
+            fields["top_scores"] = sorted(flat, reverse=True)
+    elif isinstance(answer.get("score"), float) and 0.0 <= answer["score"] <= 1.0:
+        fields["top_scores"] = [answer["score"]]
+    if fields:
+        return fields
+    # Columns of probabilities by name, as servers of data frames write them: p0, p1, ...
+    numbers = {key: value for key, value in answer.items() if isinstance(value, float)}
+    if is_distribution(list(numbers.values())):
+        return {"probabilities": list(numbers.values())}
+    return {}
