@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import structlog
 
@@ -22,7 +21,7 @@ from copycatch.adapters.snapshots import DirectorySnapshots, kept_key
 from copycatch.errors import ConfigError
 from copycatch.findings.catalog import ENCODINGS, Encoding
 from copycatch.formats.catalog import FORMATS
-from copycatch.formats.protocol import Decoder, FormatOptions
+from copycatch.formats.protocol import Decoder
 from copycatch.intake.decode import Intake
 from copycatch.intake.embed import WordLlamaEmbedder
 from copycatch.ports import Clock, Metrics, OutcomeSink, RecordSource, SnapshotStore
@@ -35,6 +34,7 @@ from copycatch.service.judging import EngineJudge
 from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.runner import Pace, Runner, Summary
 from copycatch.settings.faults import unknown_remedy
+from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service, read_secret
 
 log = structlog.get_logger(__name__)
@@ -66,27 +66,16 @@ def alert_encoding(name: str) -> Encoding:
         raise ConfigError(message) from None
 
 
-def decoder_maker(settings: Input) -> Callable[[], Decoder]:
-    """Makes the decoder of a topic.
+def decoder_maker(settings: Input, folder: Path = Path()) -> Callable[[], Decoder]:
+    """Makes the decoder of a topic; a mapping file's path starts at `folder`.
 
     Raises
     ------
     ConfigError
         If the format is unknown or an option is not one of its.
     """
-    row = FORMATS.get(settings.format)
-    if row is None:
-        message = f"inputs: unknown format {settings.format!r}; {unknown_remedy(settings.format, FORMATS)}"
-        raise ConfigError(message)
-    known = FormatOptions.__dataclass_fields__
-    for name in settings.options:
-        if name not in known:
-            message = f"inputs: {settings.topic}: unknown option {name!r}; {unknown_remedy(name, known)}"
-            raise ConfigError(message)
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in settings.options.items()
-    }
-    options = FormatOptions(**values)
+    options = format_options(settings.format, settings.options, folder, f"inputs: {settings.topic}")
+    row = FORMATS[settings.format]
     return lambda: row.make_decoder(options)
 
 

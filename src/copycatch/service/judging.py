@@ -83,6 +83,8 @@ class EngineJudge:
         decoded = decoder.decode(raw)
         if isinstance(decoder, JoiningDecoder):
             given_up = decoder.flush(now_ms)
+            decoded.records += given_up.records
+            decoded.positions += given_up.positions
             decoded.rejects += given_up.rejects
             decoded.notes += given_up.notes
         self._count_notes(decoded)
