@@ -1,0 +1,165 @@
+"""`copycatch replay`: a log file through the same engine, as fast as the machine goes."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from copycatch.errors import ConfigError, TransportError
+from copycatch.records.columns import Evaluations, Outcomes, Scores
+from copycatch.records.wire import ENCODER
+
+DESCRIPTION = """\
+Play log files through the engine of `copycatch run` and write what it would have said.
+
+Files are .jsonl, .jsonl.gz, .jsonl.zst, folders of them, or - for standard input; they are read in the
+order given, as one log. Time is the log's own.
+"""
+EPILOG = """\
+examples:
+  copycatch replay gateway.jsonl.gz --alerts alerts.jsonl --recommendations recommendations.jsonl
+  copycatch replay logs/ --format litellm --policy policy.yaml --alerts - | jq .words
+  copycatch replay gateway.jsonl --features looks.parquet      # every look, for a notebook (pandas)
+
+exit codes: 0 done; 2 wrong options or policy; 3 a file cannot be read or written.
+"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command's options."""
+    parser = subparsers.add_parser(
+        "replay",
+        help="judge log files, as fast as the machine goes",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="log files or folders; - is standard input")
+    parser.add_argument(
+        "--alerts", metavar="FILE", help="where alerts go, one JSON object a line; - for standard output"
+    )
+    parser.add_argument("--recommendations", metavar="FILE", help="where recommendations go")
+    parser.add_argument("--dead-letters", metavar="FILE", help="where records go that could not be taken")
+    parser.add_argument("--features", type=Path, metavar="FILE", help="write every look as a Parquet frame")
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="policy to judge by (default: the built-in one)"
+    )
+    parser.add_argument(
+        "--format", default="native", metavar="NAME", help="log format (see copycatch inspect)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay; see EPILOG for the exit codes."""
+    from copycatch.cli.progress import ReplayBar
+    from copycatch.features.catalog import NAMES
+    from copycatch.formats.catalog import FORMATS
+    from copycatch.records.policy import Policy
+    from copycatch.service.replay import replay
+    from copycatch.settings.policy import load_policy
+
+    if args.format not in FORMATS:
+        message = f"--format {args.format}: no such format; there are {', '.join(sorted(FORMATS))}"
+        raise ConfigError(message)
+    policy = Policy() if args.policy is None else load_policy(args.policy, NAMES)
+    frames = Frames(args.features)
+    with ExitStack() as stack:
+        writers = [
+            (_opened(stack, args.alerts), lambda outcomes: outcomes.alerts),
+            (_opened(stack, args.recommendations), lambda outcomes: outcomes.recommendations),
+            (_opened(stack, args.dead_letters), lambda outcomes: outcomes.rejects),
+        ]
+        bar = stack.enter_context(ReplayBar(is_quiet=args.quiet))
+        summary = replay(args.files, policy, _writer(writers, frames), bar.update, source_format=args.format)
+    frames.write()
+    if not args.quiet:
+        counts = summary.counts
+        print(
+            f"{counts.total} records: {counts.accepted} accepted, {counts.duplicates} duplicates, "
+            f"{counts.late} late, {counts.rejected} rejected; "
+            f"{summary.alerts} alerts, {summary.recommendations} recommendations",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _opened(stack: ExitStack, place: str | None) -> IO[bytes] | None:
+    if place is None:
+        return None
+    if place == "-":
+        return sys.stdout.buffer
+    try:
+        return stack.enter_context(Path(place).open("wb"))
+    except OSError as error:
+        message = f"{place} cannot be written: {error.strerror}; name another file"
+        raise TransportError(message) from error
+
+
+def _writer(
+    writers: list[tuple[IO[bytes] | None, Callable[[Outcomes], list[Any]]]], frames: "Frames"
+) -> Callable[[Outcomes], None]:
+    def write(outcomes: Outcomes) -> None:
+        for file, pick in writers:
+            if file is None:
+                continue
+            try:
+                file.writelines(ENCODER.encode(item) + b"\n" for item in pick(outcomes))
+                file.flush()
+            except OSError as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                why = os.strerror(error.errno or 0)
+                message = f"{file.name} cannot be written: {why}; make room and start again"
+                raise TransportError(message) from error
+        frames.add(outcomes.evaluations)
+
+    return write
+
+
+class Frames:
+    """Every look as a row of a pandas frame."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._looks: list[tuple[Evaluations, Scores]] = []
+        if path is not None:
+            try:
+                import pyarrow as pa  # noqa: F401
+            except ImportError as error:
+                message = "--features needs pyarrow: pip install 'copycatch[parquet]'"
+                raise ConfigError(message) from error
+
+    def add(self, evaluations: list[tuple[Evaluations, Scores]]) -> None:
+        if self._path is not None:
+            self._looks += evaluations
+
+    def write(self) -> None:
+        """One row a look: who, when, how many queries, tail probability, then all features."""
+        if self._path is None:
+            return
+        import pandas as pd
+
+        from copycatch.features.catalog import NAMES
+
+        parts = [
+            pd.DataFrame(looks.values, columns=list(NAMES)).assign(
+                account_id=looks.account_ids,
+                tenant_id=pd.Series(looks.tenant_ids, dtype="string"),
+                model_id=looks.model_ids,
+                event_time=pd.to_datetime(looks.event_times_ms, unit="ms", utc=True),
+                queries=looks.queries,
+                tail_prob=scores.tail_probs,
+            )
+            for looks, scores in self._looks
+        ]
+        frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        try:
+            frame.to_parquet(self._path, index=False)
+        except OSError as error:
+            message = f"{self._path} cannot be written: {error}"
+            raise TransportError(message) from error
