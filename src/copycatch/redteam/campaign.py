@@ -10,7 +10,8 @@ import numpy as np
 
 from copycatch.errors import ConfigError
 from copycatch.redteam.arrivals import ARRIVALS
-from copycatch.redteam.attacks.catalog import ATTACKS
+from copycatch.redteam.attacks.catalog import ATTACKS, AttackKind
+from copycatch.redteam.attacks.language import layer_share
 from copycatch.redteam.attacks.thief import Thief
 from copycatch.redteam.benign import BENIGN_KINDS, draw_kinds, draw_queries
 from copycatch.redteam.disguises import (
@@ -27,13 +28,12 @@ from copycatch.redteam.lanes import (
     USER_AGENTS,
     Lane,
     account_ids,
-    account_params,
     benign_answers,
     draw_ip,
     draw_network,
 )
 from copycatch.redteam.oracle import Oracle, Transcript
-from copycatch.redteam.students import fidelity_curve, harden
+from copycatch.redteam.students import curve_queries, fidelity_curve
 from copycatch.redteam.victims import Victim
 from copycatch.units import MS_PER_DAY
 
@@ -117,7 +117,7 @@ class Campaign:
     fidelity: list[dict[str, Any]] = field(default_factory=list)
 
 
-def check_plan(plan: CampaignPlan, input_kind: str) -> None:
+def check_plan(plan: CampaignPlan, victim: Victim) -> None:
     """Refuse a plan that names what does not exist or does not fit the victim.
 
     Raises
@@ -126,13 +126,18 @@ def check_plan(plan: CampaignPlan, input_kind: str) -> None:
     """
     for spec in plan.attacks:
         if spec.attack not in ATTACKS:
-            raise ConfigError(f"no attack {spec.attack!r}; there are: {', '.join(ATTACKS)}")
+            message = f"no attack {spec.attack!r}; there are: {', '.join(ATTACKS)}"
+            raise ConfigError(message)
         if spec.disguise not in DISGUISES:
-            raise ConfigError(f"no disguise {spec.disguise!r}; there are: {', '.join(DISGUISES)}")
-        if input_kind not in ATTACKS[spec.attack].kinds:
-            raise ConfigError(f"the attack {spec.attack!r} cannot make {input_kind} inputs")
+            message = f"no disguise {spec.disguise!r}; there are: {', '.join(DISGUISES)}"
+            raise ConfigError(message)
+        kind = ATTACKS[spec.attack]
+        if victim.domain.kind not in kind.kinds or (kind.is_on_logits and victim.head is None):
+            message = f"the attack {spec.attack!r} does not fit {victim.name!r} ({victim.domain.kind} input)"
+            raise ConfigError(message)
         if spec.budget < 1:
-            raise ConfigError(f"the budget of {spec.kind!r} must be at least 1")
+            message = f"the budget of {spec.kind!r} must be at least 1"
+            raise ConfigError(message)
     if not 0 <= plan.warmup_days < plan.days:
         raise ConfigError("warmup_days must be at least 0 and less than days")
 
@@ -150,12 +155,13 @@ def simulate(plan: CampaignPlan, victim: Victim, report: Report = lambda words: 
     Examples
     --------
     >>> from copycatch.redteam.victims import build_victim
-    >>> plan = CampaignPlan("wine", seed=1, days=2, warmup_days=1, n_benign=3, attacks=(AttackSpec("uniform", budget=20),))
+    >>> attacks = (AttackSpec("uniform", budget=20),)
+    >>> plan = CampaignPlan("wine", seed=1, days=2, warmup_days=1, n_benign=3, attacks=attacks)
     >>> campaign = simulate(plan, build_victim("wine", seed=1))
     >>> len(campaign.lanes), campaign.fidelity[0]["attack"]
     (4, 'uniform')
     """
-    check_plan(plan, victim.domain.kind)
+    check_plan(plan, victim)
     campaign = Campaign(plan, victim)
     rng = np.random.default_rng([plan.seed, 2])
     n_accounts = plan.n_benign + sum(DISGUISES[s.disguise].n_accounts for s in plan.attacks)
@@ -198,7 +204,7 @@ def _benign_lane(plan: CampaignPlan, victim: Victim, kind: str, account_id: str,
         probabilities=victim.classify(inputs),
         is_answered=benign_answers(n_queries, rng),
         is_attack_query=np.zeros(n_queries, dtype=bool),
-        params=account_params(n_queries, rng),
+        params=[victim.api.draw_params(rng)] * n_queries,
         client_ips=_ips(rng),
         user_agent=str(rng.choice(USER_AGENTS)),
     )
@@ -216,8 +222,10 @@ def _run_attack(campaign: Campaign, spec: AttackSpec, names: Iterator[str], rng:
         ATTACKS[spec.attack],
     )
     budget = attack_budget(disguise, spec.budget, plan.days - plan.warmup_days)
-    thief = Thief.draw(victim.domain, rng)
-    oracle = Oracle(victim.classify, budget, rng, rewrite=dress_of(disguise, thief, budget))
+    thief = Thief.draw(victim.domain, victim.n_outputs, rng)
+    # A language model's answer is a text: its opening word is all there is to train on.
+    is_label_only = kind.is_label_only or victim.head is not None
+    oracle = Oracle(victim.classify, budget, rng, dress_of(disguise, thief, budget), is_label_only)
     kind.run(oracle, thief)
     transcript = oracle.transcript()
     assert len(transcript) == budget, f"{spec.kind} asked {len(transcript)} of {budget}"
@@ -226,7 +234,6 @@ def _run_attack(campaign: Campaign, spec: AttackSpec, names: Iterator[str], rng:
     )
     lanes = _attack_lanes(plan, victim, spec, disguise, thief, transcript, arrivals, names, rng)
     campaign.lanes.extend(lanes)
-    learnt = harden(transcript) if kind.is_label_only else transcript
     campaign.fidelity.append(
         {
             "account": lanes[0].account_id if len(lanes) == 1 else None,
@@ -235,9 +242,20 @@ def _run_attack(campaign: Campaign, spec: AttackSpec, names: Iterator[str], rng:
             "attack": spec.kind,
             "rep": 0,
             "arrivals": arrivals,
-            "curve": fidelity_curve(victim, learnt, rng),
+            "curve": _curve(victim, kind, transcript, rng),
         }
     )
+
+
+def _curve(
+    victim: Victim, kind: AttackKind, transcript: Transcript, rng: Rng
+) -> list[tuple[int, float, float]]:
+    """What the thief has after so many queries, from what the endpoint showed."""
+    if kind.is_on_logits:
+        assert victim.head is not None
+        shares = {n: layer_share(transcript, n, victim.head.space()) for n in curve_queries(len(transcript))}
+        return [(n, round(share, 4), round(share, 4)) for n, share in shares.items()]
+    return fidelity_curve(victim, transcript, rng)
 
 
 def _attack_lanes(
@@ -270,7 +288,7 @@ def _attack_lanes(
         account_id = next(names)
         if len(rows) == 0:
             continue
-        wished = account_params(len(rows), rng)
+        usual = victim.api.draw_params(rng)
         lanes.append(
             Lane(
                 account_id=account_id,
@@ -282,7 +300,7 @@ def _attack_lanes(
                 probabilities=probabilities[rows],
                 is_answered=is_answered[rows],
                 is_attack_query=is_attack[rows],
-                params=[own_params[order[r]] or w for r, w in zip(rows.tolist(), wished, strict=True)],
+                params=[own_params[order[r]] or usual for r in rows.tolist()],
                 client_ips=_ips(rng, network),
                 user_agent=str(rng.choice(USER_AGENTS)),
                 is_adaptive=disguise.is_adaptive,

@@ -16,7 +16,7 @@ _EXTRA_BY_PACKAGE = {
 }
 
 
-def require(module: str) -> Any:  # noqa: ANN401 - none of these libraries has types to speak of
+def require(module: str) -> Any:
     """Import a module of an extra, or say how to install it.
 
     Raises

@@ -163,12 +163,15 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 }
 
 # Words for inputs that only know that the model reads words.
-WORDS = (
-    "anchor amber acid arrow atlas bark basin beam blink bronze cactus candle canyon cedar chalk cinder clay comet copper coral"
-    " crater crisp dagger dawn delta drift dusk eagle ember fable falcon fern flint fossil frost gable glacier granite gravel grove"
-    " harbor hazel hinge hollow indigo iris ivory jade jolt juniper kelp kernel lantern lattice lemon lilac lunar magnet maple marble"
-    " meadow mint mosaic moss nectar nickel nimbus oasis obsidian onyx opal orbit osprey oxide paddle pebble pepper pilot pine plume"
-    " prism quartz quill radar raven reef ripple rune saddle saffron sage sand satin shale sierra silver slate sonnet spark spiral"
-    " sprout summit swift tango teal thistle thunder timber topaz torch tulip turbine umber valley velvet violet vortex walnut willow"
-    " winter yarrow zenith zephyr zinc"
-).split()
+_WORDS = """
+anchor amber acid arrow atlas bark basin beam blink bronze cactus candle canyon cedar chalk cinder
+clay comet copper coral crater crisp dagger dawn delta drift dusk eagle ember fable falcon fern
+flint fossil frost gable glacier granite gravel grove harbor hazel hinge hollow indigo iris ivory
+jade jolt juniper kelp kernel lantern lattice lemon lilac lunar magnet maple marble meadow mint
+mosaic moss nectar nickel nimbus oasis obsidian onyx opal orbit osprey oxide paddle pebble pepper
+pilot pine plume prism quartz quill radar raven reef ripple rune saddle saffron sage sand satin
+shale sierra silver slate sonnet spark spiral sprout summit swift tango teal thistle thunder timber
+topaz torch tulip turbine umber valley velvet violet vortex walnut willow winter yarrow zenith
+zephyr zinc
+"""
+WORDS = tuple(_WORDS.split())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from copycatch.redteam.inputs import Rng, Style
 
 _INNERMOST = re.compile(r"\(([^()]*)\)")

@@ -63,7 +63,8 @@ def warp(images: FloatArray, angles: FloatArray, scales: FloatArray, shifts: Flo
     row = np.arange(len(images))[:, None]
     upper = padded[row, top, left] * (1 - part_x) + padded[row, top, left + 1] * part_x
     lower = padded[row, top + 1, left] * (1 - part_x) + padded[row, top + 1, left + 1] * part_x
-    return upper * (1 - part_y) + lower * part_y
+    warped: FloatArray = upper * (1 - part_y) + lower * part_y
+    return warped
 
 
 def photo_patches(n_images: int, rng: Rng) -> FloatArray:
@@ -85,9 +86,8 @@ def drawn_glyphs(n_images: int, rng: Rng) -> FloatArray:
     """Signs of an alphabet that never was: two to four strokes each, shape (n_images, 64)."""
     down, right = np.divmod(np.arange(N_PIXELS), SIDE)
     pixels = np.stack([down, right], axis=1).astype(np.float64)
-    signs = []
-    for _ in range(40):  # an alphabet has letters that come again
-        signs.append(rng.uniform(0.8, 6.2, size=(int(rng.integers(2, 5)), 2, 2)))
+    # An alphabet has letters that come again.
+    signs = [rng.uniform(0.8, 6.2, size=(int(rng.integers(2, 5)), 2, 2)) for _ in range(40)]
     glyphs = np.empty((n_images, N_PIXELS))
     for i in range(n_images):
         strokes = signs[int(rng.integers(len(signs)))] + rng.normal(0, 0.35, size=(1, 2, 2))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from copycatch.redteam.inputs import BoolArray, FloatArray, Inputs, IntArray, Rng
 from copycatch.redteam.oracle import FAILURE_PROB, Params
 
@@ -16,7 +14,6 @@ USER_AGENTS = (
     "python-requests/2.32.3", "python-httpx/0.28.1", "okhttp/4.12.0", "Go-http-client/2.0", "axios/1.7.9",
     "openai-python/1.59.6", "curl/8.11.0", "Apache-HttpClient/5.4.1", "node-fetch/3.3.2", "aiohttp/3.11.11",
 )  # fmt: skip
-LOGPROBS_PROB = 0.42
 
 
 @dataclass
@@ -76,12 +73,6 @@ def draw_network(rng: Rng) -> str:
 def benign_answers(n_queries: int, rng: Rng) -> BoolArray:
     """Which queries the endpoint answered."""
     return rng.random(n_queries) >= FAILURE_PROB
-
-
-def account_params(n_queries: int, rng: Rng) -> list[Params | None]:
-    """Some clients always ask for log-probabilities, honest or not."""
-    wanted: Params | None = {"logprobs": True} if rng.random() < LOGPROBS_PROB else None
-    return [wanted] * n_queries
 
 
 def account_ids(prefix: str, n_accounts: int, rng: Rng) -> Iterator[str]:

@@ -8,12 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from copycatch.redteam.inputs import BoolArray, FloatArray, Inputs, Rng, join
+from copycatch.redteam.inputs import BoolArray, FloatArray, Inputs, IntArray, Rng, join
 
 # What a production endpoint refuses or breaks, as in the development traces.
 FAILURE_PROB = 0.006
 
 Params = dict[str, Any]
+
+
+def hardened(probabilities: FloatArray) -> FloatArray:
+    """What a thief keeps who sees labels only.
+
+    Examples
+    --------
+    >>> hardened(np.array([[0.7, 0.3]]))
+    array([[1., 0.]])
+    """
+    one_hot: FloatArray = np.eye(probabilities.shape[1])[probabilities.argmax(axis=1)]
+    return one_hot
 
 
 @dataclass(frozen=True)
@@ -31,8 +43,8 @@ class Answers:
     probabilities: FloatArray
 
     @property
-    def labels(self) -> Any:  # noqa: ANN401 - int64 array
-        return self.probabilities.argmax(axis=1)
+    def labels(self) -> IntArray:
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -50,12 +62,15 @@ class Transcript:
     is_answered : ndarray of bool, shape (n_queries,)
     params : list of dict or None
         Request options where the attack set any.
+    is_label_only : bool
+        The attacker saw or kept labels only.
     """
 
     inputs: Inputs
     probabilities: FloatArray
     is_answered: BoolArray
     params: list[Params | None]
+    is_label_only: bool = False
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -63,7 +78,10 @@ class Transcript:
     def head(self, queries: int) -> Answers:
         """What the attacker holds after so many queries."""
         is_held = self.is_answered[:queries]
-        return Answers(self.inputs[:queries][is_held], self.probabilities[:queries][is_held])
+        probabilities = self.probabilities[:queries][is_held]
+        return Answers(
+            self.inputs[:queries][is_held], hardened(probabilities) if self.is_label_only else probabilities
+        )
 
 
 @dataclass
@@ -80,6 +98,8 @@ class Oracle:
         Draws the failures, and what the disguise changes.
     rewrite : callable, optional
         A disguise that changes inputs before they are sent.
+    is_label_only : bool
+        The endpoint shows, or the thief keeps, labels only.
 
     Examples
     --------
@@ -92,6 +112,7 @@ class Oracle:
     budget: int
     rng: Rng
     rewrite: Callable[[Inputs, Rng], Inputs] | None = None
+    is_label_only: bool = False
     failure_prob: float = FAILURE_PROB
     _inputs: list[Inputs] = field(default_factory=list)
     _probabilities: list[FloatArray] = field(default_factory=list)
@@ -102,6 +123,11 @@ class Oracle:
     @property
     def remaining(self) -> int:
         return self.budget - self._asked
+
+    @property
+    def failures(self) -> int:
+        """Queries that were counted and not answered."""
+        return sum(int((~a).sum()) for a in self._is_answered)
 
     def ask(self, inputs: Inputs, params: Params | None = None) -> Answers:
         """Send as many of the inputs as the budget still allows; returns those that were answered."""
@@ -118,7 +144,8 @@ class Oracle:
         self._probabilities.append(probabilities)
         self._is_answered.append(is_answered)
         self._params.extend([params] * len(sent))
-        return Answers(sent[is_answered], probabilities[is_answered])
+        shown = hardened(probabilities) if self.is_label_only else probabilities
+        return Answers(sent[is_answered], shown[is_answered])
 
     def held(self) -> Answers:
         """Every answered query so far."""
@@ -131,4 +158,5 @@ class Oracle:
             np.concatenate(self._probabilities),
             np.concatenate(self._is_answered),
             list(self._params),
+            self.is_label_only,
         )

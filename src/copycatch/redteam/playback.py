@@ -36,8 +36,7 @@ class _Sheet:
         self._wire = domain.to_wire(lane.inputs)
         embeddings: FloatArray | None = domain.embed(lane.inputs)
         self._embeddings = None if embeddings is None else embeddings.tolist()
-        self._labels = lane.probabilities.argmax(axis=1).tolist()
-        self._probabilities = np.round(lane.probabilities, 4).tolist()
+        self._outputs = campaign.victim.api.outputs(lane.inputs, lane.probabilities, lane.params)
         self._statuses = np.where(rng.random(n) < TOO_MANY_SHARE, TOO_MANY_REQUESTS, SERVER_ERROR).tolist()
         self._model_id = campaign.plan.victim
 
@@ -60,10 +59,7 @@ class _Sheet:
         if not self.lane.is_answered[index]:
             record["status"] = self._statuses[index]
             return record
-        record["predicted_label"] = self._labels[index]
-        record["probabilities"] = self._probabilities[index]
-        record["status"] = 200
-        return record
+        return record | self._outputs[index] | {"status": 200}
 
 
 class Playback:
@@ -77,7 +73,8 @@ class Playback:
     --------
     >>> from copycatch.redteam.campaign import AttackSpec, CampaignPlan, simulate
     >>> from copycatch.redteam.victims import build_victim
-    >>> plan = CampaignPlan("wine", seed=1, days=2, warmup_days=1, n_benign=2, attacks=(AttackSpec("uniform", budget=20),))
+    >>> attacks = (AttackSpec("uniform", budget=20),)
+    >>> plan = CampaignPlan("wine", seed=1, days=2, warmup_days=1, n_benign=2, attacks=attacks)
     >>> playback = Playback(simulate(plan, build_victim("wine", seed=1)))
     >>> times = [record["event_time"] for record in playback]
     >>> times == sorted(times)

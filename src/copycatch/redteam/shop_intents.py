@@ -95,6 +95,58 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "dev": ("phone", "laptop", "tablet", "browser", "the app", "the website"),
 }
 
+# Half-said messages that fit several intents: what makes a real classifier unsure.
+VAGUE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (
+        (
+            "i have a (problem|question) with (my|the) <item>",
+            "something is wrong with the <item>",
+            "help with my <item>",
+        ),
+        ("damaged_item", "wrong_item", "missing_item", "return_item", "warranty", "exchange_size"),
+    ),
+    (
+        (
+            "no <item> yet",
+            "waiting for my <item>",
+            "my <item> is not here",
+            "delivery of the <item> from <when>",
+        ),
+        ("track_parcel", "late_parcel", "lost_parcel", "delivery_options", "change_address"),
+    ),
+    (
+        (
+            "a question about a payment of <amount>",
+            "my money for the <item>",
+            "problem with my <pay>",
+            "<amount> from <when>",
+        ),
+        (
+            "payment_failed",
+            "double_charge",
+            "refund_status",
+            "payment_methods",
+            "gift_card",
+            "invoice_copy",
+            "promo_code",
+        ),
+    ),
+    (
+        ("problem with my account", "my account on <dev> does not work", "account help", "change my account"),
+        ("reset_password", "login_problem", "delete_account", "newsletter", "speak_to_human"),
+    ),
+    (
+        (
+            "i want the <item>",
+            "about the <item> on <dev>",
+            "the <item> in <size>",
+            "order of <when>, the <item>",
+        ),
+        ("stock_question", "product_question", "cancel_order", "exchange_size", "return_item"),
+    ),
+)
+VAGUE_PROB = 0.12
+
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "track_parcel": (
         "where is my <item> (right now|at the moment|)",

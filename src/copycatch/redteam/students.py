@@ -6,7 +6,6 @@ targets, which scikit-learn's classifiers do not give.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -70,7 +69,8 @@ class NetStudent:
         self._train(self._standardise(inputs), targets, rng, steps)
 
     def _standardise(self, inputs: FloatArray) -> FloatArray:
-        scaled: FloatArray = np.clip((inputs - self._centre) / self._scale, -10, 10)
+        # Amounts have long tails; the arcsinh keeps them from drowning the other columns.
+        scaled: FloatArray = np.arcsinh((inputs - self._centre) / self._scale)
         return scaled
 
     def _train(self, x: FloatArray, targets: FloatArray, rng: Rng, steps: int) -> None:
@@ -106,7 +106,10 @@ class NetStudent:
         first, bias, second, offset = self._weights
         hidden = np.maximum(self._standardise(inputs) @ first + bias, 0)
         wanted = np.eye(second.shape[1])[labels] - softmax(hidden @ second + offset)
-        slopes: FloatArray = ((wanted @ second.T) * (hidden > 0)) @ first.T / self._scale
+        inner = (inputs - self._centre) / self._scale
+        slopes: FloatArray = (
+            ((wanted @ second.T) * (hidden > 0)) @ first.T / self._scale / np.sqrt(1 + inner**2)
+        )
         return slopes
 
 
@@ -117,26 +120,32 @@ class TextStudent:
         vectorizer = require("sklearn.feature_extraction.text").HashingVectorizer
         self._hash = vectorizer(n_features=N_HASHED, ngram_range=(1, 2), alternate_sign=False)
         x = self._hash.transform(texts)
-        n_classes = targets.shape[1]
+        self._n_outputs = targets.shape[1]
+        # A language model has many outputs that were never seen; they need no weights.
+        self._seen = np.flatnonzero(targets.sum(axis=0) > 0)
+        wanted = targets[:, self._seen]
 
         def loss(flat: FloatArray) -> tuple[float, FloatArray]:
-            weights = flat.reshape(N_HASHED, n_classes)
+            weights = flat.reshape(N_HASHED, len(self._seen))
             probabilities = softmax(x @ weights)
-            value = -float((targets * np.log(probabilities + 1e-12)).sum()) + 0.02 * float(flat @ flat)
-            slope = x.T @ (probabilities - targets) + 0.04 * weights
+            value = -float((wanted * np.log(probabilities + 1e-12)).sum()) + 0.02 * float(flat @ flat)
+            slope = x.T @ (probabilities - wanted) + 0.04 * weights
             return value, np.asarray(slope).ravel()
 
-        start = np.zeros(N_HASHED * n_classes)
+        start = np.zeros(N_HASHED * len(self._seen))
         options = {"maxiter": iterations}
         found = require("scipy.optimize").minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-        self._weights: FloatArray = found.x.reshape(N_HASHED, n_classes)
+        self._weights: FloatArray = found.x.reshape(N_HASHED, len(self._seen))
 
     def classify(self, inputs: Inputs) -> FloatArray:
-        return softmax(np.asarray(self._hash.transform(inputs) @ self._weights))
+        answers = np.zeros((len(inputs), self._n_outputs))
+        answers[:, self._seen] = softmax(np.asarray(self._hash.transform(inputs) @ self._weights))
+        return answers
 
     def word_slopes(self, words: tuple[str, ...]) -> FloatArray:
         """How much each single word speaks for each class, shape (n_words, n_classes)."""
-        slopes: FloatArray = np.asarray(self._hash.transform(list(words)) @ self._weights)
+        slopes = np.zeros((len(words), self._n_outputs))
+        slopes[:, self._seen] = np.asarray(self._hash.transform(list(words)) @ self._weights)
         return slopes
 
 
@@ -159,17 +168,15 @@ def train_student(
     return NetStudent(answers.inputs, answers.probabilities, rng, steps=STEPS // 3 if is_quick else STEPS)
 
 
-def harden(transcript: Transcript) -> Transcript:
-    """The transcript of a thief who keeps only labels.
+def curve_queries(budget: int) -> list[int]:
+    """The counts at which a curve is read.
 
     Examples
     --------
-    >>> soft = Transcript(np.zeros((1, 2)), np.array([[0.7, 0.3]]), np.array([True]), [None])
-    >>> harden(soft).probabilities
-    array([[1., 0.]])
+    >>> curve_queries(60)
+    [15, 25, 50, 60]
     """
-    labels = transcript.probabilities.argmax(axis=1)
-    return replace(transcript, probabilities=np.eye(transcript.probabilities.shape[1])[labels])
+    return [n for n in CURVE_QUERIES if n < budget] + [budget]
 
 
 def fidelity_curve(victim: Victim, transcript: Transcript, rng: Rng) -> list[tuple[int, float, float]]:
@@ -181,9 +188,8 @@ def fidelity_curve(victim: Victim, transcript: Transcript, rng: Rng) -> list[tup
         Fidelity: agreement of the substitute's label with the victim's on held-out natural inputs.
     """
     truth = victim.classify(victim.held_out).argmax(axis=1)
-    counts = [n for n in CURVE_QUERIES if n < len(transcript)] + [len(transcript)]
     curve = []
-    for queries in counts:
+    for queries in curve_queries(len(transcript)):
         answers = transcript.head(queries)
         if len(answers) == 0:
             curve.append((queries, 0.0, 0.0))

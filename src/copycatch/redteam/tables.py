@@ -35,11 +35,11 @@ class Column:
     def realise(self, quantity: FloatArray) -> FloatArray:
         """The column's values for quantities of about unit spread."""
         if self.shape == "amount":
-            values = self.scale * np.exp(0.7 * quantity)
+            values: FloatArray = self.scale * np.exp(0.7 * quantity)
         elif self.shape == "count":
             values = np.floor(self.scale * np.exp(0.5 * quantity))
         elif self.shape == "share":
-            values = 1.0 / (1.0 + np.exp(-1.4 * quantity))
+            values = np.asarray(1.0 / (1.0 + np.exp(-1.4 * quantity)), dtype=np.float64)
         else:
             values = 50.0 + 12.0 * quantity
         return np.asarray(np.clip(np.round(values / self.step) * self.step, self.lower, self.upper))
@@ -114,7 +114,7 @@ class _Table:
 
     def _measure(self, sample: FloatArray) -> None:
         self.centre = sample.mean(axis=0)
-        self.spread = np.maximum(sample.std(axis=0), 1e-3 * self._box.widths)
+        self.spread = np.asarray(np.maximum(sample.std(axis=0), 1e-3 * self._box.widths), dtype=np.float64)
 
 
 class MadeTable(_Table):

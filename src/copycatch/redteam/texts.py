@@ -31,6 +31,10 @@ class GrammarTexts:
         The victim's own grammar, by topic.
     seed : int
         Draws how often each topic is asked.
+    vague : sequence of (templates, topics)
+        Sentences that people of several topics say.
+    vague_prob : float
+        How often they do.
 
     Examples
     --------
@@ -43,13 +47,21 @@ class GrammarTexts:
     box: Box | None = None
 
     def __init__(
-        self, name: str, templates: Mapping[str, Sequence[str]], slots: Mapping[str, Sequence[str]], seed: int
+        self,
+        name: str,
+        templates: Mapping[str, Sequence[str]],
+        slots: Mapping[str, Sequence[str]],
+        seed: int,
+        vague: Sequence[tuple[Sequence[str], Sequence[str]]] = (),
+        vague_prob: float = 0.0,
     ) -> None:
         rng = np.random.default_rng([seed, 14])
         self.name = name
         self.class_names = tuple(templates)
         self.class_weights: FloatArray = rng.dirichlet(np.full(len(templates), 6.0))
         self._templates = [tuple(t) for t in templates.values()]
+        self._vague = [tuple(t for said, by in vague if topic in by for t in said) for topic in templates]
+        self._vague_prob = vague_prob
         self._slots = slots
         self._foreign = [t for topic in foreign_topics.TEMPLATES.values() for t in topic]
         own_words = vocabulary_of([t for topic in self._templates for t in topic], slots)
@@ -63,7 +75,8 @@ class GrammarTexts:
     def draw(self, labels: IntArray, style: Style, rng: Rng) -> Inputs:
         texts = []
         for label in labels.tolist():
-            choices = self._templates[label]
+            is_vague = self._vague[label] and rng.random() < self._vague_prob
+            choices = self._vague[label] if is_vague else self._templates[label]
             sentence = expand(choices[int(rng.integers(len(choices)))], self._slots, rng)
             texts.append(type_out(sentence, style, rng))
         return as_texts(texts)
@@ -121,4 +134,11 @@ def splice(start: str, end: str, share: float) -> str:
 
 def shop_texts(seed: int) -> GrammarTexts:
     """The customers of a web shop, 26 intents."""
-    return GrammarTexts("intents", shop_intents.TEMPLATES, shop_intents.SLOTS, seed)
+    return GrammarTexts(
+        "intents",
+        shop_intents.TEMPLATES,
+        shop_intents.SLOTS,
+        seed,
+        shop_intents.VAGUE,
+        shop_intents.VAGUE_PROB,
+    )

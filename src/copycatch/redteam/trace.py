@@ -7,7 +7,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,15 +19,21 @@ LOG_NAME = "log.jsonl.gz"
 LABEL_COLUMNS = ("account_id", "is_attack", "kind", "group", "model", "queries", "attack_queries")
 
 
-def write_records(records: Iterable[Record], out: IO[bytes]) -> int:
-    """One JSON object a line; returns how many.
+class BytesSink(Protocol):
+    """Anything that takes bytes: a file, a gzip stream, standard output."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+def write_records(records: Iterable[Record], out: BytesSink) -> int:
+    r"""One JSON object a line; returns how many.
 
     Examples
     --------
     >>> import io
     >>> out = io.BytesIO()
     >>> write_records([{"event_id": "a"}], out), out.getvalue()
-    (1, b'{"event_id":"a"}\\n')
+    (1, b'{"event_id":"a"}\n')
     """
     encode = msgspec.json.Encoder().encode
     written = 0
@@ -63,7 +69,8 @@ def write_campaign(
             on_record()
             yield record
 
-    # Level 3 is twice as fast as the default for a tenth more bytes; mtime 0 keeps the bytes a function of the seed.
+    # Level 3 is twice as fast as the default for a tenth more bytes; mtime 0 keeps the bytes
+    # a function of the seed.
     with (folder / LOG_NAME).open("wb") as raw, gzip.GzipFile("", "wb", 3, raw, mtime=0) as out:
         written = write_records(counted(), out)
     write_side_files(campaign, playback, folder, written)
@@ -106,7 +113,7 @@ def meta_of(campaign: Campaign, events: int, accounts: int) -> dict[str, Any]:
         "warmup_days": plan.warmup_days,
         "budget": max((s.budget for s in plan.attacks), default=0),
         "victims": {
-            victim.name: {"acc": victim.accuracy, "classes": victim.n_classes, "kind": victim.domain.kind}
+            victim.name: {"acc": victim.accuracy, "classes": victim.n_outputs, "kind": victim.domain.kind}
         },
         "events": events,
         "accounts": accounts,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from copycatch.errors import ConfigError
+from copycatch.redteam.api import Api, ClassifierApi, CompletionApi
 from copycatch.redteam.extras import require
 from copycatch.redteam.images import DigitImages
 from copycatch.redteam.inputs import Domain, FloatArray, Inputs, IntArray, draw_many_styles
+from copycatch.redteam.llm import N_TOKENS, LowRankHead, prompt_texts, with_head
 from copycatch.redteam.tables import MadeTable, RealTable
 from copycatch.redteam.texts import shop_texts
 
@@ -36,6 +38,10 @@ class Victim:
         On the held-out inputs; NaN where their true classes are unknown.
     held_out, held_out_labels
         Natural inputs on which fidelity (agreement with the victim) is measured.
+    api : Api
+        What the endpoint shows of an answer.
+    head : LowRankHead or None
+        The output layer of the simulated language model.
     """
 
     name: str
@@ -44,10 +50,13 @@ class Victim:
     accuracy: float
     held_out: Inputs
     held_out_labels: IntArray
+    api: Api = field(default_factory=ClassifierApi)
+    head: LowRankHead | None = None
 
     @property
-    def n_classes(self) -> int:
-        return len(self.domain.class_names)
+    def n_outputs(self) -> int:
+        """Classes of a classifier, opening words of a language model."""
+        return len(self.domain.class_names) if self.head is None else N_TOKENS
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class VictimKind:
     words: str
 
 
-def _probabilities_of(model: Any) -> Classify:  # noqa: ANN401 - scikit-learn has no types
+def _probabilities_of(model: Any) -> Classify:
     def classify(inputs: Inputs) -> FloatArray:
         return np.asarray(model.predict_proba(inputs), dtype=np.float64)
 
@@ -105,10 +114,15 @@ def _wine(seed: int) -> Domain:
 
 VICTIM_KINDS: dict[str, VictimKind] = {
     "digits": VictimKind(DigitImages, _fit_network, 3000, "handwritten digits, 8x8 images; neural network"),
-    "tabular": VictimKind(MadeTable, _fit_forest, 4000, "made-up lending segments, 16 columns; random forest"),
+    "tabular": VictimKind(
+        MadeTable, _fit_forest, 4000, "made-up lending segments, 16 columns; random forest"
+    ),
     "cancer": VictimKind(_cancer, _fit_logistic, 600, "breast tumours, 30 columns; logistic regression"),
     "wine": VictimKind(_wine, _fit_logistic, 300, "wines, 13 columns; logistic regression"),
     "intents": VictimKind(shop_texts, _fit_text, 4000, "web-shop messages, 26 intents; logistic regression"),
+    "llm": VictimKind(
+        prompt_texts, _fit_text, 4000, "assistant prompts, 20 skills; simulated language model"
+    ),
 }
 
 
@@ -130,7 +144,7 @@ def build_victim(name: str, seed: int) -> Victim:
     Examples
     --------
     >>> victim = build_victim("wine", seed=3)
-    >>> victim.n_classes, bool(victim.accuracy > 0.8)
+    >>> victim.n_outputs, bool(victim.accuracy > 0.8)
     (3, True)
     """
     if name not in VICTIM_KINDS:
@@ -142,5 +156,11 @@ def build_victim(name: str, seed: int) -> Victim:
     inputs, labels = domain.draw_training(kind.n_training, rng)
     classify = kind.fit(inputs, labels, seed)
     held_out, held_out_labels = draw_many_styles(domain, N_HELD_OUT, rng)
+    api: Api = ClassifierApi()
+    head = None
+    if name == "llm":
+        head = LowRankHead(classify(inputs), labels, seed)
+        classify, held_out_labels = with_head(classify, head), head.favourites(held_out_labels)
+        api = CompletionApi([f"opening-{i:03d}" for i in range(N_TOKENS)])
     accuracy = float(np.mean(classify(held_out).argmax(axis=1) == held_out_labels))
-    return Victim(name, domain, classify, accuracy, held_out, held_out_labels)
+    return Victim(name, domain, classify, accuracy, held_out, held_out_labels, api, head)

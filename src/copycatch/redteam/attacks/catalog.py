@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from copycatch.redteam.attacks import activethief, jacobian, knockoff, plain, tramer
+from copycatch.redteam.attacks import activethief, data_free, jacobian, knockoff, language, plain, tramer
 from copycatch.redteam.attacks.thief import Thief
 from copycatch.redteam.inputs import InputKind
 from copycatch.redteam.oracle import Oracle
 
+TEXT: tuple[InputKind, ...] = ("text",)
 NUMERIC: tuple[InputKind, ...] = ("image", "tabular")
 ANY: tuple[InputKind, ...] = ("image", "tabular", "text")
 
@@ -26,12 +27,15 @@ class AttackKind:
         Kinds of input that the attack knows how to make.
     is_label_only : bool
         The thief trains on labels and throws the probabilities away.
+    is_on_logits : bool
+        Needs logit bias and top log-probabilities: a language model's endpoint.
     """
 
     run: Callable[[Oracle, Thief], None]
     kinds: tuple[InputKind, ...]
     words: str
     is_label_only: bool = False
+    is_on_logits: bool = False
 
 
 ATTACKS: dict[str, AttackKind] = {
@@ -55,4 +59,16 @@ ATTACKS: dict[str, AttackKind] = {
     "activethief_unc": AttackKind(activethief.uncertainty, ANY, "active learning by entropy (Pal 2020)"),
     "activethief_kcenter": AttackKind(activethief.k_center, ANY, "active learning by k-center (Pal 2020)"),
     "activethief_both": AttackKind(activethief.both, ANY, "entropy, then k-center (Pal 2020)"),
+    "data_free": AttackKind(
+        data_free.data_free, NUMERIC, "a generator without data (Truong 2021; Kariyappa 2021)"
+    ),
+    "topic_sweep": AttackKind(
+        language.topic_sweep, TEXT, "question forms over the dictionary (Krishna 2020)"
+    ),
+    "self_instruct": AttackKind(language.self_instruct, TEXT, "instructions grown from seeds (Wang 2023)"),
+    "template_campaign": AttackKind(language.template_campaign, TEXT, "requests in one template"),
+    "reasoning_elicitation": AttackKind(language.reasoning_elicitation, TEXT, "coerces the reasoning trace"),
+    "logprob_harvest": AttackKind(
+        language.logprob_harvest, TEXT, "output layer by logit bias (Carlini 2024)", is_on_logits=True
+    ),
 }

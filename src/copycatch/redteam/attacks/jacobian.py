@@ -10,6 +10,8 @@ from copycatch.redteam.oracle import Answers, Oracle
 from copycatch.redteam.students import NetStudent, TextStudent, train_student
 
 STEP_SHARE = 0.1
+# A column's step in units of what the thief saw it vary; larger ones leave the data within three rounds.
+STEP_SPREADS = 0.25
 TARGETED_STEPS = 3
 PER_ROUND = 100
 
@@ -56,7 +58,11 @@ def _augment(oracle: Oracle, thief: Thief, *, is_targeted: bool) -> None:
         else:
             assert thief.domain.box is not None
             # Pixels share one range; columns of a table are stepped by what the thief saw them vary.
-            step = STEP_SHARE * thief.domain.box.widths if thief.domain.kind == "image" else 0.5 * spread
+            step = (
+                STEP_SHARE * thief.domain.box.widths
+                if thief.domain.kind == "image"
+                else STEP_SPREADS * spread
+            )
             moved = _step(student, chosen.inputs, wanted, step, thief.domain.box, is_targeted=is_targeted)
         oracle.ask(moved)
 

@@ -25,15 +25,18 @@ class Thief:
     rng : Generator
     style : Style
         The thief's own habits: foreign data passes the same camera, hands or form as everybody's.
+    n_outputs : int
+        Classes or tokens, as the API documents them.
     """
 
     domain: Domain
     rng: Rng
     style: Style
+    n_outputs: int
 
     @classmethod
-    def draw(cls, domain: Domain, rng: Rng) -> Thief:
-        return cls(domain, rng, draw_style(rng))
+    def draw(cls, domain: Domain, n_outputs: int, rng: Rng) -> Thief:
+        return cls(domain, rng, draw_style(rng), n_outputs)
 
     def seeds(self, budget: int) -> Inputs:
         """A small natural sample of the victim's domain, a fifth of the budget at most."""
