@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -179,18 +180,13 @@ class Broker:
             time.sleep(0.2)
 
     def _is_ready(self) -> bool:
-        """A produce to the group's own topic is not needed: metadata says when the broker serves."""
-        from kafka.admin import KafkaAdminClient
-        from kafka.errors import KafkaError
-
-        with contextlib.suppress(KafkaError, OSError):
-            admin = KafkaAdminClient(
-                bootstrap_servers=self.servers, bootstrap_timeout_ms=1500, request_timeout_ms=1500
-            )
-            try:
-                return bool(admin.describe_cluster().get("brokers"))
-            finally:
-                admin.close()
+        """Whether it answers an ApiVersions request; a client that is refused would leave sockets behind."""
+        request = struct.pack(">hhih", 18, 0, 1, -1)  # api key, version, correlation, no client id
+        with contextlib.suppress(OSError):
+            address = ("127.0.0.1", self.port_by_listener["PLAINTEXT"])
+            with socket.create_connection(address, timeout=2) as connection:
+                connection.sendall(struct.pack(">i", len(request)) + request)
+                return len(connection.recv(10)) == 10
         return False
 
     def stop(self, *, is_hard: bool = False) -> None:

@@ -150,13 +150,14 @@ class Checkpoint:
             until = position
             if committed is not None and self._store is not None:
                 log.warning("no usable snapshot: no memory", shard=str(shard), position=position)
-            self.snapshot_soon()  # so that from here on there is always one to rebuild from
         else:
             position = restored
             # Without a committed position (Kafka forgets it after a week of absence) the snapshot's counts.
             until = position if committed is None else committed.position
         self._position_by_shard[shard] = position
-        self._changed.add(shard)
+        if restored is None and self._store is not None:
+            # Before anything is delivered: from here on there is always one to replay from.
+            self._write_or_log(self._infos([shard]))
         log.info("shard begins", shard=str(shard), read_from=position, silent_until=until)
         return position, until
 
@@ -186,6 +187,7 @@ class Checkpoint:
     def replayed(self, shard: Shard, position: int) -> None:
         """A silent replay has come to `position`."""
         self._position_by_shard[shard] = position
+        self._changed.add(shard)
 
     def release(self, shards: Iterable[Shard], *, is_ours: bool) -> None:
         """Let shards go; with a snapshot while they are still ours."""
@@ -310,7 +312,7 @@ class Checkpoint:
         code = os.waitstatus_to_exitcode(status)
         if code == 0:
             self._note_written()
-        elif code & 0x40:
+        elif code > 0 and code & 0x40:
             self._failed(os.strerror(code & 0x3F))
         else:
             self._failed(f"the writer ended with {code}")

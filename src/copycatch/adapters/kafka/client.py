@@ -89,6 +89,10 @@ def security_options(security: Security) -> dict[str, Any]:
     return options
 
 
+# The library's own sensors cost a fifth of the poll; /metrics has ours.
+NO_SENSORS = {"metrics_enabled": False}
+
+
 def common_options(settings: Kafka) -> dict[str, Any]:
     """What consumer, producer and admin client share."""
     request_timeout_ms = round(settings.request_timeout * 1000)
@@ -99,7 +103,6 @@ def common_options(settings: Kafka) -> dict[str, Any]:
         "connections_max_idle_ms": max(540_000, 2 * request_timeout_ms),
         "reconnect_backoff_max_ms": 5_000,
         "bootstrap_timeout_ms": request_timeout_ms,
-        "metrics_enabled": False,  # the library's own sensors cost a fifth of the poll; /metrics has ours
         **security_options(settings.security),
     }
 
@@ -127,5 +130,8 @@ def translated(doing: str) -> Iterator[None]:
 def _words(doing: str, error: BaseException) -> str:
     kinds = [each.__name__ for each in type(error).__mro__]
     remedy = next((words for kind, words in REMEDIES.items() if kind in kinds), None)
-    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    name, words = type(error).__name__, str(error)
+    detail = (
+        words if words.lstrip("[0123456789] ").startswith(name) else f"{name}: {words}".removesuffix(": ")
+    )
     return f"Kafka, {doing}: {detail}" + (f"; {remedy}" if remedy else "")

@@ -9,7 +9,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.producer.future import FutureRecordMetadata
 from kafka.structs import OffsetAndMetadata
 
-from copycatch.adapters.kafka.client import FATAL, FENCED, common_options, translated
+from copycatch.adapters.kafka.client import FATAL, FENCED, NO_SENSORS, common_options, translated
 from copycatch.adapters.kafka.source import KafkaSource
 from copycatch.adapters.messages import Kind, messages_of
 from copycatch.errors import FencedError, TransportError
@@ -53,13 +53,17 @@ class KafkaSink:
 
     def _connect(self) -> KafkaProducer:
         kafka = self._settings.kafka
-        options = common_options(kafka) | {
-            "compression_type": None if kafka.compression == "none" else kafka.compression,
-            "allow_auto_create_topics": False,
-            "max_block_ms": MAX_BLOCK_MS,
-            "linger_ms": 5,
-            "batch_size": 1 << 18,
-        }
+        options = (
+            common_options(kafka)
+            | NO_SENSORS
+            | {
+                "compression_type": None if kafka.compression == "none" else kafka.compression,
+                "allow_auto_create_topics": False,
+                "max_block_ms": MAX_BLOCK_MS,
+                "linger_ms": 5,
+                "batch_size": 1 << 18,
+            }
+        )
         if self._is_transactional:
             options["transactional_id"] = self._transactional_id
             options["transaction_timeout_ms"] = round(kafka.transaction_timeout * 1000)

@@ -8,7 +8,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import OffsetOutOfRangeError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
-from copycatch.adapters.kafka.client import common_options, translated
+from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
 from copycatch.errors import TransportError
 from copycatch.ports import Committed, Shard, ShardListener
 from copycatch.records.columns import RawBatch
@@ -44,6 +44,7 @@ class KafkaSource:
         session_timeout_ms = round(kafka.session_timeout * 1000)
         return KafkaConsumer(
             **common_options(kafka),
+            **NO_SENSORS,
             group_id=kafka.group_id,
             group_instance_id=kafka.instance_id,
             enable_auto_commit=False,
