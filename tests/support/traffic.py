@@ -1,7 +1,7 @@
 """Small made-up traffic for the core's tests: honest accounts, and one that harvests noise."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ def record(index: int, **fields: Any) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if value is not None}
 
 
-def raw_batch(records: list[dict[str, Any]] | list[bytes], start: int = 0, topic: str = "logs") -> RawBatch:
+def raw_batch(records: Sequence[dict[str, Any] | bytes], start: int = 0, topic: str = "logs") -> RawBatch:
     values = [value if isinstance(value, bytes) else json.dumps(value).encode() for value in records]
     return RawBatch(topic, 0, list(range(start, start + len(values))), values)
 
@@ -43,7 +43,7 @@ def columns(raw: RawBatch, intake: Intake | None = None) -> tuple[RecordBatch, l
 
 
 def traffic(seed: int, n_accounts: int, n_records: int, hours: float) -> list[dict[str, Any]]:
-    """Honest accounts that draw around their own centre of a mixture, and account "thief" drawing uniformly."""
+    """Honest accounts that draw around their own centre of a mixture; account "thief" draws uniformly."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(0, 1, (6, 8))
     weights = rng.normal(0, 1, (8, 4))
@@ -56,7 +56,8 @@ def traffic(seed: int, n_accounts: int, n_records: int, hours: float) -> list[di
         if is_thief:
             vector = rng.uniform(-4, 4, 8)
         else:
-            vector = centres[[account % 6, rng.integers(6)][rng.random() < 0.3]] + rng.normal(0, 0.3, 8)
+            centre = int(rng.integers(6)) if rng.random() < 0.3 else account % 6
+            vector = centres[centre] + rng.normal(0, 0.3, 8)
         logits = vector @ weights
         probs = np.exp(logits - logits.max())
         probs /= probs.sum()

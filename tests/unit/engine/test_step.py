@@ -1,0 +1,167 @@
+"""Every record is counted exactly once, and bad ones name field and remedy."""
+
+import numpy as np
+import pytest
+from tests.support.traffic import NOW_MS, START_MS, batches, columns, raw_batch, record, traffic
+
+from copycatch.engine import (
+    EngineState,
+    advance,
+    forget,
+    new_state,
+    next_deadline_ms,
+    restore,
+    snapshot,
+    step,
+)
+from copycatch.errors import StateError
+from copycatch.features.catalog import NAMES
+from copycatch.records.columns import Counts, Outcomes
+from copycatch.records.policy import LimitRule, Policy
+from copycatch.units import UnixMs
+
+
+def play(state: EngineState, records: list[dict[str, object]], policy: Policy = Policy()) -> Outcomes:  # noqa: B008
+    batch, rejects = columns(raw_batch(records))
+    assert not rejects
+    return step(state, batch, UnixMs(NOW_MS), policy)
+
+
+def test_counts_add_up() -> None:
+    state = new_state(Policy())
+    outcomes = play(
+        state,
+        [
+            record(0, event_time=START_MS),
+            record(1, event_time=START_MS + 600_000),
+            record(2, event_time=START_MS + 60_000),  # nine minutes behind: late
+            record(1, event_time=START_MS + 600_000),  # the same id again
+            record(3, event_time=NOW_MS + 3_600_000),
+            record(4, event_time=START_MS + 600_000, probabilities=[0.5, 0.5]),
+        ],
+    )
+    assert outcomes.counts == Counts(accepted=2, duplicates=1, late=1, rejected=2)
+    assert {reject.reason for reject in outcomes.rejects} == {"far_future", "vector_length"}
+    lengths = next(reject for reject in outcomes.rejects if reject.reason == "vector_length")
+    assert (lengths.field, lengths.offset) == ("probabilities", 5)
+    assert "have 3" in lengths.message
+    assert state.clock_ms == START_MS + 600_000, "a far-future record moves no clock"
+
+
+def test_refused_queries_are_no_evidence() -> None:
+    state = new_state(Policy())
+    play(state, [record(index, status=429) for index in range(40)])
+    policy = Policy()
+    outcomes = play(
+        state, [record(100 + index, event_time=START_MS + 50_000 + index) for index in range(40)], policy
+    )
+    looks = outcomes.evaluations[-1][0]
+    assert looks.queries[-1] == 75
+    assert looks.values[-1][NAMES.index("refused_share")] == pytest.approx(40 / 75)
+
+
+def test_looks_follow_the_accounts_own_count() -> None:
+    state = new_state(Policy())
+    outcomes = play(state, [record(index) for index in range(60)])
+    looks = [int(q) for evaluations, _ in outcomes.evaluations for q in evaluations.queries]
+    assert looks == [15, 20, 25, 30, 40, 50]
+    assert outcomes.evaluations[0][0].sample_event_ids[0][-1] == "e000014"
+
+
+def test_plain_limits_speak_while_the_reference_warms_up() -> None:
+    rule = LimitRule("hard", "queries_per_s", above=0.5, for_s=0, severity="high", action="throttle")
+    outcomes = play(
+        new_state(Policy(limits=(rule,))), [record(index) for index in range(120)], Policy(limits=(rule,))
+    )
+    assert [alert.rule for alert in outcomes.alerts if alert.op == "open"] == ["hard"]
+    assert outcomes.recommendations[0].action == "throttle"
+
+
+def test_a_hundred_thousand_accounts_with_one_query_each() -> None:
+    state = new_state(Policy(), accounts_max=20_000)
+    total = Counts()
+    for start in range(0, 100_000, 5_000):
+        records = [
+            record(i, account_id=f"a{i}", event_time=START_MS + i * 10) for i in range(start, start + 5_000)
+        ]
+        batch, _ = columns(raw_batch(records, start))
+        total.add(step(state, batch, UnixMs(NOW_MS), Policy()).counts)
+    assert total == Counts(accepted=100_000)
+    assert len(state.slots) <= 20_000
+    assert state.slots.refused + state.slots.evicted >= 80_000
+
+
+def test_state_of_an_account_is_at_most_four_kilobytes() -> None:
+    state = new_state(Policy())
+    play(state, [record(0)])
+    assert state.bytes_per_account <= 4096
+
+
+def looks_of(outcomes: Outcomes) -> list[tuple[object, ...]]:
+    return [
+        (
+            evaluations.account_ids[i],
+            int(evaluations.queries[i]),
+            repr(evaluations.values[i]),
+            repr(scores.tail_probs[i]),
+        )
+        for evaluations, scores in outcomes.evaluations
+        for i in range(len(evaluations))
+    ]
+
+
+def test_snapshot_and_restore_change_nothing() -> None:
+    records = traffic(seed=5, n_accounts=40, n_records=6_000, hours=60)
+    policy = Policy()
+    straight, restored = new_state(policy), new_state(policy)
+    expected: list[object] = []
+    found: list[object] = []
+    for turn, batch in enumerate(batches(records, [700])):
+        outcomes = step(straight, batch, UnixMs(NOW_MS), policy)
+        expected += [looks_of(outcomes), outcomes.alerts, outcomes.recommendations]
+        outcomes = step(restored, batch, UnixMs(NOW_MS), policy)
+        found += [looks_of(outcomes), outcomes.alerts, outcomes.recommendations]
+        if turn % 3 == 2:
+            parts: list[bytes] = []
+            snapshot(restored, "logs:0", lambda data: parts.append(bytes(data)))  # noqa: B023
+            restored = new_state(policy)
+            restore(restored, "logs:0", b"".join(parts))
+    assert expected == found
+    assert sum(map(len, expected)) > 100  # type: ignore[arg-type]
+
+
+def test_a_forgotten_shard_leaves_room_and_knowledge() -> None:
+    state = new_state(Policy())
+    for batch in batches(traffic(seed=5, n_accounts=40, n_records=2_000, hours=30), [500]):
+        step(state, batch, UnixMs(NOW_MS), Policy())
+    assert len(state.slots) == 41
+    forget(state, "logs:0")
+    assert len(state.slots) == 0
+    assert state.populations["m1"].pool.n_accounts > 0
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x80", b"\xc1\xc1", b"garbage"])
+def test_damaged_snapshots_are_refused(damage: bytes) -> None:
+    with pytest.raises(StateError, match="snapshot"):
+        restore(new_state(Policy()), "logs:0", damage)
+
+
+def test_truncated_and_foreign_snapshots_are_refused() -> None:
+    state = new_state(Policy())
+    play(state, [record(0)])
+    parts: list[bytes] = []
+    snapshot(state, "logs:0", lambda data: parts.append(bytes(data)))
+    whole = b"".join(parts)
+    rng = np.random.default_rng(0)
+    for cut in rng.integers(1, len(whole), 20).tolist():
+        with pytest.raises(StateError):
+            restore(new_state(Policy()), "logs:0", whole[:cut])
+    with pytest.raises(StateError, match="shard"):
+        restore(new_state(Policy()), "logs:1", whole)
+
+
+def test_advance_is_quiet_when_nothing_is_open() -> None:
+    state = new_state(Policy())
+    play(state, [record(0)])
+    assert next_deadline_ms(state) is None
+    assert advance(state, UnixMs(NOW_MS), Policy()).alerts == []
