@@ -23,18 +23,32 @@ ENTRIES_MAX = 10_000  # of `each`
 class Place:
     """Where a value may be; a pointer passes through JSON that is logged as a string."""
 
-    kind: Literal["pointer", "header", "key", "constant"]
+    kind: Literal["pointer", "list", "header", "key", "constant"]
     steps: tuple[str, ...] = ()  # of a pointer
+    items: tuple[tuple[str, ...], ...] = ()  # pointers of a list's entries
     name: str = ""  # of a header, in lower case
     constant: str | int | float | bool | None = None
 
     def words(self) -> str:
         """As the mapping file says it."""
         if self.kind == "pointer":
-            return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in self.steps) or "/"
+            return pointer_words(self.steps)
+        if self.kind == "list":
+            return "list of " + ", ".join(pointer_words(steps) for steps in self.items)
         if self.kind == "header":
             return f"header {self.name}"
         return "the Kafka key" if self.kind == "key" else f"always {self.constant!r}"
+
+
+def pointer_words(steps: tuple[str, ...]) -> str:
+    """A JSON pointer as it is written.
+
+    Examples
+    --------
+    >>> pointer_words(("a/b", "0"))
+    '/a~1b/0'
+    """
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps) or "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +72,7 @@ class Condition:
 class JoinRule:
     """How a request and its response, logged as two messages, are told apart and brought together."""
 
-    on: tuple[str, ...]
+    by: tuple[str, ...]
     request: Condition
     response: Condition
 
@@ -108,7 +122,7 @@ def read(spec: MappingSpec, message: Message) -> list[Reading]:
         return [fields_of(spec, message, message.document)]
     entries = seek(message.document, spec.each)
     if not isinstance(entries, list):
-        pointer = Place("pointer", spec.each).words()
+        pointer = pointer_words(spec.each)
         raise Fault(
             "schema", None, f"each: {pointer} of mapping {spec.name!r} points to no list in this message"
         )
@@ -152,15 +166,7 @@ def fields_of(spec: MappingSpec, message: Message, document: Any) -> Fields:
 def value_of(rule: FieldRule, message: Message, document: Any) -> Any:
     """The value of one rule, converted; None where no place has one."""
     for place in rule.places:
-        value: Any
-        if place.kind == "pointer":
-            value = seek(document, place.steps)
-            if value is None and document is not message.document:
-                value = seek(message.document, place.steps)  # what the entries of `each` share
-        elif place.kind == "header":
-            value = message.headers.get(place.name)
-        else:
-            value = message.key if place.kind == "key" else place.constant
+        value = _value_at(place, message, document)
         if value is None or value == "":
             continue
         for name in rule.conversions:
@@ -177,6 +183,20 @@ def value_of(rule: FieldRule, message: Message, document: Any) -> Any:
             )
             return first_name(value) or value if is_id else value
     return None
+
+
+def _value_at(place: Place, message: Message, document: Any) -> Any:
+    if place.kind == "pointer":
+        value = seek(document, place.steps)
+        is_entry = document is not message.document
+        # What the entries of `each` share stands next to their list.
+        return seek(message.document, place.steps) if value is None and is_entry else value
+    if place.kind == "list":
+        values = [seek(document, steps) for steps in place.items]
+        return None if None in values else values
+    if place.kind == "header":
+        return message.headers.get(place.name)
+    return message.key if place.kind == "key" else place.constant
 
 
 def seek(document: Any, steps: tuple[str, ...]) -> Any:
@@ -206,8 +226,8 @@ def _holds(condition: Condition, document: Any) -> bool:
 
 
 def _identify(join: JoinRule, message: Message) -> Identity:
-    key = first_name(seek(message.document, join.on))
-    pointer = Place("pointer", join.on).words()
+    key = first_name(seek(message.document, join.by))
+    pointer = pointer_words(join.by)
     if key is None:
         raise Fault(
             "schema", None, f"join: {pointer} is missing; without it request and response cannot be joined"
@@ -216,7 +236,7 @@ def _identify(join: JoinRule, message: Message) -> Identity:
         return Identity(key, "request")
     if _holds(join.response, message.document):
         return Identity(key, "response")
-    pointer = Place("pointer", join.request.steps).words()
+    pointer = pointer_words(join.request.steps)
     found = str(seek(message.document, join.request.steps))[:64]
     raise Fault("schema", None, f"join: {pointer} is {found!r}, neither a request nor a response")
 

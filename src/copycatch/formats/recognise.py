@@ -7,9 +7,7 @@ from typing import Any
 MARKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("kserve", ("header:ce_type=org.kubeflow.serving",)),
     ("kserve", ("specversion", "type=org.kubeflow.serving")),
-    ("otel", ("resourceSpans|resourceLogs",)),
-    ("otel", ("scopeSpans|scopeLogs",)),
-    ("otel", ("attributes", "traceId|trace_id|timeUnixNano|time_unix_nano")),
+    ("otel", ("resourceSpans|resourceLogs|resource_spans|resource_logs",)),
     ("litellm", ("litellm_call_id|litellm_params|standard_logging_object",)),
     ("sagemaker", ("captureData", "eventMetadata")),
     ("bedrock", ("modelId", "operation", "requestId", "schemaType|schemaVersion")),

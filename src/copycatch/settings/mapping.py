@@ -57,9 +57,10 @@ class _Strict(BaseModel):
 
 
 class FieldModel(_Strict):
-    """Where a field is found: `at` pointers, then `header`, then the Kafka `key`, then `always`."""
+    """Where a field is found: `at` pointers, a `list` of them, `header`, the Kafka `key`, then `always`."""
 
     at: Pointers = []
+    entries: list[Pointer] = Field(default=[], alias="list", max_length=4096)
     header: str | None = None
     key: bool = False
     always: str | int | float | bool | None = None
@@ -67,7 +68,7 @@ class FieldModel(_Strict):
 
     @model_validator(mode="after")
     def _is_somewhere(self) -> "FieldModel":
-        if not self.at and self.header is None and not self.key and self.always is None:
+        if not self.at and not self.entries and self.header is None and not self.key and self.always is None:
             refuse("says nowhere to look", "add at: /pointer, header: name, key: true or always: value")
         return self
 
@@ -80,7 +81,7 @@ class ConditionModel(_Strict):
 
 
 class JoinModel(_Strict):
-    on: Pointer
+    by: Pointer
     request: ConditionModel
     response: ConditionModel
 
@@ -150,13 +151,15 @@ def parse_mapping(text: str | bytes, file: str) -> MappingSpec:
         join=None
         if model.join is None
         else JoinRule(
-            split_pointer(model.join.on), _condition(model.join.request), _condition(model.join.response)
+            split_pointer(model.join.by), _condition(model.join.request), _condition(model.join.response)
         ),
     )
 
 
 def _rule(name: str, field: FieldModel) -> FieldRule:
     places = [Place("pointer", steps=split_pointer(pointer)) for pointer in field.at]
+    if field.entries:
+        places.append(Place("list", items=tuple(split_pointer(pointer) for pointer in field.entries)))
     if field.header is not None:
         places.append(Place("header", name=field.header.lower()))
     if field.key:
