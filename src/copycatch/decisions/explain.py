@@ -1,7 +1,6 @@
 """Why, in words that an analyst can act on."""
 
 import math
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,15 +28,14 @@ def printable(text: str, chars_max: int = ID_SHOWN_CHARS_MAX) -> str:
     >>> printable("acct\x1b[2J\n"), printable("a" * 200, 8)
     ('acct\\x1b[2J\\x0a', 'aaaaaaa…')
     """
-    shown = []
-    for char in text[: chars_max + 1]:
-        if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
-            code = ord(char)
-            shown.append(f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
-        else:
-            shown.append(char)
-    joined = "".join(shown)
-    return joined if len(joined) <= chars_max else joined[: chars_max - 1] + "…"
+    text = text[: chars_max + 1]
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else _escaped(ord(char)) for char in text)
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def number_words(value: float) -> str:

@@ -48,16 +48,24 @@ def check_text(
         May change the data before they are validated (overrides from the environment), and add faults.
     """
     document = read_document(text, file)
+    if document.data is not None or not document.faults:
+        adjust(document)
+    return check_document(model, document, context), document
+
+
+def check_document(
+    model: type[Model], document: Document, context: Mapping[str, Any] | None = None
+) -> Model | None:
+    """Validate what was read; adds to `document.faults`, and gives None if there are any."""
     if document.data is None and document.faults:
-        return None, document
-    adjust(document)
+        return None
     try:
         checked = model.model_validate(document.data, context=dict(context or {}))
     except ValidationError as error:
         details = error.errors(include_url=False)
         document.faults.extend(_fault(model, detail, document) for detail in details)
-        return None, document
-    return (None if document.faults else checked), document
+        return None
+    return None if document.faults else checked
 
 
 def _fault(model: type[BaseModel], detail: ErrorDetails, document: Document) -> Fault:
@@ -141,7 +149,7 @@ def _options(expected: str) -> list[str]:
 def _plain(message: str, given: Any) -> str:
     shown = repr(given)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    message = message.removeprefix("Value error, ").removeprefix("Input ")
+    message = message.removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
     return f"{shown} {message}" if message.startswith("should") else message
 
 

@@ -25,7 +25,7 @@ from copycatch.records.policy import (
 )
 from copycatch.records.wire import Action
 from copycatch.settings.faults import Fault, FaultsError
-from copycatch.settings.load import check_text, read_file
+from copycatch.settings.load import check_document, read_file
 from copycatch.settings.policy_model import ExtractionRuleModel, LimitRuleModel, MatchModel, PolicyModel
 from copycatch.settings.yaml_document import Document, read_document
 
@@ -72,11 +72,12 @@ def check_policy(
     text: str | bytes, file: str, known_features: Collection[str] | None = None
 ) -> tuple[Policy | None, list[Fault]]:
     """The policy, or None and all faults, sorted by line."""
+    document = read_document(text, file)
     context = {
         "known_features": None if known_features is None else frozenset(known_features),
-        "is_perturb_allowed": _says_perturb(read_document(text, file)),
+        "is_perturb_allowed": _says_perturb(document),
     }
-    model, document = check_text(PolicyModel, text, file, context)
+    model = check_document(PolicyModel, document, context)
     faults = sorted({*document.faults, *_rule_name_faults(document)})
     if model is None or faults:
         return None, faults

@@ -213,7 +213,7 @@ class LimitRuleModel(Strict):
 
 
 def _rule_kind(rule: Any) -> str:
-    is_limit = isinstance(rule, dict) and ("when" in rule or rule.get("name") != "extraction")
+    is_limit = isinstance(rule, dict) and rule.get("name") != "extraction"
     return "limit" if is_limit else "extraction"
 
 

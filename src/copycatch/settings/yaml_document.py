@@ -146,6 +146,7 @@ class _Builder:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.n_values = 0
+        self.reported: set[tuple[int, int, str]] = set()
 
     def value(self, node: yaml.Node, path: PathParts, depth: int) -> Any:
         mark = node.start_mark
@@ -179,30 +180,14 @@ class _Builder:
                         merged.setdefault(name, value)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                here = Fault(
-                    self.document.file,
-                    mark.line + 1,
-                    mark.column + 1,
-                    path_words(path),
-                    "a key must be a plain word",
-                    "write key: value",
-                )
-                self.document.faults.append(here)
+                self._fault_at(key_node, path, "a key must be a plain word", "write key: value")
                 continue
             key = str(key_node.value)
             key_path = (*path, key)
             if key in values:
                 first_line = self.document.key_marks[key_path][0]
-                self.document.faults.append(
-                    Fault(
-                        self.document.file,
-                        mark.line + 1,
-                        mark.column + 1,
-                        path_words(key_path),
-                        "this key stands here twice",
-                        f"first on line {first_line}; keep one",
-                    )
-                )
+                remedy = f"first on line {first_line}; keep one"
+                self._fault_at(key_node, key_path, "this key stands here twice", remedy)
                 continue
             self.document.key_marks[key_path] = (mark.line + 1, mark.column + 1)
             values[key] = self.value(value_node, key_path, depth + 1)
@@ -214,17 +199,7 @@ class _Builder:
             if isinstance(source, yaml.MappingNode):
                 yield source
             else:
-                mark = source.start_mark
-                self.document.faults.append(
-                    Fault(
-                        self.document.file,
-                        mark.line + 1,
-                        mark.column + 1,
-                        "",
-                        "<< merges mappings only",
-                        "point it at an anchor of a mapping",
-                    )
-                )
+                self._fault_at(source, (), "<< merges mappings only", "point it at an anchor of a mapping")
 
     def _scalar(self, node: yaml.Node, path: PathParts) -> Any:
         """YAML's core types; dates stay text, and 1:30 is no number (YAML 1.1 reads 90)."""
@@ -244,6 +219,14 @@ class _Builder:
         elif tag not in {"str", "int", "float", "timestamp", "value"}:
             self._refuse_tag(node, path)
         return value
+
+    def _fault_at(self, node: yaml.Node, path: PathParts, message: str, remedy: str) -> None:
+        """A fault at a node; once, however often aliases bring the node up."""
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        if (line, column, message) not in self.reported:
+            self.reported.add((line, column, message))
+            fault = Fault(self.document.file, line, column, path_words(path), message, remedy)
+            self.document.faults.append(fault)
 
     def _refuse_tag(self, node: yaml.Node, path: PathParts) -> None:
         message = f"the tag {node.tag!r} is not allowed"

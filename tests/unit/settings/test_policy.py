@@ -1,0 +1,130 @@
+"""A good policy file becomes the values that the core judges by."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from copycatch.errors import ConfigError
+from copycatch.records.policy import ExtractionRule, LimitRule, Match, Policy, WindowLengths
+from copycatch.settings.faults import FaultsError
+from copycatch.settings.policy import content_hash, load_policy, parse_policy, policy_json_schema
+from copycatch.units import parse_rfc3339
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+EXAMPLES = sorted(DEPLOY.glob("policy.*.yaml"))
+
+
+def test_the_example_of_the_contract() -> None:
+    policy = load_policy(DEPLOY / "policy.example.yaml", ["queries_per_s"])
+    assert policy.alerts_per_1000_accounts_per_day == 1.0
+    assert policy.windows == WindowLengths(60.0, 900.0, 21_600.0, 604_800.0, 120.0)
+    assert policy.extraction == ExtractionRule()
+    assert policy.limits == (LimitRule("hard_limits", "queries_per_s", 50.0, 60.0, "high", "throttle"),)
+    assert policy.overrides[1].match == Match(tenant_id="acme", model_id="fraud-v3")
+    assert policy.overrides[1].sensitivity_factor == 0.25
+    assert policy.allow[0].expires_ms == parse_rfc3339("2027-03-01T00:00:00Z")
+    assert policy.version == content_hash(policy) != Policy().version
+
+
+def test_what_is_left_out_is_the_default() -> None:
+    policy = parse_policy("version: 1", "p.yaml")
+    default = Policy()
+    assert policy.version == content_hash(default)
+    assert (policy.mode, policy.extraction, policy.enforcement, policy.windows) == (
+        default.mode,
+        default.extraction,
+        default.enforcement,
+        default.windows,
+    )
+
+
+def test_a_limit_alone_does_not_switch_detection_off() -> None:
+    text = "version: 1\nrules: [{name: x, when: {feature: f, above: 1}}]"
+    policy = parse_policy(text, "p.yaml")
+    assert policy.extraction == ExtractionRule()
+    assert policy.limits[0].for_s == 0
+    off = parse_policy("version: 1\nrules: [{name: extraction, enabled: false}]", "p.yaml")
+    assert off.extraction is None
+
+
+def test_perturb_is_possible_where_it_is_turned_on() -> None:
+    text = "version: 1\nrules: [{name: extraction, actions: {high: perturb}}]\nenforcement: {perturb: true}"
+    policy = parse_policy(text, "p.yaml")
+    assert policy.extraction is not None
+    assert policy.extraction.actions["high"] == "perturb"
+    assert policy.enforcement.is_perturb_allowed
+
+
+def test_fewer_severities_keep_only_their_actions() -> None:
+    policy = parse_policy("version: 1\nrules: [{name: extraction, severity: {high: 0.5}}]", "p.yaml")
+    assert policy.extraction is not None
+    assert policy.extraction.actions == {"high": "reduce_output"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "mode: shadow",
+        "sensitivity: high",
+        "budget: {alerts_per_minute_max: 61}",
+        "windows: {late_max: 3m}",
+        "enforcement: {round_decimals: 2}",
+        "rules: [{name: extraction, clear_after: 31m}]",
+        "overrides: [{match: {model_id: m}, mode: shadow}]",
+        "silences: [{match: {model_id: m}, reason: r, expires: 2027-01-01}]",
+    ],
+)
+def test_the_version_changes_with_the_meaning_only(change: str) -> None:
+    base = parse_policy("version: 1", "p.yaml")
+    assert parse_policy(f"# words\nversion: 1 # more\n{change}", "other.yaml").version != base.version
+    assert parse_policy("{version: 1, mode: enforce, allow: []}", "q.yaml").version == base.version
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_examples_are_good_and_fit_the_schema(path: Path) -> None:
+    load_policy(path)
+    validator = Draft202012Validator(policy_json_schema())
+    # Dates are text in the schema, as editors see them.
+    document = yaml.load(path.read_text("utf-8"), Loader=yaml.BaseLoader)
+    errors = [
+        e.message for e in validator.iter_errors(_numbers(document)) if "is not of type" not in e.message
+    ]
+    assert errors == []
+
+
+def test_the_schema_refuses_what_the_loader_refuses() -> None:
+    validator = Draft202012Validator(policy_json_schema())
+    assert validator.is_valid({"version": 1, "windows": {"pane": "1m"}})
+    for wrong in (
+        {"version": 1, "mood": "shadow"},
+        {"version": 1, "windows": {"pane": "1 minute"}},
+        {"version": 1, "rules": [{"name": "extraction", "actions": {"high": "explode"}}]},
+        {"version": 1, "allow": [{"match": {"account_id": "a"}}]},
+    ):
+        assert not validator.is_valid(wrong), wrong
+
+
+def test_errors_carry_every_fault() -> None:
+    with pytest.raises(FaultsError) as caught:
+        parse_policy("version: 1\na: 1\nb: 1\n", "p.yaml")
+    assert [fault.line for fault in caught.value.faults] == [2, 3]
+    assert "p.yaml:2:1" in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file"):
+        load_policy(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_policy(tmp_path)
+
+
+def _numbers(value: object) -> object:
+    """BaseLoader gives text only: numbers and booleans back to what they are."""
+    if isinstance(value, dict):
+        return {k: _numbers(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_numbers(v) for v in value]
+    loaded = yaml.safe_load(str(value))
+    return loaded if isinstance(loaded, int | float | bool) else value
