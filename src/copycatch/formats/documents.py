@@ -16,6 +16,7 @@ from copycatch.records.wire import InferenceRecord
 Reader = Callable[[Message], list[Reading]]
 """Readings of one message; an empty list for a message that is about no inference. May raise `Fault`."""
 
+MAPPING = "mapping"  # reads whatever its file says, known formats included
 DOCUMENTS_MAX = 10_000  # in one message; batching loggers send hundreds
 
 
@@ -101,10 +102,14 @@ def read_one(name: str, read: Reader, message: Message) -> list[Reading]:
     if not isinstance(document, dict):
         kind = "array" if isinstance(document, list) else type(document).__name__
         return [Fault("schema", None, f"expected a JSON object of format {name!r}, got {kind}")]
+    # First, because formats that ask for little would take half of what a richer one says.
+    foreign = None if name == MAPPING else format_fault(name, document, message.headers)
+    if foreign is not None:
+        return [foreign]
     try:
         readings = read(message)
     except Fault as fault:
-        return [format_fault(name, document, message.headers) or fault]
+        return [fault]
     if not readings:
         message.notes["skipped"] += 1
     elif len(readings) > 1:

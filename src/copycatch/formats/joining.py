@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from copycatch.errors import StateError
-from copycatch.formats.documents import add_readings, message_of
+from copycatch.formats.documents import MAPPING, add_readings, message_of
 from copycatch.formats.faults import Fault, format_fault, read_json
 from copycatch.formats.messages import Message, Reading
 from copycatch.formats.protocol import Decoded, FormatOptions, Note
@@ -150,10 +150,15 @@ class JoiningDecoder:
         """Readings that the message completes; none while it waits."""
         if not isinstance(message.document, dict) and "ce_id" not in message.headers:
             return [Fault("schema", None, f"expected a JSON object of format {self._name!r}")]
+        foreign = None
+        if self._name != MAPPING:
+            foreign = format_fault(self._name, message.document, message.headers)
         try:
             key, kind = self._identify(message)
         except Fault as fault:
-            return [format_fault(self._name, message.document, message.headers) or fault]
+            return [foreign or fault]
+        if foreign is not None:
+            return [foreign]
         if kind is None:
             return self._read(decoded.notes, message, message)
         waiting = self._halves.get(key)
