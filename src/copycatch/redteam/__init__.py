@@ -4,7 +4,7 @@ Takes a victim, a plan of attacks and a seed. Gives native inference records wit
 fidelity curves beside them, in the layout of the development traces. Never calls the engine:
 whoever wants a verdict runs the detector over the records.
 
-Write a trace folder::
+Write a trace folder (`copycatch simulate --list` names what there is)::
 
-    python -m copycatch.cli.simulate simulate --victim digits --seed 7 --out DIR
+    copycatch simulate --victim digits --seed 7 --out DIR
 """

@@ -176,6 +176,12 @@ def simulate(plan: CampaignPlan, victim: Victim, report: Report = lambda words: 
     return campaign
 
 
+def queries_of(plan: CampaignPlan) -> int:
+    """How many attack queries a plan asks the victim in all."""
+    days = plan.days - plan.warmup_days
+    return sum(attack_budget(DISGUISES[s.disguise], s.budget, days) for s in plan.attacks)
+
+
 def n_steps(plan: CampaignPlan) -> int:
     """How often `simulate` reports."""
     return 1 + len(plan.attacks)
@@ -193,7 +199,7 @@ def _benign_lane(plan: CampaignPlan, victim: Victim, kind: str, account_id: str,
     days = (plan.end_ms - begin_ms) / MS_PER_DAY
     n_queries = max(15, round(draw_queries(kind, days, rng) * plan.volume_share))
     arrivals = ARRIVALS[row.arrivals[int(rng.integers(len(row.arrivals)))]]
-    inputs = row.compose(victim.domain, victim.classify, n_queries, draw_style(rng), rng)
+    inputs = row.compose(victim.domain, victim.usual, n_queries, draw_style(rng), rng)
     return Lane(
         account_id=account_id,
         kind=f"benign:{kind}",
@@ -201,7 +207,7 @@ def _benign_lane(plan: CampaignPlan, victim: Victim, kind: str, account_id: str,
         is_attack=False,
         times_ms=arrivals(n_queries, begin_ms, plan.end_ms, rng),
         inputs=inputs,
-        probabilities=victim.classify(inputs),
+        probabilities=victim.usual(inputs),
         is_answered=benign_answers(n_queries, rng),
         is_attack_query=np.zeros(n_queries, dtype=bool),
         params=[victim.api.draw_params(rng)] * n_queries,
@@ -269,7 +275,7 @@ def _attack_lanes(
     order[is_attack], order[~is_attack] = np.arange(n_attack), np.arange(n_attack, len(is_attack))
     inputs = np.concatenate([transcript.inputs, cover])[order]
     probabilities = (
-        np.concatenate([transcript.probabilities, victim.classify(cover)])[order]
+        np.concatenate([transcript.probabilities, victim.usual(cover)])[order]
         if len(cover)
         else transcript.probabilities
     )

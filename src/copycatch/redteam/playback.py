@@ -88,6 +88,7 @@ class Playback:
         self._heap = [(int(s.times_ms[0]), i, 0) for i, s in enumerate(self._sheets) if len(s.lane)]
         heapq.heapify(self._heap)
         self._sent = 0
+        self._now_ms = campaign.plan.start_ms
         self._moves = 0
         # account -> row of its sheet, for adaptive attackers only
         self._sheet_by_account = {
@@ -108,6 +109,7 @@ class Playback:
                 continue
             record = sheet.record(index, f"{prefix}{self._sent:08d}")
             self._sent += 1
+            self._now_ms = time_ms
             self._note(sheet, index)
             if index + 1 < len(sheet.lane):
                 self._push(at, index + 1)
@@ -126,6 +128,11 @@ class Playback:
         self.attack_sent_by_account[account_id] = (
             self.attack_sent_by_account.get(account_id, 0) + is_attack_query
         )
+
+    @property
+    def sent(self) -> int:
+        """Records so far."""
+        return self._sent
 
     def lane_of(self, account_id: str) -> Lane:
         """Whose account this is; an adaptive attacker's fresh accounts included."""
@@ -149,14 +156,16 @@ class Playback:
         if at is None:
             return None
         sheet = self._sheets[at]
-        to_move = np.flatnonzero(sheet.times_ms > event_time_ms)
+        # What has been sent has been sent, even if the alert speaks of an earlier time.
+        seen_ms = max(event_time_ms, self._now_ms)
+        to_move = np.flatnonzero(sheet.times_ms > seen_ms)
         if len(to_move) == 0:
             return None
         self._moves += 1
         fresh = f"acct-{self._campaign.plan.victim[0]}{len(self._sheets) + self._moves:05d}"
         pause_ms = round(self._rng.uniform(PAUSE_S_LOW, PAUSE_S_HIGH) * 1000)
-        since = sheet.times_ms[to_move] - event_time_ms
-        sheet.times_ms[to_move] = event_time_ms + pause_ms + (since * SLOWDOWN).astype(np.int64)
+        since = sheet.times_ms[to_move] - seen_ms
+        sheet.times_ms[to_move] = seen_ms + pause_ms + (since * SLOWDOWN).astype(np.int64)
         ip, agent = draw_ip(self._rng), str(self._rng.choice(USER_AGENTS))
         for index in to_move.tolist():
             sheet.account_ids[index], sheet.ips[index], sheet.agents[index] = fresh, ip, agent

@@ -187,7 +187,6 @@ def fidelity_curve(victim: Victim, transcript: Transcript, rng: Rng) -> list[tup
     list of (queries, fidelity, accuracy)
         Fidelity: agreement of the substitute's label with the victim's on held-out natural inputs.
     """
-    truth = victim.classify(victim.held_out).argmax(axis=1)
     curve = []
     for queries in curve_queries(len(transcript)):
         answers = transcript.head(queries)
@@ -195,6 +194,9 @@ def fidelity_curve(victim: Victim, transcript: Transcript, rng: Rng) -> list[tup
             curve.append((queries, 0.0, 0.0))
             continue
         guess = train_student(victim.domain, answers, rng).classify(victim.held_out).argmax(axis=1)
-        fidelity, accuracy = float(np.mean(guess == truth)), float(np.mean(guess == victim.held_out_labels))
+        fidelity, accuracy = (
+            float(np.mean(guess == victim.held_out_answers)),
+            float(np.mean(guess == victim.held_out_labels)),
+        )
         curve.append((queries, round(fidelity, 4), round(accuracy, 4)))
     return curve

@@ -35,9 +35,9 @@ class Column:
     def realise(self, quantity: FloatArray) -> FloatArray:
         """The column's values for quantities of about unit spread."""
         if self.shape == "amount":
-            values: FloatArray = self.scale * np.exp(0.7 * quantity)
+            values: FloatArray = np.asarray(self.scale * np.exp(0.7 * quantity), dtype=np.float64)
         elif self.shape == "count":
-            values = np.floor(self.scale * np.exp(0.5 * quantity))
+            values = np.asarray(np.floor(self.scale * np.exp(0.5 * quantity)), dtype=np.float64)
         elif self.shape == "share":
             values = np.asarray(1.0 / (1.0 + np.exp(-1.4 * quantity)), dtype=np.float64)
         else:
@@ -109,8 +109,8 @@ class _Table:
         ]
 
     def embed(self, inputs: Inputs) -> FloatArray | None:
-        embeddings: FloatArray = np.round(np.clip((inputs - self.centre) / self.spread, -8, 8), 4)
-        return embeddings
+        scaled = np.clip((inputs - self.centre) / self.spread, -8, 8)
+        return np.asarray(np.round(scaled, 4), dtype=np.float64)
 
     def _measure(self, sample: FloatArray) -> None:
         self.centre = sample.mean(axis=0)
@@ -169,35 +169,52 @@ class MadeTable(_Table):
         return np.stack([c.realise(noisy[:, i]) for i, c in enumerate(self._columns)], axis=1)
 
 
-class RealTable(_Table):
-    """A real table: rows mixed with their class neighbours and measured once more.
+class RowsTable(_Table):
+    """A sample of rows as a world: rows mixed with their class neighbours and measured once more.
 
     Parameters
     ----------
-    name : {"cancer", "wine"}
+    name : str
+    rows : ndarray of float64, shape (n_rows, n_features)
+        Natural rows; the first third is the victim's own training data.
+    labels : ndarray of int64, shape (n_rows,)
+    class_names : tuple of str
+    foreign_rows : ndarray of float64, shape (n_foreign, any)
+        Another table, whose relations between columns are borrowed.
     seed : int
-        Cuts the rows into the victim's own and the world's.
+
+    Examples
+    --------
+    >>> rows = np.random.default_rng(0).normal(size=(90, 4))
+    >>> table = RowsTable("own", rows, np.arange(90) % 2, ("no", "yes"), rows[:, :2], seed=1)
+    >>> table.draw(np.array([0, 1]), Style(0.2, 0.0), np.random.default_rng(0)).shape
+    (2, 4)
     """
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        rows: FloatArray,
+        labels: IntArray,
+        class_names: tuple[str, ...],
+        foreign_rows: FloatArray,
+        seed: int,
+    ) -> None:
         rng = np.random.default_rng([seed, 13])
-        datasets = require("sklearn.datasets")
-        loaders = {"cancer": datasets.load_breast_cancer, "wine": datasets.load_wine}
-        other = {"cancer": datasets.load_wine, "wine": datasets.load_breast_cancer}[name]()
-        table = loaders[name]()
-        rows, labels = np.asarray(table.data, dtype=np.float64), np.asarray(table.target, dtype=np.int64)
         margin = 0.05 * (rows.max(axis=0) - rows.min(axis=0))
-        lower, upper = np.maximum(rows.min(axis=0) - margin, 0.0), rows.max(axis=0) + margin
-        # Four significant digits of the range is what the source tables hold.
-        steps = 10.0 ** (np.floor(np.log10(upper - lower)) - 3)
-        weights = np.bincount(labels) / len(labels)
-        super().__init__(name, tuple(str(n) for n in table.target_names), weights, Box(lower, upper, steps))
+        lower, upper = rows.min(axis=0) - margin, rows.max(axis=0) + margin
+        # What was never negative (lengths, amounts, counts) stays so.
+        lower = np.where(rows.min(axis=0) >= 0, np.maximum(lower, 0.0), lower)
+        # Four significant digits of the range is what most tables hold.
+        steps = 10.0 ** (np.floor(np.log10(np.maximum(upper - lower, 1e-9))) - 3)
+        weights = np.bincount(labels, minlength=len(class_names)) / len(labels)
+        super().__init__(name, class_names, weights, Box(lower, upper, steps))
         order = rng.permutation(len(rows))
         own, world = order[: len(rows) // 3], order[len(rows) // 3 :]
         self._rows, self._labels = rows[world], labels[world]
         self.own_rows, self.own_labels = rows[own], labels[own]
         self._measure(self._rows)
-        self._foreign_rows = self._rescale(np.asarray(other.data, dtype=np.float64), rng)
+        self._foreign_rows = self._rescale(foreign_rows, rng)
 
     def _rescale(self, rows: FloatArray, rng: Rng) -> FloatArray:
         """Another table's columns, by rank, over this one's ranges: right type, wrong relations."""
@@ -214,7 +231,8 @@ class RealTable(_Table):
         drawn = np.empty((len(labels), len(self.spread)))
         for label in np.unique(labels):
             wanted = np.flatnonzero(labels == label)
-            rows = self._rows[self._labels == label]
+            is_like = self._labels == label
+            rows = self._rows[is_like] if is_like.any() else self._rows
             drawn[wanted] = self._remeasure(rows, len(wanted), style, rng)
         return drawn
 
@@ -227,3 +245,20 @@ class RealTable(_Table):
         mixed = (1 - share) * rows[base] + share * rows[partner]
         noise = rng.normal(0, 0.05 + 0.12 * style.untidiness, size=mixed.shape) * self.spread
         return self._box.fit(mixed + noise + 0.1 * style.tone * self.spread)
+
+
+def real_table(name: str, seed: int) -> RowsTable:
+    """A real table that ships with scikit-learn: `cancer` or `wine`; each is foreign to the other."""
+    datasets = require("sklearn.datasets")
+    loaders = {"cancer": datasets.load_breast_cancer, "wine": datasets.load_wine}
+    table = loaders[name]()
+    names = tuple(str(n) for n in table.target_names)
+    rows, labels = np.asarray(table.data, dtype=np.float64), np.asarray(table.target, dtype=np.int64)
+    return RowsTable(name, rows, labels, names, foreign_rows("wine" if name == "cancer" else "cancer"), seed)
+
+
+def foreign_rows(name: str) -> FloatArray:
+    """The columns of one of scikit-learn's tables."""
+    datasets = require("sklearn.datasets")
+    table = datasets.load_wine() if name == "wine" else datasets.load_breast_cancer()
+    return np.asarray(table.data, dtype=np.float64)

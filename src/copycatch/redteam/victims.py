@@ -15,7 +15,7 @@ from copycatch.redteam.extras import require
 from copycatch.redteam.images import DigitImages
 from copycatch.redteam.inputs import Domain, FloatArray, Inputs, IntArray, draw_many_styles
 from copycatch.redteam.llm import N_TOKENS, LowRankHead, prompt_texts, with_head
-from copycatch.redteam.tables import MadeTable, RealTable
+from copycatch.redteam.tables import MadeTable, real_table
 from copycatch.redteam.texts import shop_texts
 
 Classify = Callable[[Inputs], FloatArray]
@@ -38,10 +38,14 @@ class Victim:
         On the held-out inputs; NaN where their true classes are unknown.
     held_out, held_out_labels
         Natural inputs on which fidelity (agreement with the victim) is measured.
+    held_out_answers : ndarray of int64
+        The victim's labels of them.
     api : Api
         What the endpoint shows of an answer.
     head : LowRankHead or None
         The output layer of the simulated language model.
+    stand_in : callable or None
+        Answers honest users where the real endpoint's budget is for the attacks only.
     """
 
     name: str
@@ -50,8 +54,15 @@ class Victim:
     accuracy: float
     held_out: Inputs
     held_out_labels: IntArray
+    held_out_answers: IntArray
     api: Api = field(default_factory=ClassifierApi)
     head: LowRankHead | None = None
+    stand_in: Classify | None = None
+
+    @property
+    def usual(self) -> Classify:
+        """What answers honest users."""
+        return self.classify if self.stand_in is None else self.stand_in
 
     @property
     def n_outputs(self) -> int:
@@ -105,11 +116,11 @@ def _fit_text(inputs: Inputs, labels: IntArray, seed: int) -> Classify:
 
 
 def _cancer(seed: int) -> Domain:
-    return RealTable("cancer", seed)
+    return real_table("cancer", seed)
 
 
 def _wine(seed: int) -> Domain:
-    return RealTable("wine", seed)
+    return real_table("wine", seed)
 
 
 VICTIM_KINDS: dict[str, VictimKind] = {
@@ -162,5 +173,6 @@ def build_victim(name: str, seed: int) -> Victim:
         head = LowRankHead(classify(inputs), labels, seed)
         classify, held_out_labels = with_head(classify, head), head.favourites(held_out_labels)
         api = CompletionApi([f"opening-{i:03d}" for i in range(N_TOKENS)])
-    accuracy = float(np.mean(classify(held_out).argmax(axis=1) == held_out_labels))
-    return Victim(name, domain, classify, accuracy, held_out, held_out_labels, api, head)
+    answers = np.asarray(classify(held_out).argmax(axis=1), dtype=np.int64)
+    accuracy = float(np.mean(answers == held_out_labels))
+    return Victim(name, domain, classify, accuracy, held_out, held_out_labels, answers, api, head)
