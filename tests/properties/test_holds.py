@@ -41,6 +41,7 @@ def streams(draw: st.DrawFn) -> list[Seen]:
                 RATES,
                 st.sampled_from([5, 100]),
             ),
+            min_size=draw(st.sampled_from([0, 10, 20, 30])),  # left alone, hypothesis draws 4 on average
             max_size=40,
         )
     )
@@ -95,18 +96,18 @@ def _play(
 POSITIONS = st.sets(st.integers(0, 40), max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
-@given(streams(), POSITIONS, POSITIONS, POSITIONS)
+@settings(max_examples=100, deadline=None)
+@given(streams(), POSITIONS, POSITIONS, POSITIONS, st.sampled_from([2, 100]))
 def test_any_cut_gives_the_same_verdicts(
-    seen: list[Seen], cuts: set[int], restarts: set[int], advances: set[int]
+    seen: list[Seen], cuts: set[int], restarts: set[int], advances: set[int], holds_max: int
 ) -> None:
-    whole = _play(seen, set(), set(), set())
-    cut = _play(seen, cuts, restarts, advances)
+    whole = _play(seen, set(), set(), set(), holds_max)
+    cut = _play(seen, cuts, restarts, advances, holds_max)
     assert cut.lines() == whole.lines()
     assert cut.is_over == whole.is_over
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(streams(), POSITIONS)
 def test_revisions_rise_and_upserts_end_in_a_revoke(seen: list[Seen], advances: set[int]) -> None:
     told = _play(seen, set(), set(), advances)
@@ -132,7 +133,7 @@ def test_revisions_rise_and_upserts_end_in_a_revoke(seen: list[Seen], advances: 
                 assert 0 < row.ttl_s <= 86_400.0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(streams())
 def test_alerts_open_once_get_worse_only_and_close(seen: list[Seen]) -> None:
     told = _play(seen, set(), set(), set())

@@ -241,6 +241,14 @@ def expire_due(sitting: Sitting, hold: Hold, until_ms: int) -> None:
             return
 
 
+def work_off(sitting: Sitting, until_ms: int) -> None:
+    """Every deadline of the shard up to that time, in the order of the deadlines."""
+    for hold in sitting.table.due(until_ms):
+        was_watched = hold.is_watched
+        expire_due(sitting, hold, until_ms)
+        sitting.table.watch(hold, was_watched)
+
+
 def _expire(sitting: Sitting, hold: Hold, time_ms: int) -> None:
     """The recommendation has run out and was not renewed: the evidence is old, or it is silenced."""
     for episode in hold.open_episodes:

@@ -21,6 +21,7 @@ from copycatch.decisions.episodes import (
     release,
     release_all,
     settle,
+    work_off,
 )
 from copycatch.decisions.explain import LOOKS_LIKE_MAX, limit_reason, printable, reasons_of, score_of
 from copycatch.decisions.hold import Hold, Timer
@@ -104,10 +105,7 @@ def advance(state: DecisionState, watermark_ms: int, policy: Policy) -> Verdicts
     state.clock_ms = max(state.clock_ms, watermark_ms)
     sitting = state.sit(policy, None)
     sitting.turn_minute(watermark_ms)
-    for hold in sitting.table.due(watermark_ms):
-        was_watched = hold.is_watched
-        expire_due(sitting, hold, watermark_ms)
-        sitting.table.watch(hold, was_watched)
+    work_off(sitting, watermark_ms)
     return Verdicts(sitting.alerts, sitting.recommendations)
 
 
@@ -197,6 +195,9 @@ def _judge_one(look: _Look, sitting: Sitting) -> bool:
     if hold is None:
         if not findings and not candidate.timers:
             return is_over
+        # Where a newcomer's revisions begin, and who makes room, depends on who is still remembered; that may
+        # not depend on how long ago the engine happened to advance.
+        work_off(sitting, time_ms)
         _make_room(sitting, time_ms)
         hold = candidate
         table.add(hold)
