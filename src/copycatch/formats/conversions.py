@@ -1,6 +1,7 @@
 """What a mapping may do to a value on its way into a canonical field."""
 
 import csv
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -31,7 +32,9 @@ def _scaled(factor: float) -> Callable[[Any, str], Any]:
 def _number(value: Any, field: str) -> float:
     try:
         if isinstance(value, str | int | float) and not isinstance(value, bool) and len(str(value)) < 64:
-            return float(value)
+            number = float(value)
+            if math.isfinite(number):
+                return number
     except (ValueError, OverflowError):
         pass
     raise Fault("schema", field, f"{field}: expected a number, got {str(value)[:32]!r}")

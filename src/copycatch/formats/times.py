@@ -9,6 +9,7 @@ from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, parse_rfc3339
 UNITS_PER_MS: dict[str, float] = {"epoch_s": 1e-3, "epoch_ms": 1.0, "epoch_us": 1e3, "epoch_ns": 1e6}
 TIME_CHARS_MAX = 64
 # 1e11 s is the year 5138 and 1e11 ms is 1973: numbers of logs of this century tell their unit by size.
+_NUMBER_MAX = 1e21  # nanoseconds of the year 9999 and some to spare; also keeps the arithmetic finite
 _S_MAX, _MS_MAX, _US_MAX = 1e11, 1e14, 1e17
 
 
@@ -35,6 +36,8 @@ def time_ms_of(value: Any, unit: str | None = None, field: str = "event_time") -
         number = float(text) if "." in text else int(text)
     if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
         raise Fault("schema", field, f"{field}: expected a time, got {type(value).__name__}")
+    if abs(number) > _NUMBER_MAX:
+        raise Fault("schema", field, f"{field}: {str(value)[:24]} lies outside of the years 1 to 9999")
     per_ms = UNITS_PER_MS[unit or _unit_of(number)]
     # Integers are divided as integers: nanoseconds of today have more digits than a float holds.
     is_exact = isinstance(number, int) and per_ms >= 1

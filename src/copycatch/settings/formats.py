@@ -77,8 +77,10 @@ def format_options(
         for detail in error.errors(include_url=False):
             key = str(detail["loc"][0]) if detail["loc"] else ""
             is_unknown = detail["type"] == "extra_forbidden"
-            remedy = f" ({unknown_remedy(key, OptionsModel.model_fields)})" if is_unknown else ""
-            lines.append(f"{file}: options.{key}: {'unknown key' if is_unknown else detail['msg']}{remedy}")
+            known = unknown_remedy(key, OptionsModel.model_fields) if is_unknown else None
+            remedy = known or detail.get("ctx", {}).get("remedy")
+            said = "unknown key" if is_unknown else detail["msg"]
+            lines.append(f"{file}: options.{key}: {said}" + (f" ({remedy})" if remedy else ""))
         raise ConfigError("\n".join(lines)) from None
     if (format_name == "mapping") != (checked.mapping is not None):
         hint = "add options: {mapping: FILE}; `copycatch inspect` writes a first one"

@@ -1,0 +1,30 @@
+"""Coverage-guided fuzzing of every decoder with atheris; run by hand, it ends with the first finding.
+
+    pip install atheris
+    python tests/fuzz/decoders.py CORPUS_FOLDER -max_total_time=600
+
+The property is that of tests/properties/test_formats_take_anything.py, whose inputs are made by rule; here
+they grow towards unseen branches. The first byte picks the format.
+"""
+
+import sys
+
+import atheris  # type: ignore[import-not-found]
+
+with atheris.instrument_imports(include=["copycatch.formats", "copycatch.records.rejects"]):
+    from copycatch.formats.catalog import FORMATS
+
+from tests.properties.test_formats_take_anything import check
+
+NAMES = sorted(FORMATS)
+
+
+def take(data: bytes) -> None:
+    """One input of the fuzzer: a format and up to three messages."""
+    if data:
+        check(NAMES[data[0] % len(NAMES)], data[1:].split(b"\0", maxsplit=2))
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, take)
+    atheris.Fuzz()
