@@ -1,0 +1,66 @@
+"""What the runner relies on in every source."""
+
+from copycatch.ports import Shard
+from copycatch.records.columns import RawBatch
+from tests.contracts.conftest import VALUES, SourceCase
+from tests.contracts.listening import Recorder, poll_all
+
+
+def by_shard(batches: list[RawBatch]) -> dict[Shard, list[bytes]]:
+    found: dict[Shard, list[bytes]] = {}
+    for batch in batches:
+        found.setdefault(Shard(batch.topic, batch.partition), []).extend(batch.values)
+    return found
+
+
+def test_gives_every_record_once_and_in_order(source_case: SourceCase) -> None:
+    source = source_case.source
+    source.start(Recorder(source))
+    batches = poll_all(source, len(VALUES))
+    assert by_shard(batches) == source_case.values_by_shard
+    for batch in batches:
+        assert len(batch.positions) == len(batch.values)
+        assert batch.positions == sorted(set(batch.positions))
+    assert source.poll(10, 0.05) == []
+
+
+def test_never_gives_more_than_asked(source_case: SourceCase) -> None:
+    source = source_case.source
+    source.start(Recorder(source))
+    for _ in range(30):
+        assert sum(len(batch.values) for batch in source.poll(7, 0.1)) <= 7
+
+
+def test_begins_where_the_listener_says(source_case: SourceCase) -> None:
+    source = source_case.source
+    starts = {shard: min(3, len(values)) for shard, values in source_case.values_by_shard.items()}
+    recorder = Recorder(source, starts)
+    source.start(recorder)
+    n = sum(len(values) - starts[shard] for shard, values in source_case.values_by_shard.items())
+    batches = poll_all(source, n)
+    assert sorted(recorder.assigned) == sorted(source_case.values_by_shard)
+    expected = {shard: values[starts[shard] :] for shard, values in source_case.values_by_shard.items()}
+    assert by_shard(batches) == {shard: values for shard, values in expected.items() if values}
+    firsts = {Shard(batch.topic, batch.partition): batch.positions[0] for batch in reversed(batches)}
+    assert firsts == {shard: starts[shard] for shard in firsts}
+
+
+def test_rejoining_begins_anew(source_case: SourceCase) -> None:
+    source = source_case.source
+    recorder = Recorder(source)
+    source.start(recorder)
+    poll_all(source, len(VALUES) // 2)
+    source.rejoin()
+    assert sorted(recorder.lost) == sorted(source_case.values_by_shard)
+    assert by_shard(poll_all(source, len(VALUES))) == source_case.values_by_shard
+
+
+def test_bounds_hold_all_records(source_case: SourceCase) -> None:
+    source = source_case.source
+    source.start(Recorder(source))
+    poll_all(source, 1)
+    for shard, values in source_case.values_by_shard.items():
+        first, end = source.bounds(shard)
+        assert first == 0
+        assert end >= len(values)
+        assert source.start_position(shard) == 0
