@@ -15,10 +15,10 @@ def _no_kafka(reason: object) -> None:
     pytest.skip(f"no Kafka: {reason}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # One broker for all of them: with several test workers they go to the same one.
     for item in items:
-        if item.get_closest_marker("kafka"):
+        if config.pluginmanager.hasplugin("xdist") and item.get_closest_marker("kafka"):
             item.add_marker(pytest.mark.xdist_group("kafka"))
 
 
