@@ -1,11 +1,24 @@
 """What is put aside in a segment and learned at its tick."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
+from copycatch.engine.looks import Looks
 from copycatch.engine.state import EngineState, Pending
+from copycatch.features.catalog import FEATURES
 from copycatch.population.model import ModelPopulation
 from copycatch.population.pool import PER_TICK_MAX, Query
-from copycatch.records.columns import BoolArray, Evaluations, FloatArray, IntArray, RecordBatch, VectorBlock
+from copycatch.population.reference import BLOCK_STRATA_BELOW
+from copycatch.records.columns import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    RecordBatch,
+    SignalBlock,
+    VectorBlock,
+)
 from copycatch.records.layout import LABEL_BINS
 from copycatch.units import MS_PER_DAY
 
@@ -15,69 +28,88 @@ SAMPLED_ACCOUNTS = 500  # per tick, about: enough to follow traffic, few enough 
 # An account's highest score calibrates only after this long: an attack that is going on has then been named,
 # or is slow enough to be one among many.
 MATURE_MS = 48 * 3_600_000
+HTTP_ERROR = 400  # from here on the answer is no answer
+IS_IN_BLOCK = np.array([feature.in_block for feature in FEATURES])
+MATURE_MAX = 20_000  # accounts that calibrate: the tail of so many is known far beyond any budget
 
 
-def sample_queries(state: EngineState, batch: RecordBatch, rows: IntArray) -> None:
+def sample_queries(state: EngineState, batch: RecordBatch, rows: IntArray, block: SignalBlock) -> None:
     """Put the first few queries per tick of every sampled account in the waiting line of its model's pool."""
-    counts, ids = state.rows.tick_counts, state.rows.tick_ids
-    block_by_row: dict[int, tuple[VectorBlock, int, bool]] = {}
-    for is_input, blocks in ((False, batch.embeddings), (True, batch.inputs)):  # numeric inputs win
-        for vectors in blocks:
-            for place, index in enumerate(vectors.rows.tolist()):
-                block_by_row[index] = (vectors, place, is_input)
-    for index, row in enumerate(rows.tolist()):
-        if row < 0 or batch.statuses[index] >= 400:  # noqa: PLR2004 - HTTP: the answer is no answer
-            continue
-        account_hash = int(state.rows.account_hashes[row])
-        if account_hash % state.sample_modulus != state.tick % state.sample_modulus:
-            continue
-        if ids[row] != state.tick:
-            ids[row], counts[row] = state.tick, 0
-        counts[row] += 1
-        found = block_by_row.get(index)
-        if counts[row] > PER_TICK_MAX or found is None:
-            continue
+    places = _places(batch.embeddings), _places(batch.inputs)
+    for index in _first_of_tick(state, batch, rows):
         population = state.populations.get(batch.model_ids[index])
         if population is None:
             continue
-        vectors, place, is_input = found
-        if population.uses_inputs is None:
-            population.uses_inputs = is_input
-        if population.uses_inputs == is_input:
-            population.pool.wait(_query(batch, index, account_hash, vectors, place))
+        embedding, numeric = (of.get(index) for of in places)
+        if population.uses_inputs is None and (embedding is not None or numeric is not None):
+            population.uses_inputs = embedding is None
+        vector = numeric if population.uses_inputs else embedding
+        if vector is None:
+            continue
+        beside = numeric if numeric is not None and not population.uses_inputs else np.empty(0, dtype=np.float32)
+        words = block.words[block.word_starts[index] : block.word_starts[index + 1]]
+        population.pool.wait(
+            Query(
+                account_hash=int(state.rows.account_hashes[rows[index]]),
+                time_ms=int(batch.event_times_ms[index]),
+                input_hash=int(batch.input_hashes[index]),
+                label=int(batch.label_codes[index]),
+                margin=float(batch.margins[index]),
+                entropy=float(batch.entropies[index]),
+                vector=vector.copy(),
+                input_vector=beside.copy(),
+                words=words.copy(),
+            )
+        )
 
 
-def _query(batch: RecordBatch, index: int, account_hash: int, vectors: VectorBlock, place: int) -> Query:
-    return Query(
-        account_hash=account_hash,
-        time_ms=int(batch.event_times_ms[index]),
-        input_hash=int(batch.input_hashes[index]),
-        label=int(batch.label_codes[index]),
-        margin=float(batch.margins[index]),
-        entropy=float(batch.entropies[index]),
-        vector=vectors.values[place].copy(),
-    )
+def _places(blocks: Sequence[VectorBlock]) -> dict[int, Float32Array]:
+    return {row: vector for block in blocks for row, vector in zip(block.rows.tolist(), block.values, strict=True)}
 
 
-def queue_evaluations(
-    state: EngineState, evaluations: Evaluations, raw_scores: FloatArray, is_over: BoolArray
+def _first_of_tick(state: EngineState, batch: RecordBatch, rows: IntArray) -> Iterator[int]:
+    """Answered records of accounts that are sampled in this tick, at most `PER_TICK_MAX` of each."""
+    counts, ids = state.rows.tick_counts, state.rows.tick_ids
+    known = np.flatnonzero((rows >= 0) & (batch.statuses < HTTP_ERROR))
+    is_turn = state.rows.account_hashes[rows[known]] % state.sample_modulus == state.tick % state.sample_modulus
+    for index in known[is_turn].tolist():
+        row = rows[index]
+        if ids[row] != state.tick:
+            ids[row], counts[row] = state.tick, 0
+        counts[row] += 1
+        if counts[row] <= PER_TICK_MAX:
+            yield index
+
+
+def queue_looks(
+    state: EngineState,
+    looks: Looks,
+    life_values: FloatArray,
+    raw_scores: FloatArray,
+    families: FloatArray,
+    is_over: BoolArray,
 ) -> None:
     """Remember the highest scores, and put aside the features of who was not flagged."""
+    evaluations = looks.evaluations
     np.fmax.at(state.rows.score_max, evaluations.rows, raw_scores)
+    np.fmax.at(state.rows.family_max, evaluations.rows, families.astype(np.float32))
     for index in np.flatnonzero(~is_over).tolist():
         row = int(evaluations.rows[index])
+        population = state.populations.get(evaluations.model_ids[index])
         if len(state.pending) >= PENDING_MAX:
             return
-        if state.rows.flagged_ms[row] == 0:
-            account_hash = int(state.rows.account_hashes[row])
-            state.pending.append(
-                Pending(
-                    evaluations.model_ids[index],
-                    account_hash,
-                    int(evaluations.queries[index]),
-                    evaluations.values[index],
-                )
-            )
+        if population is None or not population.is_settled or state.rows.flagged_ms[row]:
+            continue
+        now_ms, first_ms = int(evaluations.event_times_ms[index]), int(evaluations.first_seen_ms[index])
+        if now_ms - population.born_ms > MATURE_MS and now_ms - first_ms < MATURE_MS:
+            continue
+        account_hash, model_id = int(state.rows.account_hashes[row]), evaluations.model_ids[index]
+        evidence, block_evidence = int(looks.evidence[index]), int(looks.block_evidence[index])
+        own = life_values[index].copy()
+        if evidence < BLOCK_STRATA_BELOW:
+            own[IS_IN_BLOCK] = np.nan  # of few queries blocks tell, and volume is a matter of life
+        state.pending.append(Pending(model_id, account_hash, evidence, own))
+        state.pending.append(Pending(model_id, account_hash, block_evidence, looks.block_values[index]))
 
 
 def learn(state: EngineState, now_ms: int) -> None:
@@ -88,34 +120,28 @@ def learn(state: EngineState, now_ms: int) -> None:
     for waiting in state.pending:
         population = state.populations.get(waiting.model_id)
         if population is not None and waiting.account_hash not in flagged:
-            population.reference.learn(waiting.account_hash, waiting.queries, waiting.values)
+            population.reference.learn(waiting.account_hash, waiting.evidence, waiting.values)
     state.pending.clear()
-    rows_by_model = _rows_by_model(state)
     for model_id, population in state.populations.items():
-        rows = rows_by_model.get(model_id, np.empty(0, dtype=np.int64))
+        age_h = population.age_h(now_ms)
+        is_due = age_h > population.calibrated_h
+        rows = _rows_of(state, model_id) if is_due or not population.is_settled else None
         _learn_model(state, population, rows, flagged, now_ms)
+        if rows is not None and is_due:
+            _calibrate(state, population, rows, flagged, now_ms)
     state.sample_modulus = max(1, len(state.slots) // SAMPLED_ACCOUNTS)
 
 
-def _rows_by_model(state: EngineState) -> dict[str, IntArray]:
-    members: dict[str, list[int]] = {}
-    for key, row in state.slots.row_by_key.items():
-        members.setdefault(key[2], []).append(row)
-    return {model_id: np.array(rows, dtype=np.int64) for model_id, rows in members.items()}
+def _rows_of(state: EngineState, model_id: str) -> IntArray:
+    return np.array([row for key, row in state.slots.row_by_key.items() if key[2] == model_id], dtype=np.int64)
 
 
 def _learn_model(
-    state: EngineState, population: ModelPopulation, rows: IntArray, flagged: frozenset[int], now_ms: int
+    state: EngineState, population: ModelPopulation, rows: IntArray | None, flagged: frozenset[int], now_ms: int
 ) -> None:
-    windows, judged = state.windows, state.rows
-    is_mature = (
-        np.isfinite(judged.score_max[rows])
-        & (judged.flagged_ms[rows] == 0)
-        & (windows.first_ms[rows] <= now_ms - MATURE_MS)
-    )
-    mature = rows[is_mature]
-    lives_ms = (windows.last_ms[mature] - windows.first_ms[mature]).astype(np.float64)
-    is_new_space = population.tick(now_ms, flagged, judged.score_max[mature], lives_ms)
+    is_new_space = population.tick(now_ms, flagged)
+    if rows is None:
+        return
     counts = np.zeros(LABEL_BINS)
     for queries in population.pool.queries_by_account.values():
         for query in queries:
@@ -123,4 +149,26 @@ def _learn_model(
                 counts[query.label % LABEL_BINS] += 1
     population.label_counts = counts
     if is_new_space:
-        windows.ring_count[rows] = 0
+        state.windows.forget_space(rows)
+        state.rows.score_max[rows] = -np.inf
+        state.rows.family_max[rows] = -np.inf
+        population.tails = population.calibration = None
+
+
+def _calibrate(
+    state: EngineState, population: ModelPopulation, rows: IntArray, flagged: frozenset[int], now_ms: int
+) -> None:
+    """Tails of the lifetime maxima of accounts that nothing was held against."""
+    if not population.is_settled:
+        return
+    judged = state.rows
+    for account_hash in flagged:
+        population.reference.forget(account_hash)
+    unflagged = rows[judged.flagged_ms[rows] == 0]
+    age_ms = min(MATURE_MS, (now_ms - population.born_ms) // 2)
+    is_mature = np.isfinite(judged.score_max[unflagged]) & (
+        state.windows.first_ms[unflagged] <= now_ms - age_ms
+    )
+    mature = unflagged[is_mature]
+    mature, unflagged = mature[:: len(mature) // MATURE_MAX + 1], unflagged[:: len(unflagged) // MATURE_MAX + 1]
+    population.calibrate(now_ms, judged.score_max[mature], judged.family_max[unflagged].astype(np.float64))

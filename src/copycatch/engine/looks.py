@@ -1,12 +1,13 @@
 """From records to scored looks: fold into windows, features, normal range, score."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import FEATURE_INDEX, NAMES, SPECS, compute_features
 from copycatch.records.columns import (
+    BoolArray,
     Evaluations,
     Float32Array,
     FloatArray,
@@ -19,24 +20,40 @@ from copycatch.records.columns import (
 from copycatch.records.layout import FOURIER, LABEL_BINS, LONG_PANES, N_SIGNALS, SHORT_PANES, WIDTH
 from copycatch.records.policy import Policy
 from copycatch.records.view import WindowView, signal_indices
-from copycatch.scoring.families import TAILS, deviations_of, family_scores
-from copycatch.signals.catalog import SCOPES, SIGNALS
+from copycatch.scoring.catalog import TAILS
+from copycatch.scoring.families import family_values, feature_shares, oddness_of, score_of
+from copycatch.signals.catalog import SCOPES, SIGNAL_INDEX, SIGNALS
 from copycatch.windows.fold import fold
-from copycatch.windows.state import SAMPLE_IDS
+from copycatch.windows.samples import sample_ids
 
 assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns as signals/catalog.py rows"
 SCOPE_CODES = np.array([SCOPES.index(spec.scope) for spec in SIGNALS], dtype=np.int64)
 INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
 TAIL_COLUMNS = [FEATURE_INDEX[tail.feature] for tail in TAILS]
-TAIL_FAMILIES = tuple(tail.family for tail in TAILS)
-EVIDENCE_STATUSES = (200, 399)
 SERVER_ERROR = 500
 REFUSALS = (401, 403, 429)
 
 
+@dataclass(slots=True)
+class Looks:
+    """Evaluations with what the judge needs beside them.
+
+    `block_values` are the features over the account's current block of queries, `evidence` and
+    `block_evidence` the distinct queries that both rest on.
+    """
+
+    evaluations: Evaluations
+    block_values: FloatArray
+    evidence: IntArray
+    block_evidence: IntArray
+
+    def __len__(self) -> int:
+        return len(self.evaluations)
+
+
 def fold_segment(
     state: EngineState, batch: RecordBatch, rows: IntArray, block: SignalBlock, policy: Policy
-) -> Evaluations:
+) -> Looks:
     """Add the records to their accounts' windows; the looks that became due, in event order, with features."""
     n = len(batch)
     windows = state.windows
@@ -48,31 +65,23 @@ def fold_segment(
     is_evidence = ~((statuses >= SERVER_ERROR) | np.isin(statuses, REFUSALS))
     n_due = fold(
         rows, batch.event_times_ms, is_evidence, batch.input_hashes, batch.label_codes, batch.margins,
-        block.signals, SCOPE_CODES, block.sketches, block.raws, block.cells, block.fouriers, _extras(batch),
-        block.nears, round(short_s * 1000), round(long_s * 1000),
+        block.signals, SCOPE_CODES, SIGNAL_INDEX["is_low_margin"], SIGNAL_INDEX["neighbour_log"],
+        block.sketches, block.residuals, block.input_residuals, block.raws, block.cells, block.fouriers,
+        block.words_seen, _extras(batch), block.nears, round(short_s * 1000), round(long_s * 1000),
         windows.queries, windows.next_look, windows.first_ms, windows.last_ms, windows.sums,
         windows.ring_count, windows.ring_sketch, windows.ring_raw, windows.ring_hash, windows.ring_label,
-        windows.ring_margin, due_events, due_sums, due_counts,
+        windows.ring_margin, windows.ring_words, due_events, due_sums, due_counts,
     )  # fmt: skip
     events = due_events[:n_due]
-    model_ids = [batch.model_ids[event] for event in events.tolist()]
-    fourier_means = np.full((n_due, FOURIER), np.nan)
-    label_shares = np.full((n_due, LABEL_BINS), np.nan)
-    for index, model_id in enumerate(model_ids):
-        if (population := state.populations.get(model_id)) is not None:
-            fourier_means[index] = population.fourier_mean
-            label_shares[index] = population.label_shares
-    view = WindowView(
-        sums=due_sums[:n_due], queries=due_counts[:n_due, 0], first_ms=due_counts[:n_due, 1],
-        times_ms=batch.event_times_ms[events], index_by_signal=INDEX_BY_SIGNAL, fourier_means=fourier_means,
-        label_shares=label_shares, short_pane_s=short_s, long_pane_s=long_s,
-    )  # fmt: skip
-    ids, ips = _samples(state, batch, rows, events)
-    return Evaluations(
+    view = _view(state, batch, events, due_sums[:n_due], due_counts[:n_due], short_s, long_s)
+    block_view = replace(view, is_block=True)
+    ids = sample_ids(batch.event_ids, rows, events, windows.sample_ids, windows.sample_at)
+    ips = [[] if (ip := batch.client_ips[event]) is None else [ip] for event in events.tolist()]
+    evaluations = Evaluations(
         rows=rows[events],
         account_ids=[batch.account_ids[event] for event in events.tolist()],
         tenant_ids=[batch.tenant_ids[event] for event in events.tolist()],
-        model_ids=model_ids,
+        model_ids=[batch.model_ids[event] for event in events.tolist()],
         event_times_ms=view.times_ms,
         first_seen_ms=view.first_ms,
         queries=view.queries,
@@ -80,6 +89,25 @@ def fold_segment(
         sample_event_ids=ids,
         client_ips=ips,
     )
+    block_values = compute_features(block_view) if n_due else np.empty((0, len(NAMES)))
+    return Looks(evaluations, block_values, view.evidence, block_view.evidence)
+
+
+def _view(
+    state: EngineState, batch: RecordBatch, events: IntArray, sums: Float32Array, counts: IntArray,
+    short_s: float, long_s: float,
+) -> WindowView:  # fmt: skip
+    fourier_means = np.full((len(events), FOURIER), np.nan)
+    label_shares = np.full((len(events), LABEL_BINS), np.nan)
+    for index, event in enumerate(events.tolist()):
+        if (population := state.populations.get(batch.model_ids[event])) is not None:
+            fourier_means[index] = population.fourier_mean
+            label_shares[index] = population.label_shares
+    return WindowView(
+        sums=sums, queries=counts[:, 0], first_ms=counts[:, 1], times_ms=batch.event_times_ms[events],
+        index_by_signal=INDEX_BY_SIGNAL, fourier_means=fourier_means, label_shares=label_shares,
+        short_pane_s=short_s, long_pane_s=long_s,
+    )  # fmt: skip
 
 
 def _extras(batch: RecordBatch) -> Float32Array:
@@ -98,63 +126,53 @@ def _extras(batch: RecordBatch) -> Float32Array:
         )
 
 
-def _samples(
-    state: EngineState, batch: RecordBatch, rows: IntArray, events: IntArray
-) -> tuple[list[list[str]], list[list[str]]]:
-    """Ids of the last few records of each look's account up to its event, and the addresses they came from.
-
-    The event's own id comes last. Earlier ones come from the account's small ring of ids, which is written here
-    in event order.
-    """
-    ring = state.windows.sample_ids
-    encoded = np.array([event_id.encode() for event_id in batch.event_ids], dtype=ring.dtype)
-    ids: list[list[str]] = []
-    ips: list[list[str]] = []
-    written = 0
-    for event in events.tolist():
-        _write_ids(ring, encoded, rows, written, event)
-        written = event
-        earlier = [text.decode(errors="replace") for text in ring[rows[event]].tolist() if text]
-        ids.append([*earlier, batch.event_ids[event]][-SAMPLE_IDS:])
-        ip = batch.client_ips[event]
-        ips.append([] if ip is None else [ip])
-    _write_ids(ring, encoded, rows, written, len(batch))
-    return ids, ips
-
-
-def _write_ids(ring: np.ndarray, encoded: np.ndarray, rows: IntArray, start: int, stop: int) -> None:
-    """Shift each account's ids by the records of [start, stop): newest last."""
-    for index in range(start, stop):
-        row = rows[index]
-        if row >= 0:
-            ring[row, :-1] = ring[row, 1:]
-            ring[row, -1] = encoded[index]
-
-
-def compare(state: EngineState, evaluations: Evaluations) -> Normal:
-    """What is normal for each look among other accounts of its model."""
-    normal = Normal.unknown(*evaluations.values.shape)
+def compare(state: EngineState, looks: Looks) -> tuple[Normal, Normal]:
+    """What is normal for the life and for the block of each look, among other accounts of its model."""
+    evaluations = looks.evaluations
+    normal, block_normal = (Normal.unknown(*evaluations.values.shape) for _ in range(2))
     hashes = state.rows.account_hashes[evaluations.rows]
     for model_id, members in by_model(evaluations.model_ids):
-        if (population := state.populations.get(model_id)) is not None:
-            part = population.reference.compare(
-                evaluations.values[members], evaluations.queries[members], hashes[members]
-            )
-            normal.put(members, part)
-    return normal
+        population = state.populations.get(model_id)
+        if population is None or not population.is_settled:
+            continue
+        for into, values, evidence in (
+            (normal, evaluations.values, looks.evidence),
+            (block_normal, looks.block_values, looks.block_evidence),
+        ):
+            into.put(members, population.reference.compare(values[members], evidence[members], hashes[members]))
+    return normal, block_normal
 
 
-def score(state: EngineState, evaluations: Evaluations, normal: Normal) -> tuple[Scores, FloatArray]:
-    """Tail probability of each look with its reasons, and the raw score that calibrations learn from."""
-    deviations = deviations_of(evaluations.values, normal.medians, normal.ups, normal.downs, TAIL_COLUMNS)
-    raw, parts = family_scores(deviations, TAIL_FAMILIES)
-    shares = np.zeros_like(evaluations.values)
-    shares[:, TAIL_COLUMNS] = parts
-    tail_probs = np.full(len(evaluations), np.nan)
+def score(
+    state: EngineState, looks: Looks, normal: Normal, block_normal: Normal
+) -> tuple[Scores, FloatArray, FloatArray]:
+    """Tail probability of each look with its reasons; the raw score and the family values that calibrate it.
+
+    Where the block is odder than the life it stands in for it, in the evaluation's values too, so that the
+    reasons show what was judged.
+    """
+    evaluations = looks.evaluations
+    near = FEATURE_INDEX["near_share"]
+    life = oddness_of(evaluations.values, normal, TAIL_COLUMNS, looks.evidence, evaluations.values[:, near])
+    block = oddness_of(
+        looks.block_values, block_normal, TAIL_COLUMNS, looks.block_evidence, looks.block_values[:, near]
+    )
+    families = np.fmax(family_values(life), family_values(block))
+    evidence = np.full_like(families, np.nan)
+    raw, tail_probs = np.full(len(looks), np.nan), np.full(len(looks), np.nan)
+    for model_id, members in by_model(evaluations.model_ids):
+        population = state.populations.get(model_id)
+        if population is not None and population.tails is not None:
+            evidence[members] = population.tails.evidence(families[members])
+    raw, parts = score_of(evidence)
     for model_id, members in by_model(evaluations.model_ids):
         population = state.populations.get(model_id)
         if population is not None and population.calibration is not None:
             tail_probs[members] = population.calibration.tail_probs(raw[members])
+    is_block = np.nan_to_num(block) > np.nan_to_num(life)
+    _show_block(evaluations, normal, looks.block_values, block_normal, is_block)
+    shares = np.zeros_like(evaluations.values)
+    shares[:, TAIL_COLUMNS] = feature_shares(parts, np.fmax(life, block))
     with np.errstate(invalid="ignore"):
         feature_tail_probs = np.minimum(2 * np.fmin(normal.aboves, normal.belows), 1)
     scores = Scores(
@@ -167,7 +185,18 @@ def score(state: EngineState, evaluations: Evaluations, normal: Normal) -> tuple
         normal_highs=normal.highs,
         looks_like=[[] for _ in range(len(evaluations))],
     )
-    return scores, raw
+    return scores, raw, families
+
+
+def _show_block(
+    evaluations: Evaluations, normal: Normal, block_values: FloatArray, block_normal: Normal, is_block: BoolArray
+) -> None:
+    """Put block values and their normal range where the block is the odder one; changes the first two."""
+    rows, tails = np.nonzero(is_block)
+    columns = np.array(TAIL_COLUMNS)[tails]
+    evaluations.values[rows, columns] = block_values[rows, columns]
+    for name in ("lows", "highs", "aboves", "belows"):
+        getattr(normal, name)[rows, columns] = getattr(block_normal, name)[rows, columns]
 
 
 def by_model(model_ids: list[str]) -> list[tuple[str, IntArray]]:

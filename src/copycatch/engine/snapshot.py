@@ -59,7 +59,7 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "windows": state.windows.take(rows).by_name(),
         "rows": {name: getattr(state.rows, name)[rows] for name in RowArrays.__dataclass_fields__},
         "populations": {model_id: to_plain(p) for model_id, p in state.populations.items()},
-        "pending": [[p.model_id, p.account_hash, p.queries, p.values] for p in state.pending],
+        "pending": [[p.model_id, p.account_hash, p.evidence, p.values] for p in state.pending],
     }
     write(pack(head))
 
@@ -73,15 +73,18 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> None:
     Raises
     ------
     StateError
-        If the bytes are damaged, of another format or feature catalogue, or of another shard; the state is then
-        as before.
+        If the bytes are damaged, of another format or feature catalogue, or of another shard; the state
+        is then as before.
     """
     head = unpack(data)
     _check(head, shard)
     try:
         windows = WindowArrays(**head["windows"])
         judged = RowArrays(**head["rows"])
-        keys = [(None if tenant is None else str(tenant), account, model) for tenant, account, model in head["keys"]]
+        keys = [
+            (None if tenant is None else str(tenant), account, model)
+            for tenant, account, model in head["keys"]
+        ]
         populations = {m: from_plain(plain, len(NAMES)) for m, plain in head["populations"].items()}
         decisions = DecisionState.restore(head["decisions"])
         admission = Shard(head["latest_ms"], set(head["ids_older"]), set(head["ids_newer"]))

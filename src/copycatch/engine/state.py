@@ -9,9 +9,10 @@ import numpy as np
 from copycatch.decisions.state import DecisionState
 from copycatch.features.catalog import SPECS
 from copycatch.population.model import ModelPopulation
-from copycatch.records.columns import FloatArray, IntArray
+from copycatch.records.columns import Float32Array, FloatArray, IntArray
 from copycatch.records.policy import Policy
 from copycatch.records.space import ModelSpace
+from copycatch.scoring.catalog import FAMILIES
 from copycatch.units import UNIX_MS_MIN
 from copycatch.windows.admission import Shard
 from copycatch.windows.slots import Key, Slots
@@ -29,6 +30,7 @@ class RowArrays:
 
     account_hashes: IntArray
     score_max: FloatArray  # highest score of its life; -inf before the first
+    family_max: Float32Array  # (n, n_families) highest value of each family; -inf before the first
     flagged_ms: IntArray  # event time of the last verdict over a threshold; 0 for never
     tick_ids: IntArray  # tick in which the account was last sampled
     tick_counts: IntArray  # its records in that tick so far
@@ -36,7 +38,8 @@ class RowArrays:
     @classmethod
     def empty(cls, n: int) -> "RowArrays":
         zeros = [np.zeros(n, dtype=np.int64) for _ in range(4)]
-        return cls(zeros[0], np.full(n, -np.inf), zeros[1], zeros[2], zeros[3])
+        family_max = np.full((n, len(FAMILIES)), -np.inf, dtype=np.float32)
+        return cls(zeros[0], np.full(n, -np.inf), family_max, zeros[1], zeros[2], zeros[3])
 
     def grow(self, n_rows: int) -> None:
         missing = n_rows - len(self.account_hashes)
@@ -52,11 +55,11 @@ class RowArrays:
 
 
 class Pending(NamedTuple):
-    """One evaluation that waits to be learned."""
+    """One row of features that waits to be learned."""
 
     model_id: str
     account_hash: int
-    queries: int
+    evidence: int
     values: FloatArray
 
 
@@ -116,7 +119,7 @@ class EngineState:
 
     @property
     def bytes_per_account(self) -> int:
-        return self.windows.bytes_per_row + 8 * len(RowArrays.__dataclass_fields__)
+        return self.windows.bytes_per_row + 8 * (len(RowArrays.__dataclass_fields__) - 1) + 4 * len(FAMILIES)
 
 
 def hash_of(key: Key) -> int:
@@ -124,8 +127,10 @@ def hash_of(key: Key) -> int:
 
     Examples
     --------
-    >>> hash_of((None, "a", "m")) == hash_of((None, "a", "m")), hash_of((None, "a", "m")) == hash_of(("a", "", "m"))
-    (True, False)
+    >>> hash_of((None, "a", "m")) == hash_of((None, "a", "m"))
+    True
+    >>> hash_of((None, "a", "m")) == hash_of(("a", "", "m"))
+    False
     """
     text = "\x1f".join(("" if key[0] is None else "t" + key[0], key[1], key[2]))
     digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()

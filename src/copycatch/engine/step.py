@@ -11,7 +11,7 @@ import numpy as np
 
 from copycatch.decisions.judge import advance as advance_decisions
 from copycatch.decisions.judge import judge
-from copycatch.engine.learning import FLAG_MS, learn, queue_evaluations, sample_queries
+from copycatch.engine.learning import FLAG_MS, learn, queue_looks, sample_queries
 from copycatch.engine.looks import compare, fold_segment, pick_evaluations, pick_scores, score
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import SPECS
@@ -169,14 +169,14 @@ def _run_segment(
     hashes = np.where(rows >= 0, state.rows.account_hashes[np.maximum(rows, 0)], 0)
     block = compute_signals(batch, state.spaces(), hashes)
     looks = fold_segment(state, batch, rows, block, policy)
-    sample_queries(state, batch, rows)
+    sample_queries(state, batch, rows, block)
     if not len(looks):
         return
-    evaluations, normal = looks, compare(state, looks)
-    scores, raw_scores = score(state, evaluations, normal)
-    is_over = _judge(state, evaluations, scores, policy, outcomes)
-    queue_evaluations(state, evaluations, raw_scores, is_over)
-    outcomes.evaluations.append((evaluations, scores))
+    life_values = looks.evaluations.values.copy()
+    scores, raw_scores, families = score(state, looks, *compare(state, looks))
+    is_over = _judge(state, looks.evaluations, scores, policy, outcomes)
+    queue_looks(state, looks, life_values, raw_scores, families, is_over)
+    outcomes.evaluations.append((looks.evaluations, scores))
 
 
 def _judge(

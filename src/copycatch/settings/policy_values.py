@@ -24,7 +24,8 @@ ID_CHARS_MAX = 512
 def refuse(message: str, remedy: str) -> NoReturn:
     """A fault with its remedy, from within a validator."""
     # The message is a template to pydantic: braces in what somebody wrote must not become fields.
-    raise PydanticCustomError("policy", "{message}", {"message": message, "remedy": remedy})
+    msg = "policy"
+    raise PydanticCustomError(msg, "{message}", {"message": message, "remedy": remedy})
 
 
 def parse_duration(given: Any) -> float:

@@ -36,6 +36,7 @@ class WindowArrays:
     ring_label: IntArray
     ring_margin: Float32Array
     sample_ids: npt.NDArray[np.bytes_]  # (rows, SAMPLE_IDS)
+    sample_at: IntArray  # ids ever written
 
     @property
     def n_rows(self) -> int:
@@ -95,4 +96,5 @@ def empty_arrays(n_rows: int) -> WindowArrays:
         ring_label=np.zeros((n_rows, RING), dtype=np.int64),
         ring_margin=np.zeros((n_rows, RING), dtype=np.float32),
         sample_ids=np.zeros((n_rows, SAMPLE_IDS), dtype=f"S{SAMPLE_ID_BYTES}"),
+        sample_at=np.zeros(n_rows, dtype=np.int64),
     )
