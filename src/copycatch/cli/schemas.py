@@ -5,7 +5,15 @@ import sys
 from pathlib import Path
 
 from copycatch.settings.asyncapi import asyncapi_text
-from copycatch.settings.schemas import MAJOR, MESSAGES, finding_schemas, message_schema, to_text
+from copycatch.settings.policy import policy_json_schema
+from copycatch.settings.schemas import (
+    MAJOR,
+    MESSAGES,
+    finding_schemas,
+    message_schema,
+    schema_id,
+    to_text,
+)
 
 DESCRIPTION = """\
 Write the JSON Schemas (2020-12) of every message and of the policy file, and an AsyncAPI 3 document that
@@ -43,6 +51,7 @@ def texts_by_path() -> dict[Path, str]:
     folder = Path(MAJOR)
     texts = {folder / message.file_name: to_text(message_schema(message)) for message in MESSAGES}
     texts |= {folder / "findings" / name: to_text(schema) for name, schema in finding_schemas().items()}
+    texts[folder / "policy.schema.json"] = to_text(policy_json_schema(schema_id("policy.schema.json")))
     texts[folder / "asyncapi.yaml"] = asyncapi_text()
     return texts
 

@@ -56,6 +56,20 @@ def parse_duration(given: Any) -> float:
     return duration_s
 
 
+def duration_text(duration_s: float) -> str:
+    """A duration as a policy file has it.
+
+    Examples
+    --------
+    >>> duration_text(900.0), duration_text(604_800.0), duration_text(90.0), duration_text(0.5)
+    ('15m', '7d', '90s', '0.5s')
+    """
+    for unit, unit_s in reversed(UNITS_S.items()):
+        if duration_s >= unit_s and duration_s % unit_s == 0:
+            return f"{duration_s / unit_s:.0f}{unit}"
+    return f"{duration_s:g}s"
+
+
 def parse_positive_duration(given: Any) -> float:
     duration_s = parse_duration(given)
     if duration_s <= 0:

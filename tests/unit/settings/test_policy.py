@@ -106,6 +106,14 @@ def test_the_schema_refuses_what_the_loader_refuses() -> None:
         assert not validator.is_valid(wrong), wrong
 
 
+def test_defaults_in_the_schema_are_what_the_file_would_say() -> None:
+    windows = policy_json_schema()["$defs"]["WindowsModel"]["properties"]
+    defaults = {name: entry["default"] for name, entry in windows.items()}
+    assert defaults == {"pane": "1m", "short": "15m", "long": "6h", "memory": "7d", "late_max": "2m"}
+    written = parse_policy(f"version: 1\nwindows: {defaults}", "p.yaml")
+    assert written.windows == WindowLengths()
+
+
 def test_errors_carry_every_fault() -> None:
     with pytest.raises(FaultsError) as caught:
         parse_policy("version: 1\na: 1\nb: 1\n", "p.yaml")
