@@ -15,10 +15,10 @@ from tests.support.records import traffic
 from tests.support.service import (
     ServiceProcess,
     Topics,
-    committed_total,
     ended,
     produce,
     read_all,
+    wait_drained,
     wait_until,
 )
 
@@ -35,15 +35,6 @@ def shards_of(servers: str, topics: Topics) -> dict[Shard, list[bytes]]:
     for record in read_all(servers, topics.records):
         values.setdefault(Shard(topics.records, record.partition), []).append(record.value)
     return values
-
-
-def wait_drained(service: ServiceProcess, n_records: int, timeout_s: float = 60.0) -> None:
-    wait_until(
-        lambda: committed_total(service.servers, service.group, service.topics.records) >= n_records,
-        timeout_s,
-        lambda: f"not drained:\n{service.log[-3000:]}",
-        service,
-    )
 
 
 STEPS = ["before deliver:3", "after deliver:3", "before snapshot:2", "in snapshot:1", "after snapshot:2"]

@@ -18,11 +18,10 @@ from tests.support.records import record, traffic
 from tests.support.service import (
     ServiceProcess,
     Topics,
-    committed_total,
     ended,
     produce,
     read_all,
-    wait_until,
+    wait_drained,
 )
 
 pytestmark = pytest.mark.kafka
@@ -44,15 +43,6 @@ HEADERS = {"content-type", "schema-version", "ce_specversion", "ce_id", "ce_type
 def schema(name: str) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads((ROOT / f"schemas/v1/{name}.schema.json").read_text())
     return loaded
-
-
-def wait_drained(service: ServiceProcess, n_records: int, timeout_s: float = 120.0) -> None:
-    wait_until(
-        lambda: committed_total(service.servers, service.group, service.topics.records) >= n_records,
-        timeout_s,
-        lambda: f"not drained:\n{service.log[-3000:]}",
-        service,
-    )
 
 
 def check_messages(servers: str, topics: Topics) -> tuple[list[Any], list[Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import RetriableError
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
@@ -197,14 +198,21 @@ def read_all(servers: str, topic: str, **options: Any) -> list[Any]:
     return records
 
 
-def committed_total(servers: str, group: str, topic: str) -> int:
-    """Sum of the group's committed offsets."""
-    admin = KafkaAdminClient(bootstrap_servers=servers)
+def wait_drained(service: ServiceProcess, n_records: int, timeout_s: float = 120.0) -> None:
+    """Until the group has committed `n_records` of the input topic."""
+    admin = KafkaAdminClient(bootstrap_servers=service.servers)
+
+    def is_drained() -> bool:
+        try:
+            offsets = admin.list_group_offsets(service.group)[service.group]
+        except RetriableError:
+            return False  # the first group of a new broker: its offsets topic is being made
+        done = [
+            each.offset for partition, each in offsets.items() if partition.topic == service.topics.records
+        ]
+        return bool(sum(offset for offset in done if offset > 0) >= n_records)
+
     try:
-        offsets = admin.list_group_offsets(group)
-        found = offsets.get(group, offsets) if isinstance(offsets, dict) else offsets
-        return sum(
-            done.offset for partition, done in found.items() if partition.topic == topic and done.offset > 0
-        )
+        wait_until(is_drained, timeout_s, lambda: f"not drained:\n{service.log[-3000:]}", service)
     finally:
         admin.close()
