@@ -10,7 +10,7 @@ import numpy as np
 from copycatch.intake.embed import Embedder
 from copycatch.intake.labels import MISSING_LABEL, code_labels
 from copycatch.intake.pseudonymise import Pseudonymiser
-from copycatch.intake.vectors import blocks_of, hash_rows, vector_of_blob
+from copycatch.intake.vectors import blocks_of, hash_rows
 from copycatch.records.columns import (
     Float32Array,
     IntArray,
@@ -184,7 +184,8 @@ class _Faults:
 
 
 def _column(values: Sequence[float | None]) -> Float32Array:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float32)
+    # None becomes NaN within numpy, several times faster than a look at each value in Python.
+    return np.array(values, dtype=np.float64).astype(np.float32)
 
 
 def _has_logprobs(params: Params | None) -> float | None:
@@ -229,17 +230,7 @@ def _times_of(records: Sequence[InferenceRecord], found: _Faults) -> IntArray:
 def _vectors_of(
     given: Sequence[list[float] | Blob | None], model_ids: Sequence[str], field: str, found: _Faults
 ) -> list[VectorBlock]:
-    vectors: list[list[float] | Float32Array | None] = []
-    for row, vector in enumerate(given):
-        if isinstance(vector, Blob):
-            try:
-                vectors.append(vector_of_blob(vector))
-            except ValueError as error:
-                found.add(row, "schema", field, str(error))
-                vectors.append(None)
-        else:
-            vectors.append(vector)
-    blocks, faults = blocks_of(vectors, model_ids)
+    blocks, faults = blocks_of(given, model_ids)
     _add_faults(faults, field, found)
     return blocks
 

@@ -1,12 +1,12 @@
 """Vectors of records as float32 blocks, one a model and length."""
 
-import base64
 import binascii
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numba import njit
 
-from copycatch.records.columns import Float32Array, Uint64Array, VectorBlock
+from copycatch.records.columns import Float32Array, IntArray, Uint64Array, VectorBlock
 from copycatch.records.wire import VECTOR_LENGTH_MAX, Blob
 
 _DTYPES: Mapping[str, np.dtype[np.generic]] = {
@@ -21,8 +21,8 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-def vector_of_blob(blob: Blob) -> Float32Array:
-    """The values of a base64 vector.
+def bytes_of_blob(blob: Blob) -> bytes:
+    """The raw little-endian values of a base64 vector.
 
     Raises
     ------
@@ -31,33 +31,32 @@ def vector_of_blob(blob: Blob) -> Float32Array:
 
     Examples
     --------
-    >>> vector_of_blob(Blob(b64="AQID", dtype="u1"))
-    array([1., 2., 3.], dtype=float32)
+    >>> list(bytes_of_blob(Blob(b64="AQID", dtype="u1")))
+    [1, 2, 3]
     """
     try:
-        raw = base64.b64decode(blob.b64, validate=True)
+        raw = binascii.a2b_base64(blob.b64, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         message = f"b64 is no base64: {error}"
         raise ValueError(message) from None
-    dtype = _DTYPES[blob.dtype]
-    if len(raw) % dtype.itemsize:
-        message = f"{len(raw)} bytes are no whole number of {blob.dtype} values of {dtype.itemsize} bytes"
+    itemsize = _DTYPES[blob.dtype].itemsize
+    if len(raw) % itemsize:
+        message = f"{len(raw)} bytes are no whole number of {blob.dtype} values of {itemsize} bytes"
         raise ValueError(message)
-    values = np.frombuffer(raw, dtype=dtype)
-    if not 0 < len(values) <= VECTOR_LENGTH_MAX:
-        message = f"{len(values)} values; expected 1 to {VECTOR_LENGTH_MAX}"
+    if not 0 < len(raw) // itemsize <= VECTOR_LENGTH_MAX:
+        message = f"{len(raw) // itemsize} values; expected 1 to {VECTOR_LENGTH_MAX}"
         raise ValueError(message)
-    return values.astype(np.float32)
+    return raw
 
 
 def blocks_of(
-    vectors: Sequence[list[float] | Float32Array | None], model_ids: Sequence[str]
+    vectors: Sequence[list[float] | Blob | None], model_ids: Sequence[str]
 ) -> tuple[list[VectorBlock], dict[int, str]]:
     """Gather vectors into blocks by model and length, and name those that cannot be taken.
 
     Parameters
     ----------
-    vectors : sequence of list of float, ndarray or None
+    vectors : sequence of list of float, Blob or None
         One entry a record; None where the record has none.
     model_ids : sequence of str
         The model of each record.
@@ -67,7 +66,7 @@ def blocks_of(
     blocks : list of VectorBlock
         float32; rows ascend within a block; blocks in order of first appearance.
     faults : dict of int to str
-        Position in `vectors` to what is wrong with it: empty, or a value that is not finite.
+        Position in `vectors` to what is wrong with it: empty, no base64, or a value that is not finite.
 
     Examples
     --------
@@ -75,29 +74,92 @@ def blocks_of(
     >>> blocks[0].rows.tolist(), blocks[0].values.tolist(), faults
     ([0, 2], [[1.0, 2.0], [3.0, 4.0]], {3: 'value 0 is not finite'})
     """
-    rows_by_key: dict[tuple[str, int], list[int]] = {}
     faults: dict[int, str] = {}
+    pieces: dict[tuple[str, int], list[tuple[IntArray, Float32Array]]] = {}
+    for (model_id, _, dtype), (rows, members) in _groups_of(vectors, model_ids, faults).items():
+        row_indices, values = _finite(np.array(rows, dtype=np.int64), _stacked(members, dtype), faults)
+        if len(row_indices):
+            pieces.setdefault((model_id, values.shape[1]), []).append((row_indices, values))
+    return [_joined(model_id, parts) for (model_id, _), parts in pieces.items()], faults
+
+
+_Groups = dict[tuple[str, int, str], tuple[list[int], list[list[float] | bytes]]]
+
+
+def _groups_of(
+    vectors: Sequence[list[float] | Blob | None], model_ids: Sequence[str], faults: dict[int, str]
+) -> _Groups:
+    """Rows and vectors by model, length and how they were written."""
+    groups: _Groups = {}
     for row, vector in enumerate(vectors):
         if vector is None:
             continue
-        if not len(vector):
-            faults[row] = "the vector is empty"
-            continue
-        rows_by_key.setdefault((model_ids[row], len(vector)), []).append(row)
-    blocks = []
-    for (model_id, _), rows in rows_by_key.items():
-        with np.errstate(over="ignore"):  # 1e39 becomes infinite in float32 and is named below
-            values = np.array([vectors[row] for row in rows], dtype=np.float32)
-        row_indices = np.array(rows, dtype=np.int64)
-        is_finite = np.isfinite(values)
-        if not is_finite.all():
-            is_good = is_finite.all(axis=1)
-            for index in np.flatnonzero(~is_good):
-                faults[rows[index]] = f"value {int(np.argmin(is_finite[index]))} is not finite"
-            values, row_indices = values[is_good], row_indices[is_good]
-        if len(row_indices):
-            blocks.append(VectorBlock(model_id, row_indices, values))
-    return blocks, faults
+        given: list[float] | bytes
+        dtype = ""
+        if isinstance(vector, list):
+            if not vector:
+                faults[row] = "the vector is empty"
+                continue
+            given = vector
+        else:
+            try:
+                given = bytes_of_blob(vector)
+            except ValueError as error:
+                faults[row] = str(error)
+                continue
+            dtype = vector.dtype
+        key = (model_ids[row], len(given), dtype)
+        try:
+            rows, members = groups[key]
+        except KeyError:
+            rows, members = groups[key] = ([], [])
+        rows.append(row)
+        members.append(given)
+    return groups
+
+
+def _stacked(members: list[list[float] | bytes], dtype: str) -> Float32Array:
+    if dtype:
+        joined = b"".join(member for member in members if isinstance(member, bytes))
+        values: Float32Array = np.frombuffer(joined, dtype=_DTYPES[dtype]).astype(np.float32)
+        return values.reshape(len(members), -1)
+    with np.errstate(over="ignore"):  # 1e39 becomes infinite in float32 and is named below
+        return np.array(members, dtype=np.float32)
+
+
+def _finite(rows: IntArray, values: Float32Array, faults: dict[int, str]) -> tuple[IntArray, Float32Array]:
+    """The rows without NaN and infinity; the others become faults."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):  # a sum with a NaN or an infinity in it is never finite
+            return rows, values
+    is_finite = np.isfinite(values)
+    is_good = is_finite.all(axis=1)
+    for index in np.flatnonzero(~is_good):
+        faults[int(rows[index])] = f"value {int(np.argmin(is_finite[index]))} is not finite"
+    return rows[is_good], values[is_good]
+
+
+def _joined(model_id: str, parts: list[tuple[IntArray, Float32Array]]) -> VectorBlock:
+    """One block of a model's vectors of one length, whether they came as lists or as base64."""
+    if len(parts) == 1:
+        return VectorBlock(model_id, *parts[0])
+    rows = np.concatenate([part[0] for part in parts])
+    order = np.argsort(rows)
+    return VectorBlock(model_id, rows[order], np.concatenate([part[1] for part in parts])[order])
+
+
+@njit(cache=True)
+def _hash(bits, hashes):  # type: ignore[no-untyped-def]
+    for i in range(bits.shape[0]):
+        total = np.uint64(0)
+        step = np.uint64(0)
+        for k in range(bits.shape[1]):
+            step += _MIX_STEP
+            mixed = np.uint64(bits[i, k]) + step
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
+            total += mixed ^ (mixed >> np.uint64(31))
+        hashes[i] = max(total, np.uint64(1))
 
 
 def hash_rows(values: Float32Array) -> Uint64Array:
@@ -118,13 +180,7 @@ def hash_rows(values: Float32Array) -> Uint64Array:
     >>> bool(a == b), bool(a == c)
     (True, False)
     """
-    bits = (
-        np.ascontiguousarray(values + np.float32(0.0)).view(np.uint32).astype(np.uint64)
-    )  # -0.0 becomes 0.0
-    steps = np.arange(1, values.shape[1] + 1, dtype=np.uint64) * _MIX_STEP
-    mixed = bits + steps
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-    mixed ^= mixed >> np.uint64(31)
-    hashes: Uint64Array = np.maximum(np.add.reduce(mixed, axis=1), np.uint64(1))
+    hashes = np.empty(len(values), dtype=np.uint64)
+    bits = np.ascontiguousarray(values + np.float32(0.0)).view(np.uint32)  # -0.0 becomes 0.0
+    _hash(bits, hashes)
     return hashes
