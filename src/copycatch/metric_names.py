@@ -55,6 +55,24 @@ METRICS: tuple[MetricSpec, ...] = (
         ("result",),
         "policy files taken or refused while running",
     ),
+    MetricSpec(
+        "copycatch_accounts_watched", "gauge", (), "accounts with an open finding or a limit that counts"
+    ),
+    MetricSpec(
+        "copycatch_holds", "gauge", (), "accounts of which findings or recommendations are remembered"
+    ),
+    MetricSpec(
+        "copycatch_findings_withheld",
+        "gauge",
+        ("why",),
+        "findings not sent so far: silenced, flood_cap, allowed, evicted",
+    ),
+    MetricSpec(
+        "copycatch_alert_budget_ratio",
+        "gauge",
+        ("model",),
+        "alerts opened over alerts budgeted, yesterday and today; far above 1 is an attack or a misfit",
+    ),
     MetricSpec("copycatch_policy_info", "gauge", ("version",), "1 for the policy in force"),
     MetricSpec(
         "copycatch_notes_total", "counter", ("note",), "messages that formats skipped, held, joined or split"

@@ -89,24 +89,6 @@ class BudgetGuard(msgspec.Struct):
         if model_days is not None:
             model_days.alerts_today += 1
 
-    def ratios(self, alerts_per_1000_accounts_per_day: float) -> dict[str, float]:
-        """Alerts opened over alerts budgeted, per model, yesterday and today together.
-
-        Examples
-        --------
-        >>> guard = BudgetGuard({"m": ModelDays(day=1, accounts_today=500, accounts_yesterday=500,
-        ...                                     alerts_today=3)})
-        >>> guard.ratios(1.0)
-        {'m': 3.0}
-        """
-        ratios = {}
-        for model_id, days in self.days_by_model.items():
-            accounts = days.accounts_today + days.accounts_yesterday
-            if accounts:
-                budgeted = accounts * alerts_per_1000_accounts_per_day / 1000
-                ratios[model_id] = (days.alerts_today + days.alerts_yesterday) / budgeted
-        return ratios
-
     def _of(self, model_id: str, day: int) -> ModelDays | None:
         model_days = self.days_by_model.get(model_id)
         if model_days is None:

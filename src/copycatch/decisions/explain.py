@@ -68,12 +68,14 @@ def share_words(tail_prob: float, of_what: str) -> str:
     """
     if tail_prob <= 0:
         return f"odder than all {of_what} seen"
+    tail_prob = max(tail_prob, 1e-10)  # no reference has seen more normal account-days than that
     per_cent = 100 * (1 - tail_prob)
     # As many nines as the probability has, plus one digit that tells neighbours apart.
     digits = max(0, min(8, math.ceil(-math.log10(tail_prob)) - 2)) if tail_prob < 0.1 else 0
     if f"{per_cent:.{digits}f}".startswith("100"):
         digits += 1
-    return f"odder than {per_cent:.{digits}f} % of {of_what}"
+    said = f"{per_cent:.{digits}f}"
+    return f"odder than {said.rstrip('0').rstrip('.') if digits else said} % of {of_what}"
 
 
 def duration_words(duration_s: float) -> str:

@@ -75,15 +75,6 @@ class DecisionState:
             self._apply_policy(sitting)
         return sitting
 
-    def metrics(self, policy: Policy) -> dict[str, float]:
-        """Tallies and gauges by short name; `budget_ratio{model}` is alerts opened over alerts budgeted."""
-        values: dict[str, float] = {name: float(v) for name, v in msgspec.structs.asdict(self.tally).items()}
-        values["holds"] = float(len(self.table))
-        values["open"] = float(sum(bool(h.open_episodes) for h in self.table.hold_by_key.values()))
-        for model_id, ratio in self.guard.ratios(policy.alerts_per_1000_accounts_per_day).items():
-            values[f"budget_ratio{{{model_id}}}"] = ratio
-        return values
-
     def snapshot(self) -> bytes:
         """Plain bytes of everything that the next outcome depends on."""
         saved = _Saved(

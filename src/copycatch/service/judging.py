@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from copycatch import engine
+from copycatch.decisions.measure import measure
 from copycatch.errors import StateError
 from copycatch.formats.protocol import Decoded, Decoder, JoiningDecoder
 from copycatch.intake.decode import Intake
@@ -95,6 +96,8 @@ class EngineJudge:
         outcomes = engine.step(self._state, batch, now_ms, self._policy)
         outcomes.rejects[:0] = rejects
         outcomes.counts.rejected += len(rejects)
+        for name, labels, value in measure(self._state.decisions.values(), self._policy):
+            self._metrics.set(name, value, **labels)
         return outcomes
 
     def _count_notes(self, decoded: Decoded) -> None:

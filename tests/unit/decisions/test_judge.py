@@ -8,8 +8,10 @@ import pytest
 from tests.support.evaluations import CATALOG, DAY_MS, HOUR_MS, MINUTE_MS, Seen, columns
 
 from copycatch.decisions.judge import advance, judge
+from copycatch.decisions.measure import measure
 from copycatch.decisions.state import DecisionState
 from copycatch.errors import StateError
+from copycatch.metric_names import METRICS
 from copycatch.records.policy import Enforcement, ExtractionRule, LimitRule, Policy
 from copycatch.units import parse_rfc3339
 
@@ -103,10 +105,11 @@ def test_the_guard_measures_alerts_against_the_budget() -> None:
     seen = [Seen(f"a{i}", HOUR_MS, 1e-9 if i < 4 else 0.5) for i in range(1000)]
     judge(*columns(seen), policy, CATALOG, state)
     judge(*columns(seen), policy, CATALOG, state)  # the same accounts on the same day count once
-    assert state.metrics(policy)["budget_ratio{m}"] == pytest.approx(2.0)
+    assert _ratio([state], policy) == pytest.approx(2.0)
+    assert _ratio([state, state], policy) == pytest.approx(2.0), "over shards, accounts add up as alerts do"
     later = [Seen(f"a{i}", DAY_MS + HOUR_MS, 0.5) for i in range(1000)]
     judge(*columns(later), policy, CATALOG, state)
-    assert state.metrics(policy)["budget_ratio{m}"] == pytest.approx(1.0)
+    assert _ratio([state], policy) == pytest.approx(1.0)
 
 
 def test_a_flood_cannot_push_out_who_is_blocked() -> None:
@@ -197,6 +200,20 @@ class _Untouchable(list[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         pytest.fail("read one by one")
+
+
+def test_measures_are_metrics_that_the_table_names() -> None:
+    state, policy = DecisionState(), Policy(alerts_per_minute_max=8)
+    judge(*columns([Seen(f"x{i}", i, 0.0009) for i in range(10)]), policy, CATALOG, state)
+    measures = measure([state], policy)
+    specs = {spec.name: spec for spec in METRICS}
+    assert all(set(specs[m.name].labels) == set(m.labels) and specs[m.name].kind == "gauge" for m in measures)
+    assert {m.labels["why"]: m.value for m in measures if "why" in m.labels}["flood_cap"] == 4
+
+
+def _ratio(states: list[DecisionState], policy: Policy) -> float:
+    (ratio,) = (m.value for m in measure(states, policy) if m.name == "copycatch_alert_budget_ratio")
+    return ratio
 
 
 def _limit() -> LimitRule:
