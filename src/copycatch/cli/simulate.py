@@ -28,7 +28,7 @@ EPILOG = """\
 examples:
   copycatch simulate --list
   copycatch simulate --victim digits --preset demo --out trace --judge
-  copycatch simulate --victim intents --attack jbda+ring10=1000 --attack knockoff_random+adaptive --out trace --judge
+  copycatch simulate --victim intents --attack jbda+ring10=1000 --attack uniform+adaptive --out trace --judge
   copycatch simulate --victim tabular --preset small --out - | copycatch run --source - --sink -
   copycatch simulate --callable shop.model:predict_proba --samples inputs.npy --out trace --judge
   copycatch simulate --endpoint http://host/v2/models/m/infer --samples inputs.npy --query-budget 2000 \\

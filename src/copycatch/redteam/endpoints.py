@@ -168,7 +168,8 @@ class HttpVictim:
             If it cannot be reached.
         """
         if self.sent + len(inputs) > self.queries_max:
-            message = f"{len(inputs)} more queries would pass the budget of {self.queries_max} ({self.sent} are spent)"
+            spent = f"{self.sent} of {self.queries_max} are spent"
+            message = f"{len(inputs)} more queries would pass the budget: {spent}"
             raise TransportError(message)
         rows = [self._ask(row) for row in inputs]
         return _checked(rows, len(inputs), self._url)
