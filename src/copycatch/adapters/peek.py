@@ -1,0 +1,142 @@
+"""A look at some messages of a file or a topic, without a consumer group and without moving any offset."""
+
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from copycatch.adapters.files import STDIN, FileSource
+from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
+from copycatch.errors import ConfigError, TransportError
+from copycatch.ports import Shard
+from copycatch.records.columns import RawBatch
+from copycatch.settings.service import Kafka
+
+DOCUMENT_BYTES_MAX = 64 << 20  # of a file that is one JSON document over many lines
+
+
+class _NobodyListens:
+    """Shards come and go unseen."""
+
+    def on_assigned(self, shards: list[Shard]) -> None: ...
+    def on_revoked(self, shards: list[Shard]) -> None: ...
+    def on_lost(self, shards: list[Shard]) -> None: ...
+
+
+def peek_file(place: str, records_max: int) -> RawBatch:
+    """The first messages of a file (also .gz and .zst), a folder or standard input.
+
+    A file that holds one JSON document, over any number of lines, gives that; one that holds an array
+    gives its entries.
+
+    Raises
+    ------
+    ConfigError, TransportError
+        If there is no such file, or it cannot be read.
+    """
+    if place != STDIN and Path(place).suffix == ".json":
+        whole = _document_of(Path(place), records_max)
+        if whole is not None:
+            return whole
+    source = FileSource([place])
+    source.start(_NobodyListens())
+    taken = RawBatch(topic=place, partition=0, positions=[], values=[])
+    try:
+        while len(taken.values) < records_max and not source.is_exhausted:
+            for batch in source.poll(records_max - len(taken.values), 1.0):
+                taken.positions += batch.positions
+                taken.values += batch.values
+    finally:
+        source.close()
+    return taken
+
+
+def _document_of(path: Path, records_max: int) -> RawBatch | None:
+    try:
+        with path.open("rb") as file:
+            text = file.read(DOCUMENT_BYTES_MAX + 1)
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror or error}"
+        raise ConfigError(message) from error
+    document: Any = None
+    if len(text) <= DOCUMENT_BYTES_MAX:
+        with contextlib.suppress(ValueError, RecursionError):
+            document = json.loads(text)  # takes NaN, which the decoder is to name
+    if document is None:
+        return None
+    documents = document if isinstance(document, list) else [document]
+    values = [json.dumps(each).encode() for each in documents[:records_max]]
+    return RawBatch(topic=str(path), partition=0, positions=list(range(len(values))), values=values)
+
+
+def peek_topic(topic: str, settings: Kafka, records_max: int, timeout_s: float = 10.0) -> RawBatch:
+    """The newest messages of a topic, spread over its partitions, with headers and keys.
+
+    Raises
+    ------
+    TransportError
+        If the broker cannot be reached or the topic does not exist.
+    """
+    from kafka import KafkaConsumer, TopicPartition
+
+    taken = RawBatch(topic=topic, partition=0, positions=[], values=[])
+    with translated(f"looking at {topic}"):
+        consumer = KafkaConsumer(
+            **common_options(settings), **NO_SENSORS, group_id=None, enable_auto_commit=False
+        )
+        try:
+            partitions = consumer.partitions_for_topic(topic)
+            if not partitions:
+                message = f"Kafka: there is no topic {topic!r} (topics are listed by kafka-topics.sh --list)"
+                raise TransportError(message)
+            shards = [TopicPartition(topic, partition) for partition in sorted(partitions)]
+            consumer.assign(shards)
+            begins, ends = consumer.beginning_offsets(shards), consumer.end_offsets(shards)
+            share = -(-records_max // len(shards))
+            for shard in shards:
+                consumer.seek(shard, max(begins[shard], ends[shard] - share))
+            n_there = sum(min(share, ends[shard] - begins[shard]) for shard in shards)
+            deadline_s = time.monotonic() + timeout_s
+            while len(taken.values) < min(records_max, n_there) and time.monotonic() < deadline_s:
+                for found in consumer.poll(timeout_ms=200, max_records=records_max).values():
+                    for message in found:
+                        _add(taken, message)
+        finally:
+            consumer.close()
+    return taken
+
+
+def _add(taken: RawBatch, message: Any) -> None:
+    # Offsets of several partitions in one batch: the excerpts of rejects are looked up by position, so
+    # positions have to rise.
+    taken.positions.append(len(taken.positions))
+    taken.values.append(message.value or b"")
+    taken.timestamps_ms.append(message.timestamp)
+    taken.headers.append(list(message.headers))
+    taken.keys.append(message.key)
+
+
+def has_binary_values(batch: RawBatch) -> bool:
+    """Whether most messages are no text: protobuf, Avro or compressed."""
+    n_binary = 0
+    for value in batch.values[:50]:
+        try:
+            value[:4096].decode("utf-8")
+            n_binary += b"\x00" in value[:64]
+        except UnicodeDecodeError as error:
+            n_binary += error.start < len(value[:4096]) - 4  # not merely cut within a character
+    return n_binary * 2 > min(len(batch.values), 50)
+
+
+def documents_of(batch: RawBatch) -> list[Any]:
+    """The messages that are JSON objects."""
+    documents = []
+    for value in batch.values:
+        with contextlib.suppress(ValueError, RecursionError):
+            document = msgspec.json.decode(value)
+            if isinstance(document, dict):
+                documents.append(document)
+    return documents

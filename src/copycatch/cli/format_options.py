@@ -1,0 +1,55 @@
+"""`--format` and `--option`, for every command that reads a log."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from copycatch.errors import ConfigError
+from copycatch.formats.protocol import FormatOptions
+from copycatch.settings.formats import format_options
+
+
+def add_format_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add the two to a command."""
+    parser.add_argument(
+        "--format",
+        metavar="NAME",
+        default=default,
+        help="log format (copycatch inspect --formats lists them; "
+        + (f"default: {default})" if default else "default: the one that most messages are in)"),
+    )
+    parser.add_argument(
+        "--option",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="option of the format, as account_pointer=/user/id, model_id=m or mapping=FILE (repeatable)",
+    )
+
+
+def options_of(format_name: str, words: list[str]) -> FormatOptions:
+    """Checked options from `KEY=VALUE` words; values are read as YAML, so `[a, b]` is a list.
+
+    Raises
+    ------
+    ConfigError
+        If a word is none, or an option is unknown or wrong.
+
+    Examples
+    --------
+    >>> options_of("kserve", ["join_timeout=5s", "account_headers=[x-user]"]).account_headers
+    ('x-user',)
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign:
+            message = f"--option {word}: expected KEY=VALUE"
+            raise ConfigError(message)
+        try:
+            given[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            given[key] = value
+    return format_options(format_name, given, Path(), "--option")

@@ -1,0 +1,139 @@
+"""`copycatch inspect`: does copycatch fit this log, and what has to be set?"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from copycatch.cli.format_options import add_format_arguments, options_of
+from copycatch.errors import ConfigError
+from copycatch.formats.protocol import FormatOptions
+
+DESCRIPTION = """\
+Look at a few hundred messages of a log and say what copycatch makes of them: which format they are in,
+which field each canonical field comes from and how often it is there, what is missing and which features
+that switches off, and what would be rejected and why.
+
+SOURCE is a file (.jsonl, .json, .gz, .zst), a folder, - for standard input, or the name of a Kafka topic.
+A topic is read without a consumer group: no offset moves, and nothing is written.
+"""
+EPILOG = """\
+examples:
+  copycatch inspect gateway.jsonl
+  copycatch inspect inference-logs --kafka broker:9092
+  copycatch inspect gateway.jsonl --write mapping.yaml      # no known format: draft a mapping, then edit it
+  copycatch inspect gateway.jsonl --format mapping --option mapping=mapping.yaml
+  copycatch inspect gateway.jsonl --write settings.yaml     # a known format: a first settings file
+  copycatch inspect --formats                               # what is understood, and what it never gives
+
+exit codes: 0 messages decode; 1 none does, or some are rejected; 2 wrong options; 3 it cannot be read
+"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "inspect",
+        help="recognise a log's format and say what maps to what",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help="file, folder, - or topic")
+    add_format_arguments(parser, default=None)
+    parser.add_argument(
+        "--records", type=int, default=500, metavar="N", help="messages to read (default: %(default)s)"
+    )
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="SOURCE is a topic of this broker")
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE", help="SOURCE is a topic; settings with its broker"
+    )
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write a first settings or mapping file")
+    parser.add_argument("--json", action="store_true", help="the report as one JSON object")
+    parser.add_argument(
+        "--formats", action="store_true", help="list formats, options and conversions, and end"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Inspect; see EPILOG for the exit codes."""
+    if args.formats:
+        print_formats()
+        return 0
+    if args.source is None:
+        msg = "inspect: name a file, a folder, - or a topic (or --formats)"
+        raise ConfigError(msg)
+    if args.records < 1:
+        msg = f"--records {args.records}: read at least one"
+        raise ConfigError(msg)
+    from copycatch.features.catalog import SPECS
+    from copycatch.service.inspection import inspect_batch, recognise_all
+
+    batch = _messages_of(args)
+    options = options_of(args.format, args.option) if args.format else FormatOptions()
+    if args.format is None and args.option:
+        known = [name for name, _ in recognise_all(batch).most_common(1)]
+        options = options_of(known[0], args.option) if known else options
+    report = inspect_batch(batch, SPECS, options, args.format)
+    if args.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        from copycatch.cli.inspect_words import report_words
+
+        print(report_words(report, batch))
+    if args.write is not None:
+        _write(args, report.format_name, batch)
+    return 0 if report.n_records and not report.rejects else 1
+
+
+def _messages_of(args: argparse.Namespace) -> Any:
+    from copycatch.adapters.peek import peek_file, peek_topic
+    from copycatch.settings.service import Kafka, load_service
+
+    is_topic = args.kafka is not None or args.settings is not None
+    if not is_topic:
+        if args.source != "-" and not Path(args.source).exists():
+            msg = f"{args.source}: no such file; for a topic add --kafka HOST:PORT or --settings FILE"
+            raise ConfigError(msg)
+        return peek_file(args.source, args.records)
+    kafka = load_service(args.settings).kafka if args.settings is not None else Kafka()
+    if args.kafka is not None:
+        kafka = kafka.model_copy(update={"bootstrap_servers": args.kafka.split(",")})
+    return peek_topic(args.source, kafka, args.records)
+
+
+def _write(args: argparse.Namespace, format_name: str | None, batch: Any) -> None:
+    from copycatch.adapters.peek import documents_of
+    from copycatch.cli.inspect_words import settings_words
+    from copycatch.settings.mapping_draft import draft_mapping
+
+    if args.write.exists():
+        msg = f"{args.write}: is there already; it is not overwritten"
+        raise ConfigError(msg)
+    documents = documents_of(batch)
+    if format_name is None and not documents:
+        msg = f"{args.source}: holds no JSON object to draft a mapping from"
+        raise ConfigError(msg)
+    text = draft_mapping(documents, args.source) if format_name is None else settings_words(format_name, args)
+    try:
+        args.write.write_text(text, encoding="utf-8")
+    except OSError as error:
+        msg = f"{args.write}: cannot be written: {error.strerror}"
+        raise ConfigError(msg) from error
+    print(f"wrote {args.write}", file=sys.stderr)
+
+
+def print_formats() -> None:
+    """The catalogue in words."""
+    from copycatch.formats.catalog import FORMATS
+    from copycatch.formats.conversions import CONVERSIONS
+
+    for row in FORMATS.values():
+        never = ", ".join(sorted(row.never_gives())) or "nothing"
+        print(f"{row.name}\n  {row.sentence}\n  never gives: {never}")
+    print("\nconversions of a mapping (as: NAME)")
+    for name, conversion in CONVERSIONS.items():
+        print(f"  {name:14} {conversion.sentence}")

@@ -1,0 +1,142 @@
+"""The report of `copycatch inspect` in words for a person."""
+
+import argparse
+import shlex
+
+from copycatch.adapters.peek import has_binary_values
+from copycatch.formats.catalog import FORMATS
+from copycatch.formats.protocol import REQUIRED_FIELDS
+from copycatch.records.columns import RawBatch
+from copycatch.service.inspection import Inspection
+
+_WORDS_BY_NOTE = {
+    "skipped": "about no inference (other spans, other routes): skipped",
+    "split": "further records out of messages that hold several",
+    "joined": "requests joined with their responses",
+    "sampled": "from a source that logs only a share of its traffic: counts per account are too low",
+    "unpaired": "requests taken without their response",
+}
+
+
+def report_words(report: Inspection, batch: RawBatch) -> str:
+    """The whole report."""
+    lines = [_headline(report)]
+    if not report.n_messages:
+        return lines[0]
+    if report.format_name is None:
+        return "\n".join([*lines, *_unknown_words(report, batch)])
+    row = FORMATS[report.format_name]
+    lines.append(f"format    {row.name}: {row.sentence}")
+    others = {name: n for name, n in report.recognised.items() if name != row.name}
+    if others and row.name != "mapping":
+        lines.append("but also  " + ", ".join(f"{n} x {name}" for name, n in others.items()))
+    if report.n_records:
+        lines.append(f"decoded   {report.n_records} records of {report.n_accounts} accounts")
+    lines += [
+        f"          {n} {_WORDS_BY_NOTE[note]}" for note, n in report.notes.items() if note in _WORDS_BY_NOTE
+    ]
+    if report.n_waiting:
+        lines.append(f"          {report.n_waiting} halves whose other half lies outside of this sample")
+    lines += _reject_words(report)
+    lines += _field_words(report)
+    lines += _feature_words(report)
+    lines += _next_words(report)
+    return "\n".join(lines)
+
+
+def settings_words(format_name: str, args: argparse.Namespace) -> str:
+    """A first settings file for the service."""
+    is_topic = args.kafka is not None or args.settings is not None
+    topic = args.source if is_topic else "inference-logs"
+    options = "".join(
+        f"\n      {key}: {value}" for key, _, value in (word.partition("=") for word in args.option)
+    )
+    return (
+        "# Written by `copycatch inspect`. Start with: copycatch run --settings THIS_FILE\n"
+        "version: 1\n"
+        f"kafka:\n  bootstrap_servers: [{args.kafka or 'localhost:9092'}]\n"
+        f"inputs:\n  - topic: {topic}\n    format: {format_name}\n"
+        + (f"    options:{options}\n" if options else "")
+    )
+
+
+def _headline(report: Inspection) -> str:
+    if not report.n_messages:
+        return f"{report.place}: no message to look at; is it empty?"
+    return f"{report.place}: {report.n_messages} message{'' if report.n_messages == 1 else 's'}"
+
+
+def _unknown_words(report: Inspection, batch: RawBatch) -> list[str]:
+    found = ", ".join(f"{n} x {name}" for name, n in report.recognised.most_common())
+    lines = [f"format    none that is known ({found})"]
+    if has_binary_values(batch):
+        lines.append(
+            "          The messages are binary (protobuf, Avro, compressed). Have the producer write JSON:"
+        )
+        lines.append(
+            "          the OpenTelemetry collector's Kafka exporter does with `encoding: otlp_json`,"
+        )
+        lines.append("          Kafka Connect with JsonConverter.")
+    elif report.recognised.get("unknown JSON"):
+        place = shlex.quote(report.place)
+        lines.append(
+            "          It is JSON, so a mapping can say which pointer holds which field. Draft one, edit it,"
+        )
+        lines.append("          and look again:")
+        lines.append(f"            copycatch inspect {place} --write mapping.yaml")
+        lines.append(f"            copycatch inspect {place} --format mapping --option mapping=mapping.yaml")
+    else:
+        lines.append("          copycatch reads one JSON object a message or a line.")
+    return lines
+
+
+def _reject_words(report: Inspection) -> list[str]:
+    n = sum(each.n for each in report.rejects)
+    if not n:
+        return []
+    lines = [f"rejected  {n}: these would go to the dead-letter topic"]
+    return lines + [
+        f"          {each.n} x {each.reason}, first at {each.position}: {each.message}"
+        for each in report.rejects[:8]
+    ]
+
+
+def _field_words(report: Inspection) -> list[str]:
+    if not report.n_records:
+        return []
+    lines = ["", f"{'field':17}{'filled':>7}  {'example':32}from"]
+    for each in report.fields:
+        if each.source is None:
+            continue
+        share = f"{100 * each.n_filled / report.n_records:.0f} %"
+        mark = "  <- needed" if each.name in REQUIRED_FIELDS and not each.n_filled else ""
+        lines.append(f"{each.name:17}{share:>7}  {each.example[:31]:32}{each.source}{mark}")
+    never = [each.name for each in report.fields if each.source is None]
+    if never:
+        lines.append(f"{'never given':17}{'':7}  {', '.join(never)}")
+    return lines
+
+
+def _feature_words(report: Inspection) -> list[str]:
+    if not report.n_records:
+        return []
+    n_off = len(report.switched_off)
+    lines = ["", f"features  {report.n_features - n_off} of {report.n_features} can speak"]
+    by_need: dict[str, list[str]] = {}
+    for spec, needs in report.switched_off:
+        by_need.setdefault(" and ".join(needs), []).append(spec.name)
+    for need, names in by_need.items():
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        lines.append(f"          without {need}: no {shown}")
+    return lines
+
+
+def _next_words(report: Inspection) -> list[str]:
+    if not report.n_records:
+        return ["", "next      Nothing decodes yet: mend what is rejected above, or choose another --format."]
+    place = shlex.quote(report.place)
+    return [
+        "",
+        f"next      copycatch inspect {place} --write settings.yaml",
+        f"          copycatch replay {place} --format {report.format_name} --alerts alerts.jsonl",
+    ]

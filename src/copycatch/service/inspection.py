@@ -1,0 +1,162 @@
+"""What a sample of a log amounts to: its format, what maps to which field, and what that switches off."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from copycatch.formats.catalog import FORMATS
+from copycatch.formats.faults import Fault, read_json
+from copycatch.formats.messages import lower_headers
+from copycatch.formats.protocol import CANONICAL_FIELDS, Decoded, FormatOptions, JoiningDecoder
+from copycatch.formats.recognise import recognise
+from copycatch.records.columns import FeatureSpec, RawBatch
+from copycatch.records.wire import InferenceRecord
+
+_FAR_MS = 1 << 52  # later than any timeout
+
+
+@dataclass(slots=True)
+class FieldReport:
+    """One canonical field over the sample."""
+
+    name: str
+    source: str | None  # None where the format never gives it
+    n_filled: int
+    example: str
+
+
+@dataclass(slots=True)
+class RejectReport:
+    """Rejects of one kind."""
+
+    reason: str
+    field: str | None
+    message: str  # of the first
+    n: int
+    position: int
+
+
+@dataclass(slots=True)
+class Inspection:
+    """All of it."""
+
+    place: str
+    n_messages: int
+    recognised: Counter[str] = field(default_factory=Counter)  # format names, and what is none
+    format_name: str | None = None
+    n_records: int = 0
+    n_accounts: int = 0
+    n_waiting: int = 0  # halves whose other half lies outside of the sample
+    notes: Counter[str] = field(default_factory=Counter)
+    fields: list[FieldReport] = field(default_factory=list)
+    rejects: list[RejectReport] = field(default_factory=list)
+    switched_off: list[tuple[FeatureSpec, list[str]]] = field(default_factory=list)
+    n_features: int = 0
+
+
+def recognise_all(batch: RawBatch) -> Counter[str]:
+    """How many messages are in which format; `json`, `array` and `not JSON` for those in none."""
+    found: Counter[str] = Counter()
+    for row, value in enumerate(batch.values):
+        try:
+            document = read_json(value)
+        except Fault as fault:
+            found["not JSON" if fault.reason == "not_json" else fault.reason] += 1
+            continue
+        # Loggers that batch send arrays; the first entry tells.
+        if isinstance(document, list) and document:
+            document = document[0]
+        headers = lower_headers(batch.headers[row]) if batch.headers else {}
+        found[recognise(document, headers) or "unknown JSON"] += 1
+    return found
+
+
+def inspect_batch(
+    batch: RawBatch, specs: Sequence[FeatureSpec], options: FormatOptions, format_name: str | None = None
+) -> Inspection:
+    """Decode a sample and report on it.
+
+    Parameters
+    ----------
+    batch : RawBatch
+    specs : sequence of FeatureSpec
+        The catalogue of features, to say which stay off.
+    options : FormatOptions
+    format_name : str, optional
+        The format to try; by default the one most messages are in.
+    """
+    report = Inspection(batch.topic, len(batch.values), recognise_all(batch), n_features=len(specs))
+    known = [name for name, _ in report.recognised.most_common() if name in FORMATS]
+    report.format_name = format_name or (known[0] if known else None)
+    if report.format_name is None:
+        return report
+    decoder = FORMATS[report.format_name].make_decoder(options)
+    decoded = decoder.decode(batch)
+    if isinstance(decoder, JoiningDecoder):
+        decoder.flush(0)
+        report.n_waiting = len(decoder.flush(_FAR_MS).rejects)
+    report.n_records = len(decoded.records)
+    report.n_accounts = len({record.account_id for record in decoded.records})
+    report.notes = Counter({str(note): n for note, n in decoded.notes.items() if n})
+    report.rejects = _rejects_of(decoded)
+    sources = FORMATS[report.format_name].sources_with(options)
+    report.fields = [_field_report(name, sources.get(name), decoded.records) for name in CANONICAL_FIELDS]
+    filled = {each.name for each in report.fields if each.n_filled}
+    if decoded.records:
+        report.switched_off = switched_off(specs, filled)
+    return report
+
+
+def switched_off(specs: Sequence[FeatureSpec], filled: set[str]) -> list[tuple[FeatureSpec, list[str]]]:
+    """Features that stay missing, with the fields that they would need."""
+    given = set(filled)
+    # Text is embedded on the way in, and a label can be read off the probabilities.
+    given |= {"embedding"} if "input" in filled else set()
+    given |= {"predicted_label"} if "probabilities" in filled else set()
+    lacking = ((spec, [need for need in spec.needs if need.partition(".")[0] not in given]) for spec in specs)
+    return [(spec, needs) for spec, needs in lacking if needs]
+
+
+def _field_report(name: str, source: str | None, records: list[InferenceRecord]) -> FieldReport:
+    values = [getattr(record, name) for record in records]
+    filled = [value for value in values if value is not None]
+    return FieldReport(name, source, len(filled), example_of(name, filled[0]) if filled else "")
+
+
+def example_of(name: str, value: Any) -> str:
+    """What a value looks like, without repeating what users wrote.
+
+    Examples
+    --------
+    >>> example_of("input", "what is the capital of Sudan?"), example_of("embedding", [0.1, 0.2])
+    ('text of 29 characters', '2 numbers')
+    >>> example_of("account_id", "acct-1")
+    'acct-1'
+    """
+    if name in ("input", "output_text") and isinstance(value, str):
+        return f"text of {len(value)} characters"
+    if name == "api_key_id":
+        return "an id"
+    if isinstance(value, list):
+        return f"{len(value)} numbers"
+    if isinstance(value, msgspec.Struct):
+        given = {key: each for key, each in msgspec.to_builtins(value).items() if each is not None}
+        if "b64" in given:
+            return f"base64 of {given['dtype']}"
+        return ", ".join(f"{key} {each}" for key, each in given.items())[:60]
+    text = "".join(char if char.isprintable() else " " for char in str(value))
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _rejects_of(decoded: Decoded) -> list[RejectReport]:
+    groups: dict[tuple[str, str | None], RejectReport] = {}
+    for reject in decoded.rejects:
+        key = (reject.reason, reject.field)
+        if key in groups:
+            groups[key].n += 1
+        else:
+            groups[key] = RejectReport(reject.reason, reject.field, reject.message, 1, reject.offset)
+    return sorted(groups.values(), key=lambda group: -group.n)
