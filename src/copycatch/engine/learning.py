@@ -46,7 +46,9 @@ def sample_queries(state: EngineState, batch: RecordBatch, rows: IntArray, block
         vector = numeric if population.uses_inputs else embedding
         if vector is None:
             continue
-        beside = numeric if numeric is not None and not population.uses_inputs else np.empty(0, dtype=np.float32)
+        beside = (
+            numeric if numeric is not None and not population.uses_inputs else np.empty(0, dtype=np.float32)
+        )
         words = block.words[block.word_starts[index] : block.word_starts[index + 1]]
         population.pool.wait(
             Query(
@@ -64,14 +66,18 @@ def sample_queries(state: EngineState, batch: RecordBatch, rows: IntArray, block
 
 
 def _places(blocks: Sequence[VectorBlock]) -> dict[int, Float32Array]:
-    return {row: vector for block in blocks for row, vector in zip(block.rows.tolist(), block.values, strict=True)}
+    return {
+        row: vector for block in blocks for row, vector in zip(block.rows.tolist(), block.values, strict=True)
+    }
 
 
 def _first_of_tick(state: EngineState, batch: RecordBatch, rows: IntArray) -> Iterator[int]:
     """Answered records of accounts that are sampled in this tick, at most `PER_TICK_MAX` of each."""
     counts, ids = state.rows.tick_counts, state.rows.tick_ids
     known = np.flatnonzero((rows >= 0) & (batch.statuses < HTTP_ERROR))
-    is_turn = state.rows.account_hashes[rows[known]] % state.sample_modulus == state.tick % state.sample_modulus
+    is_turn = (
+        state.rows.account_hashes[rows[known]] % state.sample_modulus == state.tick % state.sample_modulus
+    )
     for index in known[is_turn].tolist():
         row = rows[index]
         if ids[row] != state.tick:
@@ -133,11 +139,17 @@ def learn(state: EngineState, now_ms: int) -> None:
 
 
 def _rows_of(state: EngineState, model_id: str) -> IntArray:
-    return np.array([row for key, row in state.slots.row_by_key.items() if key[2] == model_id], dtype=np.int64)
+    return np.array(
+        [row for key, row in state.slots.row_by_key.items() if key[2] == model_id], dtype=np.int64
+    )
 
 
 def _learn_model(
-    state: EngineState, population: ModelPopulation, rows: IntArray | None, flagged: frozenset[int], now_ms: int
+    state: EngineState,
+    population: ModelPopulation,
+    rows: IntArray | None,
+    flagged: frozenset[int],
+    now_ms: int,
 ) -> None:
     is_new_space = population.tick(now_ms, flagged)
     if rows is None:
@@ -170,5 +182,8 @@ def _calibrate(
         state.windows.first_ms[unflagged] <= now_ms - age_ms
     )
     mature = unflagged[is_mature]
-    mature, unflagged = mature[:: len(mature) // MATURE_MAX + 1], unflagged[:: len(unflagged) // MATURE_MAX + 1]
+    mature, unflagged = (
+        mature[:: len(mature) // MATURE_MAX + 1],
+        unflagged[:: len(unflagged) // MATURE_MAX + 1],
+    )
     population.calibrate(now_ms, judged.score_max[mature], judged.family_max[unflagged].astype(np.float64))

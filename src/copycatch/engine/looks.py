@@ -139,7 +139,9 @@ def compare(state: EngineState, looks: Looks) -> tuple[Normal, Normal]:
             (normal, evaluations.values, looks.evidence),
             (block_normal, looks.block_values, looks.block_evidence),
         ):
-            into.put(members, population.reference.compare(values[members], evidence[members], hashes[members]))
+            into.put(
+                members, population.reference.compare(values[members], evidence[members], hashes[members])
+            )
     return normal, block_normal
 
 
@@ -189,7 +191,11 @@ def score(
 
 
 def _show_block(
-    evaluations: Evaluations, normal: Normal, block_values: FloatArray, block_normal: Normal, is_block: BoolArray
+    evaluations: Evaluations,
+    normal: Normal,
+    block_values: FloatArray,
+    block_normal: Normal,
+    is_block: BoolArray,
 ) -> None:
     """Put block values and their normal range where the block is the odder one; changes the first two."""
     rows, tails = np.nonzero(is_block)

@@ -16,109 +16,162 @@ Compute = Callable[[WindowView], FloatArray]
 class Feature(NamedTuple):
     spec: FeatureSpec
     compute: Compute
+    in_block: bool  # computed over blocks of recent queries too
 
 
 def _mean(signal: str, view: WindowView) -> FloatArray:
     return view.mean(signal)
 
 
-def _recent(signal: str, view: WindowView) -> FloatArray:
-    return view.recent(signal)
-
-
 def _deviation(signal: str, view: WindowView) -> FloatArray:
     return view.deviation(signal)
 
 
-def _row(
-    name: str,
-    family: str,
-    unit: str,
-    low: float,
-    high: float,
-    sentence: str,
-    needs: tuple[str, ...],
-    compute: Compute,
-) -> Feature:
-    return Feature(FeatureSpec(name, family, unit, low, high, sentence, needs), compute)
+def _drift(name: str, view: WindowView) -> FloatArray:
+    return view.drift(name)
 
 
 INF = float("inf")
 VECTOR = ("embedding",)
 PROBS = ("probabilities",)
+LABEL = ("embedding", "predicted_label")
+TEXT = ("input",)
+
+
+def _life(
+    name: str, family: str, unit: str, low: float, high: float, sentence: str, needs: tuple[str, ...],
+    compute: Compute,
+) -> Feature:  # fmt: skip
+    """A feature of the account's life, or of its own windows of time."""
+    return Feature(FeatureSpec(name, family, unit, low, high, sentence, needs), compute, False)
+
+
+def _both(
+    name: str, family: str, unit: str, low: float, high: float, sentence: str, needs: tuple[str, ...],
+    compute: Compute,
+) -> Feature:  # fmt: skip
+    """A feature of the account's life and of each block."""
+    return Feature(FeatureSpec(name, family, unit, low, high, sentence, needs), compute, True)
+
+
 FEATURES: tuple[Feature, ...] = (
-    _row("queries_per_s", "volume", "1/s", 0, INF, "queries per second in the short window", (), volume.short_rates),
-    _row("queries_per_s_long", "volume", "1/s", 0, INF, "queries per second in the long window", (), volume.long_rates),
-    _row("tokens_per_s", "volume", "1/s", 0, INF, "tokens per second in the long window", ("input_tokens",),
-         volume.token_rates),
-    _row("ramp", "volume", "log2", -INF, INF, "growth of the rate, short over long window", (), volume.ramps),
-    _row("refused_share", "volume", "share", 0, 1, "share of queries that were refused", ("status",),
-         volume.refused_shares),
-    _row("burstiness", "timing", "1", -1, 1, "burstiness of the gaps between queries", (), timing.burstiness),
-    _row("hour_entropy", "timing", "1", 0, 1, "how evenly queries spread over the day", (), timing.hour_entropies),
-    _row("active_share", "timing", "share", 0, 1, "share of minutes in which it asked", (), timing.active_shares),
-    _row("value_entropy", "entropy", "bits", 0, 4, "entropy of the input values", ("input",),
-         partial(_mean, "value_entropy")),
-    _row("edge_share", "entropy", "share", 0, 1, "share of input values at the edge of their range", ("input",),
-         partial(_mean, "edge_share")),
-    _row("byte_entropy", "entropy", "bits", 0, 8, "entropy of the text's characters", ("input",),
-         partial(_mean, "byte_entropy")),
-    _row("effective_dimensions", "entropy", "dimensions", 1, 12, "directions in which its inputs vary", VECTOR,
-         topics.effective_dimensions),
-    _row("margin", "boundary", "probability", 0, 1, "mean margin between the two best classes", PROBS,
-         partial(_mean, "margin")),
-    _row("low_margin_share", "boundary", "share", 0, 1, "share of queries close to a decision boundary", PROBS,
-         partial(_mean, "is_low_margin")),
-    _row("margin_residual", "boundary", "probability", -1, 1, "margin beside that of the nearest usual queries", PROBS,
-         partial(_mean, "margin_residual")),
-    _row("entropy_residual", "boundary", "1", -1, 1, "output entropy beside that of the nearest usual queries", PROBS,
-         partial(_mean, "entropy_residual")),
-    _row("label_agreement", "boundary", "share", 0, 1, "agreement with the labels of the nearest usual queries", VECTOR,
-         partial(_mean, "label_agreement")),
-    _row("duplicate_share", "probing", "share", 0, 1, "share of exact repeats", ("input",),
-         partial(_mean, "is_duplicate")),
-    _row("near_share", "probing", "share", 0, 1, "share of near-repeats of its own queries", VECTOR,
-         partial(_mean, "is_near")),
-    _row("near_flip_share", "probing", "share", 0, 1, "share of near-repeats whose label flips", VECTOR,
-         partial(_mean, "is_near_flip")),
-    _row("collinear_share", "probing", "share", 0, 1, "share of queries on a line through two earlier ones", VECTOR,
-         partial(_mean, "is_collinear")),
-    _row("step_kurtosis", "probing", "log", -INF, INF, "shape of the step from its nearest earlier query", ("input",),
-         partial(_mean, "step_kurtosis")),
-    _row("nearest_previous", "nearest_previous", "log distance", -INF, INF, "distance to its nearest earlier query",
-         VECTOR, partial(_mean, "nearest_log")),
-    _row("nearest_same_label", "nearest_previous", "log distance", -INF, INF,
-         "distance to its nearest earlier query of the same label", VECTOR, partial(_mean, "nearest_same_label_log")),
-    _row("whitened_distance", "drift", "log", -INF, INF, "distance from the centre of usual inputs", VECTOR,
-         partial(_mean, "whitened_log")),
-    _row("whitened_spread", "drift", "log", 0, INF, "mixture of usual and unusual inputs", VECTOR,
-         partial(_deviation, "whitened_log")),
-    _row("residual_energy", "drift", "log", -INF, INF, "energy outside the usual inputs' directions", VECTOR,
-         partial(_mean, "residual_log")),
-    _row("neighbour_distance", "drift", "log distance", -INF, INF, "distance to the nearest usual queries", VECTOR,
-         partial(_mean, "neighbours_log")),
-    _row("neighbour_distance_recent", "drift", "log distance", -INF, INF,
-         "distance to the nearest usual queries, lately", VECTOR, partial(_recent, "neighbours_log")),
-    _row("neighbour_spread", "drift", "log distance", 0, INF, "mixture of near and far queries", VECTOR,
-         partial(_deviation, "neighbours_log")),
-    _row("far_share", "drift", "share", 0, 1, "share of queries farther than usual ones ever are", VECTOR,
-         partial(_mean, "is_far")),
-    _row("mmd_squared", "drift", "1", -1, 4, "drift of the distribution from usual traffic", VECTOR,
-         topics.mmd_squared),
-    _row("topics", "topics", "cells", 1, 64, "effective number of topics", VECTOR, topics.topic_counts),
-    _row("spread", "topics", "log", -INF, INF, "spread of its inputs", VECTOR, topics.spreads),
-    _row("label_divergence", "labels", "nats", 0, 0.7, "difference of its labels from the usual ones",
-         ("predicted_label",), topics.label_divergences),
-    _row("label_entropy", "labels", "nats", 0, INF, "balance of its labels", ("predicted_label",),
-         topics.label_balances),
-    _row("logprob_share", "harvesting", "share", 0, 1, "share of requests for log-probabilities", ("params",),
-         harvesting.logprob_shares),
-    _row("bias_share", "harvesting", "share", 0, 1, "share of requests with a logit bias", ("params",),
-         harvesting.bias_shares),
-    _row("many_share", "harvesting", "share", 0, 1, "share of requests for several completions", ("params",),
-         harvesting.many_shares),
-    _row("one_token_share", "harvesting", "share", 0, 1, "share of requests for a single token", ("params",),
-         harvesting.one_token_shares),
+    _life("queries_per_s", "volume", "1/s", 0, INF, "queries per second in the short window", (), volume.short_rates),
+    _life("queries_per_s_long", "volume", "1/s", 0, INF, "queries per second in the long window", (),
+          volume.long_rates),
+    _life("tokens_per_s", "volume", "1/s", 0, INF, "tokens per second in the long window", ("input_tokens",),
+          volume.token_rates),
+    _life("ramp", "volume", "log2", -INF, INF, "growth of the rate, short over long window", (), volume.ramps),
+    _life("refused_share", "volume", "share", 0, 1, "share of queries that were refused", ("status",),
+          volume.refused_shares),
+    _life("burstiness", "timing", "1", -1, 1, "burstiness of the gaps between queries", (), timing.burstiness),
+    _life("hour_entropy", "timing", "1", 0, 1, "how evenly queries spread over the day", (), timing.hour_entropies),
+    _life("active_share", "timing", "share", 0, 1, "share of minutes in which it asked", (), timing.active_shares),
+    _both("value_entropy", "entropy", "bits", 0, 4, "entropy of the input values", ("input",),
+          partial(_mean, "value_entropy")),
+    _both("edge_share", "entropy", "share", 0, 1, "share of input values at the edge of their range", ("input",),
+          partial(_mean, "edge_share")),
+    _life("byte_entropy", "entropy", "bits", 0, 8, "entropy of the text's characters", TEXT,
+          partial(_mean, "byte_entropy")),
+    _life("effective_dimensions", "entropy", "dimensions", 1, 8, "directions in which its inputs vary", VECTOR,
+          topics.effective_dimensions),
+    _both("whitened_distance", "novelty", "log", -INF, INF, "distance from the centre of usual inputs", VECTOR,
+          partial(_mean, "whitened_log")),
+    _both("whitened_spread", "mixture", "log", 0, INF, "mixture of usual and unusual inputs", VECTOR,
+          partial(_deviation, "whitened_log")),
+    _both("residual_energy", "novelty", "log", -INF, INF, "energy outside the usual inputs' directions", VECTOR,
+          partial(_mean, "residual_log")),
+    _both("residual_spread", "mixture", "log", 0, INF, "mixture of inputs inside and outside those directions", VECTOR,
+          partial(_deviation, "residual_log")),
+    _both("odd_share", "novelty", "share", 0, 1, "share of inputs odder than 95 % of the usual ones", VECTOR,
+          partial(_mean, "is_odd")),
+    _both("odder_share", "novelty", "share", 0, 1, "share of inputs odder than 99 % of the usual ones", VECTOR,
+          partial(_mean, "is_odder")),
+    _both("pair_likelihood", "novelty", "nats", -INF, 0, "how well its inputs' values go together", VECTOR,
+          partial(_mean, "pair_likelihood")),
+    _both("embedding_distance", "novelty", "log", -INF, INF, "distance of its embeddings from the usual centre", VECTOR,
+          partial(_mean, "embedding_log")),
+    _both("class_distance", "novelty", "log", -INF, INF, "distance of its queries from their predicted class", LABEL,
+          partial(_mean, "class_log")),
+    _both("class_gap", "boundary", "log", 0, INF, "how much nearer other classes lie than the predicted one", LABEL,
+          partial(_mean, "class_gap_log")),
+    _both("class_drift", "drift", "1", -INF, INF, "drift of its queries from the usual ones of the same class", LABEL,
+          partial(_drift, "drift")),
+    _both("input_drift", "drift", "1", -INF, INF, "drift of its inputs from the usual ones of the same class",
+          ("input", "predicted_label"), partial(_drift, "input_drift")),
+    _both("nearest_distance", "novelty", "log distance", -INF, INF, "distance to the nearest usual query", VECTOR,
+          partial(_mean, "neighbour_log")),
+    _both("neighbour_distance", "novelty", "log distance", -INF, INF, "distance to the nearest usual queries", VECTOR,
+          partial(_mean, "neighbours_log")),
+    _both("neighbour_spread", "mixture", "log distance", 0, INF, "mixture of near and far queries", VECTOR,
+          partial(_deviation, "neighbours_log")),
+    _both("same_label_distance", "novelty", "log distance", -INF, INF,
+          "distance to the nearest usual query of the same label", LABEL, partial(_mean, "same_label_log")),
+    _both("same_label_spread", "mixture", "log distance", 0, INF, "spread of that distance", LABEL,
+          partial(_deviation, "same_label_log")),
+    _both("far_share", "novelty", "share", 0, 1, "share of queries farther than 95 % of the usual ones", VECTOR,
+          partial(_mean, "is_far")),
+    _both("farther_share", "novelty", "share", 0, 1, "share of queries farther than 99 % of the usual ones", VECTOR,
+          partial(_mean, "is_farther")),
+    _both("unknown_words", "text", "share", 0, 1, "share of words that nobody else uses", TEXT,
+          partial(_mean, "unknown_words")),
+    _both("new_pairs", "text", "share", 0, 1, "share of known words in pairs never seen before", TEXT,
+          partial(_mean, "new_pairs")),
+    _both("new_pairs_share", "text", "share", 0, 1, "share of texts with unusually many such pairs", TEXT,
+          partial(_mean, "is_new_pairs")),
+    _both("new_pairs_spread", "mixture", "share", 0, 1, "mixture of ordinary and spliced texts", TEXT,
+          partial(_deviation, "new_pairs")),
+    _both("margin", "boundary", "probability", 0, 1, "mean margin between the two best classes", PROBS,
+          partial(_mean, "margin")),
+    _both("low_margin_share", "boundary", "share", 0, 1, "share of queries close to a decision boundary", PROBS,
+          partial(_mean, "is_low_margin")),
+    _both("margin_residual", "boundary", "probability", -1, 1, "margin beside that of the nearest usual queries",
+          PROBS, partial(_mean, "margin_residual")),
+    _both("entropy_residual", "boundary", "1", -1, 1, "output entropy beside that of the nearest usual queries", PROBS,
+          partial(_mean, "entropy_residual")),
+    _both("label_agreement", "boundary", "share", 0, 1, "agreement with the labels of the nearest usual queries", LABEL,
+          partial(_mean, "label_agreement")),
+    _both("label_gap", "boundary", "log distance", 0, INF, "how much farther its own label's queries lie than others",
+          LABEL, partial(_mean, "label_gap_log")),
+    _both("duplicate_share", "probing", "share", 0, 1, "share of exact repeats", ("input",),
+          partial(_mean, "is_duplicate")),
+    _both("near_share", "probing", "share", 0, 1, "share of near-repeats of its own queries", VECTOR,
+          partial(_mean, "is_near")),
+    _both("near_flips", "probing", "share", -1, 1, "near-repeats whose label flips, beyond what noise does", VECTOR,
+          partial(_mean, "near_flip_excess")),
+    _both("near_boundary", "probing", "share", -1, 1, "near-repeats close to a decision boundary, beyond what noise does",
+          PROBS, partial(_mean, "near_boundary_excess")),
+    _both("near_steps", "probing", "probability", -1, 1, "change of the margin between near-repeats, beyond noise",
+          PROBS, partial(_mean, "near_step_excess")),
+    _both("collinear_share", "probing", "share", 0, 1, "share of queries on a line through two earlier ones", VECTOR,
+          partial(_mean, "is_collinear")),
+    _both("near_collinear_share", "probing", "share", 0, 1, "share of near-repeats on a line through two others", VECTOR,
+          partial(_mean, "is_near_collinear")),
+    _both("step_kurtosis", "probing", "log", 0, INF, "shape of the step from its nearest earlier query", ("input",),
+          partial(_mean, "step_kurtosis")),
+    _both("flip_share", "probing", "share", 0, 1, "share of queries labelled unlike the nearest earlier one", LABEL,
+          partial(_mean, "is_flip")),
+    _both("nearest_previous", "nearest_previous", "log distance", -INF, INF, "distance to its nearest earlier query",
+          VECTOR, partial(_mean, "nearest_log")),
+    _both("nearest_same_label", "nearest_previous", "log distance", -INF, INF,
+          "distance to its nearest earlier query of the same label", LABEL, partial(_mean, "nearest_same_label_log")),
+    _life("mmd_squared", "drift", "1", -1, 4, "drift of the distribution from usual traffic", VECTOR,
+          topics.mmd_squared),
+    _life("topics", "topics", "cells", 1, 32, "effective number of topics", VECTOR, topics.topic_counts),
+    _life("spread", "topics", "log", -INF, INF, "spread of its inputs", VECTOR, topics.spreads),
+    _life("label_divergence", "labels", "nats", 0, 0.7, "difference of its labels from the usual ones",
+          ("predicted_label",), topics.label_divergences),
+    _life("label_entropy", "labels", "nats", 0, INF, "balance of its labels", ("predicted_label",),
+          topics.label_balances),
+    _life("logprob_share", "harvesting", "share", 0, 1, "share of requests for log-probabilities", ("params",),
+          harvesting.logprob_shares),
+    _life("bias_share", "harvesting", "share", 0, 1, "share of requests with a logit bias", ("params",),
+          harvesting.bias_shares),
+    _life("many_share", "harvesting", "share", 0, 1, "share of requests for several completions", ("params",),
+          harvesting.many_shares),
+    _life("one_token_share", "harvesting", "share", 0, 1, "share of requests for a single token", ("params",),
+          harvesting.one_token_shares),
+    _life("elicitation_share", "elicitation", "share", 0, 1, "share of requests to write out reasoning", TEXT,
+          partial(_mean, "elicitation")),
 )  # fmt: skip
 SPECS: tuple[FeatureSpec, ...] = tuple(feature.spec for feature in FEATURES)
 NAMES: tuple[str, ...] = tuple(spec.name for spec in SPECS)
@@ -127,7 +180,8 @@ FEATURE_INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)
 
 def compute_features(view: WindowView) -> FloatArray:
     """All features of the accounts that are due, float64 (n, n_features), NaN where missing."""
-    values = np.empty((len(view), len(FEATURES)))
+    values = np.full((len(view), len(FEATURES)), np.nan)
     for index, feature in enumerate(FEATURES):
-        values[:, index] = feature.compute(view)
+        if feature.in_block or not view.is_block:
+            values[:, index] = feature.compute(view)
     return values

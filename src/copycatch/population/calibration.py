@@ -14,11 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from copycatch.records.columns import FloatArray
-from copycatch.units import MS_PER_DAY
 
 BASE_PROB = 0.25
 ACCOUNTS_MIN = 30  # the upper quarter then has seven or eight exceedances
-LIFE_DAYS_MIN = 0.5  # younger lives would claim more alarms a day than anyone has seen
+FAMILY_ACCOUNTS_MIN = 20
+# A family value is a mean of log(1 + z). A tail steeper than one e-fold per 0.12 (z larger by an eighth) would
+# be made of accounts that never did anything in that family, and call the first that does a miracle.
+FAMILY_SCALE_MIN = 0.12
+SCORE_SCALE_MIN = 0.3
+UNREMARKABLE = 0.35  # -ln p below the median
+NEVER = 1e9
+# An account counts as often as it lives within the horizon: alerts per account and day are lifetime alerts
+# over this many days, the memory of the default policy.
+HORIZON_DAYS = 7.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +51,71 @@ class Calibration:
         return daily
 
 
-def calibrate(maxima: FloatArray, lives_ms: FloatArray) -> Calibration | None:
+@dataclass(frozen=True, slots=True)
+class FamilyTails:
+    """The same for the value of every family; arrays (n_families,)."""
+
+    medians: FloatArray
+    bases: FloatArray
+    scales: FloatArray
+
+    def evidence(self, values: FloatArray) -> FloatArray:
+        """-ln of the chance that a normal account's family is ever this odd, shape (n, n_families).
+
+        Examples
+        --------
+        >>> tails = FamilyTails(np.array([0.0]), np.array([1.0]), np.array([0.5]))
+        >>> tails.evidence(np.array([[-1.0], [1.0], [2.0]])).round(2).ravel().tolist()
+        [0.35, 1.39, 3.39]
+        """
+        top = -np.log(BASE_PROB)
+        rise = (top - np.log(2)) * (values - self.medians) / np.maximum(self.bases - self.medians, 1e-9)
+        beyond = top + (values - self.bases) / self.scales
+        low = np.where(values > self.medians, np.log(2) + rise, UNREMARKABLE)
+        return np.where(np.isnan(values), np.nan, np.where(values > self.bases, beyond, low))
+
+
+def _scale(excesses: FloatArray, least: float) -> float:
+    """Mean excess; from its median as well, which one attacker not yet caught does not move."""
+    if not len(excesses):
+        return least
+    return max(float((excesses.mean() + np.median(excesses) / np.log(2)) / 2), least)
+
+
+def calibrate(maxima: FloatArray) -> Calibration | None:
     """Fit the tail on the lifetime maxima of unflagged accounts; None while there are too few.
 
     Parameters
     ----------
     maxima : ndarray of float64, shape (n_accounts,)
-    lives_ms : ndarray of float64, shape (n_accounts,)
-        How long each account has been known.
 
     Examples
     --------
-    >>> calibrate(np.ones(3), np.ones(3)) is None
+    >>> calibrate(np.ones(3)) is None
     True
-    >>> fitted = calibrate(np.random.default_rng(0).exponential(2.0, 4000), np.full(4000, MS_PER_DAY * 2.0))
-    >>> round(fitted.scale, 1), fitted.life_days
-    (2.0, 2.0)
+    >>> fitted = calibrate(np.random.default_rng(0).exponential(2.0, 4000))
+    >>> round(fitted.scale, 1)
+    2.0
     """
     if len(maxima) < ACCOUNTS_MIN:
         return None
     base = float(np.quantile(maxima, 1 - BASE_PROB))
-    excesses = maxima[maxima > base] - base
-    # The mean of an exponential from its median as well: one attacker not yet caught moves the mean, not the median.
-    scale = float((excesses.mean() + np.median(excesses) / np.log(2)) / 2) if len(excesses) else 1.0
-    life_days = max(float(lives_ms.mean()) / MS_PER_DAY, LIFE_DAYS_MIN)
-    return Calibration(base, max(scale, 1e-3), life_days, len(maxima))
+    return Calibration(base, _scale(maxima[maxima > base] - base, SCORE_SCALE_MIN), HORIZON_DAYS, len(maxima))
+
+
+def family_tails(maxima: FloatArray) -> FamilyTails | None:
+    """Fit the tail of each family's lifetime maxima, (n_accounts, n_families), -inf where never judged."""
+    known = maxima[np.isfinite(maxima).any(axis=1)]
+    if len(known) < FAMILY_ACCOUNTS_MIN:
+        return None
+    values = np.where(np.isfinite(known), known, np.nan)
+    n_families = values.shape[1]
+    medians, bases, scales = np.zeros(n_families), np.zeros(n_families), np.ones(n_families)
+    for family in range(n_families):
+        column = values[~np.isnan(values[:, family]), family]
+        if len(column) < FAMILY_ACCOUNTS_MIN:
+            medians[family] = bases[family] = NEVER  # too few to say anything: never odd
+            continue
+        medians[family], bases[family] = np.quantile(column, [0.5, 1 - BASE_PROB])
+        scales[family] = _scale(column[column > bases[family]] - bases[family], FAMILY_SCALE_MIN)
+    return FamilyTails(medians, bases, scales)

@@ -1,29 +1,29 @@
 """Build a model's frozen space from its pool."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from copycatch.population.frames import Z_MAX, fit_frame
+from copycatch.population.lexicon import share_of_new_pairs
 from copycatch.population.pool import Query
 from copycatch.records.columns import Float32Array, FloatArray
-from copycatch.records.space import SKETCH_LENGTH, ModelSpace
+from copycatch.records.layout import FOURIER, RAW
+from copycatch.records.space import SKETCH_LENGTH, Frame, Lexicon, ModelSpace
 
-RANK_MAX = 24
-BANK_ROWS = 512  # more rows find nearer neighbours at proportional cost; 512 x 16 is about 2 us a query
-RAW_LENGTH = 24
-FOURIER_LENGTH = 32
-NEAR_QUANTILE, FAR_QUANTILE, LOW_MARGIN_QUANTILE = 0.05, 0.95, 0.10
-# A coordinate that hardly varies must not turn rounding noise into distance; the same for a direction.
-SCALE_FLOOR_SHARE = 0.05
-VARIANCE_FLOOR_SHARE = 0.02
+BANK_ROWS = 512  # more rows find nearer neighbours at proportional cost
 QUERIES_MIN = 200
 ACCOUNTS_MIN = 10
-Z_MAX = 8.0
+NEIGHBOURS = 8
+NEAR_QUANTILE, FAR_QUANTILE, FARTHER_QUANTILE, LOW_MARGIN_QUANTILE = 0.75, 0.95, 0.99, 0.10
+NEW_PAIRS_QUANTILE = 0.90
 
 
 def build_space(
-    rows: Sequence[Query], bank: Sequence[Query], *, uses_inputs: bool, version: int
-) -> ModelSpace:
+    rows: Sequence[Query], bank: Sequence[Query], *, uses_inputs: bool, version: int,
+    lexicon: Lexicon | None = None,
+) -> ModelSpace:  # fmt: skip
     """Fit the geometry on `rows` and put `bank` in it.
 
     Parameters
@@ -35,95 +35,118 @@ def build_space(
     uses_inputs : bool
         Whether the vectors are numeric inputs (else embeddings).
     version : int
+    lexicon : Lexicon, optional
+        Of the model's texts.
 
     Returns
     -------
     ModelSpace
     """
-    vectors = np.stack([query.vector for query in rows]).astype(np.float64)
-    means = vectors.mean(axis=0)
-    deviations = vectors.std(axis=0)
-    scales = np.maximum(deviations, SCALE_FLOOR_SHARE * deviations.mean() + 1e-9)
-    z = np.clip((vectors - means) / scales, -Z_MAX, Z_MAX)
-    values, directions = np.linalg.eigh(np.cov(z.T).reshape(z.shape[1], z.shape[1]))
-    values, directions = np.maximum(values[::-1], 0), directions[:, ::-1]
-    # Eigenvectors have no sign of their own; fix it, so that rebuilds and restarts agree.
-    directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(len(values))])
-    rank = min(RANK_MAX, len(values))
-    variances = values[:rank] + VARIANCE_FLOOR_SHARE * values.mean()
-    residual = values[rank:].mean() if len(values) > rank else 1.0
-    raw_columns = np.linspace(0, len(means) - 1, min(RAW_LENGTH, len(means))).astype(np.int64)
-    geometry = _Geometry(
-        means.astype(np.float32), scales.astype(np.float32),
-        directions[:, :rank].astype(np.float32), variances.astype(np.float32),
+    labels = np.array([query.label for query in rows], dtype=np.int64)
+    queries = fit_frame([query.vector for query in rows], labels)
+    beside = [query for query in rows if len(query.input_vector)]
+    inputs = None
+    if len(beside) >= QUERIES_MIN:
+        of_beside = np.array([query.label for query in beside], dtype=np.int64)
+        inputs = fit_frame([query.input_vector for query in beside], of_beside)
+    stepped = inputs if inputs is not None else queries
+    raw_columns = np.linspace(0, len(stepped.means) - 1, min(RAW, len(stepped.means))).astype(np.int64)
+    empty = np.zeros(0, dtype=np.int64)
+    none = np.zeros(0, dtype=np.float32)
+    space = ModelSpace(
+        version=version, uses_inputs=uses_inputs, queries=queries, inputs=inputs,
+        raw_columns=raw_columns, raw_means=stepped.means[raw_columns], raw_scale=float(stepped.scales.mean()),
+        bank_sketches=np.zeros((0, SKETCH_LENGTH), dtype=np.float32), bank_accounts=empty, bank_hashes=empty,
+        bank_labels=empty, bank_margins=none, bank_entropies=none, far_log=np.nan, farther_log=np.nan,
+        odd_log=np.nan, odder_log=np.nan, near=0.0, low_margin=np.nan, new_pairs=np.nan,
+        fourier_weights=np.zeros((SKETCH_LENGTH, FOURIER), dtype=np.float32),
+        fourier_phases=np.zeros(FOURIER, dtype=np.float32), fourier_mean=np.zeros(FOURIER), lexicon=lexicon,
     )  # fmt: skip
-    return _with_bank(geometry, bank, uses_inputs=uses_inputs, version=version,
-                      residual_variance=float(max(residual, 1e-3)), raw_columns=raw_columns)  # fmt: skip
+    return rebuild_bank(space, bank, is_new=True)
 
 
-def rebuild_bank(space: ModelSpace, bank: Sequence[Query]) -> ModelSpace:
+def rebuild_bank(space: ModelSpace, bank: Sequence[Query], *, is_new: bool = False) -> ModelSpace:
     """The same geometry with a fresh bank; sketches stay comparable."""
-    geometry = _Geometry(space.means, space.scales, space.basis, space.variances)
-    return _with_bank(geometry, bank, uses_inputs=space.uses_inputs, version=space.version,
-                      residual_variance=space.residual_variance, raw_columns=space.raw_columns)  # fmt: skip
-
-
-class _Geometry:
-    def __init__(
-        self, means: Float32Array, scales: Float32Array, basis: Float32Array, variances: Float32Array
-    ) -> None:
-        self.means, self.scales, self.basis, self.variances = means, scales, basis, variances
-
-    def sketch(self, vectors: Float32Array) -> Float32Array:
-        z = np.clip((vectors - self.means) / self.scales, -Z_MAX, Z_MAX)
-        kept = min(self.basis.shape[1], SKETCH_LENGTH)
-        sketches = np.zeros((len(z), SKETCH_LENGTH), dtype=np.float32)
-        sketches[:, :kept] = (z @ self.basis[:, :kept]) / np.sqrt(np.sqrt(self.variances[:kept]))
-        return sketches
-
-
-def _with_bank(
-    geometry: _Geometry, bank: Sequence[Query], *, uses_inputs: bool, version: int,
-    residual_variance: float, raw_columns: np.ndarray,
-) -> ModelSpace:  # fmt: skip
-    sketches = geometry.sketch(np.stack([query.vector for query in bank]))
+    sketches = _sketches(np.stack([query.vector for query in bank]), space.queries)
     accounts = np.array([query.account_hash for query in bank], dtype=np.int64)
     margins = np.array([query.margin for query in bank], dtype=np.float32)
-    nearest = nearest_of_others(sketches, accounts)
-    seen = nearest[np.isfinite(nearest)]
-    near, far = np.quantile(seen, [NEAR_QUANTILE, FAR_QUANTILE]) if len(seen) else (0.0, np.inf)
-    known_margins = margins[~np.isnan(margins)]
-    rng = np.random.default_rng(0)  # the features need random directions, the same in every process
-    weights = rng.normal(size=(SKETCH_LENGTH, FOURIER_LENGTH)) / max(float(np.median(seen)), 1e-3) / 2
-    phases = rng.uniform(0, 2 * np.pi, FOURIER_LENGTH)
-    fouriers: FloatArray = np.sqrt(2 / FOURIER_LENGTH) * np.cos(sketches @ weights + phases)
-    return ModelSpace(
-        version=version, uses_inputs=uses_inputs, means=geometry.means, scales=geometry.scales,
-        basis=geometry.basis, variances=geometry.variances, residual_variance=residual_variance,
-        raw_columns=raw_columns, bank_sketches=sketches, bank_accounts=accounts,
+    nearest = distances_to_others(sketches, accounts)
+    seen = nearest[np.isfinite(nearest[:, 0]), 0]
+    mean_logs = np.log(np.maximum(nearest[np.isfinite(nearest).all(axis=1)], 1e-3)).mean(axis=1)
+    weights, phases = space.fourier_weights, space.fourier_phases
+    if is_new:
+        rng = np.random.default_rng(0)  # the features need random directions, the same in every process
+        unit = max(float(np.median(seen)), 1e-3) if len(seen) else 1.0
+        weights = (rng.normal(size=(SKETCH_LENGTH, FOURIER)) / unit / 2).astype(np.float32)
+        phases = rng.uniform(0, 2 * np.pi, FOURIER).astype(np.float32)
+    fouriers: FloatArray = np.sqrt(2 / FOURIER) * np.cos(sketches @ weights.astype(np.float64) + phases)
+    odd = _residual_logs(bank, space)
+    pairs = np.empty(0)
+    if space.lexicon is not None:
+        pairs = share_of_new_pairs(space.lexicon, [(q.account_hash, q.words) for q in bank if len(q.words)])
+    return replace(
+        space,
+        bank_sketches=sketches, bank_accounts=accounts,
         bank_hashes=np.array([query.input_hash for query in bank], dtype=np.uint64).view(np.int64),
         bank_labels=np.array([query.label for query in bank], dtype=np.int64),
-        bank_margins=margins,
-        bank_entropies=np.array([query.entropy for query in bank], dtype=np.float32),
-        far_log=float(np.log(far + 1e-3)), near=float(near),
-        low_margin=float(np.quantile(known_margins, LOW_MARGIN_QUANTILE)) if len(known_margins) else np.nan,
-        fourier_weights=weights.astype(np.float32), fourier_phases=phases.astype(np.float32),
-        fourier_mean=fouriers.mean(axis=0),
+        bank_margins=margins, bank_entropies=np.array([query.entropy for query in bank], dtype=np.float32),
+        far_log=_quantile(mean_logs, FAR_QUANTILE), farther_log=_quantile(mean_logs, FARTHER_QUANTILE),
+        odd_log=_quantile(odd, FAR_QUANTILE), odder_log=_quantile(odd, FARTHER_QUANTILE),
+        near=_quantile(seen, NEAR_QUANTILE, 0.0), low_margin=_quantile(margins, LOW_MARGIN_QUANTILE),
+        new_pairs=_quantile(pairs, NEW_PAIRS_QUANTILE),
+        fourier_weights=weights, fourier_phases=phases, fourier_mean=fouriers.mean(axis=0),
     )  # fmt: skip
 
 
-def nearest_of_others(sketches: Float32Array, accounts: np.ndarray) -> FloatArray:
-    """Distance of each row to the nearest row of another account; infinite where there is none.
+def _quantile(values: np.ndarray, share: float, otherwise: float = np.nan) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.quantile(known, share)) if len(known) else otherwise
+
+
+def _sketches(vectors: Float32Array, frame: Frame) -> Float32Array:
+    z = np.clip((vectors - frame.means) / frame.scales, -Z_MAX, Z_MAX)
+    kept = min(frame.basis.shape[1], SKETCH_LENGTH)
+    sketches = np.zeros((len(z), SKETCH_LENGTH), dtype=np.float32)
+    sketches[:, :kept] = (z @ frame.basis[:, :kept]) / np.sqrt(np.sqrt(frame.variances[:kept]))
+    return sketches
+
+
+def _residual_logs(bank: Sequence[Query], space: ModelSpace) -> FloatArray:
+    """Log residual energy of the bank's inputs, as `signals.geometry.energies` measures it."""
+    if space.inputs is not None:
+        vectors = [query.input_vector for query in bank if len(query.input_vector)]
+    else:
+        vectors = [query.vector for query in bank]
+    if not vectors:
+        return np.empty(0)
+    frame = space.inputs or space.queries
+    z = np.clip((np.stack(vectors) - frame.means) / frame.scales, -Z_MAX, Z_MAX).astype(np.float64)
+    scores = z @ frame.basis
+    beyond = np.maximum((z**2).sum(axis=1) - (scores**2).sum(axis=1), 0) / frame.residual_variance
+    if z.shape[1] == frame.basis.shape[1]:
+        beyond = np.zeros(len(z))
+    whitened = (scores**2 / frame.variances)[:, frame.n_main :].sum(axis=1)
+    logs: FloatArray = np.log((whitened + beyond) / max(z.shape[1] - frame.n_main, 1) + 1e-6)
+    return logs
+
+
+def distances_to_others(sketches: Float32Array, accounts: np.ndarray) -> FloatArray:
+    """Distance of each row to its nearest rows of other accounts, ascending; infinite where there are fewer.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 8)
 
     Examples
     --------
-    >>> nearest_of_others(np.array([[0.0], [1.0], [3.0]], dtype=np.float32), np.array([1, 1, 2])).tolist()
+    >>> distances_to_others(np.array([[0.0], [1.0], [3.0]], dtype=np.float32), np.array([1, 1, 2]))[:, 0].tolist()
     [3.0, 2.0, 2.0]
     """
-    squares = (sketches.astype(np.float64) ** 2).sum(axis=1)
-    distances = (
-        squares[:, None] + squares[None, :] - 2 * sketches.astype(np.float64) @ sketches.T.astype(np.float64)
-    )
+    exact = sketches.astype(np.float64)
+    squares = (exact**2).sum(axis=1)
+    distances = squares[:, None] + squares[None, :] - 2 * exact @ exact.T
     distances[accounts[:, None] == accounts[None, :]] = np.inf
-    nearest: FloatArray = np.sqrt(np.maximum(distances.min(axis=1), 0))
-    return nearest
+    nearest = np.full((len(sketches), NEIGHBOURS), np.inf)
+    kept = min(NEIGHBOURS, len(sketches))
+    nearest[:, :kept] = np.sort(distances, axis=1)[:, :kept]
+    return np.sqrt(np.maximum(nearest, 0))

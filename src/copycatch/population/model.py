@@ -1,10 +1,10 @@
 """All that is learned of one model's traffic."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from copycatch.population.calibration import Calibration, calibrate
+from copycatch.population.calibration import Calibration, FamilyTails, calibrate, family_tails
 from copycatch.population.geometry import (
     ACCOUNTS_MIN,
     BANK_ROWS,
@@ -12,17 +12,21 @@ from copycatch.population.geometry import (
     build_space,
     rebuild_bank,
 )
-from copycatch.population.pool import DELAY_MS, Pool
+from copycatch.population.lexicon import empty_lexicon, learn_words
+from copycatch.population.pool import DELAY_MS, PER_ACCOUNT_MAX, Pool
 from copycatch.population.reference import Reference
 from copycatch.records.columns import FloatArray
 from copycatch.records.layout import FOURIER, LABEL_BINS
-from copycatch.records.space import ModelSpace
+from copycatch.records.space import Lexicon, ModelSpace
 
 HOUR_MS = 3_600_000
-# The geometry settles as the pool fills: rebuilt at these ages of the model, then kept, because sketches of
-# different geometries do not compare and every rebuild empties the rings.
-REBUILD_AGES_H = (3, 6, 12, 24, 48)
-BANK_EVERY_H = 2
+# The geometry is rebuilt whenever the pool has grown threefold, until it holds enough queries or a day has
+# passed; then it is settled and kept, because sketches and sums of different geometries do not compare.
+GROWTH = 3.0
+SETTLED_QUERIES = 2_400
+SETTLED_ACCOUNTS = 100
+SETTLED_AGE_H = 24
+BANK_EVERY_H = 3
 
 
 @dataclass(slots=True)
@@ -39,9 +43,14 @@ class ModelPopulation:
     reference: Reference = field(init=False)
     space: ModelSpace | None = None
     uses_inputs: bool | None = None
+    lexicon: Lexicon | None = None
     calibration: Calibration | None = None
+    tails: FamilyTails | None = None
     label_counts: FloatArray = field(default_factory=lambda: np.zeros(LABEL_BINS))
+    built_queries: int = 0
     bank_built_h: int = -1
+    calibrated_h: int = -1
+    is_settled: bool = False
 
     def __post_init__(self) -> None:
         self.reference = Reference(self.n_features)
@@ -56,25 +65,47 @@ class ModelPopulation:
     def fourier_mean(self) -> FloatArray:
         return np.full(FOURIER, np.nan) if self.space is None else self.space.fourier_mean
 
-    def tick(self, now_ms: int, flagged: frozenset[int], maxima: FloatArray, lives_ms: FloatArray) -> bool:
-        """Learn what has waited long enough; True when the geometry is new (old sketches must be forgotten)."""
-        age_h = (now_ms - self.born_ms) // HOUR_MS
-        self.pool.admit(now_ms, 0 if now_ms - self.born_ms < DELAY_MS else DELAY_MS, flagged)
-        self.calibration = calibrate(maxima, lives_ms) or self.calibration
-        return self._refresh_space(age_h)
+    def age_h(self, now_ms: int) -> int:
+        return (now_ms - self.born_ms) // HOUR_MS
+
+    def tick(self, now_ms: int, flagged: frozenset[int]) -> bool:
+        """Learn what has waited long enough; True when the geometry is new (old sums must be forgotten)."""
+        admitted = self.pool.admit(now_ms, 0 if now_ms - self.born_ms < DELAY_MS else DELAY_MS, flagged)
+        for query in admitted:
+            if len(query.words):
+                if self.lexicon is None:
+                    self.lexicon = empty_lexicon()
+                learn_words(self.lexicon, query.words, query.account_hash)
+        for account_hash in flagged & self.pool.queries_by_account.keys():
+            self.pool.drop(account_hash)
+        return self._refresh_space(self.age_h(now_ms))
+
+    def calibrate(self, now_ms: int, maxima: FloatArray, family_maxima: FloatArray) -> None:
+        """Fit the tails anew, once an hour; keep the old ones where there are too few accounts."""
+        self.calibrated_h = self.age_h(now_ms)
+        self.tails = family_tails(family_maxima) or self.tails
+        self.calibration = calibrate(maxima) or self.calibration
 
     def _refresh_space(self, age_h: int) -> bool:
-        rows = self.pool.sample(self.pool.n_accounts * 24)
-        if len(rows) < QUERIES_MIN or self.pool.n_accounts < ACCOUNTS_MIN:
+        is_bank_due = age_h >= self.bank_built_h + (BANK_EVERY_H if self.is_settled else 1)
+        if not is_bank_due or self.pool.n_accounts < ACCOUNTS_MIN:
             return False
-        is_due = self.space is None or any(self.bank_built_h < mark <= age_h for mark in REBUILD_AGES_H)
-        if is_due:
+        rows = self.pool.sample(self.pool.n_accounts * PER_ACCOUNT_MAX)
+        if len(rows) < QUERIES_MIN:
+            return False
+        self.bank_built_h = age_h
+        bank = self.pool.sample(BANK_ROWS)
+        is_last = age_h >= SETTLED_AGE_H or (
+            len(rows) >= SETTLED_QUERIES and self.pool.n_accounts >= SETTLED_ACCOUNTS
+        )
+        if self.space is None or (
+            not self.is_settled and (is_last or len(rows) >= GROWTH * self.built_queries)
+        ):
             version = 1 if self.space is None else self.space.version + 1
-            self.space = build_space(rows, self.pool.sample(BANK_ROWS), uses_inputs=bool(self.uses_inputs),
-                                     version=version)  # fmt: skip
-            self.bank_built_h = age_h
+            self.space = build_space(rows, bank, uses_inputs=bool(self.uses_inputs), version=version,
+                                     lexicon=self.lexicon)  # fmt: skip
+            self.built_queries, self.is_settled = len(rows), is_last
+            self.reference = Reference(self.n_features)
             return True
-        if self.space is not None and age_h >= self.bank_built_h + BANK_EVERY_H:
-            self.space = rebuild_bank(self.space, self.pool.sample(BANK_ROWS))
-            self.bank_built_h = age_h
+        self.space = rebuild_bank(replace(self.space, lexicon=self.lexicon), bank)
         return False

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from copycatch.errors import StateError
-from copycatch.population.calibration import Calibration
+from copycatch.population.calibration import Calibration, FamilyTails
 from copycatch.population.model import ModelPopulation
 from copycatch.population.pool import Pool, Query
 from copycatch.population.reference import Reference
-from copycatch.records.space import ModelSpace
+from copycatch.records.space import Frame, Lexicon, ModelSpace
 
 
 def to_plain(population: ModelPopulation) -> dict[str, Any]:
@@ -27,10 +27,15 @@ def to_plain(population: ModelPopulation) -> dict[str, Any]:
     return {
         "born_ms": population.born_ms,
         "uses_inputs": population.uses_inputs,
+        "built_queries": population.built_queries,
         "bank_built_h": population.bank_built_h,
+        "calibrated_h": population.calibrated_h,
+        "is_settled": population.is_settled,
         "label_counts": population.label_counts,
         "calibration": None if population.calibration is None else asdict(population.calibration),
-        "space": None if space is None else {f.name: getattr(space, f.name) for f in fields(space)},
+        "tails": None if population.tails is None else _fields_of(population.tails),
+        "space": None if space is None else _space_to_plain(space),
+        "lexicon": None if population.lexicon is None else _fields_of(population.lexicon),
         "pool": _queries_to_plain([q for qs in population.pool.queries_by_account.values() for q in qs]),
         "waiting": _queries_to_plain(list(population.pool.waiting)),
         "reference_values": reference.values,
@@ -54,12 +59,19 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
             raise StateError(message)
         population = ModelPopulation(plain["born_ms"], n_features)
         population.uses_inputs = plain["uses_inputs"]
+        population.built_queries = plain["built_queries"]
         population.bank_built_h = plain["bank_built_h"]
+        population.calibrated_h = plain["calibrated_h"]
+        population.is_settled = plain["is_settled"]
         population.label_counts = plain["label_counts"]
         if plain["calibration"] is not None:
             population.calibration = Calibration(**plain["calibration"])
+        if plain["tails"] is not None:
+            population.tails = FamilyTails(**plain["tails"])
+        if plain["lexicon"] is not None:
+            population.lexicon = Lexicon(**plain["lexicon"])
         if plain["space"] is not None:
-            population.space = ModelSpace(**plain["space"])
+            population.space = _space_of(plain["space"], population.lexicon)
         population.pool = Pool(waiting=deque(_queries_of(plain["waiting"])))
         for query in _queries_of(plain["pool"]):
             population.pool.queries_by_account.setdefault(query.account_hash, []).append(query)
@@ -68,6 +80,26 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
         message = f"the snapshot's population lacks or garbles a part: {error!r}"
         raise StateError(message) from error
     return population
+
+
+def _fields_of(value: Any) -> dict[str, Any]:
+    return {f.name: getattr(value, f.name) for f in fields(value)}
+
+
+def _space_to_plain(space: ModelSpace) -> dict[str, Any]:
+    """The lexicon is the population's own and goes with that."""
+    plain = _fields_of(space) | {"lexicon": None}
+    return plain | {
+        "queries": _fields_of(space.queries),
+        "inputs": None if space.inputs is None else _fields_of(space.inputs),
+    }
+
+
+def _space_of(plain: dict[str, Any], lexicon: Lexicon | None) -> ModelSpace:
+    inputs = None if plain["inputs"] is None else Frame(**plain["inputs"])
+    return ModelSpace(
+        **(plain | {"queries": Frame(**plain["queries"]), "inputs": inputs, "lexicon": lexicon})
+    )
 
 
 def _reference_of(plain: dict[str, Any], n_features: int) -> Reference:
@@ -83,7 +115,7 @@ def _reference_of(plain: dict[str, Any], n_features: int) -> Reference:
 
 
 def _queries_to_plain(queries: list[Query]) -> dict[str, Any]:
-    """Columns; vectors lie end to end, since a pool holds one length only."""
+    """Columns; what differs in length lies end to end."""
     return {
         "account_hash": np.array([q.account_hash for q in queries], dtype=np.int64),
         "time_ms": np.array([q.time_ms for q in queries], dtype=np.int64),
@@ -91,13 +123,25 @@ def _queries_to_plain(queries: list[Query]) -> dict[str, Any]:
         "label": np.array([q.label for q in queries], dtype=np.int64),
         "margin": np.array([q.margin for q in queries]),
         "entropy": np.array([q.entropy for q in queries]),
-        "vectors": np.stack([q.vector for q in queries]) if queries else np.empty((0, 0), dtype=np.float32),
+        "vectors": _ragged_to_plain([q.vector for q in queries], np.float32),
+        "input_vectors": _ragged_to_plain([q.input_vector for q in queries], np.float32),
+        "words": _ragged_to_plain([q.words for q in queries], np.uint64),
     }
 
 
+def _ragged_to_plain(parts: list[Any], dtype: Any) -> dict[str, Any]:
+    flat = np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype=dtype)
+    return {"lengths": np.array([len(part) for part in parts], dtype=np.int64), "flat": flat}
+
+
+def _ragged_of(plain: dict[str, Any]) -> list[Any]:
+    return [part.copy() for part in np.split(plain["flat"], np.cumsum(plain["lengths"])[:-1])]
+
+
 def _queries_of(columns: dict[str, Any]) -> list[Query]:
-    scalars = zip(
-        *(columns[name].tolist() for name in ("account_hash", "time_ms", "input_hash", "label", "margin", "entropy")),
-        strict=True,
-    )
-    return [Query(*row, vector) for row, vector in zip(scalars, columns["vectors"], strict=True)]
+    if not len(columns["label"]):
+        return []
+    names = ("account_hash", "time_ms", "input_hash", "label", "margin", "entropy")
+    scalars = zip(*(columns[name].tolist() for name in names), strict=True)
+    ragged = (_ragged_of(columns[name]) for name in ("vectors", "input_vectors", "words"))
+    return [Query(*row, *parts) for row, *parts in zip(scalars, *ragged, strict=True)]

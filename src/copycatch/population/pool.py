@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from copycatch.records.columns import Float32Array
+from copycatch.records.columns import Float32Array, Uint64Array
 
 PER_ACCOUNT_MAX = 24
 PER_TICK_MAX = 4  # of one account: a burst is one voice
@@ -28,7 +28,9 @@ class Query:
     label: int
     margin: float
     entropy: float
-    vector: Float32Array
+    vector: Float32Array  # embedding, or numeric input where the log has no embedding
+    input_vector: Float32Array = field(default_factory=lambda: np.empty(0, dtype=np.float32))  # beside one
+    words: Uint64Array = field(default_factory=lambda: np.empty(0, dtype=np.uint64))  # hashed, of a text
 
 
 @dataclass(slots=True)
@@ -52,19 +54,19 @@ class Pool:
             self.waiting.popleft()
         self.waiting.append(query)
 
-    def admit(self, now_ms: int, delay_ms: int, flagged: frozenset[int]) -> int:
-        """Let in what has waited long enough and belongs to no flagged account; returns how many."""
-        admitted = 0
+    def admit(self, now_ms: int, delay_ms: int, flagged: frozenset[int]) -> list[Query]:
+        """Let in what has waited long enough and belongs to no flagged account; gives what was new."""
+        admitted = []
         while self.waiting and self.waiting[0].time_ms <= now_ms - delay_ms:
             query = self.waiting.popleft()
-            if query.account_hash not in flagged:
-                admitted += self.add(query)
+            if query.account_hash not in flagged and self.add(query):
+                admitted.append(query)
         return admitted
 
     def add(self, query: Query) -> bool:
         """Put in one query unless its account has it already; the account becomes the most recent."""
         queries = self.queries_by_account.pop(query.account_hash, [])
-        is_new = all(known.input_hash != query.input_hash for known in queries)
+        is_new = query.input_hash == 0 or all(known.input_hash != query.input_hash for known in queries)
         if is_new:
             queries.append(query)
             del queries[:-PER_ACCOUNT_MAX]

@@ -1,34 +1,105 @@
-"""What each feature looks like among other accounts at about the same number of queries.
+"""What each feature looks like among other accounts with about as much evidence.
 
-Most statistics depend on how much was seen, so accounts are compared within strata of their query count.
+Most statistics depend on how much was seen, so accounts are compared within strata of their evidence: distinct
+queries, near-repeats left out. The strata of a few dozen queries are filled by the *blocks* of established
+accounts, so that a newcomer's first 25 queries are compared with 25 queries of anybody, measured in the same
+settled space - not with the few other newcomers, nor with what accounts looked like while the space was raw.
 Each account has one vote a stratum (its latest row), and is never compared with itself.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import njit
 
 from copycatch.records.columns import FloatArray, IntArray, Normal
 
-STRATA = np.array([15, 20, 30, 50, 75, 125, 250, 500, 1000])  # lower edges
-ACCOUNTS_MAX = 256  # per stratum: quantiles of 5 % rest on a dozen accounts; 256 x 40 float64 = 80 KB
-ACCOUNTS_MIN = (
-    15  # fewer say nothing about a 5 % tail; neighbouring strata are joined until there are as many
-)
-QUANTILES = np.array([0.05, 0.10, 0.50, 0.90, 0.95])
-NORMAL_10, NORMAL_5 = 1.2816, 1.6449  # of the standard normal, to turn quantile distances into deviations
+STRATA = np.array([0, 12, 15, 20, 30, 45, 70, 120, 250, 500])  # lower edges of evidence
+BLOCK_STRATA_BELOW = 45  # strata below this evidence are filled by blocks
+ACCOUNTS_MAX = 256  # per stratum: quantiles of 5 % rest on a dozen accounts
+# Fewer say nothing about a 5 % tail; neighbouring strata are joined until there are as many.
+ACCOUNTS_MIN = 15
+QUANTILES = np.array([0.05, 0.10, 0.20, 0.50, 0.80, 0.90, 0.95])
+# Of the standard normal, to turn quantile distances into deviations. Beyond 90 % the tail may hold an attacker
+# or two that nobody has caught yet.
+NORMAL_20, NORMAL_10 = 0.8416, 1.2816
 
 
-def strata_of(queries: IntArray) -> IntArray:
-    """Stratum of each query count; counts below the first look share the first stratum.
+def strata_of(evidence: IntArray) -> IntArray:
+    """Stratum of each evidence count.
 
     Examples
     --------
-    >>> strata_of(np.array([15, 19, 20, 999, 5000])).tolist()
-    [0, 0, 1, 7, 8]
+    >>> strata_of(np.array([0, 15, 19, 20, 499, 5000])).tolist()
+    [0, 2, 2, 3, 8, 9]
     """
-    strata: IntArray = np.maximum(np.searchsorted(STRATA, queries, side="right") - 1, 0)
+    strata: IntArray = np.searchsorted(STRATA, evidence, side="right") - 1
     return strata
+
+
+@njit(cache=True)
+def _first_at_least(ordered, count, value):  # type: ignore[no-untyped-def]
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if ordered[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True)
+def _first_above(ordered, count, value):  # type: ignore[no-untyped-def]
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if ordered[middle] <= value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True)
+def _compare(values, own_rows, peers, ordered, counts, quantiles, out):  # type: ignore[no-untyped-def]
+    """Quantiles of each column without the account's own row, and how many lie at or beyond its value."""
+    for i in range(values.shape[0]):
+        for f in range(values.shape[1]):
+            column, count = ordered[f], counts[f]
+            own = np.nan
+            if own_rows[i] >= 0:
+                own = peers[own_rows[i], f]
+            has_own = not np.isnan(own)
+            others = count - has_own
+            if others < ACCOUNTS_MIN:
+                continue
+            skip = _first_at_least(column, count, own) if has_own else count + 1
+            for q in range(len(quantiles)):
+                position = quantiles[q] * (others - 1)
+                low = int(position)
+                high = min(low + 1, others - 1)
+                share = position - low
+                low += low >= skip
+                high += high >= skip
+                out[i, f, q] = column[low] * (1 - share) + column[high] * share
+            out[i, f, 7] = others
+            value = values[i, f]
+            if not np.isnan(value):
+                above = count - _first_at_least(column, count, value) - (has_own and own >= value)
+                below = _first_above(column, count, value) - (has_own and own <= value)
+                out[i, f, 8] = above / others
+                out[i, f, 9] = below / others
+
+
+@dataclass(slots=True)
+class Peers:
+    """Joined strata, ready for comparison."""
+
+    row_by_account: dict[int, int]
+    values: FloatArray  # (n_accounts, n_features)
+    ordered: FloatArray  # (n_features, n_accounts), NaN last
+    counts: IntArray  # known values of each feature
 
 
 @dataclass(slots=True)
@@ -38,11 +109,11 @@ class Reference:
     Examples
     --------
     >>> reference = Reference(n_features=1)
-    >>> for account in range(40):
+    >>> for account in range(1, 41):
     ...     reference.learn(account, 15, np.array([float(account)]))
     >>> normal = reference.compare(np.array([[100.0]]), np.array([15]), np.array([99]))
     >>> float(normal.medians[0, 0]), float(normal.aboves[0, 0])
-    (19.5, 0.0)
+    (20.5, 0.0)
     """
 
     n_features: int
@@ -50,14 +121,18 @@ class Reference:
     values: FloatArray = field(init=False)  # (n_strata, ACCOUNTS_MAX, n_features)
     accounts: IntArray = field(init=False)  # (n_strata, ACCOUNTS_MAX), 0 where empty
     next_index: list[int] = field(default_factory=lambda: [0] * len(STRATA))
+    peers_by_stratum: dict[int, Peers | None] = field(default_factory=dict)  # until the next change
 
     def __post_init__(self) -> None:
         self.values = np.full((len(STRATA), ACCOUNTS_MAX, self.n_features), np.nan)
         self.accounts = np.zeros((len(STRATA), ACCOUNTS_MAX), dtype=np.int64)
 
-    def learn(self, account_hash: int, queries: int, values: FloatArray) -> None:
-        """One account's latest row; the longest-known account of the stratum gives way when it is full."""
-        stratum = int(strata_of(np.array([queries]))[0])
+    def learn(self, account_hash: int, evidence: int, values: FloatArray) -> None:
+        """One account's latest row; where it knows less than the account's earlier row, that one stands.
+
+        The longest-known account of the stratum gives way when it is full.
+        """
+        stratum = int(strata_of(np.array([evidence]))[0])
         index_by_account = self.index_by_account[stratum]
         index = index_by_account.get(account_hash)
         if index is None:
@@ -67,7 +142,10 @@ class Reference:
             index_by_account.pop(previous, None)
             index_by_account[account_hash] = index
             self.accounts[stratum, index] = account_hash
-        self.values[stratum, index] = values
+            self.values[stratum, index] = np.nan
+        known = ~np.isnan(values)
+        self.values[stratum, index, known] = values[known]
+        self.peers_by_stratum.clear()
 
     def forget(self, account_hash: int) -> None:
         """Take an account's rows out: it turned out not to be normal."""
@@ -76,67 +154,58 @@ class Reference:
             if index is not None:
                 self.values[stratum, index] = np.nan
                 self.accounts[stratum, index] = 0
+                self.peers_by_stratum.clear()
 
-    def _peers(self, stratum: int) -> tuple[IntArray, FloatArray]:
-        """Accounts and rows of a stratum, joined with its neighbours until there are enough."""
+    def _peers(self, stratum: int) -> Peers | None:
+        """Accounts of a stratum, joined with its neighbours until there are enough; None where there never are."""
+        if stratum in self.peers_by_stratum:
+            return self.peers_by_stratum[stratum]
         low = high = stratum
+        accounts: dict[int, FloatArray] = {}
         while True:
-            used = self.accounts[low : high + 1] != 0
-            if used.any(axis=0).sum() > ACCOUNTS_MIN or (low == 0 and high == len(STRATA) - 1):
+            for near in sorted(
+                range(low, high + 1), key=lambda s: -abs(s - stratum)
+            ):  # the stratum itself wins
+                for account, index in self.index_by_account[near].items():
+                    accounts[account] = self.values[near, index]
+            if len(accounts) > ACCOUNTS_MIN or (low == 0 and high == len(STRATA) - 1):
                 break
             low, high = max(low - 1, 0), min(high + 1, len(STRATA) - 1)
-        accounts: dict[int, FloatArray] = {}
-        for near in sorted(range(low, high + 1), key=lambda s: -abs(s - stratum)):  # the stratum itself wins
-            for account, index in self.index_by_account[near].items():
-                accounts[account] = self.values[near, index]
-        if not accounts:
-            return np.empty(0, dtype=np.int64), np.empty((0, self.n_features))
-        return np.fromiter(accounts, dtype=np.int64, count=len(accounts)), np.stack(list(accounts.values()))
+        peers = None
+        if len(accounts) > ACCOUNTS_MIN:
+            values = np.stack(list(accounts.values()))
+            row_by_account = {account: row for row, account in enumerate(accounts)}
+            ordered = np.ascontiguousarray(np.sort(values, axis=0).T)
+            peers = Peers(row_by_account, values, ordered, (~np.isnan(values)).sum(axis=0))
+        self.peers_by_stratum[stratum] = peers
+        return peers
 
-    def compare(self, values: FloatArray, queries: IntArray, account_hashes: IntArray) -> Normal:
+    def compare(self, values: FloatArray, evidence: IntArray, account_hashes: IntArray) -> Normal:
         """What is normal for each of these rows, the account itself left out.
 
         Parameters
         ----------
         values : ndarray of float64, shape (n, n_features)
-        queries, account_hashes : ndarray of int64, shape (n,)
+        evidence, account_hashes : ndarray of int64, shape (n,)
 
         Returns
         -------
         Normal
         """
-        normal = Normal.unknown(*values.shape)
-        strata = strata_of(queries)
-        for stratum in np.unique(strata):
-            accounts, peers = self._peers(int(stratum))
-            if len(accounts) <= ACCOUNTS_MIN:
+        out = np.full((*values.shape, 10), np.nan)
+        strata = strata_of(evidence)
+        for stratum in np.unique(strata).tolist():
+            peers = self._peers(stratum)
+            if peers is None:
                 continue
-            for row in np.flatnonzero(strata == stratum):
-                others = peers[accounts != account_hashes[row]]
-                normal.put(np.array([row]), _normal_of(values[row], others))
-        return normal
-
-
-def _normal_of(value: FloatArray, others: FloatArray) -> Normal:
-    is_known = ~np.isnan(others)
-    counts = is_known.sum(axis=0).astype(np.float64)
-    quantiles = _nan_quantiles(others, counts)
-    low, q10, median, q90, high = np.where(counts >= ACCOUNTS_MIN, quantiles, np.nan)
-    ups = np.maximum((q90 - median) / NORMAL_10, (high - median) / NORMAL_5)
-    downs = np.maximum((median - q10) / NORMAL_10, (median - low) / NORMAL_5)
-    with np.errstate(invalid="ignore"):
-        aboves = np.where(np.isnan(value), np.nan, (others >= value).sum(axis=0) / np.maximum(counts, 1))
-        belows = np.where(np.isnan(value), np.nan, (others <= value).sum(axis=0) / np.maximum(counts, 1))
-    return Normal(*(part[None, :] for part in (median, ups, downs, low, high, counts, aboves, belows)))
-
-
-def _nan_quantiles(values: FloatArray, counts: FloatArray) -> FloatArray:
-    """Linear-interpolated quantiles of each column, NaN values left out: (n_quantiles, n_features)."""
-    ordered = np.sort(values, axis=0)  # NaN last
-    positions = QUANTILES[:, None] * np.maximum(counts - 1, 0)
-    lower = np.floor(positions).astype(np.int64)
-    upper = np.minimum(lower + 1, np.maximum(counts - 1, 0).astype(np.int64))
-    columns = np.arange(values.shape[1])
-    share = positions - lower
-    quantiles: FloatArray = ordered[lower, columns] * (1 - share) + ordered[upper, columns] * share
-    return quantiles
+            members = np.flatnonzero(strata == stratum)
+            own_rows = np.array(
+                [peers.row_by_account.get(account, -1) for account in account_hashes[members].tolist()]
+            )
+            part = np.full((len(members), values.shape[1], 10), np.nan)
+            _compare(values[members], own_rows, peers.values, peers.ordered, peers.counts, QUANTILES, part)
+            out[members] = part
+        lows, q10, q20, medians, q80, q90, highs, counts, aboves, belows = np.moveaxis(out, 2, 0)
+        ups = np.maximum((q80 - medians) / NORMAL_20, (q90 - medians) / NORMAL_10)
+        downs = np.maximum((medians - q20) / NORMAL_20, (medians - q10) / NORMAL_10)
+        return Normal(medians, ups, downs, lows, highs, counts, aboves, belows)

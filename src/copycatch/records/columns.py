@@ -91,16 +91,24 @@ class SignalBlock:
     """Signals of each query, and what the windows keep of it; one row a record, NaN where missing.
 
     `signals` is (n, n_signals) in the order of the signal catalogue; `sketches` the leading whitened
-    coordinates; `raws` sampled input coordinates; `cells` the topic cell (-1 where missing); `fouriers` random
-    Fourier features; `nears` the distance below which two queries of the model count as near.
+    coordinates; `residuals` and `input_residuals` what is left of embedding and input after the mean of their
+    class, whitened; `raws` sampled input coordinates; `cells` the topic cell (-1 where missing); `fouriers`
+    random Fourier features; `nears` the distance beyond which two queries of the model never count as near;
+    `words_seen` a 64-bit set of the words of a text, 0 where there is none. The words of record i are
+    `words[word_starts[i]:word_starts[i + 1]]`, hashed.
     """
 
     signals: Float32Array
     sketches: Float32Array
+    residuals: Float32Array
+    input_residuals: Float32Array
     raws: Float32Array
     cells: IntArray
     fouriers: Float32Array
     nears: Float32Array
+    words_seen: Uint64Array
+    word_starts: IntArray
+    words: Uint64Array
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Where each sum of an account lies in its row of state, and how many bytes a row takes.
 
 One row of float32 sums an account, so that a look copies one contiguous row, plus a ring of its recent
-distinct queries. All sums are mergeable across rows by addition.
+distinct queries. Sums come twice: over the account's life, and over the current *block* of its last distinct
+queries, which shows an account that turns and gives the reference samples of equal size from every account.
 """
 
 from typing import Final, NamedTuple
@@ -23,42 +24,52 @@ class Span(NamedTuple):
 
 
 # Signals that the model's reference gives per query (signals/catalog.py names them) and those that the
-# account's own recent queries give (computed by the fold); both are summed alike.
-N_SIGNALS: Final = 20
-N_OWN: Final = 10
+# account's own recent queries give (computed by the fold); both are summed alike. The first N_BLOCK of the
+# former, and all of the latter, are summed over the block too.
+N_SIGNALS: Final = 34
+N_BLOCK: Final = 26
+N_OWN: Final = 12
 N_SUMMED: Final = N_SIGNALS + N_OWN
-SUM_FIELDS: Final = 5  # n, sum, sum of squares, decayed n, decayed sum
+N_BLOCK_SUMMED: Final = N_BLOCK + N_OWN
+SUM_FIELDS: Final = 3  # n, sum, sum of squares
 
-# Own signals, in the order the fold writes them.
+# Own signals, in the order the fold writes them. Repeats of an input flip their label or lie close to a boundary
+# now and then; what counts for probing is how often they do beyond that (windows.ring.NEAR_FLIP_USUAL and so on).
 OWN_NAMES: Final = (
     "is_duplicate",  # the exact input is among the account's recent ones
     "nearest_log",  # log distance to the nearest recent query of its own
-    "is_near",  # near a recent one, not identical
-    "is_near_flip",  # near, and the label differs
-    "is_flip",  # the label differs from that of the nearest recent one
+    "is_near",  # nearer to a recent one than to any usual query, not identical
+    "near_flip_excess",  # near, and the label differs
+    "near_boundary_excess",  # near, and the margin is low
+    "near_step_excess",  # near, and the margin changes
     "is_collinear",  # on the line through its two nearest recent ones
+    "is_near_collinear",  # near as well
     "step_kurtosis",  # flatness of the step from the nearest: sign steps are flat
     "changed_share",  # share of input coordinates that the step changes
-    "confidence_step",  # change of the margin from the nearest
+    "is_flip",  # the label differs from that of the nearest recent one
     "nearest_same_label_log",  # log distance to the nearest recent one of the same label (PRADA)
 )
 
 SKETCH: Final = 16  # leading whitened dimensions of the model's space kept per query
-RAW: Final = 24  # input coordinates kept per query for the shape of steps
+RAW: Final = 16  # input coordinates kept per query for the shape of steps
 RING: Final = 12  # recent distinct queries kept per account
-CO_DIMS: Final = 12  # dimensions of the co-moments
+BLOCK: Final = 40  # distinct queries of a block: 25 of them tell most attacks, 40 let slower ones show
+CO_DIMS: Final = 8  # dimensions of the co-moments
 LABEL_BINS: Final = 32
-CELLS: Final = 64
+CELLS: Final = 32
 FOURIER: Final = 32
 SHORT_PANES: Final = 16
 LONG_PANES: Final = 24
 PANE_SUMS: Final = 2  # queries, tokens
+DRIFT: Final = 2 + SKETCH  # n, sum of squared norms, sum of whitened class residuals
 
 TALLIES: Final = (
     "evidence",  # queries that were answered
     "refused",  # 401, 403, 429 and server errors: no evidence
     "distinct",
     "novel",  # distinct and not near a recent one: what novelty, boundary and spread are measured on
+    "block_distinct",
+    "block_novel",
     "input_tokens",
     "output_tokens",
     "params_known",
@@ -79,7 +90,13 @@ def _spans() -> dict[str, Span]:
         "hours": 24,
         "short_panes": SHORT_PANES * PANE_SUMS,
         "long_panes": LONG_PANES * PANE_SUMS,
+        # From here on everything is measured in the model's space and starts afresh when that is rebuilt.
         "signals": N_SUMMED * SUM_FIELDS,
+        "block_signals": N_BLOCK_SUMMED * SUM_FIELDS,
+        "drift": DRIFT,
+        "block_drift": DRIFT,
+        "input_drift": DRIFT,
+        "block_input_drift": DRIFT,
         "co_means": CO_DIMS,
         "co_products": CO_DIMS * (CO_DIMS + 1) // 2,
         "labels": LABEL_BINS,
@@ -96,3 +113,5 @@ def _spans() -> dict[str, Span]:
 SPANS: Final = _spans()
 WIDTH: Final = max(span.stop for span in SPANS.values())
 TALLY: Final = {name: SPANS["tallies"].start + index for index, name in enumerate(TALLIES)}
+SPACE_COLUMNS: Final = slice(SPANS["signals"].start, WIDTH)  # cleared when the model's space is rebuilt
+SPACE_TALLIES: Final = tuple(TALLY[name] for name in ("distinct", "novel", "block_distinct", "block_novel"))

@@ -2,10 +2,51 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
 
-SKETCH_LENGTH = 16  # leading whitened dimensions kept per query; windows/layout.py keeps as many
-CELL_BITS = 6  # 2^6 topic cells, as windows/layout.py keeps
+SKETCH_LENGTH = 16  # leading whitened dimensions kept per query; layout.py keeps as many
+CELL_BITS = 5  # 2^5 topic cells, as layout.py keeps
+PAIR_BINS = 8  # bins of half a deviation per coordinate in the pair likelihood
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Coordinates of one kind of vector, with its usual values; `d` is its length, `r` the rank kept.
+
+    `n_main` is how many leading directions hold four fifths of the variance. `partners` names, for each
+    coordinate, the one it is most correlated with, and `pair_logs` the log of p(coordinate | partner) over their
+    bins. The class means are leading scores of each label, the last row that of labels never seen;
+    `class_weights` whitens what is left after a query's class mean is taken off.
+    """
+
+    means: Float32Array  # (d,)
+    scales: Float32Array  # (d,)
+    basis: Float32Array  # (d, r) leading eigenvectors of the standardised pool
+    variances: Float32Array  # (r,) floored eigenvalues
+    residual_variance: float  # per dimension beyond r
+    n_main: int
+    partners: IntArray  # (d,)
+    pair_logs: Float32Array  # (d, PAIR_BINS * PAIR_BINS)
+    class_labels: IntArray  # (k,), ascending
+    class_means: Float32Array  # (k + 1, SKETCH_LENGTH)
+    class_weights: Float32Array  # (SKETCH_LENGTH, SKETCH_LENGTH)
+
+
+@dataclass(slots=True)
+class Lexicon:
+    """Hashed words and neighbouring pairs of words, each with how many accounts used it.
+
+    Counts saturate; `*_last` is the account that voted last, so that no account makes its own words known.
+    Changed at ticks only.
+    """
+
+    word_votes: npt.NDArray[np.uint8]
+    word_last: npt.NDArray[np.uint32]
+    pair_votes: npt.NDArray[np.uint8]
+    pair_last: npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,27 +54,31 @@ class ModelSpace:
     """The frozen geometry and neighbourhood of one model's normal queries.
 
     Built from a pool with a bounded number of distinct queries per account, so that no account shapes it
-    more than any other. `d` is the length of the vector used (numeric input, else embedding), `r` the rank
-    kept, `m` the rows of the bank.
+    more than any other. `queries` is where neighbours are sought (embedding, else numeric input), `inputs` the
+    numeric input beside an embedding; `m` the rows of the bank.
     """
 
     version: int  # rises at each rebuild of the geometry: sketches of different versions do not compare
-    uses_inputs: bool  # vectors are numeric inputs (else embeddings)
-    means: Float32Array  # (d,)
-    scales: Float32Array  # (d,)
-    basis: Float32Array  # (d, r) leading eigenvectors of the standardised pool
-    variances: Float32Array  # (r,) floored eigenvalues
-    residual_variance: float  # per dimension beyond r
+    uses_inputs: bool  # `queries` is about numeric inputs (the log has no embeddings)
+    queries: Frame
+    inputs: Frame | None
     raw_columns: IntArray  # coordinates sampled for step shapes
+    raw_means: Float32Array  # of those
+    raw_scale: float  # one unit for all of them: a sign step must stay flat
     bank_sketches: Float32Array  # (m, SKETCH_LENGTH), zero-padded
     bank_accounts: IntArray  # (m,) number of the account each row came from
     bank_hashes: IntArray  # (m,) input hashes viewed as int64: identical inputs are no neighbours
     bank_labels: IntArray  # (m,)
     bank_margins: Float32Array  # (m,)
     bank_entropies: Float32Array  # (m,)
-    far_log: float  # 95 % quantile of the bank's own log distance to its nearest other-account row
-    near: float  # 5 % quantile of the same distance: closer than this is "near"
+    far_log: float  # 95 % quantile of the bank's own mean log distance to its neighbours
+    farther_log: float  # 99 %
+    odd_log: float  # 95 % quantile of the bank's residual energy
+    odder_log: float  # 99 %
+    near: float  # 75 % quantile of the distance to the nearest: what is farther is never "near"
     low_margin: float  # 10 % quantile of margins
+    new_pairs: float  # 90 % quantile of the share of new word pairs
     fourier_weights: Float32Array  # (SKETCH_LENGTH, FOURIER)
     fourier_phases: Float32Array  # (FOURIER,)
     fourier_mean: FloatArray  # (FOURIER,) mean features of the bank
+    lexicon: Lexicon | None

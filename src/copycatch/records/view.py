@@ -6,10 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
-from copycatch.records.layout import OWN_NAMES, SPANS, SUM_FIELDS, TALLY
+from copycatch.records.layout import (
+    N_BLOCK,
+    N_SIGNALS,
+    OWN_NAMES,
+    SKETCH,
+    SPANS,
+    SUM_FIELDS,
+    TALLY,
+)
 
-# A mean over fewer values than this says little; five is where a share first has steps of 20 %.
-VALUES_MIN = 5
+VALUES_MIN = 8  # a mean over fewer values says little, a deviation nothing
 
 
 @dataclass(slots=True)
@@ -17,7 +24,8 @@ class WindowView:
     """Accounts that are due, with their sums; arrays along evaluations (n,).
 
     `sums` is float32 (n, WIDTH), laid out by `layout.SPANS`. `index_by_signal` says where each summed signal
-    lies. `spaces` gives the model's Fourier reference per evaluation, NaN where there is none.
+    lies. With `is_block` signals and drift are those of the account's current block instead of its life;
+    what is not summed over blocks is NaN then.
     """
 
     sums: Float32Array
@@ -29,9 +37,15 @@ class WindowView:
     label_shares: FloatArray  # (n, LABEL_BINS) of the model's normal traffic
     short_pane_s: float
     long_pane_s: float
+    is_block: bool = False
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    @property
+    def evidence(self) -> IntArray:
+        """Distinct queries, not near a recent one, that the sums rest on, int64 (n,)."""
+        return self.sums[:, TALLY["block_novel" if self.is_block else "novel"]].astype(np.int64)
 
     def tally(self, name: str) -> FloatArray:
         return self.sums[:, TALLY[name]].astype(np.float64)
@@ -40,26 +54,37 @@ class WindowView:
         return self.sums[:, SPANS[name].columns].astype(np.float64)
 
     def _fields(self, signal: str) -> FloatArray:
-        start = SPANS["signals"].start + self.index_by_signal[signal] * SUM_FIELDS
+        index, name = self.index_by_signal[signal], "signals"
+        if self.is_block:
+            if N_BLOCK <= index < N_SIGNALS:
+                return np.zeros((len(self), SUM_FIELDS))
+            index, name = (index if index < N_BLOCK else index - N_SIGNALS + N_BLOCK), "block_signals"
+        start = SPANS[name].start + index * SUM_FIELDS
         return self.sums[:, start : start + SUM_FIELDS].astype(np.float64)
 
     def mean(self, signal: str) -> FloatArray:
-        """Mean over the account's life; NaN below five values."""
-        n, total = self._fields(signal)[:, :2].T
+        """Mean of a signal; NaN below eight values."""
+        n, total, _ = self._fields(signal).T
         return np.where(n >= VALUES_MIN, total / np.maximum(n, 1), np.nan)
 
-    def recent(self, signal: str) -> FloatArray:
-        """Decayed mean over about the last 46 values; NaN below five values."""
-        fields = self._fields(signal)
-        mean = fields[:, 4] / np.maximum(fields[:, 3], 1e-9)
-        return np.where(fields[:, 0] >= VALUES_MIN, mean, np.nan)
-
     def deviation(self, signal: str) -> FloatArray:
-        """Standard deviation over the account's life; NaN below five values."""
-        n, total, squares = self._fields(signal)[:, :3].T
+        """Standard deviation of a signal; NaN below eight values."""
+        n, total, squares = self._fields(signal).T
         mean = total / np.maximum(n, 1)
         variance = np.maximum(squares / np.maximum(n, 1) - mean**2, 0) * n / np.maximum(n - 1, 1)
         return np.where(n >= VALUES_MIN, np.sqrt(variance), np.nan)
+
+    def drift(self, name: str) -> FloatArray:
+        """Unbiased squared length of the mean class residual over sqrt(dimensions); NaN below eight values.
+
+        With u the whitened residual of a query from the mean of its predicted class and S their sum over n:
+        (|S|^2 - sum |u|^2) / (n (n - 1)), which is 0 in the mean where the account draws from the usual
+        distribution of each class, in whatever mix of classes.
+        """
+        sums = self.span(("block_" if self.is_block else "") + name)
+        n, squares, total = sums[:, 0], sums[:, 1], sums[:, 2:]
+        value = ((total**2).sum(axis=1) - squares) / np.maximum(n * (n - 1), 1) / np.sqrt(SKETCH)
+        return np.where(n >= VALUES_MIN, value, np.nan)
 
 
 def signal_indices(signal_names: tuple[str, ...]) -> dict[str, int]:

@@ -1,90 +1,123 @@
-"""Robust tails, summed by family with saturation, so that one oddness alone cannot alert.
-
-Each feature becomes a signed deviation from the median of its peers, measured on the tail it lies in; the
-scale has a floor, below which a difference is no difference. Within a family the mean of log(1 + z) over its
-features counts, capped; the score is the sum over families.
-"""
-
-from typing import NamedTuple
+"""From deviations to family values, from their tails to a score, and each feature's share of it."""
 
 import numpy as np
 
-from copycatch.records.columns import FloatArray
+from copycatch.records.columns import FloatArray, IntArray, Normal
+from copycatch.scoring.catalog import FAMILIES, GROUPS, TAILS
 
-FAMILY_CAP = 3.0
-Z_MAX = 50.0
-
-
-class Tail(NamedTuple):
-    """How a feature enters the score."""
-
-    feature: str
-    family: str
-    sign: int  # +1: high is odd, -1: low is odd, 0: both
-    floor: float  # smallest deviation that counts as one, in the feature's unit
-
-
-TAILS: tuple[Tail, ...] = (
-    Tail("whitened_distance", "novelty", +1, 0.05),
-    Tail("residual_energy", "novelty", +1, 0.05),
-    Tail("neighbour_distance", "novelty", +1, 0.05),
-    Tail("far_share", "novelty", +1, 0.05),
-    Tail("label_agreement", "boundary", -1, 0.04),
-    Tail("margin_residual", "boundary", -1, 0.02),
-    Tail("entropy_residual", "boundary", +1, 0.02),
-    Tail("low_margin_share", "boundary", +1, 0.05),
-    Tail("whitened_spread", "mixture", +1, 0.05),
-    Tail("neighbour_spread", "mixture", +1, 0.05),
-    Tail("near_flip_share", "probing", +1, 0.03),
-    Tail("collinear_share", "collinearity", +1, 0.05),
-    Tail("step_kurtosis", "step", -1, 0.3),
-    Tail("effective_dimensions", "spectrum", +1, 0.5),
-)
+EVIDENCE_MIN = 12  # distinct queries below which means say too little
+ODDNESS_MAX = 4.0  # log(1 + z) of z = 54: beyond, more is no more
+# A tail probability above this is no evidence: with a dozen families some are always a little odd. exp(-1.4) is
+# about the upper quarter of normal accounts' whole lives.
+EVIDENCE_FLOOR = 1.4
+EXCESS_MAX = 10.0
+_SIGNS = np.array([tail.sign for tail in TAILS])
+_FLOORS = np.array([tail.floor for tail in TAILS])
+_NEEDS_EVIDENCE = np.array([tail.needs_evidence for tail in TAILS])
+_MEMBERS = [np.array([tail.family == family for tail in TAILS]) for family in FAMILIES]
+_FAMILY_OF_TAIL = np.array([FAMILIES.index(tail.family) for tail in TAILS])
 
 
-def family_scores(deviations: FloatArray, families: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
-    """Sum of capped family values, and each feature's share of it.
+def oddness_of(
+    values: FloatArray, normal: Normal, columns: list[int], evidence: IntArray, near_shares: FloatArray
+) -> FloatArray:
+    """log(1 + deviation) of every feature in `TAILS`, 0 where it is on the harmless side.
+
+    Clusters of near-repeats are not independent evidence even where the test for "near" missed some of them:
+    what rests on distinct queries is discounted by the share of near ones.
 
     Parameters
     ----------
-    deviations : ndarray of float64, shape (n, n_tails)
-        Signed so that positive is odd; NaN where missing.
-    families : tuple of str, length n_tails
+    values : ndarray of float64, shape (n, n_features)
+    normal : Normal
+    columns : list of int
+        Column of each tail's feature.
+    evidence : ndarray of int64, shape (n,)
+    near_shares : ndarray of float64, shape (n,)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_tails)
+        NaN where missing, or where there is too little evidence.
+    """
+    distance = values[:, columns] - normal.medians[:, columns]
+    up = distance / np.maximum(normal.ups[:, columns], _FLOORS)
+    down = -distance / np.maximum(normal.downs[:, columns], _FLOORS)
+    deviations = np.where(_SIGNS > 0, up, np.where(_SIGNS < 0, down, np.maximum(up, down)))
+    discount = 1 - np.clip(np.nan_to_num(near_shares), 0, 0.95)
+    deviations = np.where(_NEEDS_EVIDENCE, deviations * discount[:, None], deviations)
+    is_thin = _NEEDS_EVIDENCE & (evidence < EVIDENCE_MIN)[:, None]
+    oddness = np.minimum(np.log1p(np.maximum(deviations, 0)), ODDNESS_MAX)
+    return np.where(is_thin, np.nan, oddness)
+
+
+def family_values(oddness: FloatArray) -> FloatArray:
+    """Mean oddness of each family's known features, shape (n, n_families); NaN where none is known.
+
+    Examples
+    --------
+    >>> family_values(np.full((1, len(TAILS)), 0.5))[0, 0]
+    0.5
+    """
+    values = np.full((len(oddness), len(FAMILIES)), np.nan)
+    for family, members in enumerate(_MEMBERS):
+        known = (~np.isnan(oddness[:, members])).sum(axis=1)
+        total = np.nansum(oddness[:, members], axis=1)
+        values[:, family] = np.where(known > 0, total / np.maximum(known, 1), np.nan)
+    return values
+
+
+def score_of(evidence: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Score of each evaluation and each family's part of it.
+
+    Parameters
+    ----------
+    evidence : ndarray of float64, shape (n, n_families)
+        -ln tail probability of each family among normal accounts' lives; NaN where missing.
 
     Returns
     -------
     scores : ndarray of float64, shape (n,)
-        NaN where no feature is known.
-    shares : ndarray of float64, shape (n, n_tails)
-        Sum to 1 where the score is above 0.
+        NaN where no family is known.
+    parts : ndarray of float64, shape (n, n_families)
+        Sum to the score.
 
     Examples
     --------
-    >>> scores, shares = family_scores(np.array([[0.0, np.e - 1, np.nan]]), ("a", "b", "b"))
-    >>> scores.tolist(), shares.tolist()
-    ([1.0], [[0.0, 1.0, 0.0]])
+    >>> evidence = np.full((1, len(FAMILIES)), 0.35)
+    >>> score_of(evidence)[0].tolist()
+    [0.0]
+    >>> evidence[0, FAMILIES.index("step")] = 100.0
+    >>> bool(score_of(evidence)[0][0] < 3.0)
+    True
     """
-    oddness = np.log1p(np.clip(deviations, 0, Z_MAX))
-    parts = np.zeros_like(oddness)
-    for family in dict.fromkeys(families):
-        columns = np.array([name == family for name in families])
-        known = ~np.isnan(oddness[:, columns])
-        counts = np.maximum(known.sum(axis=1), 1)
-        each = np.nan_to_num(oddness[:, columns]) / counts[:, None]
-        totals = each.sum(axis=1)
-        capped = np.minimum(totals, FAMILY_CAP)
-        parts[:, columns] = each * (capped / np.maximum(totals, 1e-12))[:, None]
-    scores = parts.sum(axis=1)
-    shares = parts / np.maximum(scores, 1e-12)[:, None]
-    return np.where(np.isnan(oddness).all(axis=1), np.nan, scores), shares
+    excess = np.clip(np.nan_to_num(evidence) - EVIDENCE_FLOOR, 0, EXCESS_MAX)
+    parts = np.zeros_like(excess)
+    for group in GROUPS:
+        members = [FAMILIES.index(family) for family in group.families]
+        own = excess[:, members]
+        if group.name == "novelty":  # several ways to be far off: the strongest, confirmed by the others
+            voice = (own.max(axis=1) + own.mean(axis=1)) / 2
+        elif group.name == "boundary":
+            voice = np.maximum(own[:, 0], own.mean(axis=1))
+        else:
+            voice = own.max(axis=1)
+        loud = group.cap * (1 - np.exp(-voice / group.cap))
+        parts[:, members] = own / np.maximum(own.sum(axis=1), 1e-12)[:, None] * loud[:, None]
+    scores = np.where(np.isnan(evidence).all(axis=1), np.nan, parts.sum(axis=1))
+    return scores, parts
 
 
-def deviations_of(values: FloatArray, medians: FloatArray, ups: FloatArray, downs: FloatArray,
-                  indices: list[int]) -> FloatArray:  # fmt: skip
-    """Deviations of the features in `TAILS`, positive where odd, shape (n, n_tails)."""
-    signs = np.array([tail.sign for tail in TAILS])
-    floors = np.array([tail.floor for tail in TAILS])
-    distance = values[:, indices] - medians[:, indices]
-    up = distance / np.maximum(ups[:, indices], floors)
-    down = -distance / np.maximum(downs[:, indices], floors)
-    return np.where(signs > 0, up, np.where(signs < 0, down, np.maximum(up, down)))
+def feature_shares(parts: FloatArray, oddness: FloatArray) -> FloatArray:
+    """Each tail's share of the score, shape (n, n_tails); sums to 1 where the score is above 0."""
+    known = np.nan_to_num(oddness)
+    shares = np.zeros_like(known)
+    total = np.maximum(parts.sum(axis=1), 1e-12)
+    for family, members in enumerate(_MEMBERS):
+        own = known[:, members]
+        weight = own / np.maximum(own.sum(axis=1), 1e-12)[:, None]
+        shares[:, members] = weight * (parts[:, family] / total)[:, None]
+    return shares
+
+
+assert len(_FAMILY_OF_TAIL) == len(TAILS)

@@ -5,14 +5,25 @@ from collections.abc import Mapping
 import numpy as np
 
 from copycatch.records.columns import Float32Array, IntArray, RecordBatch, SignalBlock, VectorBlock
-from copycatch.records.space import SKETCH_LENGTH, ModelSpace
+from copycatch.records.layout import FOURIER, RAW
+from copycatch.records.space import SKETCH_LENGTH, Frame, ModelSpace
 from copycatch.signals.catalog import SIGNAL_INDEX, SIGNALS
-from copycatch.signals.geometry import cells_of, fouriers_of, project, standardise
+from copycatch.signals.elicitation import elicitation_of
+from copycatch.signals.geometry import (
+    cells_of,
+    class_residuals,
+    energies,
+    fouriers_of,
+    multiply,
+    pair_likelihoods,
+    sketches_of,
+    standardise,
+)
 from copycatch.signals.inputs import text_signals, value_signals
 from copycatch.signals.neighbours import COLUMNS, compare_with_bank
+from copycatch.signals.words import hash_words, word_novelty, word_sets
 
-RAW_LENGTH = 24
-FOURIER_LENGTH = 32
+RAW_MAX = 8.0
 
 
 def compute_signals(
@@ -33,15 +44,7 @@ def compute_signals(
     SignalBlock
         float32, one row a record.
     """
-    n = len(batch)
-    block = SignalBlock(
-        signals=np.full((n, len(SIGNALS)), np.nan, dtype=np.float32),
-        sketches=np.full((n, SKETCH_LENGTH), np.nan, dtype=np.float32),
-        raws=np.full((n, RAW_LENGTH), np.nan, dtype=np.float32),
-        cells=np.full(n, -1, dtype=np.int64),
-        fouriers=np.full((n, FOURIER_LENGTH), np.nan, dtype=np.float32),
-        nears=np.zeros(n, dtype=np.float32),
-    )
+    block = _empty(len(batch))
     _put(block, "margin", batch.margins)
     _put(block, "output_entropy", batch.entropies)
     _put(block, "top1_prob", batch.top1_probs)
@@ -49,52 +52,149 @@ def compute_signals(
     _put(block, "top_logprobs", batch.top_logprobs)
     _put(block, "latency_log", np.log1p(np.maximum(batch.latencies_ms, 0)))
     _put(block, "output_tokens_log", np.log1p(np.maximum(batch.output_tokens, 0)))
+    _add_low_margins(block, batch, spaces)
     if any(text is not None for text in batch.texts):
-        texts = text_signals(batch.texts)
-        _put(block, "byte_entropy", texts[:, 0])
-        _put(block, "text_length_log", texts[:, 1])
-    for is_input, blocks in ((True, batch.inputs), (False, batch.embeddings)):
-        for vectors in blocks:
+        _add_texts(block, batch, spaces, account_hashes)
+    for is_input, vector_blocks in ((True, batch.inputs), (False, batch.embeddings)):
+        for vectors in vector_blocks:
             space = spaces.get(vectors.model_id)
-            if space is not None and _fits(vectors, space, is_input=is_input):
-                _add_space(block, batch, vectors, space, account_hashes)
+            if space is None:
+                continue
+            if is_input == space.uses_inputs and vectors.values.shape[1] == len(space.queries.means):
+                _add_queries(block, batch, vectors, space, account_hashes)
+            elif is_input and space.inputs is not None and vectors.values.shape[1] == len(space.inputs.means):
+                _add_inputs(block, batch, vectors, space, space.inputs)
     return block
+
+
+def _empty(n: int) -> SignalBlock:
+    def missing(width: int) -> Float32Array:
+        return np.full((n, width), np.nan, dtype=np.float32)
+
+    return SignalBlock(
+        signals=missing(len(SIGNALS)),
+        sketches=missing(SKETCH_LENGTH),
+        residuals=missing(SKETCH_LENGTH),
+        input_residuals=missing(SKETCH_LENGTH),
+        raws=missing(RAW),
+        cells=np.full(n, -1, dtype=np.int64),
+        fouriers=missing(FOURIER),
+        nears=np.zeros(n, dtype=np.float32),
+        words_seen=np.zeros(n, dtype=np.uint64),
+        word_starts=np.zeros(n + 1, dtype=np.int64),
+        words=np.empty(0, dtype=np.uint64),
+    )
 
 
 def _put(block: SignalBlock, name: str, values: Float32Array) -> None:
     block.signals[:, SIGNAL_INDEX[name]] = values
 
 
-def _fits(vectors: VectorBlock, space: ModelSpace, *, is_input: bool) -> bool:
-    return is_input == space.uses_inputs and vectors.values.shape[1] == len(space.means)
+def _put_at(block: SignalBlock, rows: IntArray, name: str, values: Float32Array) -> None:
+    block.signals[rows, SIGNAL_INDEX[name]] = values
 
 
-def _add_space(
+def _above(values: Float32Array, limit: float) -> Float32Array:
+    """1 where above the limit, 0 where not, NaN where either is unknown."""
+    is_known = ~np.isnan(values) & (not np.isnan(limit))
+    return np.where(is_known, values > limit, np.nan).astype(np.float32)
+
+
+def _add_low_margins(block: SignalBlock, batch: RecordBatch, spaces: Mapping[str, ModelSpace]) -> None:
+    limits = np.array(
+        [space.low_margin if (space := spaces.get(m)) is not None else np.nan for m in batch.model_ids],
+        dtype=np.float32,
+    )
+    if len(limits):
+        is_low = batch.margins < limits
+        _put(block, "is_low_margin", np.where(np.isnan(batch.margins) | np.isnan(limits), np.nan, is_low))
+
+
+def _add_texts(
+    block: SignalBlock, batch: RecordBatch, spaces: Mapping[str, ModelSpace], account_hashes: IntArray
+) -> None:
+    texts = text_signals(batch.texts)
+    _put(block, "byte_entropy", texts[:, 0])
+    _put(block, "text_length_log", texts[:, 1])
+    _put(block, "elicitation", elicitation_of(batch.texts))
+    block.word_starts, block.words = hash_words(batch.texts)
+    block.words_seen = word_sets(block.word_starts, block.words)
+    models = np.array(batch.model_ids, dtype=object)
+    for model_id, space in spaces.items():
+        if space.lexicon is None:
+            continue
+        rows = np.flatnonzero(models == model_id)
+        novelty = word_novelty(rows, account_hashes[rows], block.word_starts, block.words, space.lexicon)
+        _put_at(block, rows, "unknown_words", novelty[:, 0])
+        _put_at(block, rows, "new_pairs", novelty[:, 1])
+        _put_at(block, rows, "is_new_pairs", _above(novelty[:, 1], space.new_pairs))
+
+
+def _add_frame(
+    block: SignalBlock, rows: IntArray, z: Float32Array, space: ModelSpace, frame: Frame
+) -> Float32Array:
+    """Signals of the input itself; gives its scores back."""
+    scores = multiply(z, frame.basis)
+    energy = energies(z, scores, frame)
+    _put_at(block, rows, "whitened_log", energy[:, 0])
+    _put_at(block, rows, "residual_log", energy[:, 1])
+    _put_at(block, rows, "is_odd", _above(energy[:, 1], space.odd_log))
+    _put_at(block, rows, "is_odder", _above(energy[:, 1], space.odder_log))
+    _put_at(block, rows, "pair_likelihood", pair_likelihoods(z, frame))
+    return scores
+
+
+def _add_raws(block: SignalBlock, rows: IntArray, values: Float32Array, space: ModelSpace) -> None:
+    raws = (values[:, space.raw_columns] - space.raw_means) / np.float32(space.raw_scale)
+    block.raws[rows[:, None], np.arange(raws.shape[1])] = np.clip(raws, -RAW_MAX, RAW_MAX)
+
+
+def _add_inputs(
+    block: SignalBlock, batch: RecordBatch, vectors: VectorBlock, space: ModelSpace, frame: Frame
+) -> None:
+    """Numeric inputs that come beside embeddings."""
+    rows = vectors.rows
+    z = standardise(vectors.values, frame)
+    scores = _add_frame(block, rows, z, space, frame)
+    residuals, class_log, _ = class_residuals(scores, batch.label_codes[rows], frame)
+    block.input_residuals[rows] = residuals
+    _put_at(block, rows, "input_class_log", class_log)
+    _add_raws(block, rows, vectors.values, space)
+    values = value_signals(z)
+    _put_at(block, rows, "edge_share", values[:, 0])
+    _put_at(block, rows, "value_entropy", values[:, 1])
+
+
+def _add_queries(
     block: SignalBlock, batch: RecordBatch, vectors: VectorBlock, space: ModelSpace, account_hashes: IntArray
 ) -> None:
-    rows, signals = vectors.rows, block.signals
-    z = standardise(vectors.values, space)
-    sketches, whitened_log, residual_log = project(z, space)
+    """Embeddings, or numeric inputs where the log has none: neighbours, classes, drift, topics."""
+    rows, frame = vectors.rows, space.queries
+    z = standardise(vectors.values, frame)
+    if space.inputs is None:
+        scores = _add_frame(block, rows, z, space, frame)
+        _add_raws(block, rows, vectors.values, space)
+        if space.uses_inputs:
+            values = value_signals(z)
+            _put_at(block, rows, "edge_share", values[:, 0])
+            _put_at(block, rows, "value_entropy", values[:, 1])
+    else:
+        scores = multiply(z, frame.basis)
+        _put_at(block, rows, "embedding_log", energies(z, scores, frame)[:, 0])
+    sketches, labels = sketches_of(scores, frame), batch.label_codes[rows]
+    residuals, class_log, class_gap_log = class_residuals(scores, labels, frame)
     block.sketches[rows] = sketches
+    block.residuals[rows] = residuals
     block.cells[rows] = cells_of(sketches)
     block.fouriers[rows] = fouriers_of(sketches, space)
     block.nears[rows] = space.near
-    columns = space.raw_columns
-    block.raws[rows[:, None], np.arange(len(columns))] = z[:, columns]
-    signals[rows, SIGNAL_INDEX["whitened_log"]] = whitened_log
-    signals[rows, SIGNAL_INDEX["residual_log"]] = residual_log
-    margins, entropies = batch.margins[rows], batch.entropies[rows]
+    _put_at(block, rows, "class_log", class_log)
+    _put_at(block, rows, "class_gap_log", class_gap_log)
     near = compare_with_bank(
-        sketches, account_hashes[rows], batch.input_hashes[rows].view(np.int64), batch.label_codes[rows],
-        margins, entropies, space,
+        sketches, account_hashes[rows], batch.input_hashes[rows].view(np.int64), labels, batch.margins[rows],
+        batch.entropies[rows], space,
     )  # fmt: skip
     for index, name in enumerate(COLUMNS):
-        signals[rows, SIGNAL_INDEX[name]] = near[:, index]
-    signals[rows, SIGNAL_INDEX["is_far"]] = np.where(np.isnan(near[:, 0]), np.nan, near[:, 0] > space.far_log)
-    signals[rows, SIGNAL_INDEX["is_low_margin"]] = np.where(
-        np.isnan(margins), np.nan, margins < space.low_margin
-    )
-    if space.uses_inputs:
-        values = value_signals(z)
-        signals[rows, SIGNAL_INDEX["edge_share"]] = values[:, 0]
-        signals[rows, SIGNAL_INDEX["value_entropy"]] = values[:, 1]
+        _put_at(block, rows, name, near[:, index])
+    _put_at(block, rows, "is_far", _above(near[:, 1], space.far_log))
+    _put_at(block, rows, "is_farther", _above(near[:, 1], space.farther_log))

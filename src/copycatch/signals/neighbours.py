@@ -7,7 +7,16 @@ from copycatch.records.columns import Float32Array, IntArray
 from copycatch.records.space import ModelSpace
 
 N_NEIGHBOURS = 8
-COLUMNS = ("neighbour_log", "neighbours_log", "label_agreement", "margin_residual", "entropy_residual")
+COLUMNS = (
+    "neighbour_log",
+    "neighbours_log",
+    "label_agreement",
+    "margin_residual",
+    "entropy_residual",
+    "same_label_log",
+    "label_gap_log",
+)
+NO_SAME_LABEL = 1.0  # log distance beyond the neighbours where the bank has no row of the label
 
 
 @njit(cache=True)
@@ -24,13 +33,16 @@ def _search(sketches, accounts, hashes, labels, margins, entropies, bank, bank_a
                 squares[j] += step * step
         nearest = np.full(N_NEIGHBOURS, np.float32(1e30), dtype=np.float32)
         at = np.full(N_NEIGHBOURS, -1)
+        same = np.float32(1e30)
         for j in range(m):
             square = squares[j]
-            if (
-                square < nearest[N_NEIGHBOURS - 1]
-                and bank_accounts[j] != accounts[i]
-                and bank_hashes[j] != hashes[i]
-            ):
+            if square >= nearest[N_NEIGHBOURS - 1] and (bank_labels[j] != labels[i] or square >= same):
+                continue
+            if bank_accounts[j] == accounts[i] or (bank_hashes[j] == hashes[i] and hashes[i] != 0):
+                continue
+            if bank_labels[j] == labels[i] and square < same:
+                same = square
+            if square < nearest[N_NEIGHBOURS - 1]:
                 p = N_NEIGHBOURS - 1
                 while p > 0 and nearest[p - 1] > square:
                     nearest[p] = nearest[p - 1]
@@ -52,6 +64,11 @@ def _search(sketches, accounts, hashes, labels, margins, entropies, bank, bank_a
             out[i, 2] = agreement / N_NEIGHBOURS
         out[i, 3] = margins[i] - margin / N_NEIGHBOURS
         out[i, 4] = entropies[i] - entropy / N_NEIGHBOURS
+        if labels[i] >= 0:
+            out[i, 5] = out[i, 1] + NO_SAME_LABEL
+            if same < 1e29:
+                out[i, 5] = 0.5 * np.log(same + np.float32(1e-6))
+            out[i, 6] = out[i, 5] - out[i, 0]
 
 
 def compare_with_bank(
@@ -77,7 +94,7 @@ def compare_with_bank(
 
     Returns
     -------
-    ndarray of float32, shape (n, 5)
+    ndarray of float32, shape (n, 7)
         In the order of `COLUMNS`; NaN where the bank has fewer than eight rows of other accounts.
     """
     out = np.full((len(sketches), len(COLUMNS)), np.nan, dtype=np.float32)

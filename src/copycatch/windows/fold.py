@@ -9,9 +9,14 @@ import numpy as np
 from numba import njit
 
 from copycatch.records import layout
+from copycatch.windows.ring import RAW_UNIT, SKETCH_UNIT, compare_with_ring, fixed
 from copycatch.windows.schedule import next_look
 
 SIGNALS = layout.SPANS["signals"].start
+BLOCK_SIGNALS = layout.SPANS["block_signals"].start
+DRIFT, BLOCK_DRIFT = layout.SPANS["drift"].start, layout.SPANS["block_drift"].start
+INPUT_DRIFT, BLOCK_INPUT_DRIFT = layout.SPANS["input_drift"].start, layout.SPANS["block_input_drift"].start
+DRIFT_WIDTH = layout.DRIFT
 HOURS = layout.SPANS["hours"].start
 SHORT = layout.SPANS["short_panes"].start
 LONG = layout.SPANS["long_panes"].start
@@ -22,6 +27,7 @@ CELLS_AT = layout.SPANS["cells"].start
 FOURIER_AT = layout.SPANS["fourier"].start
 T = layout.TALLY
 EVIDENCE, REFUSED, DISTINCT, NOVEL = T["evidence"], T["refused"], T["distinct"], T["novel"]
+BLOCK_DISTINCT, BLOCK_NOVEL = T["block_distinct"], T["block_novel"]
 INPUT_TOKENS, OUTPUT_TOKENS = T["input_tokens"], T["output_tokens"]
 PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
     T["params_known"],
@@ -30,45 +36,36 @@ PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
     T["gap_s_squared"],
     T["active_panes"],
 )
-N_SIGNALS, N_OWN, N_SUMMED, SUM_FIELDS = layout.N_SIGNALS, layout.N_OWN, layout.N_SUMMED, layout.SUM_FIELDS
-SKETCH, RAW, RING, CO_DIMS = layout.SKETCH, layout.RAW, layout.RING, layout.CO_DIMS
+N_BLOCK_SUMMED = layout.N_BLOCK_SUMMED
+N_SIGNALS, N_OWN, N_BLOCK, SUM_FIELDS = layout.N_SIGNALS, layout.N_OWN, layout.N_BLOCK, layout.SUM_FIELDS
+SKETCH, RAW, RING, BLOCK, CO_DIMS = layout.SKETCH, layout.RAW, layout.RING, layout.BLOCK, layout.CO_DIMS
 LABEL_BINS, CELLS, FOURIER = layout.LABEL_BINS, layout.CELLS, layout.FOURIER
 SHORT_PANES, LONG_PANES, PANE_SUMS = layout.SHORT_PANES, layout.LONG_PANES, layout.PANE_SUMS
 
-# A recent mean over about the last 46 queries (half weight after 32): long enough to be steady, short enough
-# to see an account that turns.
-DECAY = np.float32(0.5 ** (1 / 32))
 # float32 sums lose single units above 2^24; halving all sums of a very long life keeps them exact enough and
 # forgets slowly, which is what the memory horizon asks for.
 AGING_QUERIES = 1 << 20
-COLLINEAR_COS = 0.85
-FAR = np.float32(1e30)
-# Fixed point for what the ring keeps: sketches within +-64 to 0.002, standardised inputs within +-8 to 0.00025.
-SKETCH_UNIT = np.float32(512)
-RAW_UNIT = np.float32(4000)
-FIXED_MAX = np.float32(32767)
-MISSING = np.int16(-32768)
 
 
 @njit(cache=True)
-def fixed(value, unit):  # type: ignore[no-untyped-def]
-    """A value as fixed point; NaN has a code of its own."""
-    if np.isnan(value):
-        return MISSING
-    return np.int16(round(min(max(value * unit, -FIXED_MAX), FIXED_MAX)))
-
-
-@njit(cache=True)
-def add_signal(sums, index, value):  # type: ignore[no-untyped-def]
-    """Add one value of one signal to a row's sums; NaN is missing and adds nothing."""
+def add_value(sums, at, value):  # type: ignore[no-untyped-def]
+    """Add one value of one signal to its sums; NaN is missing and adds nothing."""
     if np.isnan(value):
         return
-    at = SIGNALS + index * SUM_FIELDS
     sums[at] += 1
     sums[at + 1] += value
     sums[at + 2] += value * value
-    sums[at + 3] = sums[at + 3] * DECAY + 1
-    sums[at + 4] = sums[at + 4] * DECAY + value
+
+
+@njit(cache=True)
+def add_drift(sums, at, residual):  # type: ignore[no-untyped-def]
+    """Add one class residual: count, squared norm, sum."""
+    if np.isnan(residual[0]):
+        return
+    sums[at] += 1
+    for k in range(SKETCH):
+        sums[at + 1] += residual[k] * residual[k]
+        sums[at + 2 + k] += residual[k]
 
 
 @njit(cache=True)
@@ -88,81 +85,6 @@ def add_pane(sums, start, n_panes, pane, last_pane, tokens):  # type: ignore[no-
 
 
 @njit(cache=True)
-def compare_with_ring(
-    own,
-    hash_,
-    label,
-    margin,
-    sketch,
-    raw,
-    ring_n,
-    ring_sketch,
-    ring_raw,
-    ring_hash,
-    ring_label,
-    ring_margin,
-    near,
-):  # type: ignore[no-untyped-def]
-    """Own signals of one query against the account's recent distinct queries; True for an exact repeat."""
-    own[:] = np.nan
-    nearest = second = nearest_same = FAR
-    at_nearest = at_second = -1
-    for j in range(min(ring_n, RING)):
-        if ring_hash[j] == hash_ and hash_ != 0:
-            own[0] = 1.0
-            return True
-        distance = np.float32(0)
-        for k in range(SKETCH):
-            step = sketch[k] - ring_sketch[j, k] / SKETCH_UNIT
-            distance += step * step
-        if distance < nearest:
-            second, at_second = nearest, at_nearest
-            nearest, at_nearest = distance, j
-        elif distance < second:
-            second, at_second = distance, j
-        if ring_label[j] == label and distance < nearest_same:
-            nearest_same = distance
-    if hash_ != 0:
-        own[0] = 0.0
-    if at_nearest < 0 or np.isnan(sketch[0]):
-        return False
-    own[1] = 0.5 * np.log(nearest + np.float32(1e-6))
-    is_near = nearest < near * near
-    own[2] = is_near
-    if label >= 0 and ring_label[at_nearest] >= 0:
-        own[4] = label != ring_label[at_nearest]
-        own[3] = is_near and label != ring_label[at_nearest]
-    if at_second >= 0:
-        uu = vv = uv = np.float32(0)
-        for k in range(SKETCH):
-            u = sketch[k] - ring_sketch[at_nearest, k] / SKETCH_UNIT
-            v = ring_sketch[at_second, k] / SKETCH_UNIT - ring_sketch[at_nearest, k] / SKETCH_UNIT
-            uu += u * u
-            vv += v * v
-            uv += u * v
-        own[5] = abs(uv) > COLLINEAR_COS * np.sqrt(uu * vv) + np.float32(1e-6)
-    second_moment = fourth_moment = np.float32(0)
-    changed = 0
-    for k in range(RAW):
-        if np.isnan(raw[k]) or ring_raw[at_nearest, k] == MISSING:
-            continue
-        step = raw[k] - ring_raw[at_nearest, k] / RAW_UNIT
-        if abs(step) > 1e-3:
-            changed += 1
-            second_moment += step * step
-            fourth_moment += step * step * step * step
-    if changed >= 4:
-        own[6] = np.log(fourth_moment * changed / (second_moment * second_moment))
-    if not np.isnan(raw[0]):
-        own[7] = changed / np.float32(RAW)
-    if not np.isnan(margin):
-        own[8] = abs(margin - ring_margin[at_nearest])
-    if nearest_same < FAR:
-        own[9] = 0.5 * np.log(nearest_same + np.float32(1e-6))
-    return False
-
-
-@njit(cache=True)
 def add_shape(sums, sketch, cell, fourier, label):  # type: ignore[no-untyped-def]
     """Add a novel query to the co-moments, topic cells, Fourier features and labels of its account."""
     if label >= 0:
@@ -179,6 +101,31 @@ def add_shape(sums, sketch, cell, fourier, label):  # type: ignore[no-untyped-de
         sums[CELLS_AT + cell] += 1
     for k in range(FOURIER):
         sums[FOURIER_AT + k] += fourier[k]
+
+
+@njit(cache=True)
+def add_signals(sums, signals, own, scopes, is_repeat, is_novel):  # type: ignore[no-untyped-def]
+    """Add all signals of one query to the sums of life and block, each over its scope."""
+    for k in range(N_OWN):
+        add_value(sums, SIGNALS + (N_SIGNALS + k) * SUM_FIELDS, own[k])
+        add_value(sums, BLOCK_SIGNALS + (N_BLOCK + k) * SUM_FIELDS, own[k])
+    for k in range(N_SIGNALS):
+        if scopes[k] == 0 or (scopes[k] == 1 and not is_repeat) or (scopes[k] == 2 and is_novel):
+            add_value(sums, SIGNALS + k * SUM_FIELDS, signals[k])
+            if k < N_BLOCK:
+                add_value(sums, BLOCK_SIGNALS + k * SUM_FIELDS, signals[k])
+
+
+@njit(cache=True)
+def clear_block(sums):  # type: ignore[no-untyped-def]
+    """Begin a new block."""
+    sums[BLOCK_DISTINCT] = 0
+    sums[BLOCK_NOVEL] = 0
+    for k in range(N_BLOCK_SUMMED * SUM_FIELDS):
+        sums[BLOCK_SIGNALS + k] = 0
+    for k in range(DRIFT_WIDTH):
+        sums[BLOCK_DRIFT + k] = 0
+        sums[BLOCK_INPUT_DRIFT + k] = 0
 
 
 @njit(cache=True)
@@ -221,10 +168,15 @@ def fold(
     margins,
     signals,
     scopes,
+    low_margin_at,
+    neighbour_at,
     sketches,
+    residuals,
+    input_residuals,
     raws,
     cells,
     fouriers,
+    words_seen,
     extras,
     nears,
     short_ms,
@@ -240,6 +192,7 @@ def fold(
     ring_hash,
     ring_label,
     ring_margin,
+    ring_words,
     due_events,
     due_sums,
     due_counts,
@@ -270,6 +223,10 @@ def fold(
                 hashes[i],
                 labels[i],
                 margins[i],
+                signals[i, low_margin_at],
+                signals[i, neighbour_at],
+                nears[i],
+                words_seen[i],
                 sketches[i],
                 raws[i],
                 ring_count[row],
@@ -278,28 +235,34 @@ def fold(
                 ring_hash[row],
                 ring_label[row],
                 ring_margin[row],
-                nears[i],
+                ring_words[row],
             )
-            for k in range(N_OWN):
-                add_signal(row_sums, N_SIGNALS + k, own[k])
             is_novel = not is_repeat and own[2] != 1.0
-            for k in range(N_SIGNALS):
-                if scopes[k] == 0 or (scopes[k] == 1 and not is_repeat) or (scopes[k] == 2 and is_novel):
-                    add_signal(row_sums, k, signals[i, k])
             if not is_repeat:
+                if row_sums[BLOCK_DISTINCT] >= BLOCK:
+                    clear_block(row_sums)
+                row_sums[BLOCK_DISTINCT] += 1
                 row_sums[DISTINCT] += 1
+            add_signals(row_sums, signals[i], own, scopes, is_repeat, is_novel)
+            if is_novel:
+                row_sums[NOVEL] += 1
+                row_sums[BLOCK_NOVEL] += 1
+                add_drift(row_sums, DRIFT, residuals[i])
+                add_drift(row_sums, BLOCK_DRIFT, residuals[i])
+                add_drift(row_sums, INPUT_DRIFT, input_residuals[i])
+                add_drift(row_sums, BLOCK_INPUT_DRIFT, input_residuals[i])
+                add_shape(row_sums, sketches[i], cells[i], fouriers[i], labels[i])
+            if not is_repeat:
                 at = ring_count[row] % RING
                 ring_count[row] += 1
                 ring_hash[row, at] = hashes[i]
                 ring_label[row, at] = labels[i]
                 ring_margin[row, at] = margins[i]
+                ring_words[row, at] = words_seen[i]
                 for k in range(SKETCH):
                     ring_sketch[row, at, k] = fixed(sketches[i, k], SKETCH_UNIT)
                 for k in range(RAW):
                     ring_raw[row, at, k] = fixed(raws[i, k], RAW_UNIT)
-            if is_novel:
-                row_sums[NOVEL] += 1
-                add_shape(row_sums, sketches[i], cells[i], fouriers[i], labels[i])
         if queries[row] % AGING_QUERIES == 0:
             for k in range(len(row_sums)):
                 row_sums[k] *= np.float32(0.5)

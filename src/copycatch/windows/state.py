@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from copycatch.records.columns import Float32Array, IntArray
-from copycatch.records.layout import RAW, RING, SKETCH, WIDTH
+from copycatch.records.layout import RAW, RING, SKETCH, SPACE_COLUMNS, SPACE_TALLIES, WIDTH
 
 SAMPLE_IDS = 4
 SAMPLE_ID_BYTES = 40  # a UUID has 36 characters, "chatcmpl-" ids 38; longer ids are not sampled
@@ -21,7 +21,7 @@ class WindowArrays:
 
     `queries` counts every record of the account, `next_look` is the count at which it is due, times are epoch
     milliseconds. `sums` is laid out by `layout.SPANS`. The ring holds the account's recent distinct queries
-    as fixed-point numbers (`fold.SKETCH_UNIT`, `fold.RAW_UNIT`), a quarter of the bytes of float64.
+    as fixed-point numbers (`ring.SKETCH_UNIT`, `ring.RAW_UNIT`), a quarter of the bytes of float64.
     """
 
     queries: IntArray
@@ -35,6 +35,7 @@ class WindowArrays:
     ring_hash: npt.NDArray[np.uint64]
     ring_label: IntArray
     ring_margin: Float32Array
+    ring_words: npt.NDArray[np.uint64]
     sample_ids: npt.NDArray[np.bytes_]  # (rows, SAMPLE_IDS)
     sample_at: IntArray  # ids ever written
 
@@ -62,6 +63,12 @@ class WindowArrays:
         fresh = empty_arrays(1)
         for name, array in self.by_name().items():
             array[rows] = fresh.by_name()[name][0]
+
+    def forget_space(self, rows: IntArray) -> None:
+        """Forget what was measured in a space that is no more; volume, timing and counts stay."""
+        self.sums[rows, SPACE_COLUMNS] = 0
+        self.sums[np.ix_(rows, SPACE_TALLIES)] = 0
+        self.ring_count[rows] = 0
 
     def take(self, rows: IntArray) -> "WindowArrays":
         """A copy of these rows."""
@@ -95,6 +102,7 @@ def empty_arrays(n_rows: int) -> WindowArrays:
         ring_hash=np.zeros((n_rows, RING), dtype=np.uint64),
         ring_label=np.zeros((n_rows, RING), dtype=np.int64),
         ring_margin=np.zeros((n_rows, RING), dtype=np.float32),
+        ring_words=np.zeros((n_rows, RING), dtype=np.uint64),
         sample_ids=np.zeros((n_rows, SAMPLE_IDS), dtype=f"S{SAMPLE_ID_BYTES}"),
         sample_at=np.zeros(n_rows, dtype=np.int64),
     )

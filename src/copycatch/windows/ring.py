@@ -1,0 +1,170 @@
+"""How a query differs from its account's own recent ones: repeats, near-repeats, lines, steps."""
+
+import numpy as np
+from numba import njit
+
+from copycatch.records import layout
+
+SKETCH, RAW, RING = layout.SKETCH, layout.RAW, layout.RING
+COLLINEAR_COS = 0.85
+# A query is near when it is at least a tenth nearer (in log distance) to a recent one of its own than to any
+# usual query, or shares half of its words with one: repeats with noise, retries with edits, chains of probes.
+NEAR_LOG = np.float32(0.1)
+WORDS_SHARED = 0.5
+WORDS_SHARED_MIN = 3
+# Of near queries, noisy repeats flip their label in 5 to 17 %, have a low margin in 2 to 18 % and move the
+# margin by 0.1 to 0.2; line searches in 45 to 57 %, 22 to 65 % and twice that (development traces, all three
+# victims). What is usual is taken off, so that only the excess adds up.
+NEAR_FLIP_USUAL = np.float32(0.25)
+NEAR_BOUNDARY_USUAL = np.float32(0.25)
+NEAR_STEP_USUAL = np.float32(0.2)
+# Coordinates that move less than a quarter of the step's root mean square are noise or background; the shape of
+# a step is that of the others.
+STEP_SHARE_MIN = np.float32(0.25)
+FAR = np.float32(1e30)
+# Fixed point for what the ring keeps: sketches within +-64 to 0.002, standardised inputs within +-8 to 0.00025.
+SKETCH_UNIT = np.float32(512)
+RAW_UNIT = np.float32(4000)
+FIXED_MAX = np.float32(32767)
+MISSING = np.int16(-32768)
+
+
+@njit(cache=True)
+def fixed(value, unit):  # type: ignore[no-untyped-def]
+    """A value as fixed point; NaN has a code of its own."""
+    if np.isnan(value):
+        return MISSING
+    return np.int16(round(min(max(value * unit, -FIXED_MAX), FIXED_MAX)))
+
+
+@njit(cache=True)
+def shared_words(first, second):  # type: ignore[no-untyped-def]
+    """Share of the words of two texts that they have in common, by their 64-bit sets."""
+    common = either = 0
+    both, any_ = first & second, first | second
+    while any_:
+        either += 1
+        any_ &= any_ - np.uint64(1)
+    while both:
+        common += 1
+        both &= both - np.uint64(1)
+    return common / either if common >= WORDS_SHARED_MIN else 0.0
+
+
+@njit(cache=True)
+def step_shape(own, raw, ring_raw):  # type: ignore[no-untyped-def]
+    """Flatness of the step from an earlier query, over the coordinates that really move."""
+    known = 0
+    squares = np.float32(0)
+    for k in range(RAW):
+        if not np.isnan(raw[k]) and ring_raw[k] != MISSING:
+            step = raw[k] - ring_raw[k] / RAW_UNIT
+            squares += step * step
+            known += 1
+    if known == 0 or squares <= 0:
+        return
+    least = STEP_SHARE_MIN * np.sqrt(squares / known)
+    second_moment = fourth_moment = np.float32(0)
+    moved = 0
+    for k in range(RAW):
+        if not np.isnan(raw[k]) and ring_raw[k] != MISSING:
+            step = raw[k] - ring_raw[k] / RAW_UNIT
+            if abs(step) > least:
+                moved += 1
+                second_moment += step * step
+                fourth_moment += step * step * step * step
+    if moved >= 4:
+        own[8] = np.log(fourth_moment * moved / (second_moment * second_moment))
+    own[9] = moved / np.float32(known)
+
+
+@njit(cache=True)
+def compare_with_ring(
+    own,
+    hash_,
+    label,
+    margin,
+    is_low_margin,
+    neighbour_log,
+    near,
+    words_seen,
+    sketch,
+    raw,
+    ring_n,
+    ring_sketch,
+    ring_raw,
+    ring_hash,
+    ring_label,
+    ring_margin,
+    ring_words,
+):  # type: ignore[no-untyped-def]
+    """Own signals of one query against the account's recent distinct queries; True for an exact repeat."""
+    own[:] = np.nan
+    nearest = second = nearest_same = FAR
+    at_nearest = at_second = at_words = -1
+    words_shared = 0.0
+    for j in range(min(ring_n, RING)):
+        if ring_hash[j] == hash_ and hash_ != 0:
+            own[0] = 1.0
+            return True
+        if words_seen != 0:
+            shared = shared_words(words_seen, ring_words[j])
+            if shared > words_shared:
+                words_shared, at_words = shared, j
+        distance = np.float32(0)
+        for k in range(SKETCH):
+            step = sketch[k] - ring_sketch[j, k] / SKETCH_UNIT
+            distance += step * step
+        if distance < nearest:
+            second, at_second = nearest, at_nearest
+            nearest, at_nearest = distance, j
+        elif distance < second:
+            second, at_second = distance, j
+        if ring_label[j] == label and distance < nearest_same:
+            nearest_same = distance
+    if hash_ != 0:
+        own[0] = 0.0
+    has_vector = at_nearest >= 0 and not np.isnan(sketch[0])
+    if not has_vector and words_shared < WORDS_SHARED:
+        if words_seen != 0 and ring_n > 0:
+            own[2] = 0.0
+        return False
+    is_near = words_shared >= WORDS_SHARED
+    if has_vector:
+        own[1] = 0.5 * np.log(nearest + np.float32(1e-6))
+        if nearest < near * near and own[1] < neighbour_log - NEAR_LOG:
+            is_near = True
+        if nearest_same < FAR:
+            own[11] = 0.5 * np.log(nearest_same + np.float32(1e-6))
+    else:
+        at_nearest = at_words
+    add_near_signals(
+        own, is_near, label, margin, is_low_margin, ring_label[at_nearest], ring_margin[at_nearest]
+    )
+    if has_vector and at_second >= 0:
+        uu = vv = uv = np.float32(0)
+        for k in range(SKETCH):
+            u = sketch[k] - ring_sketch[at_nearest, k] / SKETCH_UNIT
+            v = ring_sketch[at_second, k] / SKETCH_UNIT - ring_sketch[at_nearest, k] / SKETCH_UNIT
+            uu += u * u
+            vv += v * v
+            uv += u * v
+        own[6] = abs(uv) > COLLINEAR_COS * np.sqrt(uu * vv) + np.float32(1e-6)
+        own[7] = own[6] if is_near else 0.0
+    if has_vector:
+        step_shape(own, raw, ring_raw[at_nearest])
+    return False
+
+
+@njit(cache=True)
+def add_near_signals(own, is_near, label, margin, is_low_margin, other_label, other_margin):  # type: ignore[no-untyped-def]
+    """What a near query does to the answer, beyond what noise does."""
+    own[2] = is_near
+    if label >= 0 and other_label >= 0:
+        is_flip = label != other_label
+        own[10] = is_flip
+        own[3] = is_flip - NEAR_FLIP_USUAL if is_near else np.float32(0)
+    if not np.isnan(is_low_margin):
+        own[4] = is_low_margin - NEAR_BOUNDARY_USUAL if is_near else np.float32(0)
+    if not np.isnan(margin) and not np.isnan(other_margin):
+        own[5] = abs(margin - other_margin) - NEAR_STEP_USUAL if is_near else np.float32(0)
