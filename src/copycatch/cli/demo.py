@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import IO
 
 from rich.console import Console
 
+from copycatch.adapters.clock import SystemClock
 from copycatch.cli.live import LiveView
 from copycatch.errors import TransportError
 from copycatch.records.columns import Outcomes
@@ -112,7 +112,8 @@ def _judge(log: Path, alerts: Path, recommendations: Path, console: Console, *, 
         alert_file = stack.enter_context(alerts.open("wb"))
         recommendation_file = stack.enter_context(recommendations.open("wb"))
         view = stack.enter_context(LiveView(console))
-        started_s = time.monotonic()
+        clock = SystemClock()
+        started_s = clock.monotonic_s()
 
         def take(outcomes: Outcomes) -> None:
             _write(alert_file, outcomes.alerts)
@@ -123,7 +124,7 @@ def _judge(log: Path, alerts: Path, recommendations: Path, console: Console, *, 
             share = progress.bytes_read / max(progress.bytes_total, 1)
             view.progress(share, progress.records)
             if is_slowed:
-                time.sleep(max(0.0, min(share * VIEW_S - (time.monotonic() - started_s), 0.5)))
+                clock.sleep(max(0.0, min(share * VIEW_S - (clock.monotonic_s() - started_s), 0.5)))
 
         replay([str(log)], Policy(), take, pace, records_max=250 if is_slowed else 5000)
     sys.stdout.flush()
