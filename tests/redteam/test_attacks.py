@@ -17,7 +17,14 @@ def victims_for(attack: str) -> list[str]:
     row = ATTACKS[attack]
     if row.is_on_logits:
         return ["llm"]
-    return [name for name, kind in (("wine", "tabular"), ("intents", "text")) if kind in row.kinds]
+    if "tabular" not in row.kinds:
+        return ["intents"]
+    # Attacks that make text in a way of their own are tried on text, too.
+    return (
+        ["wine", "intents"]
+        if attack in {"uniform", "jbda", "tramer_linesearch", "activethief_unc"}
+        else ["wine"]
+    )
 
 
 CASES = [(attack, victim) for attack in ATTACKS for victim in victims_for(attack)]
@@ -32,7 +39,7 @@ def steal(victim: Victim, attack: str, budget: int, seed: int, failure_prob: flo
 
 
 @pytest.mark.parametrize(("attack", "name"), CASES)
-@pytest.mark.parametrize("budget", [1, 37, 130])
+@pytest.mark.parametrize("budget", [1, 60])
 def test_the_budget_is_spent_exactly(attack: str, name: str, budget: int, victim_of: VictimOf) -> None:
     asked = 0
     victim = victim_of(name)
@@ -54,7 +61,7 @@ def test_the_budget_is_spent_exactly(attack: str, name: str, budget: int, victim
 @pytest.mark.parametrize(("attack", "name"), CASES)
 def test_the_seed_decides_everything(attack: str, name: str, victim_of: VictimOf) -> None:
     victim = victim_of(name)
-    first, again, other = (steal(victim, attack, 60, seed) for seed in (1, 1, 2))
+    first, again, other = (steal(victim, attack, 40, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.inputs, again.inputs)
     np.testing.assert_array_equal(first.is_answered, again.is_answered)
     assert not np.array_equal(first.inputs, other.inputs)
@@ -74,19 +81,16 @@ def test_an_endpoint_that_often_fails_stops_no_attack(attack: str, name: str, vi
         ("knockoff_random", "digits", 0.1),
         ("jbda", "digits", 0.15),
         ("activethief_unc", "digits", 0.1),
-        ("tramer_linesearch", "digits", 0.15),
-        ("indomain_random", "intents", 0.3),
         ("template_campaign", "intents", 0.3),
-        ("topic_sweep", "intents", 0.1),
     ],
 )
 def test_more_queries_give_more_of_the_model(
     attack: str, name: str, rise_min: float, victim_of: VictimOf
 ) -> None:
     victim = victim_of(name)
-    curve = fidelity_curve(victim, steal(victim, attack, 400, seed=6), np.random.default_rng(0))
+    curve = fidelity_curve(victim, steal(victim, attack, 300, seed=6), np.random.default_rng(0))
     assert [n for n, *_ in curve[:3]] == [15, 25, 50]
-    assert curve[-1][0] == 400
+    assert curve[-1][0] == 300
     assert curve[-1][1] - curve[0][1] > rise_min
 
 
