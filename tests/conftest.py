@@ -9,7 +9,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from tests.support.broker import Broker, KafkaMissing, running_broker
 
 
-def _no_kafka(reason: object) -> None:
+def no_kafka(reason: object) -> None:
     if os.environ.get("COPYCATCH_REQUIRE_KAFKA"):
         pytest.fail(f"COPYCATCH_REQUIRE_KAFKA is set, and there is no Kafka: {reason}")
     pytest.skip(f"no Kafka: {reason}")
@@ -33,7 +33,7 @@ def kafka_servers() -> Iterator[str]:
         with running_broker() as broker:
             yield broker.servers
     except KafkaMissing as reason:
-        _no_kafka(reason)
+        no_kafka(reason)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def own_broker() -> Iterator[Broker]:
         with running_broker() as broker:
             yield broker
     except KafkaMissing as reason:
-        _no_kafka(reason)
+        no_kafka(reason)
 
 
 TopicMaker = Callable[[str, int], str]

@@ -1,6 +1,7 @@
 """`copycatch run`: the service, from Kafka to Kafka, or from files and pipes to files and pipes."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -39,7 +40,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="what operators set; YAML")
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        default=os.environ.get("COPYCATCH_SETTINGS"),
+        help="what operators set; YAML (default: COPYCATCH_SETTINGS)",
+    )
     parser.add_argument(
         "--policy", type=Path, metavar="FILE", help="what analysts set; YAML (see copycatch check)"
     )
@@ -82,6 +89,9 @@ def run(args: argparse.Namespace) -> int:
         return 2
     except CopycatchError as error:
         log.critical("stopped", kind=type(error).__name__, reason=str(error))
+        return 3
+    except Exception:  # noqa: BLE001 (whatever it is, the supervisor gets an exit code and the log the reason)
+        log.critical("stopped by an error in copycatch; please report it", exc_info=True)
         return 3
     counts = summary.counts
     log.info(

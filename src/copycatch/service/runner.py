@@ -85,6 +85,7 @@ class Runner:
         self._last_record_s = 0.0
         self._next_gauges_s = 0.0
         self._idle_ms = UnixMs(0)
+        self._now_ms = UnixMs(0)
         self.summary = Summary()
 
     def stop(self) -> None:
@@ -139,7 +140,8 @@ class Runner:
         self._last_record_s = self._clock.monotonic_s()
         unit = Outcomes()
         positions: dict[Shard, int] = {}
-        now_ms = self._clock.now_ms()
+        # A clock that is set back must not make honest records look as if from the future.
+        now_ms = self._now_ms = max(self._now_ms, self._clock.now_ms())
         self._is_ahead = True
         for raw in batches:
             shard = Shard(raw.topic, raw.partition)
