@@ -1,0 +1,158 @@
+"""TLS, SCRAM and ACLs against a real broker; secrets that stay secret."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import no_kafka
+from tests.kafka.test_delivery import shards_of, written_uids
+from tests.support.broker import Broker, KafkaMissing, running_broker
+from tests.support.counting import expected_uids
+from tests.support.records import traffic
+from tests.support.service import ServiceProcess, Topics, ended, produce, wait_drained
+
+pytestmark = pytest.mark.kafka
+PASSWORD = "correct horse battery staple"
+COUNTING = "tests.support.entry"
+
+
+@dataclass
+class Certificates:
+    ca: Path
+    server_store: Path  # PEM, key and chain in one file
+    client: Path
+    client_key: Path
+
+
+def openssl(*arguments: str, folder: Path) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+def make_certificates(folder: Path) -> Certificates:
+    """A CA, a server certificate for localhost and a client certificate, with openssl as operators do it."""
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test-ca", "-keyout", "ca.key",
+            "-out", "ca.pem", folder=folder)  # fmt: skip
+    (folder / "names").write_text("subjectAltName=DNS:localhost")
+    for name, subject in (("server", "/CN=localhost"), ("client", "/CN=copycatch")):
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", subject, "-keyout", f"{name}.key", "-out",
+                f"{name}.csr", folder=folder)  # fmt: skip
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days",
+                "2", "-extfile", "names", "-out", f"{name}.pem", folder=folder)  # fmt: skip
+    store = folder / "server-store.pem"
+    store.write_text((folder / "server.key").read_text() + (folder / "server.pem").read_text())
+    return Certificates(folder / "ca.pem", store, folder / "client.pem", folder / "client.key")
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, Certificates]]:
+    """A broker with SASL_SSL (SCRAM), SSL with client certificates, and ACLs that let `copycatch` in only."""
+    certificates = make_certificates(tmp_path_factory.mktemp("certificates"))
+    extra = {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(certificates.server_store),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(certificates.ca),
+        "listener.name.mutual.ssl.client.auth": "required",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.secured.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS;User:copycatch;User:CN=copycatch",
+    }
+    try:
+        with running_broker(
+            extra=extra,
+            listeners={"SECURED": "SASL_SSL", "MUTUAL": "SSL"},
+            scram={"copycatch": PASSWORD, "stranger": PASSWORD},
+        ) as broker:
+            yield broker, certificates
+    except KafkaMissing as reason:
+        no_kafka(reason)
+
+
+def secured_service(
+    broker: Broker, topics: Topics, folder: Path, listener: str, security: dict[str, Any]
+) -> ServiceProcess:
+    servers = f"localhost:{broker.port_by_listener[listener]}"
+    return ServiceProcess(servers, topics, folder, module=COUNTING, more={"kafka": {"security": security}})
+
+
+def test_scram_over_tls(secured: tuple[Broker, Certificates], tmp_path: Path) -> None:
+    broker, certificates = secured
+    topics = Topics.make(broker.servers)
+    security = {
+        "protocol": "SASL_SSL",
+        "mechanism": "SCRAM-SHA-512",
+        "username": "copycatch",
+        "ca_file": str(certificates.ca),
+    }
+    service = secured_service(broker, topics, tmp_path, "SECURED", security)
+    produce(broker.servers, topics.records, traffic(300))
+    with ended(service):
+        service.start({"COPYCATCH_KAFKA__SECURITY__PASSWORD": PASSWORD}, ["--log-level", "debug"])
+        service.servers, there = broker.servers, service.servers
+        wait_drained(service, 300)
+        service.servers = there
+        assert service.stop() == 0
+    assert written_uids(broker.servers, topics) == expected_uids(shards_of(broker.servers, topics))
+    assert PASSWORD not in service.log
+
+
+def test_client_certificate(secured: tuple[Broker, Certificates], tmp_path: Path) -> None:
+    broker, certificates = secured
+    topics = Topics.make(broker.servers)
+    security = {
+        "protocol": "SSL",
+        "ca_file": str(certificates.ca),
+        "certificate_file": str(certificates.client),
+        "key_file": str(certificates.client_key),
+    }
+    service = secured_service(broker, topics, tmp_path, "MUTUAL", security)
+    produce(broker.servers, topics.records, traffic(100))
+    with ended(service):
+        service.start()
+        service.wait_for("shard begins")
+        assert service.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "words"),
+    [("copycatch", "wrong", "SaslAuthenticationFailed"), ("stranger", PASSWORD, "or may not be seen")],
+)
+def test_who_is_refused_is_told(
+    secured: tuple[Broker, Certificates], tmp_path: Path, username: str, password: str, words: str
+) -> None:
+    broker, certificates = secured
+    topics = Topics.make(broker.servers)
+    (tmp_path / "password").write_text(password + "\n")
+    security = {
+        "protocol": "SASL_SSL",
+        "mechanism": "SCRAM-SHA-512",
+        "username": username,
+        "password_file": str(tmp_path / "password"),
+        "ca_file": str(certificates.ca),
+    }
+    service = secured_service(broker, topics, tmp_path, "SECURED", security)
+    with ended(service):
+        service.start()
+        assert service.process is not None
+        assert service.process.wait(60) == 3
+    assert words in service.events("stopped")[0]["reason"]
+    assert password not in service.log
+
+
+def test_a_server_that_is_not_ours_is_refused(secured: tuple[Broker, Certificates], tmp_path: Path) -> None:
+    broker, _ = secured
+    other = tmp_path / "other"
+    other.mkdir()
+    security = {"protocol": "SSL", "ca_file": str(make_certificates(other).ca)}
+    topics = Topics("records", "alerts", "recommendations", "dead-letters")
+    service = secured_service(broker, topics, tmp_path, "MUTUAL", security)
+    service.more = {"kafka": {"security": security, "request_timeout": "3s"}}
+    with ended(service):
+        service.start()
+        assert service.process is not None
+        assert service.process.wait(60) == 3
