@@ -77,5 +77,11 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "copycatch_notes_total", "counter", ("note",), "messages that formats skipped, held, joined or split"
     ),
+    MetricSpec(
+        "copycatch_sink_messages_total",
+        "counter",
+        ("sink", "outcome"),
+        "messages for further sinks: sent, or left_out while a sink was down or refused them",
+    ),
     MetricSpec("copycatch_resident_bytes", "gauge", (), "memory of the process"),
 )

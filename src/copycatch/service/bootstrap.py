@@ -10,7 +10,9 @@ from types import FrameType
 
 import structlog
 
+from copycatch.adapters.branches import make_branches
 from copycatch.adapters.clock import SystemClock
+from copycatch.adapters.fan_out import FanOutSink
 from copycatch.adapters.file_sink import FileSink
 from copycatch.adapters.files import FileSource
 from copycatch.adapters.kafka.sink import KafkaSink
@@ -118,6 +120,9 @@ class Instance:
         )
         self.http = self._http()
         source, sink = self._ends(places, directory)
+        if settings.sinks:
+            branches = make_branches(settings.sinks, self.clock.now_ms)
+            sink = FanOutSink(sink, branches, self.clock, self.metrics)
         checkpoint = Checkpoint(
             judge,
             sink,

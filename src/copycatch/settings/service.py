@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,6 +25,7 @@ from copycatch.errors import ConfigError
 from copycatch.settings.faults import Fault, FaultsError, PathParts
 from copycatch.settings.load import check_text, read_file
 from copycatch.settings.policy_values import parse_duration
+from copycatch.settings.sinks import Sinks, unique_names
 from copycatch.settings.yaml_document import Document
 from copycatch.units import MS_PER_S
 
@@ -150,6 +152,7 @@ class Service(_Strict):
     kafka: Kafka = Kafka()
     inputs: list[Input] = Field(default=[Input()], min_length=1)
     outputs: Outputs = Outputs()
+    sinks: Annotated[Sinks, AfterValidator(unique_names)] = []  # copies besides the outputs
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     poll_records_max: int = Field(default=5000, ge=1, le=100_000)
     poll_timeout: Duration = 0.25
@@ -174,7 +177,9 @@ class Service(_Strict):
         return value
 
 
-SECRET_KEYS = frozenset({"password", "token", "key", "key_password", "hmac_key"})
+SECRET_KEYS = frozenset(
+    {"password", "token", "key", "key_password", "hmac_key", "authorization", "signing_key"}
+)
 
 
 def read_secret(given: SecretStr | None, file: Path | None, key: str) -> bytes | None:
