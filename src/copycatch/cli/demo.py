@@ -86,7 +86,7 @@ def _simulate(args: argparse.Namespace, console: Console) -> None:
     from copycatch.redteam.trace import write_campaign
     from copycatch.redteam.victims import build_victim
 
-    plan = PRESETS["demo"](args.victim, args.seed, 600)
+    plan = PRESETS["demo"].make(args.victim, args.seed, PRESETS["demo"].budget)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"training the victim ({args.victim})", total=n_steps(plan) + 2)

@@ -1,6 +1,7 @@
 """From records to scored looks: fold into windows, features, normal range, score."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class Looks:
 def fold_segment(
     state: EngineState, batch: RecordBatch, rows: IntArray, block: SignalBlock, policy: Policy
 ) -> Looks:
-    """Add the records to their accounts' windows; the looks that became due, in event order, with features."""
+    """Add the records to their accounts' windows; gives the looks that became due, in event order."""
     n = len(batch)
     windows = state.windows
     short_s, long_s = policy.windows.short_s / SHORT_PANES, policy.windows.long_s / LONG_PANES
@@ -227,8 +228,8 @@ def pick_scores(scores: Scores, members: IntArray) -> Scores:
     return Scores(**_picked(scores, members))
 
 
-def _picked(columns: Evaluations | Scores, members: IntArray) -> dict[str, object]:
-    picked: dict[str, object] = {}
+def _picked(columns: Evaluations | Scores, members: IntArray) -> dict[str, Any]:
+    picked: dict[str, Any] = {}
     for field in fields(columns):
         column = getattr(columns, field.name)
         is_array = isinstance(column, np.ndarray)
