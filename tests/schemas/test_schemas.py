@@ -13,8 +13,10 @@ import yaml
 
 from copycatch.cli.schemas import texts_by_path
 from copycatch.settings.asyncapi import TOPICS, asyncapi_document
+from copycatch.settings.policy import policy_json_schema
 from copycatch.settings.schema_words import EXAMPLES, FIELD_WORDS
-from copycatch.settings.schemas import MESSAGES, Message, message_schema
+from copycatch.settings.schemas import MESSAGES, Message, message_schema, schema_id
+from copycatch.settings.yaml_document import read_document
 
 ROOT = Path(__file__).parents[2] / "schemas"
 
@@ -112,3 +114,25 @@ def test_asyncapi_structure() -> None:
         )
     compacted = {topic.address for topic in TOPICS if topic.is_compacted}
     assert compacted == {"copycatch.recommendations", "copycatch.feedback"}
+
+
+# --- the policy -------------------------------------------------------------------------------------------
+
+POLICIES = sorted((ROOT.parent / "deploy").glob("policy*.yaml")) + sorted(
+    (ROOT.parent / "tests" / "scenarios").glob("*/policy.yaml")
+)
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_policies_that_are_used_validate(path: Path) -> None:
+    document = read_document(path.read_bytes(), str(path))
+    assert document.faults == []
+    validator(policy_json_schema(schema_id("policy.schema.json"))).validate(document.data)
+
+
+@pytest.mark.parametrize(
+    "broken", [{"version": 2}, {"version": 1, "mood": "x"}, {"version": 1, "mode": "maybe"}]
+)
+def test_policies_that_are_wrong_do_not(broken: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        validator(policy_json_schema("urn:x")).validate(broken)
