@@ -83,6 +83,7 @@ class _Table:
     def vary(self, inputs: Inputs, amount: float, rng: Rng) -> Inputs:
         # A form edit touches a few fields, not all of them.
         is_touched = rng.random(inputs.shape) < 0.15
+        is_touched[np.arange(len(inputs)), rng.integers(inputs.shape[1], size=len(inputs))] = True
         edits = rng.normal(0, 0.25 * amount, size=inputs.shape) * self.spread
         return self._box.fit(inputs + np.where(is_touched, edits, 0.0))
 

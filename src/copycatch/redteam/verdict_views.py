@@ -25,15 +25,8 @@ def _when(catch: Catch) -> str:
 def attack_table(verdicts: Verdicts) -> Table:
     """Per attack: caught or not, at which query, how much of the model was gone."""
     table = Table(title="Attacks", title_justify="left")
-    table.add_column("attack")
-    for heading in (
-        "accounts",
-        "queries",
-        "alert at query",
-        "had by then",
-        "cut off at query",
-        "had by then",
-    ):
+    table.add_column("attack", no_wrap=True)
+    for heading in ("accts", "queries", "alert at", "got by then", "cut off at", "got by then"):
         table.add_column(heading, justify="right")
     for group in sorted(verdicts.groups, key=lambda g: g.kind):
         table.add_row(

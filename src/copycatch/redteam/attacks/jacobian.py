@@ -40,6 +40,7 @@ def _augment(oracle: Oracle, thief: Thief, *, is_targeted: bool) -> None:
     seeds = thief.seeds(oracle.budget)
     spread = seeds.std(axis=0) if thief.domain.kind != "text" else np.zeros(0)
     oracle.ask(seeds)
+    asked: set[str | bytes] = set()
     while oracle.remaining:
         held = oracle.held()
         if len(held) == 0:
@@ -64,7 +65,18 @@ def _augment(oracle: Oracle, thief: Thief, *, is_targeted: bool) -> None:
                 else STEP_SPREADS * spread
             )
             moved = _step(student, chosen.inputs, wanted, step, thief.domain.box, is_targeted=is_targeted)
-        oracle.ask(moved)
+        oracle.ask(_unasked(moved, asked, thief))
+
+
+def _unasked(moved: Inputs, asked: set[str | bytes], thief: Thief) -> Inputs:
+    """A thief does not pay twice: a point that was asked before is asked a little elsewhere."""
+    keys = [row if isinstance(row, str) else row.tobytes() for row in moved]
+    is_again = np.array([key in asked for key in keys])
+    if is_again.any():
+        moved = moved.copy()
+        moved[is_again] = thief.domain.vary(moved[is_again], 0.5, thief.rng)
+    asked.update(keys)
+    return moved
 
 
 def _random_others(labels: IntArray, n_classes: int, thief: Thief) -> IntArray:

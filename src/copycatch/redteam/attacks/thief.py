@@ -8,8 +8,9 @@ import numpy as np
 
 from copycatch.redteam.inputs import Domain, Inputs, Rng, Style, draw_many_styles, draw_style
 
-# A thief who augments starts from what can be collected by hand.
-SEEDS_MAX = 100
+# A thief who augments starts from what can be collected by hand: a few per class.
+SEEDS_PER_CLASS = 4
+SEEDS_MIN, SEEDS_MAX = 20, 100
 POOL_PER_QUERY = 4
 POOL_MAX = 6000
 
@@ -40,7 +41,8 @@ class Thief:
 
     def seeds(self, budget: int) -> Inputs:
         """A small natural sample of the victim's domain, a fifth of the budget at most."""
-        n_seeds = max(2, min(SEEDS_MAX, budget // 5))
+        wanted = min(max(SEEDS_PER_CLASS * self.n_outputs, SEEDS_MIN), SEEDS_MAX)
+        n_seeds = max(2, min(wanted, budget // 5))
         return draw_many_styles(self.domain, n_seeds, self.rng)[0]
 
     def foreign_pool(self, budget: int) -> Inputs:
