@@ -195,8 +195,8 @@ class Columns:
 
 
 PHRASES = (
-    "how do I my card is not working where can the transfer money pending account please help with a new "
-    "top up refund why was charged twice still waiting for delivery change address limit abroad rate exchange cash"
+    "how do I my card is not working where can the transfer money pending account please help with a "
+    "new top up refund why was charged twice still waiting for delivery change address limit abroad rate"
 )
 WORDS = PHRASES.split()
 

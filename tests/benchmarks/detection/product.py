@@ -1,0 +1,122 @@
+"""The product over one trace: the engine of `run`, through `replay`, with the default policy."""
+
+import dataclasses
+import importlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import structlog
+
+from copycatch.features import catalog
+from copycatch.records.columns import FloatArray, IntArray, Outcomes
+from copycatch.records.policy import Policy
+from copycatch.records.view import WindowView
+from copycatch.redteam.trace import LOG_NAME
+from copycatch.service.replay import replay
+from copycatch.units import UnixMs
+from tests.benchmarks.engine import NOW_MS
+
+ALERTS, RECOMMENDATIONS, LOOKS = "alerts.jsonl", "recommendations.jsonl", "looks.npz"
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Every evaluation of a run."""
+
+    accounts: list[str]
+    models: list[str]
+    times_ms: IntArray
+    values: FloatArray
+    tail_probs: FloatArray
+
+
+def read_looks(folder: Path) -> Looks:
+    with np.load(folder / LOOKS) as found:
+        return Looks(
+            found["accounts"].tolist(),
+            found["models"].tolist(),
+            found["times_ms"],
+            found["values"],
+            found["tail_probs"],
+        )
+
+
+def switch_off(family: str) -> None:
+    """Make the features of a family missing, as if no log had ever had what they need."""
+
+    def nothing(view: WindowView) -> FloatArray:
+        return np.full(len(view), np.nan)
+
+    catalog.FEATURES = tuple(
+        each._replace(compute=nothing) if each.spec.family == family else each for each in catalog.FEATURES
+    )
+
+
+def switch_off_scorer(name: str) -> None:
+    """Run without one of the scorers that the scoring catalogue lists, if it lets itself be told so."""
+    from copycatch.scoring import catalog as scorers
+
+    groups: Sequence[Any] = scorers.GROUPS
+    families: Any = importlib.import_module("copycatch.scoring.families")
+    families.GROUPS = tuple(group for group in groups if group.name != name)
+
+
+FEATURE_FAMILIES = tuple(dict.fromkeys(spec.family for spec in catalog.SPECS))
+
+
+def scorer_names() -> tuple[str, ...]:
+    """Voices that make up the score."""
+    from copycatch.scoring import catalog as scorers
+
+    return tuple(group.name for group in getattr(scorers, "GROUPS", ()))
+
+
+def run_product(
+    trace: str, out: str, budget: float | None = None, off: str | None = None, off_scorer: str | None = None
+) -> dict[str, Any]:
+    """Replay a trace and write alerts, recommendations and looks to `out`; runs in a child."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    if off is not None:
+        switch_off(off)
+    if off_scorer is not None:
+        switch_off_scorer(off_scorer)
+    policy = Policy()
+    if budget is not None:
+        policy = dataclasses.replace(policy, alerts_per_1000_accounts_per_day=budget)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    encode = msgspec.json.Encoder().encode
+    looks: list[tuple[list[str], list[str], IntArray, FloatArray, FloatArray]] = []
+    began_s = time.process_time()
+    with (folder / ALERTS).open("wb") as alerts, (folder / RECOMMENDATIONS).open("wb") as recommendations:
+
+        def write(outcomes: Outcomes) -> None:
+            alerts.writelines(encode(each) + b"\n" for each in outcomes.alerts)
+            recommendations.writelines(encode(each) + b"\n" for each in outcomes.recommendations)
+            for evaluations, scores in outcomes.evaluations:
+                looks.append(
+                    (
+                        evaluations.account_ids,
+                        evaluations.model_ids,
+                        evaluations.event_times_ms,
+                        evaluations.values,
+                        scores.tail_probs,
+                    )
+                )
+
+        summary = replay([str(Path(trace) / LOG_NAME)], policy, write, now_ms=UnixMs(NOW_MS))
+    np.savez_compressed(
+        folder / LOOKS,
+        accounts=np.array([name for each in looks for name in each[0]]),
+        models=np.array([name for each in looks for name in each[1]]),
+        times_ms=np.concatenate([each[2] for each in looks]),
+        values=np.concatenate([each[3] for each in looks]),
+        tail_probs=np.concatenate([each[4] for each in looks]),
+    )
+    return {"records": summary.counts.total, "alerts": summary.alerts, "cpu_s": time.process_time() - began_s}

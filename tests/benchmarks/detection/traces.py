@@ -1,0 +1,126 @@
+"""Trace folders: those that lie beside the checkout, and fresh ones simulated for this run."""
+
+import csv
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from copycatch.formats.native import NativeDecoder
+from copycatch.intake.decode import Intake
+from copycatch.intake.embed import WordLlamaEmbedder
+from copycatch.records.columns import Float32Array, FloatArray, IntArray, VectorBlock
+from copycatch.redteam.campaign import simulate
+from copycatch.redteam.presets import PRESETS
+from copycatch.redteam.trace import LOG_NAME, write_campaign
+from copycatch.redteam.victims import build_victim
+from copycatch.units import parse_rfc3339
+from tests.benchmarks.traffic import raw_batches
+
+DEVELOPMENT = Path(__file__).parents[4] / "shared" / "traces"
+HTTP_ERROR = 400
+NEEDED = (LOG_NAME, "labels.csv", "fidelity.json", "times.json.gz", "meta.json")
+
+
+def found_traces(folders: list[Path]) -> list[Path]:
+    """Folders, and folders in folders, that hold a whole trace.
+
+    Examples
+    --------
+    >>> found_traces([Path("no/such/folder")])
+    []
+    """
+    places = [place for folder in folders for place in (folder, *sorted(folder.glob("*")))]
+    return [place for place in places if all((place / name).exists() for name in NEEDED)]
+
+
+def simulated_trace(victim: str, preset: str, seed: int, folder: Path) -> Path:
+    """A trace of `copycatch simulate`; made once a seed."""
+    place = folder / f"{victim}-{preset}-{seed}"
+    if not found_traces([place]):
+        row = PRESETS[preset]
+        plan = row.make(victim, seed, row.budget)
+        write_campaign(simulate(plan, build_victim(victim, seed), lambda _words: None), place)
+    return place
+
+
+def write_simulated(victim: str, preset: str, seed: int, folder: str) -> dict[str, str]:
+    """`simulated_trace` in a process of its own."""
+    return {"folder": str(simulated_trace(victim, preset, seed, Path(folder)))}
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What the peers see of a trace: answered queries in event order.
+
+    `embeddings` are numeric inputs where the log has no embedding, `inputs` embeddings where inputs are text;
+    `accounts` index `names`.
+    """
+
+    names: list[str]
+    accounts: IntArray
+    times_ms: IntArray
+    labels: IntArray
+    inputs: FloatArray
+    embeddings: FloatArray
+    warmup_end_ms: int
+
+    def of(self, account: int) -> IntArray:
+        """Positions of an account's queries."""
+        return np.flatnonzero(self.accounts == account)
+
+
+def read_queries(folder: Path) -> Queries:
+    """Decode a trace's log for the peers."""
+    intake, decoder = Intake(b"benchmark, no secret", WordLlamaEmbedder()), NativeDecoder()
+    ids: list[str] = []
+    times, labels = [], []
+    inputs: list[Float32Array] = []
+    embeddings: list[Float32Array] = []
+    with gzip.open(folder / LOG_NAME, "rb") as lines:
+        for raw in raw_batches(iter(lines)):
+            batch, _ = intake.columns(raw, decoder.decode(raw))
+            is_answered = batch.statuses < HTTP_ERROR
+            ids += [name for name, kept in zip(batch.account_ids, is_answered, strict=True) if kept]
+            times.append(batch.event_times_ms[is_answered])
+            labels.append(batch.label_codes[is_answered])
+            inputs.append(_in_order(batch.inputs or batch.embeddings)[is_answered])
+            embeddings.append(_in_order(batch.embeddings or batch.inputs)[is_answered])
+    names = sorted(set(ids))
+    number = {name: index for index, name in enumerate(names)}
+    meta = json.loads((folder / "meta.json").read_text())
+    times_ms = np.concatenate(times)
+    return Queries(
+        names=names,
+        accounts=np.array([number[name] for name in ids], dtype=np.int64),
+        times_ms=times_ms,
+        labels=np.concatenate(labels),
+        inputs=np.concatenate(inputs).astype(np.float64),
+        embeddings=np.concatenate(embeddings).astype(np.float64),
+        warmup_end_ms=int(times_ms[0]) + round(meta["warmup_days"] * 86_400_000),
+    )
+
+
+def _in_order(blocks: list[VectorBlock]) -> Float32Array:
+    """One model's vectors along the batch; every record of a trace has one."""
+    rows = np.concatenate([block.rows for block in blocks])
+    values: Float32Array = np.concatenate([block.values for block in blocks])[np.argsort(rows)]
+    return values
+
+
+def all_times(folder: Path) -> tuple[list[str], IntArray, IntArray]:
+    """Names, account numbers and times of every record, refused ones too: what a gateway's counter sees."""
+    with (folder / "labels.csv").open(newline="") as rows:
+        names = [row["account_id"] for row in csv.DictReader(rows)]
+    packed = json.loads(gzip.decompress((folder / "times.json.gz").read_bytes()))
+    base = packed["base"]
+    base_ms = parse_rfc3339(base) if isinstance(base, str) else int(base)
+    accounts = np.concatenate(
+        [np.full(len(packed["event_ms"][name]), number) for number, name in enumerate(names)]
+    )
+    times_ms = np.concatenate(
+        [np.array(packed["event_ms"][name], dtype=np.int64) + base_ms for name in names]
+    )
+    return names, accounts.astype(np.int64), times_ms
