@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     except CopycatchError as error:
         log.critical("stopped", kind=type(error).__name__, reason=str(error))
         return 3
-    except Exception:  # noqa: BLE001 (whatever it is, the supervisor gets an exit code and the log the reason)
+    except Exception:  # whatever it is: the supervisor gets an exit code, the log the reason
         log.critical("stopped by an error in copycatch; please report it", exc_info=True)
         return 3
     counts = summary.counts

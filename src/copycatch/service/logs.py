@@ -34,6 +34,22 @@ def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
     return event
 
 
+class Sparing(logging.Filter):
+    """Lets a message of the client library through once in a while: in an outage it repeats itself for hours."""
+
+    def __init__(self, every_s: float = 30.0) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._next_by_message: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        place = (record.pathname, record.lineno)  # as many as the library has log calls
+        if record.created < self._next_by_message.get(place, 0.0):
+            return False
+        self._next_by_message[place] = record.created + self._every_s
+        return True
+
+
 def set_up_logging(level: str = "info", stream: TextIO | None = None) -> None:
     """Send all logs to `stream` (standard error: standard output is for outcomes)."""
     stream = stream or sys.stderr
@@ -57,6 +73,7 @@ def set_up_logging(level: str = "info", stream: TextIO | None = None) -> None:
     # The client library logs through the standard library, and much of it is about what it mends itself.
     handler = logging.StreamHandler(stream)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(renderer, foreign_pre_chain=shared))
+    handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

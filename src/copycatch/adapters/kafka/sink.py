@@ -5,11 +5,17 @@ from collections.abc import Callable, Iterable
 
 import structlog
 from kafka.admin import KafkaAdminClient, NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import (
+    InvalidProducerEpochError,
+    KafkaError,
+    ProducerFencedError,
+    TopicAlreadyExistsError,
+    UnknownMemberIdError,
+)
 from kafka.producer.future import FutureRecordMetadata
-from kafka.structs import OffsetAndMetadata
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
-from copycatch.adapters.kafka.client import FATAL, FENCED, NO_SENSORS, common_options, translated
+from copycatch.adapters.kafka.client import FATAL, NO_SENSORS, common_options, translated
 from copycatch.adapters.kafka.source import KafkaSource
 from copycatch.adapters.messages import Kind, messages_of
 from copycatch.errors import FencedError, TransportError
@@ -127,7 +133,7 @@ class KafkaSink:
                 self._producer.begin_transaction()
                 self._send_all(delivery)
                 if offsets:
-                    self._producer.send_offsets_to_transaction(offsets, self._source.group_metadata())
+                    self._producer.send_offsets_to_transaction(offsets, self._membership())
             except KafkaError as error:
                 self._abort(error)
                 raise
@@ -141,8 +147,16 @@ class KafkaSink:
             msg = f"Kafka, committing: {type(error).__name__}: {error}"
             raise FencedError(msg) from error
 
+    def _membership(self) -> ConsumerGroupMetadata:
+        """Who commits. Without a generation the broker would fence nobody, so then nothing is committed."""
+        membership = self._source.group_metadata()
+        if membership.generation_id < 0 or not membership.member_id:
+            msg = "this worker is no member of the group at the moment"
+            raise UnknownMemberIdError(msg)
+        return membership
+
     def _abort(self, cause: KafkaError) -> None:
-        if isinstance(cause, FENCED):
+        if isinstance(cause, (ProducerFencedError, InvalidProducerEpochError)):
             return  # this producer can do nothing any more; reopen() makes a new one
         try:
             self._producer.abort_transaction()
