@@ -1,0 +1,306 @@
+"""The enforcement point: what the table decides, and both front ends over real HTTP."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import uvicorn
+
+from copycatch.enforcement.ext_authz import HEALTH_PATH, ExtAuthzServer
+from copycatch.enforcement.middleware import EnforcementMiddleware
+from copycatch.enforcement.table import DecisionTable, Subject
+from copycatch.records.wire import ACTION_RANKS, ENCODER, Recommendation
+from copycatch.settings.schema_words import EXAMPLES
+from copycatch.units import format_rfc3339
+
+BASE = msgspec.convert(EXAMPLES["Recommendation"][0], Recommendation)
+NOW_MS = 1772359200000
+HOUR_MS = 3_600_000
+PARAMS = {
+    "throttle": {"queries_per_minute": 2},
+    "reduce_output": {"max_top_logprobs": 0, "top_k_labels": 1, "round_decimals": 1, "max_n": 1},
+}
+
+
+def recommend(action: Any, account: str = "a1", revision: int = 1, **more: Any) -> Recommendation:
+    fields = {
+        "decision_key": f"t|account|{account}|m",
+        "revision": revision,
+        "action": action,
+        "action_rank": ACTION_RANKS[action],
+        "action_params": PARAMS.get(action, {}),
+        "fallback_action": None,
+        "scope": "account",
+        "value": account,
+        "tenant_id": None,
+        "model_id": "m",
+        "expires_at": format_rfc3339(NOW_MS + HOUR_MS),
+        **more,
+    }
+    return msgspec.structs.replace(BASE, **fields)
+
+
+def put(table: DecisionTable, *recommendations: Recommendation, now_ms: int = NOW_MS) -> list[Any]:
+    return [table.apply(each.decision_key, ENCODER.encode(each), now_ms) for each in recommendations]
+
+
+def ask(table: DecisionTable, account: str = "a1", now_ms: int = NOW_MS, **more: Any) -> Any:
+    return table.verdict(Subject(account_id=account, **{"model_id": "m", **more}), now_ms)
+
+
+# --- the table --------------------------------------------------------------------------------------------
+
+
+def test_a_block_refuses_until_it_expires() -> None:
+    table = DecisionTable()
+    [ack] = put(table, recommend("block"))
+    assert (ack.result, ack.revision, ack.decision_key) == ("applied", 1, "t|account|a1|m")
+    assert ask(table).is_refused
+    assert not ask(table, account="a2").is_refused
+    assert not ask(table, model_id="other").is_refused
+    assert ask(table, model_id=None).is_refused  # a request that names no model cannot disagree
+    assert not ask(table, now_ms=NOW_MS + HOUR_MS).is_refused
+    assert len(table) == 0
+
+
+def test_revisions_revokes_and_tombstones() -> None:
+    table = DecisionTable()
+    put(table, recommend("block", revision=3))
+    assert put(table, recommend("observe", revision=2)) == [None]
+    assert table.counts.stale == 1
+    assert ask(table).is_refused
+    [ack] = put(table, recommend("block", revision=4, op="revoke"))
+    assert (ack.result, ack.revision) == ("applied", 4)
+    assert not ask(table).is_refused
+    assert put(table, recommend("block", revision=4)) == [None]
+    put(table, recommend("block", revision=5))
+    assert table.apply("t|account|a1|m", None, NOW_MS) is None
+    assert not ask(table).is_refused
+    put(table, recommend("block", revision=1))  # after a tombstone the key begins anew
+    assert ask(table).is_refused
+
+
+def test_what_is_not_to_be_enforced() -> None:
+    table = DecisionTable()
+    shadow, human, old = (
+        recommend("block", "shadow", mode="shadow"),
+        recommend("revoke_key", "human", requires_human=True),
+        recommend("block", "old", expires_at=format_rfc3339(NOW_MS - 1)),
+    )
+    acks = put(table, shadow, human, old)
+    assert [None if ack is None else ack.result for ack in acks] == ["applied", "rejected", None]
+    assert "person" in acks[1].message
+    assert not any(ask(table, account=account).is_refused for account in ("shadow", "human", "old"))
+    assert table.counts.shadowed == 1
+    approving = DecisionTable(is_approved=lambda _: True)
+    put(approving, human)
+    assert ask(approving, account="human").is_refused
+
+
+def test_unsupported_actions_fall_back_and_say_so() -> None:
+    table = DecisionTable()
+    acks = put(
+        table,
+        recommend("challenge", "a1", fallback_action="throttle", action_params={"queries_per_minute": 5}),
+        recommend("perturb", "a2", fallback_action=None),
+    )
+    assert [ack.result for ack in acks] == ["unsupported", "unsupported"]
+    assert "throttle is done instead" in acks[0].message
+    assert ask(table, "a1").action == "throttle"
+    assert ask(table, "a2").action is None
+
+
+def test_the_strongest_of_several_scopes_prevails() -> None:
+    table = DecisionTable()
+    put(
+        table,
+        recommend("reduce_output"),
+        recommend("block", decision_key="t|ip|203.0.113.9|m", scope="ip", value="203.0.113.9"),
+        recommend("throttle", decision_key="t|api_key|k|m", scope="api_key", value="k"),
+    )
+    assert ask(table).action == "reduce_output"
+    assert ask(table, api_key_hash="k").action == "reduce_output"
+    assert ask(table, client_ip="203.0.113.9").action == "block"
+    assert ask(table, account="other", api_key_hash="k").action == "throttle"
+
+
+def test_tenants_are_kept_apart() -> None:
+    table = DecisionTable()
+    put(table, recommend("block", tenant_id="t1"))
+    assert ask(table, tenant_id="t1").is_refused
+    assert not ask(table, tenant_id="t2").is_refused
+
+
+def test_throttle_allows_its_rate_and_a_renewal_is_no_new_allowance() -> None:
+    table = DecisionTable()
+    put(table, recommend("throttle"))
+    assert [ask(table).is_refused for _ in range(3)] == [False, False, True]
+    assert ask(table).retry_after_s == pytest.approx(30.0)
+    put(table, recommend("throttle", revision=2))
+    assert ask(table).is_refused
+    assert not ask(table, now_ms=NOW_MS + 30_000).is_refused
+    allowed = [not ask(table, now_ms=NOW_MS + 30_000 + 1000 * second).is_refused for second in range(600)]
+    assert sum(allowed) == pytest.approx(2 * 10, abs=2)
+
+
+@pytest.mark.parametrize("value", [b"", b"junk", b"{}", b"[" * 100_000, b'{"revision": "x"}'])
+def test_messages_that_cannot_be_read_change_nothing(value: bytes) -> None:
+    table = DecisionTable()
+    put(table, recommend("block"))
+    assert table.apply("t|account|a1|m", value, NOW_MS) is None
+    assert table.counts.unreadable == 1
+    assert ask(table).is_refused
+
+
+def test_the_table_is_bounded() -> None:
+    table = DecisionTable(entries_max=10)
+    put(table, *(recommend("block", f"a{index}") for index in range(25)))
+    assert len(table) == 10
+    assert table.counts.dropped == 15
+    assert ask(table, "a24").is_refused
+    assert not ask(table, "a0").is_refused
+
+
+# --- over HTTP --------------------------------------------------------------------------------------------
+
+
+def call(
+    port: int, method: str = "POST", path: str = "/v1/x", body: Any = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    sent = {name.replace("_", "-"): text for name, text in headers.items()}
+    data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    if data is not None:
+        sent.setdefault("content-type", "application/json")
+    connection.request(method, path, data, sent)
+    response = connection.getresponse()
+    answer = response.status, {name.lower(): text for name, text in response.getheaders()}, response.read()
+    connection.close()
+    return answer
+
+
+@contextmanager
+def ext_authz(table: DecisionTable, **more: Any) -> Iterator[ExtAuthzServer]:
+    server = ExtAuthzServer("127.0.0.1", 0, table, lambda: NOW_MS, **more)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def test_ext_authz_answers_envoy() -> None:
+    table = DecisionTable()
+    put(table, recommend("block", "bad"), recommend("reduce_output", "odd"), recommend("throttle", "fast"))
+    with ext_authz(table) as server:
+        assert call(server.port, x_account_id="good")[0] == 200
+        status, headers, body = call(server.port, x_account_id="bad", x_ai_eg_model="m")
+        assert (status, headers["content-type"]) == (403, "application/json")
+        assert b"may not use this model" in body
+        status, headers, _ = call(server.port, "GET", x_account_id="odd", x_ai_eg_model="m")
+        assert status == 200
+        assert headers["x-copycatch-action"] == "reduce_output"
+        assert headers["x-copycatch-max-top-logprobs"] == "0"
+        assert [call(server.port, x_account_id="fast")[0] for _ in range(3)] == [200, 200, 429]
+        assert call(server.port, x_account_id="fast")[1]["retry-after"] == "30"
+
+
+def test_ext_authz_keeps_connections_and_passes_while_it_starts() -> None:
+    ready = threading.Event()
+    with ext_authz(DecisionTable(), is_ready=ready.is_set) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        for path, expected in ((HEALTH_PATH, 503), ("/v1/x", 200), ("/v1/y", 200)):
+            connection.request("POST", path, b"{}", {"x-account-id": "a"})
+            response = connection.getresponse()
+            response.read()
+            assert response.status == expected
+        connection.close()
+        ready.set()
+        assert call(server.port, "GET", HEALTH_PATH)[0] == 200
+
+
+async def model_server(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with what it was asked, and probabilities."""
+    if scope["type"] != "http":
+        return
+    body, has_more = b"", True
+    while has_more:
+        message = await receive()
+        body += message.get("body", b"")
+        has_more = message.get("more_body", False)
+    if scope["path"] == "/stream":
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", b"text/event-stream")],
+            }
+        )
+        for part in (b"data: 1\n\n", b"data: 2\n\n"):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    asked = json.loads(body) if body[:1] == b"{" else body.decode()
+    verdict = scope["copycatch"].action
+    answer = {"asked": asked, "verdict": verdict, "probabilities": [0.0213, 0.9127, 0.066], "label": 1}
+    payload = json.dumps(answer).encode()
+    await send({
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())],
+    })  # fmt: skip
+    for half in (payload[:10], payload[10:]):
+        await send({"type": "http.response.body", "body": half, "more_body": half == payload[:10]})
+
+
+@contextmanager
+def served(table: DecisionTable) -> Iterator[int]:
+    app = EnforcementMiddleware(model_server, table, lambda: NOW_MS)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+        yield int(server.servers[0].sockets[0].getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+def test_middleware_over_real_http() -> None:
+    table = DecisionTable()
+    put(table, recommend("block", "bad"), recommend("reduce_output", "odd"), recommend("throttle", "fast"))
+    asked = {"logprobs": True, "top_logprobs": 5, "n": 4, "prompt": "hi"}
+    with served(table) as port:
+        status, _, body = call(port, body=asked, x_account_id="good")
+        assert status == 200
+        plain = json.loads(body)
+        assert plain["asked"] == asked
+        assert plain["probabilities"] == [0.0213, 0.9127, 0.066]
+        assert plain["verdict"] is None
+        assert call(port, body=asked, x_account_id="bad")[0] == 403
+        status, headers, body = call(port, body=asked, x_account_id="odd")
+        reduced = json.loads(body)
+        assert reduced["asked"] == {"n": 1, "prompt": "hi"}
+        assert reduced["probabilities"] == [0.0, 0.9, 0.0]
+        assert reduced["label"] == 1
+        assert int(headers["content-length"]) == len(body)
+        assert [call(port, body=asked, x_account_id="fast")[0] for _ in range(3)] == [200, 200, 429]
+
+
+def test_middleware_lets_pass_what_it_cannot_reduce() -> None:
+    table = DecisionTable()
+    put(table, recommend("reduce_output", "odd"))
+    with served(table) as port:
+        status, _, body = call(port, path="/stream", body={"n": 1}, x_account_id="odd")
+        assert (status, body) == (200, b"data: 1\n\ndata: 2\n\n")
+        status, _, body = call(port, body=b"not json", x_account_id="odd")
+        assert json.loads(body)["asked"] == "not json"
+        status, _, body = call(port, body=b"\xc3\xa9" * 10, x_account_id="odd", content_type="text/plain")
+        assert json.loads(body)["asked"] == "é" * 10
