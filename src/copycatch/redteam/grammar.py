@@ -41,6 +41,7 @@ def expand(template: str, slots: Mapping[str, Sequence[str]], rng: Rng) -> str:
 
     Examples
     --------
+    >>> import numpy as np
     >>> expand("(cancel) my <item>", {"item": ["order"]}, np.random.default_rng(0))
     'cancel my order'
     """
@@ -59,6 +60,7 @@ def mistype(word: str, rng: Rng) -> str:
 
     Examples
     --------
+    >>> import numpy as np
     >>> len(mistype("refund", np.random.default_rng(0))) in (5, 6, 7)
     True
     """
@@ -96,6 +98,7 @@ def edit(text: str, amount: float, rng: Rng) -> str:
 
     Examples
     --------
+    >>> import numpy as np
     >>> edit("where is my parcel", 0.0, np.random.default_rng(0))
     'where is my parcel'
     """

@@ -57,6 +57,7 @@ def draw_ip(rng: Rng, network: str | None = None) -> str:
 
     Examples
     --------
+    >>> import numpy as np
     >>> draw_ip(np.random.default_rng(0), "198.18.7").startswith("198.18.7.")
     True
     """

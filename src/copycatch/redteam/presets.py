@@ -55,19 +55,18 @@ def small_plan(victim: str, seed: int, budget: int) -> CampaignPlan:
 
 
 def all_plan(victim: str, seed: int, budget: int) -> CampaignPlan:
-    """Every attack that fits the victim, and every disguise on two of them."""
+    """Every attack that fits the victim, and every disguise on one of them."""
     kind = "text" if victim in TEXT_VICTIMS else "tabular"
     plain = [
         AttackSpec(name, budget=budget)
         for name, row in ATTACKS.items()
         if kind in row.kinds and (victim == "llm" or not row.is_on_logits)
     ]
+    # Thieves must stay few beside 150 honest accounts, or they are what the detector learns as normal.
     hidden = [
-        AttackSpec(attack, disguise, budget)
-        for attack in ("knockoff_random", "jbda")
-        for disguise in DISGUISES
-        if disguise != "plain"
+        AttackSpec("knockoff_random", disguise, budget) for disguise in DISGUISES if disguise != "plain"
     ]
+    hidden += [AttackSpec("jbda", disguise, budget) for disguise in ("cover50", "noise")]
     return CampaignPlan(victim, seed, attacks=(*plain, *hidden))
 
 
@@ -102,5 +101,5 @@ PRESETS: dict[str, Preset] = {
     "trace": Preset(trace_plan, 1500, "eight attacks, 150 honest accounts, a week (about 80,000 records)"),
     "demo": Preset(demo_plan, 600, "five attacks, 80 honest accounts, five days (about 30,000 records)"),
     "small": Preset(small_plan, 300, "three attacks, 30 honest accounts, four days (about 4,000 records)"),
-    "all": Preset(all_plan, 600, "every attack that fits, every disguise on two of them"),
+    "all": Preset(all_plan, 600, "every attack that fits, every disguise on one of them"),
 }

@@ -40,7 +40,7 @@ class GrammarTexts:
     --------
     >>> world = shop_texts(seed=1)
     >>> world.draw(np.array([0]), Style(0.0, -1.0), np.random.default_rng(3)).tolist()
-    ['The status of my refund?']
+    ['no blue dress yet!']
     """
 
     kind: InputKind = "text"
