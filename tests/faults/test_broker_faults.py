@@ -27,12 +27,12 @@ def test_broker_down_and_back(own_broker: Broker, tmp_path: Path) -> None:
     servers = own_broker.servers
     topics = Topics.make(servers)
     service = ServiceProcess(
-        servers, topics, tmp_path, instance="one", module=COUNTING, more={"poll_records_max": 50}
+        servers, topics, tmp_path, instance="one", module=COUNTING, more={"poll_records_max": 20}
     )
     produce(servers, topics.records, traffic(4000))
     with ended(service):
         service.start()
-        service.wait_for("shard begins")
+        wait_drained(service, 200)
         own_broker.stop(is_hard=True)
         time.sleep(12)
         before = resident_bytes(service)
@@ -52,12 +52,12 @@ def test_broker_that_hangs(own_broker: Broker, tmp_path: Path) -> None:
     servers = own_broker.servers
     topics = Topics.make(servers)
     service = ServiceProcess(
-        servers, topics, tmp_path, instance="one", module=COUNTING, more={"poll_records_max": 50}
+        servers, topics, tmp_path, instance="one", module=COUNTING, more={"poll_records_max": 20}
     )
     produce(servers, topics.records, traffic(4000))
     with ended(service):
         service.start()
-        service.wait_for("shard begins")
+        wait_drained(service, 200)
         own_broker.freeze()
         time.sleep(12)
         own_broker.thaw()
@@ -98,12 +98,12 @@ def test_stop_while_the_broker_is_away(own_broker: Broker, tmp_path: Path) -> No
         tmp_path,
         instance="one",
         module=COUNTING,
-        more={"poll_records_max": 50, "drain_timeout": "3s"},
+        more={"poll_records_max": 20, "drain_timeout": "3s"},
     )
     produce(servers, topics.records, traffic(4000))
     with ended(service):
         service.start()
-        service.wait_for("shard begins")
+        wait_drained(service, 200)
         own_broker.stop(is_hard=True)
         time.sleep(1)
         assert service.stop(timeout_s=30) in (0, 3)

@@ -35,7 +35,7 @@ def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
 
 
 class Sparing(logging.Filter):
-    """Lets a message of the client library through once in a while: in an outage it repeats itself for hours."""
+    """Lets each complaint of the client library through once in a while: in an outage it repeats itself."""
 
     def __init__(self, every_s: float = 30.0) -> None:
         super().__init__()

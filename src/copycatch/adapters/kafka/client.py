@@ -1,5 +1,6 @@
 """Connection settings for the client library, and its errors in our words."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,22 @@ REMEDIES = {
     "AuthorizationError": "grant the principal read on the inputs, write on the outputs and use of the group",
     "FencedInstanceIdError": "another process runs with the same kafka.instance_id; give each its own",
 }
+
+
+class LastComplaint(logging.Handler):
+    """Remembers why a connection failed: the library logs the cause and raises a time-out without it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.words = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "Bootstrap failed" not in record.msg:
+            self.words = record.getMessage()[:500]
+
+
+_LAST_COMPLAINT = LastComplaint()
+logging.getLogger("kafka").addHandler(_LAST_COMPLAINT)
 
 
 class FileToken(AbstractTokenProvider):  # type: ignore[misc]
@@ -134,4 +151,9 @@ def _words(doing: str, error: BaseException) -> str:
     detail = (
         words if words.lstrip("[0123456789] ").startswith(name) else f"{name}: {words}".removesuffix(": ")
     )
+    if remedy is None and "bootstrap" in words:
+        remedy = (
+            f"the last attempt said: {_LAST_COMPLAINT.words or 'nothing'} (check the addresses, the protocol, and "
+            "the certificate or the username and password: brokers just hang up on a wrong one)"
+        )
     return f"Kafka, {doing}: {detail}" + (f"; {remedy}" if remedy else "")
