@@ -7,4 +7,10 @@ whoever wants a verdict runs the detector over the records.
 Write a trace folder (`copycatch simulate --list` names what there is)::
 
     copycatch simulate --victim digits --seed 7 --out DIR
+
+The same from Python, where `Playback` is an iterable of records in event-time order::
+
+    plan = PRESETS["demo"].make("digits", 7, 600)
+    campaign = simulate(plan, build_victim("digits", 7))
+    for record in Playback(campaign): ...
 """

@@ -48,7 +48,7 @@ def demo_plan(victim: str, seed: int, budget: int) -> CampaignPlan:
 
 
 def small_plan(victim: str, seed: int, budget: int) -> CampaignPlan:
-    """Seconds: three attackers among 30 honest accounts, for tests and first looks."""
+    """Seconds: three attackers among 30 honest accounts, too few for a verdict to mean much."""
     names = LANGUAGE_ATTACKS[:3] if victim == "llm" else CLASSIC_ATTACKS[:3]
     attacks = tuple(AttackSpec(n, budget=budget) for n in names)
     return CampaignPlan(victim, seed, days=4.0, n_benign=30, attacks=attacks, volume_share=0.5)
@@ -100,6 +100,8 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "trace": Preset(trace_plan, 1500, "eight attacks, 150 honest accounts, a week (about 80,000 records)"),
     "demo": Preset(demo_plan, 600, "five attacks, 80 honest accounts, five days (about 30,000 records)"),
-    "small": Preset(small_plan, 300, "three attacks, 30 honest accounts, four days (about 4,000 records)"),
+    "small": Preset(
+        small_plan, 300, "three attacks, 30 honest accounts, four days: plumbing only, too few to judge by"
+    ),
     "all": Preset(all_plan, 600, "every attack that fits, every disguise on one of them"),
 }
