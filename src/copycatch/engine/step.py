@@ -143,8 +143,13 @@ def _reject_vector_lengths(state: EngineState, batch: RecordBatch, outcomes: Out
         for block in blocks:
             length = block.values.shape[1]
             expected = state.vector_lengths.get((block.model_id, field))
+            if block.is_derived:
+                if expected in {None, length}:
+                    kept.append(block)
+                continue
             if expected is None and len(state.vector_lengths) < 3 * MODELS_REMEMBERED_MAX:
                 expected = state.vector_lengths[block.model_id, field] = length
+                _start_afresh(state, block.model_id, field, length)
             if expected is None or length == expected:
                 kept.append(block)
                 continue
@@ -155,6 +160,17 @@ def _reject_vector_lengths(state: EngineState, batch: RecordBatch, outcomes: Out
             is_bad[block.rows] = True
         setattr(batch, field, kept)
     return is_bad
+
+
+def _start_afresh(state: EngineState, model_id: str, field: str, length: int) -> None:
+    """Forget a population that was learned on derived embeddings when the log begins to give its own."""
+    population = state.populations.get(model_id)
+    if field != "embeddings" or population is None or population.uses_inputs is not False:
+        return
+    if population.pool.vector_length not in {None, length}:
+        del state.populations[model_id]
+        rows = [row for key, row in state.slots.row_by_key.items() if key[2] == model_id]
+        state.windows.forget_space(np.array(rows, dtype=np.int64))
 
 
 def _run_segment(

@@ -45,7 +45,7 @@ def covariances(view: WindowView) -> tuple[FloatArray, FloatArray, FloatArray]:
 def spreads(view: WindowView) -> FloatArray:
     """Log total variance of the account's novel queries in the model's space, shape (n,)."""
     n, _, covariance = covariances(view)
-    return np.where(n >= NOVEL_MIN, np.log(np.einsum("nii->n", covariance) + 1e-6), np.nan)
+    return np.where(n >= NOVEL_MIN, np.log(np.maximum(np.einsum("nii->n", covariance), 0) + 1e-6), np.nan)
 
 
 def effective_dimensions(view: WindowView) -> FloatArray:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from copycatch.intake.embed import Embedder
+from copycatch.intake.embed import EMBEDDING_LENGTH, Embedder
 from copycatch.intake.labels import MISSING_LABEL, code_labels
 from copycatch.intake.pseudonymise import Pseudonymiser
 from copycatch.intake.vectors import blocks_of, hash_rows
@@ -25,6 +25,9 @@ from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, parse_rfc3339
 
 # Rounded vectors sum to 1 only about; what is far outside is logits or a bug, and its margin would lie.
 PROB_TOLERANCE = 1e-3
+SHOUTED_CHARS_MIN = 8
+# Two embedders of 64 dimensions agree by chance at about 0 +- .13; rounding to 3 digits leaves .9999.
+SAME_EMBEDDER_COS = 0.99
 
 
 class Decoded(Protocol):
@@ -88,6 +91,7 @@ class Intake:
             rest = _Kept([records[row] for row in keep], positions)
             batch, more = self.columns(raw, rest)
             return batch, rejects + more
+        self._fold_case(records, embeddings)
         embeddings += self._embed_texts(records, model_ids, embeddings)
         batch = self._batch_of(raw, decoded, times_ms, inputs, embeddings, probabilities)
         return batch, rejects
@@ -108,8 +112,27 @@ class Intake:
         for model_id, rows in rows_by_model.items():
             texts = [text for row in rows if isinstance(text := records[row].input, str)]
             values = self._embedder.embed_many(texts)
-            blocks.append(VectorBlock(model_id, np.array(rows, dtype=np.int64), values))
+            blocks.append(VectorBlock(model_id, np.array(rows, dtype=np.int64), values, is_derived=True))
         return blocks
+
+    def _fold_case(self, records: Sequence[InferenceRecord], given: Sequence[VectorBlock]) -> None:
+        """Embed texts in capitals again, in small letters, where the log was embedded by our own embedder.
+
+        Most embedders take "WHERE IS MY CARD" for another topic than "Where is my card". A client that shouts
+        is no thief; with a foreign embedder nothing can be done about it.
+        """
+        if self._embedder is None:
+            return
+        for block in given:
+            if block.values.shape[1] != EMBEDDING_LENGTH:
+                continue
+            for place, row in enumerate(block.rows.tolist()):
+                text = records[row].input
+                if not isinstance(text, str) or not is_shouted(text):
+                    continue
+                as_is, folded = self._embedder.embed_many([text, text.lower()])
+                if _cosine(as_is, block.values[place]) > SAME_EMBEDDER_COS:
+                    block.values[place] = folded
 
     def _batch_of(
         self,
@@ -156,6 +179,24 @@ class Intake:
             embeddings=embeddings,
             probabilities=probabilities,
         )
+
+
+def is_shouted(text: str) -> bool:
+    """Whether most letters are capitals, in a text long enough to tell.
+
+    Examples
+    --------
+    >>> is_shouted("WHERE IS MY CARD?"), is_shouted("Where is my IBAN?"), is_shouted("OK")
+    (True, False, False)
+    """
+    if text.islower() or len(text) < SHOUTED_CHARS_MIN:
+        return False
+    capitals = sum(char.isupper() for char in text)
+    return capitals > sum(char.islower() for char in text)
+
+
+def _cosine(a: Float32Array, b: Float32Array) -> float:
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9))
 
 
 class _Kept:

@@ -50,7 +50,7 @@ def fit_frame(vectors: Sequence[Float32Array], labels: IntArray) -> Frame:
     # Eigenvectors have no sign of their own; fix it, so that rebuilds and restarts agree.
     directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(len(values))])
     rank = min(RANK_MAX, len(values))
-    floor = VARIANCE_FLOOR_SHARE * values.mean()
+    floor = VARIANCE_FLOOR_SHARE * values.mean() + 1e-6  # constant inputs have no variance at all
     main = int(np.searchsorted(np.cumsum(values) / max(values.sum(), 1e-12), MAIN_SHARE)) + 1
     partners, pair_logs = _pairs(z, covariance)
     class_labels, class_means, class_weights = _classes(z @ directions[:, :rank], labels)

@@ -49,6 +49,13 @@ class Pool:
     queries_by_account: dict[int, list[Query]] = field(default_factory=dict)
     waiting: deque[Query] = field(default_factory=deque)
 
+    @property
+    def vector_length(self) -> int | None:
+        """Length of the vectors it holds; None while it is empty."""
+        for queries in self.queries_by_account.values():
+            return len(queries[0].vector)
+        return len(self.waiting[0].vector) if self.waiting else None
+
     def wait(self, query: Query) -> None:
         if len(self.waiting) >= WAITING_MAX:
             self.waiting.popleft()

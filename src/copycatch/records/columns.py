@@ -41,6 +41,7 @@ class VectorBlock:
     model_id: str
     rows: IntArray
     values: Float32Array
+    is_derived: bool = False  # made at intake, not given by the log: gives way where the two disagree
 
 
 @dataclass(slots=True)

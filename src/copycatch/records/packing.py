@@ -29,7 +29,7 @@ def pack(value: object) -> bytes:
 
 
 def unpack(data: bytes | memoryview) -> Any:
-    """What `pack` was given; arrays are fresh and writable.
+    r"""What `pack` was given; arrays are fresh and writable.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def unpack(data: bytes | memoryview) -> Any:
 
     Examples
     --------
-    >>> unpack(b"\\xc1")
+    >>> unpack(b"\xc1")
     Traceback (most recent call last):
     copycatch.errors.StateError: the snapshot cannot be read: MessagePack data is malformed: ...
     """

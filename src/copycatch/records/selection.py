@@ -50,4 +50,4 @@ def _select_block(block: VectorBlock, indices: IntArray) -> VectorBlock | None:
     )
     if not is_kept.any():
         return None
-    return VectorBlock(block.model_id, places[is_kept], block.values[is_kept])
+    return VectorBlock(block.model_id, places[is_kept], block.values[is_kept], block.is_derived)

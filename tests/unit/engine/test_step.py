@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.support.traffic import NOW_MS, START_MS, batches, columns, raw_batch, record, traffic
+from tests.support.traffic import HMAC_KEY, NOW_MS, START_MS, batches, columns, raw_batch, record, traffic
 
 from copycatch.engine import (
     EngineState,
@@ -16,6 +16,8 @@ from copycatch.engine import (
 )
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
+from copycatch.intake.decode import Intake
+from copycatch.intake.embed import EMBEDDING_LENGTH, WordLlamaEmbedder
 from copycatch.records.columns import Counts, Outcomes
 from copycatch.records.policy import LimitRule, Policy
 from copycatch.units import UnixMs
@@ -165,3 +167,24 @@ def test_advance_is_quiet_when_nothing_is_open() -> None:
     play(state, [record(0)])
     assert next_deadline_ms(state) is None
     assert advance(state, UnixMs(NOW_MS), Policy()).alerts == []
+
+
+def test_derived_embeddings_give_way_to_those_of_the_log() -> None:
+    intake = Intake(HMAC_KEY, WordLlamaEmbedder())
+    state = new_state(Policy())
+
+    def play_texts(start: int, n: int, embedding: list[float] | None) -> Outcomes:
+        records = [
+            record(i, account_id=f"a{i % 20}", input=f"text number {i}", embedding=embedding)
+            for i in range(start, start + n)
+        ]
+        batch, rejects = columns(raw_batch(records, start), intake)
+        assert not rejects
+        return step(state, batch, UnixMs(NOW_MS), Policy())
+
+    assert play_texts(0, 400, None).counts.accepted == 400
+    assert state.populations["m1"].pool.vector_length == EMBEDDING_LENGTH
+    assert play_texts(400, 400, [0.1, 0.2]).counts.accepted == 400
+    assert state.populations["m1"].pool.vector_length == 2
+    assert play_texts(800, 100, None).counts.accepted == 100, "a text without its own is no bad record"
+    assert play_texts(900, 1, [0.1]).counts.rejected == 1

@@ -152,3 +152,16 @@ def test_given_embedding_is_preferred() -> None:
 def test_strings_and_numbers_as_labels_differ() -> None:
     batch, _ = columns(raw_batch([record(0, predicted_label="3"), record(1, predicted_label=3)]))
     assert batch.label_codes[0] != batch.label_codes[1]
+
+
+def test_a_client_that_shouts_lies_where_its_topic_lies() -> None:
+    intake = Intake(HMAC_KEY, WordLlamaEmbedder())
+    text = "Where is the card that I ordered last week?"
+    as_logged = WordLlamaEmbedder().embed_many([text.upper(), text])
+    shouted = record(0, input=text.upper(), embedding=[round(float(x), 3) for x in as_logged[0]])
+    foreign = record(1, input=text.upper(), embedding=[1.0] * EMBEDDING_LENGTH)
+    batch, _ = columns(raw_batch([shouted, foreign]), intake)
+    (block,) = batch.embeddings
+    folded = WordLlamaEmbedder().embed_many([text.lower()])[0]
+    assert np.allclose(block.values[0], folded)
+    assert (block.values[1] == 1).all(), "another embedder's vectors stay as they are"
