@@ -13,17 +13,21 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import engine, files, state
+from tests.benchmarks import engine, files, kafka_loop, state, text
 from tests.benchmarks.machine import machine_words
 from tests.benchmarks.measure import Part
+from tests.benchmarks.peers import compare
 from tests.benchmarks.report import as_text, write_report
 from tests.benchmarks.scale import SCALES, Scale
 
 PARTS: dict[str, Callable[[Scale], Part]] = {
     "engine": engine.run,
+    "peers": compare.run,
     "files": files.run,
+    "kafka": kafka_loop.run,
     "state": state.run,
     "growth": engine.run_growth,
+    "text": text.run,
 }
 
 
