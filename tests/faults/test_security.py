@@ -121,7 +121,7 @@ def test_client_certificate(secured: tuple[Broker, Certificates], tmp_path: Path
 
 @pytest.mark.parametrize(
     ("username", "password", "words"),
-    [("copycatch", "wrong", "username and password"), ("stranger", PASSWORD, "or is hidden")],
+    [("copycatch", "hunter2-is-not-it", "username and password"), ("stranger", PASSWORD, "or is hidden")],
 )
 def test_who_is_refused_is_told(
     secured: tuple[Broker, Certificates], tmp_path: Path, username: str, password: str, words: str

@@ -153,7 +153,7 @@ def _words(doing: str, error: BaseException) -> str:
     )
     if remedy is None and "bootstrap" in words:
         remedy = (
-            f"the last attempt said: {_LAST_COMPLAINT.words or 'nothing'} (check the addresses, the protocol, and "
+            f"the last attempt said: {_LAST_COMPLAINT.words or 'nothing'} (check addresses, protocol, and "
             "the certificate or the username and password: brokers just hang up on a wrong one)"
         )
     return f"Kafka, {doing}: {detail}" + (f"; {remedy}" if remedy else "")

@@ -1,0 +1,166 @@
+"""Settings, logs, health: what an operator sees."""
+
+import io
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copycatch.adapters.clock import ManualClock
+from copycatch.adapters.memory import MemoryMetrics
+from copycatch.adapters.prometheus import PrometheusMetrics
+from copycatch.errors import ConfigError
+from copycatch.metric_names import METRICS
+from copycatch.service.checkpoint import no_hook
+from copycatch.service.failpoints import hook_of
+from copycatch.service.health import Health
+from copycatch.service.http import HttpPort
+from copycatch.service.logs import safe, set_up_logging
+from copycatch.service.policy_watch import PolicyWatch
+from copycatch.settings.service import load_service
+
+
+def settings_file(folder: Path, text: str) -> Path:
+    path = folder / "settings.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_every_fault_is_named_with_its_place_and_remedy(tmp_path: Path) -> None:
+    path = settings_file(
+        tmp_path,
+        "version: 1\nkafka:\n  bootstrap_server: [a:1]\npoll_timeout: 3\nhttp: {prt: 5}\n"
+        "inputs: [{topic: 'no spaces'}]\n",
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_service(path, {})
+    faults = str(caught.value).splitlines()
+    assert len(faults) == 4
+    assert f"{path}:3:3: kafka.bootstrap_server" in faults[0]
+    assert "did you mean bootstrap_servers?" in faults[0]
+    assert "poll_timeout: 3 has no unit" in faults[1]
+    assert "did you mean port?" in faults[2]
+
+
+def test_a_secret_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    path = settings_file(
+        tmp_path, "kafka: {security: {protocol: SASL_SSL, mechanism: PLAIN, username: u, password: hunter2}}"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_service(path, {})
+    assert "COPYCATCH_KAFKA__SECURITY__PASSWORD" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_environment_wins_and_secrets_print_as_stars(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, "kafka: {group_id: from-file}")
+    settings = load_service(
+        path,
+        {
+            "COPYCATCH_KAFKA__GROUP_ID": "from-environment",
+            "COPYCATCH_KAFKA__BOOTSTRAP_SERVERS": "a:1, b:2",
+            "COPYCATCH_HTTP__PORT": "0",
+            "COPYCATCH_HMAC_KEY": "hunter2",
+            "COPYCATCH_TEST_KAFKA": "not ours",
+        },
+    )
+    assert settings.kafka.group_id == "from-environment"
+    assert settings.kafka.bootstrap_servers == ["a:1", "b:2"]
+    assert settings.http.port == 0
+    assert "hunter2" not in repr(settings)
+
+
+def test_an_unknown_variable_is_a_fault() -> None:
+    with pytest.raises(ConfigError, match="did you mean group_id"):
+        load_service(None, {"COPYCATCH_KAFKA__GRUOP_ID": "x"})
+
+
+@given(st.text(max_size=200))
+def test_no_text_can_drive_a_terminal_or_forge_a_line(text: str) -> None:
+    shown = safe(text)
+    assert all(each.isprintable() or each == " " or ord(each) > 0x9F for each in shown)
+    assert not set(shown) & set("\x1b\n\r\u202e\u2028\x9b")
+
+
+def test_logs_are_lines_of_json_whatever_an_id_holds() -> None:
+    stream = io.StringIO()
+    set_up_logging(stream=stream)
+    structlog.get_logger("x").warning(
+        "rejected", account='a\n{"event": "forged"}\x1b[2J', codes=["\x1b]0;x\x07"]
+    )
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["event"] == "rejected"
+    assert "\x1b" not in line
+    structlog.reset_defaults()
+
+
+def test_the_http_port_tells_live_ready_and_metrics() -> None:
+    clock, health, metrics = ManualClock(), Health(), PrometheusMetrics()
+    metrics.count("copycatch_records_total", 3, outcome="accepted")
+    port = HttpPort("127.0.0.1", 0, health, clock, metrics.text)
+
+    def get(path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    try:
+        assert get("/live")[0] == 200
+        assert get("/ready")[0] == 503
+        health.is_ready = True
+        assert get("/ready")[0] == 200
+        clock.sleep(1000)
+        assert get("/live")[0] == 503, "a loop that hangs is told"
+        assert 'copycatch_records_total{outcome="accepted"} 3.0' in get("/metrics")[1]
+        assert get("/etc/passwd")[0] == 404
+    finally:
+        port.close()
+
+
+def test_every_metric_of_the_table_can_be_told() -> None:
+    metrics = PrometheusMetrics()
+    for spec in METRICS:
+        labels = dict.fromkeys(spec.labels, "x")
+        if spec.kind == "counter":
+            metrics.count(spec.name, 1, **labels)
+        elif spec.kind == "gauge":
+            metrics.set(spec.name, 1, **labels)
+        else:
+            metrics.observe(spec.name, 1, **labels)
+    text = metrics.text().decode()
+    assert all(spec.name in text for spec in METRICS)
+
+
+def test_a_policy_is_taken_or_refused_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\n")
+    clock, metrics = ManualClock(), MemoryMetrics()
+    watch = PolicyWatch(path, clock, metrics, interval_s=1.0)
+    first = watch.policy.version
+    path.write_text("version: 1\nmode: shadow\nbudgte: {}\n")
+    assert watch.next_policy() is None, "not yet time"
+    clock.sleep(2)
+    assert watch.next_policy() is None
+    assert watch.policy.version == first
+    assert metrics.get("copycatch_policy_reloads_total", result="refused") == 1
+    path.write_text("version: 1\nmode: shadow\n")
+    watch.look_now()
+    taken = watch.next_policy()
+    assert taken is not None
+    assert taken.mode == "shadow"
+    path.unlink()
+    clock.sleep(2)
+    assert watch.next_policy() is None, "a file that is gone changes nothing"
+
+
+def test_no_stray_variable_stops_a_service() -> None:
+    assert hook_of({"COPYCATCH_FAIL_AT": "after deliver"}) is no_hook
+    assert hook_of({"COPYCATCH_FAIL_AT": "after deliver", "COPYCATCH_TEST_HOOKS": "1"}) is not no_hook
