@@ -73,7 +73,15 @@ def write_log(path: Path, values: Iterable[bytes]) -> None:
 
 
 @pytest.fixture(
-    params=["memory", "jsonl", "gz", "zst", "folder", pytest.param("kafka", marks=pytest.mark.kafka)]
+    params=[
+        "memory",
+        "jsonl",
+        "gz",
+        "zst",
+        "folder",
+        pytest.param("kafka-python", marks=pytest.mark.kafka),
+        pytest.param("confluent", marks=pytest.mark.kafka),
+    ]
 )
 def source_case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SourceCase]:
     kind: str = request.param
@@ -81,8 +89,8 @@ def source_case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sour
         if kind == "memory":
             log = MemoryLog({Shard("a", 0): VALUES[:150], Shard("a", 1): VALUES[150:]})
             case = SourceCase(MemorySource(log), log.records_by_shard, lambda: MemorySource(log))
-        elif kind == "kafka":
-            case = _kafka_source(request.getfixturevalue("kafka_servers"), stack)
+        elif kind in {"kafka-python", "confluent"}:
+            case = _kafka_source(request.getfixturevalue("kafka_servers"), stack, kind)
         elif kind == "folder":
             write_log(tmp_path / "log-1.jsonl", VALUES[:150])
             write_log(tmp_path / "log-2.jsonl.gz", VALUES[150:])
@@ -97,9 +105,30 @@ def source_case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sour
         yield case
 
 
-def _kafka_source(servers: str, stack: ExitStack) -> SourceCase:
+def make_kafka_source(settings: Service, client: str) -> Any:
+    """A source through either client library."""
+    if client == "confluent":
+        pytest.importorskip("confluent_kafka")
+        from copycatch.adapters.confluent.source import ConfluentSource
+
+        return ConfluentSource(settings)
     from copycatch.adapters.kafka.source import KafkaSource
 
+    return KafkaSource(settings)
+
+
+def make_kafka_sink(settings: Service, source: Any, client: str) -> OutcomeSink:
+    """The sink that belongs to the source."""
+    if client == "confluent":
+        from copycatch.adapters.confluent.sink import ConfluentSink
+
+        return ConfluentSink(settings, source, NATIVE, lambda: UnixMs(0))
+    from copycatch.adapters.kafka.sink import KafkaSink
+
+    return KafkaSink(settings, source, NATIVE, lambda: UnixMs(0))
+
+
+def _kafka_source(servers: str, stack: ExitStack, client: str) -> SourceCase:
     topics = Topics.make(servers, partitions=2)
     produce(servers, topics.records, ((f"key-{n % 7}", value) for n, value in enumerate(VALUES)))
     values: dict[Shard, list[bytes]] = {}
@@ -108,14 +137,22 @@ def _kafka_source(servers: str, stack: ExitStack) -> SourceCase:
     settings = kafka_settings(servers, topics)
 
     def make() -> RecordSource:
-        source = KafkaSource(settings)
+        source: RecordSource = make_kafka_source(settings, client)
         stack.callback(source.close)
         return source
 
     return SourceCase(make(), values, make)
 
 
-@pytest.fixture(params=["memory", "files", "one file", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(
+    params=[
+        "memory",
+        "files",
+        "one file",
+        pytest.param("kafka-python", marks=pytest.mark.kafka),
+        pytest.param("confluent", marks=pytest.mark.kafka),
+    ]
+)
 def sink_case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SinkCase]:
     kind: str = request.param
     with ExitStack() as stack:
@@ -127,8 +164,8 @@ def sink_case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SinkCa
                 lambda: MemorySink(log),
                 lambda: [(each.kind, each.message.value) for each in log.written],
             )
-        elif kind == "kafka":
-            yield _kafka_sink(request.getfixturevalue("kafka_servers"), stack)
+        elif kind in {"kafka-python", "confluent"}:
+            yield _kafka_sink(request.getfixturevalue("kafka_servers"), stack, kind)
         else:
             yield _file_sink(tmp_path, stack, is_shared=kind == "one file")
 
@@ -156,20 +193,18 @@ def _file_sink(folder: Path, stack: ExitStack, *, is_shared: bool) -> SinkCase:
     return SinkCase(make(), Shard("records", 0), make, written)
 
 
-def _kafka_sink(servers: str, stack: ExitStack) -> SinkCase:
-    from copycatch.adapters.kafka.sink import KafkaSink
-    from copycatch.adapters.kafka.source import KafkaSource
+def _kafka_sink(servers: str, stack: ExitStack, client: str) -> SinkCase:
     from tests.contracts.listening import Recorder, poll_until_assigned
 
     topics = Topics.make(servers)
     settings = kafka_settings(servers, topics)
-    source = KafkaSource(settings)
+    source = make_kafka_source(settings, client)
     stack.callback(source.close)
     source.start(Recorder(source))
     poll_until_assigned(source, Shard(topics.records, 0))
 
     def make() -> OutcomeSink:
-        sink = KafkaSink(settings, source, NATIVE, lambda: UnixMs(0))
+        sink = make_kafka_sink(settings, source, client)
         stack.callback(sink.close)
         return sink
 

@@ -38,6 +38,7 @@ from copycatch.service.runner import Pace, Runner, Summary
 from copycatch.settings.faults import unknown_remedy
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service, read_secret
+from copycatch.units import UnixMs
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +90,28 @@ def make_judge(
     metrics: Metrics,
 ) -> EngineJudge:
     return EngineJudge(policy, accounts_max, Intake(hmac_key, WordLlamaEmbedder()), decoders, metrics)
+
+
+def confluent_ends(
+    settings: Service, encoding: Encoding, now_ms: Callable[[], UnixMs]
+) -> tuple[RecordSource, OutcomeSink]:
+    """Source and sink through librdkafka.
+
+    Raises
+    ------
+    ConfigError
+        If the extra is not installed.
+    """
+    try:
+        from copycatch.adapters.confluent.sink import ConfluentSink
+        from copycatch.adapters.confluent.source import ConfluentSource
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("confluent_kafka"):
+            raise
+        message = "kafka.client: confluent needs the extra: pip install 'copycatch[confluent]'"
+        raise ConfigError(message) from error
+    source = ConfluentSource(settings)
+    return source, ConfluentSink(settings, source, encoding, now_ms)
 
 
 class Instance:
@@ -167,6 +190,8 @@ class Instance:
             if places.sink is not None:
                 msg = "--sink needs --source: from Kafka, outcomes go to Kafka with the offsets"
                 raise ConfigError(msg)
+            if settings.kafka.client == "confluent":
+                return confluent_ends(settings, encoding, self.clock.now_ms)
             kafka_source = KafkaSource(settings)
             return kafka_source, KafkaSink(settings, kafka_source, encoding, self.clock.now_ms)
         is_piped = "-" in places.sources or places.sink in (None, "-")
