@@ -52,7 +52,6 @@ async def main():
         if logger.sent >= 2:
             break
 asyncio.run(main())
-logger.flush()
 print("dropped", logger.dropped)
 """
 
