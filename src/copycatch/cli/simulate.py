@@ -1,11 +1,13 @@
 """`copycatch simulate`: steal a model on purpose, and see when the detector would have spoken."""
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from copycatch.cli.record_topic import SCHEME, parse_place, send_records
 from copycatch.errors import ConfigError
 from copycatch.units import MS_PER_DAY
 
@@ -30,6 +32,7 @@ examples:
   copycatch simulate --victim digits --preset demo --out trace --judge
   copycatch simulate --victim intents --attack jbda+ring10=1000 --attack uniform+adaptive --out trace --judge
   copycatch simulate --victim tabular --preset small --out - | copycatch run --source - --sink -
+  copycatch simulate --victim digits --out kafka://localhost:9092/inference-logs --truth trace
   copycatch simulate --callable shop.model:predict_proba --samples inputs.npy --out trace --judge
   copycatch simulate --endpoint http://host/v2/models/m/infer --samples inputs.npy --query-budget 2000 \\
       --rate 5 --attack jbda=500 --out trace
@@ -37,7 +40,11 @@ examples:
 An endpoint is asked for every sample once and for every attack query; honest users are answered by a
 stand-in. Nothing is sent beyond --query-budget, and never faster than --rate.
 
-exit codes: 0 done; 2 wrong options; 3 a file cannot be written or the endpoint refuses.
+Kafka: records are keyed by account_id and go out as fast as the broker takes them, to a topic that exists;
+--settings (and COPYCATCH_KAFKA__... in the environment) says how to reach the brokers, as in copycatch run.
+Let a running service judge them, and hold its alerts against the labels in --truth.
+
+exit codes: 0 done; 2 wrong options; 3 a file cannot be written, or the broker or the endpoint refuses.
 """
 VICTIM_NAME = "own"
 
@@ -55,7 +62,22 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--list", action="store_true", help="name the victims, attacks, disguises and presets"
     )
     parser.add_argument(
-        "--out", metavar="DIR", help="trace folder to write; - writes records to standard output"
+        "--out",
+        metavar="PLACE",
+        help="trace folder to write; - for standard output; kafka://HOST:PORT[,...]/TOPIC for a topic",
+    )
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="DIR",
+        help="labels, fidelity and times, where --out is - or a topic (a trace folder has them anyway)",
+    )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        default=os.environ.get("COPYCATCH_SETTINGS"),
+        help="Kafka: TLS, login, compression, as for copycatch run (default: COPYCATCH_SETTINGS)",
     )
     parser.add_argument("--seed", type=int, default=1, help="everything follows from it (default: 1)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -114,18 +136,19 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.out is None:
         raise ConfigError("--out DIR is needed: where the trace goes")
-    if args.judge and args.out == "-":
-        raise ConfigError("--judge needs a folder in --out, not -")
+    is_stream = args.out == "-" or args.out.startswith(SCHEME)
+    if args.judge and is_stream:
+        message = f"--judge needs a folder in --out, not {args.out}"
+        raise ConfigError(message)
+    if args.out.startswith(SCHEME):
+        parse_place(args.out)  # before minutes of attacks
     from rich.console import Console
-
-    from copycatch.redteam.playback import Playback
-    from copycatch.redteam.trace import write_records
 
     console = Console(stderr=True, quiet=args.quiet)
     plan = _plan(args)
     campaign = _simulated(args, plan, console)
-    if args.out == "-":
-        write_records(Playback(campaign), sys.stdout.buffer)
+    if is_stream:
+        _stream(args, campaign, console)
         return 0
     _write(args, campaign, Path(args.out), console)
     if args.judge:
@@ -243,6 +266,23 @@ def _simulated(args: argparse.Namespace, plan: "CampaignPlan", console: "Console
         campaign = simulate(plan, victim, report)
         bar.update(task, advance=1, description="attacks done")
     return campaign
+
+
+def _stream(args: argparse.Namespace, campaign: "Campaign", console: "Console") -> None:
+    from copycatch.redteam.playback import Playback
+    from copycatch.redteam.trace import write_records, write_side_files
+
+    playback = Playback(campaign)
+    if args.out == "-":
+        sent = write_records(playback, sys.stdout.buffer)
+    else:
+        with _bar(console) as bar:
+            task = bar.add_task("send the log", total=sum(len(lane) for lane in campaign.lanes))
+            sent = send_records(playback, args.out, args.settings, lambda: bar.update(task, advance=1))
+        console.print(f"{sent} records of {len(playback.sent_by_account)} accounts in {args.out}")
+    if args.truth is not None:
+        args.truth.mkdir(parents=True, exist_ok=True)
+        write_side_files(campaign, playback, args.truth, sent)
 
 
 def _write(args: argparse.Namespace, campaign: "Campaign", folder: Path, console: "Console") -> None:
