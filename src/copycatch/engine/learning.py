@@ -25,8 +25,8 @@ from copycatch.units import MS_PER_DAY
 FLAG_MS = 7 * MS_PER_DAY  # so long after a verdict an account teaches nothing and resists eviction
 PENDING_MAX = 4_096  # evaluations learned per tick; the reference needs each account's latest, not every one
 SAMPLED_ACCOUNTS = 500  # per tick, about: enough to follow traffic, few enough not to cost
-# An account's highest score calibrates only after this long: an attack that is going on has then been named,
-# or is slow enough to be one among many.
+# An account's highest score calibrates only so long after its first look: it has then had most of the looks
+# that a life brings, and an attack has been named, or is slow enough to be one among many.
 MATURE_MS = 48 * 3_600_000
 HTTP_ERROR = 400  # from here on the answer is no answer
 IS_IN_BLOCK = np.array([feature.in_block for feature in FEATURES])
@@ -95,10 +95,18 @@ def queue_looks(
     families: FloatArray,
     is_over: BoolArray,
 ) -> None:
-    """Remember the highest scores, and put aside the features of who was not flagged."""
+    """Remember the highest scores, and put aside the features of who was not flagged.
+
+    A flagged account keeps the highest score of its time before: were it left out altogether, every false alarm
+    would lower the threshold for its like; were its later scores kept, an attack would raise it.
+    """
     evaluations = looks.evaluations
-    np.fmax.at(state.rows.score_max, evaluations.rows, raw_scores)
-    np.fmax.at(state.rows.family_max, evaluations.rows, families.astype(np.float32))
+    rows = evaluations.rows
+    is_first = state.rows.judged_ms[rows] == 0
+    state.rows.judged_ms[rows[is_first][::-1]] = evaluations.event_times_ms[is_first][::-1]  # earliest last
+    is_clear = ~is_over & (state.rows.flagged_ms[rows] == 0)
+    np.fmax.at(state.rows.score_max, rows[is_clear], raw_scores[is_clear])
+    np.fmax.at(state.rows.family_max, rows[is_clear], families[is_clear].astype(np.float32))
     for index in np.flatnonzero(~is_over).tolist():
         row = int(evaluations.rows[index])
         population = state.populations.get(evaluations.model_ids[index])
@@ -134,7 +142,7 @@ def learn(state: EngineState, now_ms: int) -> None:
         rows = _rows_of(state, model_id) if is_due or not population.is_settled else None
         _learn_model(state, population, rows, flagged, now_ms)
         if rows is not None and is_due:
-            _calibrate(state, population, rows, flagged, now_ms)
+            _calibrate(state, population, rows, now_ms)
     state.sample_modulus = max(1, len(state.slots) // SAMPLED_ACCOUNTS)
 
 
@@ -163,27 +171,18 @@ def _learn_model(
     if is_new_space:
         state.windows.forget_space(rows)
         state.rows.score_max[rows] = -np.inf
+        state.rows.level[rows] = np.nan
         state.rows.family_max[rows] = -np.inf
         population.tails = population.calibration = None
 
 
-def _calibrate(
-    state: EngineState, population: ModelPopulation, rows: IntArray, flagged: frozenset[int], now_ms: int
-) -> None:
-    """Tails of the lifetime maxima of accounts that nothing was held against."""
+def _calibrate(state: EngineState, population: ModelPopulation, rows: IntArray, now_ms: int) -> None:
+    """Tails of the lifetime maxima, each account's as long as nothing was held against it."""
     if not population.is_settled:
         return
     judged = state.rows
-    for account_hash in flagged:
-        population.reference.forget(account_hash)
-    unflagged = rows[judged.flagged_ms[rows] == 0]
     age_ms = min(MATURE_MS, (now_ms - population.born_ms) // 2)
-    is_mature = np.isfinite(judged.score_max[unflagged]) & (
-        state.windows.first_ms[unflagged] <= now_ms - age_ms
-    )
-    mature = unflagged[is_mature]
-    mature, unflagged = (
-        mature[:: len(mature) // MATURE_MAX + 1],
-        unflagged[:: len(unflagged) // MATURE_MAX + 1],
-    )
-    population.calibrate(now_ms, judged.score_max[mature], judged.family_max[unflagged].astype(np.float64))
+    old = rows[(judged.judged_ms[rows] > 0) & (judged.judged_ms[rows] <= now_ms - age_ms)]
+    old = old[:: len(old) // MATURE_MAX + 1]
+    maxima = judged.score_max[old]
+    population.calibrate(now_ms, maxima[np.isfinite(maxima)], judged.family_max[old].astype(np.float64))

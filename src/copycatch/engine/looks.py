@@ -23,6 +23,7 @@ from copycatch.records.policy import Policy
 from copycatch.records.view import WindowView, signal_indices
 from copycatch.scoring.catalog import TAILS
 from copycatch.scoring.families import family_values, feature_shares, oddness_of, score_of
+from copycatch.scoring.persistence import follow
 from copycatch.signals.catalog import SCOPES, SIGNAL_INDEX, SIGNALS
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
@@ -162,12 +163,13 @@ def score(
     )
     families = np.fmax(family_values(life), family_values(block))
     evidence = np.full_like(families, np.nan)
-    raw, tail_probs = np.full(len(looks), np.nan), np.full(len(looks), np.nan)
+    tail_probs = np.full(len(looks), np.nan)
     for model_id, members in by_model(evaluations.model_ids):
         population = state.populations.get(model_id)
         if population is not None and population.tails is not None:
             evidence[members] = population.tails.evidence(families[members])
-    raw, parts = score_of(evidence)
+    single, parts = score_of(evidence)
+    raw = follow(evaluations.rows, single, state.rows.level)
     for model_id, members in by_model(evaluations.model_ids):
         population = state.populations.get(model_id)
         if population is not None and population.calibration is not None:

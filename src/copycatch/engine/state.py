@@ -30,16 +30,19 @@ class RowArrays:
 
     account_hashes: IntArray
     score_max: FloatArray  # highest score of its life; -inf before the first
+    level: FloatArray  # of its score over its looks; NaN before the first
     family_max: Float32Array  # (n, n_families) highest value of each family; -inf before the first
     flagged_ms: IntArray  # event time of the last verdict over a threshold; 0 for never
+    judged_ms: IntArray  # event time of its first look; 0 before
     tick_ids: IntArray  # tick in which the account was last sampled
     tick_counts: IntArray  # its records in that tick so far
 
     @classmethod
     def empty(cls, n: int) -> "RowArrays":
-        zeros = [np.zeros(n, dtype=np.int64) for _ in range(4)]
+        zeros = [np.zeros(n, dtype=np.int64) for _ in range(5)]
         family_max = np.full((n, len(FAMILIES)), -np.inf, dtype=np.float32)
-        return cls(zeros[0], np.full(n, -np.inf), family_max, zeros[1], zeros[2], zeros[3])
+        lowest = np.full(n, -np.inf)
+        return cls(zeros[0], lowest, np.full(n, np.nan), family_max, zeros[1], zeros[2], zeros[3], zeros[4])
 
     def grow(self, n_rows: int) -> None:
         missing = n_rows - len(self.account_hashes)

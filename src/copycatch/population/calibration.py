@@ -24,8 +24,7 @@ FAMILY_SCALE_MIN = 0.12
 SCORE_SCALE_MIN = 0.3
 UNREMARKABLE = 0.35  # -ln p below the median
 NEVER = 1e9
-# An account counts as often as it lives within the horizon: alerts per account and day are lifetime alerts
-# over this many days, the memory of the default policy.
+# Alerts per account and day are lifetime alerts over this many days, the memory of the default policy.
 HORIZON_DAYS = 7.0
 
 
@@ -93,7 +92,7 @@ def calibrate(maxima: FloatArray) -> Calibration | None:
     --------
     >>> calibrate(np.ones(3)) is None
     True
-    >>> fitted = calibrate(np.random.default_rng(0).exponential(2.0, 4000))
+    >>> fitted = calibrate(np.random.default_rng(0).exponential(2.0, 40_000))
     >>> round(fitted.scale, 1)
     2.0
     """

@@ -149,4 +149,5 @@ def distances_to_others(sketches: Float32Array, accounts: np.ndarray) -> FloatAr
     nearest = np.full((len(sketches), NEIGHBOURS), np.inf)
     kept = min(NEIGHBOURS, len(sketches))
     nearest[:, :kept] = np.sort(distances, axis=1)[:, :kept]
-    return np.sqrt(np.maximum(nearest, 0))
+    lengths: FloatArray = np.sqrt(np.maximum(nearest, 0))
+    return lengths

@@ -41,7 +41,7 @@ class Pool:
     --------
     >>> pool = Pool()
     >>> for i in range(30):
-    ...     pool.add(Query(1, i, 100 + i, 0, 0.5, 0.5, np.zeros(2, dtype=np.float32)))
+    ...     _ = pool.add(Query(1, i, 100 + i, 0, 0.5, 0.5, np.zeros(2, dtype=np.float32)))
     >>> len(pool.queries_by_account[1])
     24
     """

@@ -56,7 +56,7 @@ def family_values(oddness: FloatArray) -> FloatArray:
 
     Examples
     --------
-    >>> family_values(np.full((1, len(TAILS)), 0.5))[0, 0]
+    >>> float(family_values(np.full((1, len(TAILS)), 0.5))[0, 0])
     0.5
     """
     values = np.full((len(oddness), len(FAMILIES)), np.nan)

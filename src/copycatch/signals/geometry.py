@@ -71,7 +71,8 @@ def energies(standardised: Float32Array, scores: Float32Array, frame: Frame) -> 
     out = np.empty((len(scores), 2), dtype=np.float32)
     out[:, 0] = (whitened.sum(axis=1) + beyond) / d
     out[:, 1] = (whitened[:, frame.n_main :].sum(axis=1) + beyond) / max(d - frame.n_main, 1)
-    return np.log(out + np.float32(1e-6))
+    logs: Float32Array = np.log(out + np.float32(1e-6))
+    return logs
 
 
 def sketches_of(scores: Float32Array, frame: Frame) -> Float32Array:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 
 from copycatch.records.columns import Float32Array
 
@@ -36,6 +37,25 @@ def text_signals(texts: Sequence[str | None]) -> Float32Array:
     return out
 
 
+@njit(cache=True)
+def _value_signals(standardised, out):  # type: ignore[no-untyped-def]
+    n, d = standardised.shape
+    counts = np.empty(VALUE_BINS, dtype=np.int64)
+    for i in range(n):
+        counts[:] = 0
+        at_edge = 0
+        for k in range(d):
+            value = standardised[i, k]
+            at_edge += abs(value) > EDGE_Z
+            counts[min(max(int((value + 4) * (VALUE_BINS / 8)), 0), VALUE_BINS - 1)] += 1
+        entropy = 0.0
+        for count in counts:
+            if count:
+                entropy -= count / d * np.log2(count / d)
+        out[i, 0] = at_edge / d
+        out[i, 1] = max(entropy, 0.0)
+
+
 def value_signals(standardised: Float32Array) -> Float32Array:
     """Share of values at the edge of their range, and entropy of the quantised values, float32 (n, 2).
 
@@ -47,10 +67,5 @@ def value_signals(standardised: Float32Array) -> Float32Array:
     [[0.0, 0.0]]
     """
     out = np.empty((len(standardised), 2), dtype=np.float32)
-    out[:, 0] = (np.abs(standardised) > EDGE_Z).mean(axis=1)
-    bins = np.clip(((standardised + 4) * (VALUE_BINS / 8)).astype(np.int64), 0, VALUE_BINS - 1)
-    counts = np.zeros((len(bins), VALUE_BINS), dtype=np.float32)
-    np.add.at(counts, (np.arange(len(bins))[:, None], bins), 1)
-    shares = counts / standardised.shape[1]
-    out[:, 1] = np.abs((shares * np.log2(np.maximum(shares, np.float32(1e-12)))).sum(axis=1))
+    _value_signals(np.ascontiguousarray(standardised), out)
     return out

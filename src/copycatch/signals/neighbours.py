@@ -20,8 +20,10 @@ NO_SAME_LABEL = 1.0  # log distance beyond the neighbours where the bank has no 
 
 
 @njit(cache=True)
-def _search(sketches, accounts, hashes, labels, margins, entropies, bank, bank_accounts, bank_hashes, bank_labels,
-            bank_margins, bank_entropies, out):  # type: ignore[no-untyped-def]  # fmt: skip
+def _search(  # type: ignore[no-untyped-def]
+    sketches, accounts, hashes, labels, margins, entropies, bank, bank_accounts, bank_hashes, bank_labels,
+    bank_margins, bank_entropies, out,
+):  # fmt: skip
     n, m = len(sketches), bank.shape[1]
     squares = np.empty(m, dtype=np.float32)
     for i in range(n):

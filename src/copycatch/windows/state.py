@@ -67,7 +67,7 @@ class WindowArrays:
     def forget_space(self, rows: IntArray) -> None:
         """Forget what was measured in a space that is no more; volume, timing and counts stay."""
         self.sums[rows, SPACE_COLUMNS] = 0
-        self.sums[np.ix_(rows, SPACE_TALLIES)] = 0
+        self.sums[np.ix_(rows, np.array(SPACE_TALLIES))] = 0
         self.ring_count[rows] = 0
 
     def take(self, rows: IntArray) -> "WindowArrays":

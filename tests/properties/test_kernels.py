@@ -1,0 +1,143 @@
+"""Compiled kernels equal the slow obvious form."""
+
+import itertools
+
+import numpy as np
+import pytest
+from tests.support.streams import WORDS, Normal
+
+from copycatch.population.lexicon import empty_lexicon, learn_words
+from copycatch.population.reference import ACCOUNTS_MIN, Reference
+from copycatch.records.columns import IntArray
+from copycatch.scoring.persistence import FIRST, NEWEST, follow
+from copycatch.signals.geometry import class_residuals, multiply, pair_likelihoods, sketches_of, standardise
+from copycatch.signals.neighbours import compare_with_bank
+from copycatch.signals.words import ACCOUNTS_KNOWN_MIN, hash_words, word_novelty, word_sets
+
+
+@pytest.fixture(scope="module")
+def normal() -> Normal:
+    return Normal()
+
+
+def test_neighbours_are_those_of_an_exhaustive_search(normal: Normal) -> None:
+    rng, space = np.random.default_rng(1), normal.space
+    x = normal.draw(rng, 30).astype(np.float32)
+    scores = multiply(standardise(x, space.queries), space.queries.basis)
+    sketches = sketches_of(scores, space.queries)
+    labels: IntArray = normal.label(x).astype(np.int64)
+    margins = normal.margins(x).astype(np.float32)
+    accounts = rng.integers(1, 41, 30)
+    hashes = np.where(np.arange(30) % 5 == 0, space.bank_hashes[np.arange(30)], 0)
+    got = compare_with_bank(sketches, accounts, hashes, labels, margins, margins, space)
+    for i in range(30):
+        allowed = (space.bank_accounts != accounts[i]) & ((space.bank_hashes != hashes[i]) | (hashes[i] == 0))
+        distances = np.sqrt(((space.bank_sketches[allowed] - sketches[i]) ** 2).sum(axis=1))
+        nearest = np.argsort(distances)[:8]
+        same = space.bank_labels[allowed] == labels[i]
+        assert got[i, 0] == pytest.approx(np.log(distances[nearest[0]]), abs=2e-3)
+        assert got[i, 1] == pytest.approx(np.log(distances[nearest]).mean(), abs=2e-3)
+        assert got[i, 2] == pytest.approx((space.bank_labels[allowed][nearest] == labels[i]).mean())
+        assert got[i, 3] == pytest.approx(margins[i] - space.bank_margins[allowed][nearest].mean(), abs=1e-4)
+        assert got[i, 5] == pytest.approx(np.log(distances[same].min()), abs=2e-3)
+        assert got[i, 6] == pytest.approx(got[i, 5] - got[i, 0], abs=1e-5)
+
+
+def test_pair_likelihood_is_the_mean_of_table_entries(normal: Normal) -> None:
+    frame = normal.space.queries
+    z = standardise(normal.draw(np.random.default_rng(2), 20).astype(np.float32), frame)
+    bins = np.clip(np.floor(z * 2).astype(int) + 4, 0, 7)
+    slow = [
+        np.mean([frame.pair_logs[k, row[k] * 8 + row[frame.partners[k]]] for k in range(len(row))])
+        for row in bins
+    ]
+    assert pair_likelihoods(z, frame) == pytest.approx(slow, abs=1e-5)
+
+
+def test_class_residuals_of_usual_queries_are_white(normal: Normal) -> None:
+    frame = normal.space.queries
+    x = normal.draw(np.random.default_rng(3), 2000).astype(np.float32)
+    labels: IntArray = normal.label(x).astype(np.int64)
+    scores = multiply(standardise(x, frame), frame.basis)
+    residuals, class_log, gap = class_residuals(scores, labels, frame)
+    assert np.abs(residuals[:, -8:].mean(axis=0)).max() < 0.3
+    # Directions that eight coordinates do not have come first, and are empty.
+    assert residuals[:, -8:].std(axis=0) == pytest.approx(np.ones(8), abs=0.5)
+    assert (gap >= -1e-5).all()
+    unlabelled = class_residuals(scores[:3], np.full(3, -1), frame)
+    assert np.isnan(unlabelled[0]).all()
+    assert np.isnan(unlabelled[1]).all()
+    assert not np.isnan(class_log).any()
+
+
+def test_words_are_counted_as_a_dictionary_would() -> None:
+    rng, lexicon = np.random.default_rng(4), empty_lexicon()
+    votes: dict[str, set[int]] = {}
+    pair_votes: dict[tuple[str, str], set[int]] = {}
+    for account in range(1, 9):
+        for _ in range(6):
+            words = [str(w) for w in rng.choice(WORDS, 6)]
+            learn_words(lexicon, hash_words([" ".join(words)])[1], account)
+            for word in words:
+                votes.setdefault(word, set()).add(account)
+            for pair in itertools.pairwise(words):
+                pair_votes.setdefault(pair, set()).add(account)
+    texts = [" ".join(str(w) for w in rng.choice([*WORDS, "never", "seen"], 7)) for _ in range(40)]
+    starts, hashed = hash_words(texts)
+    got = word_novelty(np.arange(40), np.full(40, 77), starts, hashed, lexicon)
+    for text, (unknown, new) in zip(texts, got, strict=True):
+        words = text.split()
+        known = [len(votes.get(word, ())) >= ACCOUNTS_KNOWN_MIN for word in words]
+        assert unknown == pytest.approx(1 - np.mean(known))
+        pairs = [p for p, a, b in zip(itertools.pairwise(words), known, known[1:], strict=False) if a and b]
+        if pairs:
+            expected = (sum(pair not in pair_votes for pair in pairs) + 0.25) / (len(pairs) + 0.5)
+            assert new == pytest.approx(expected)
+
+
+def test_word_sets_share_what_texts_share() -> None:
+    starts, words = hash_words(["lost my card", "my card lost", "other things entirely", None])
+    sets = word_sets(starts, words)
+    assert sets[0] == sets[1]
+    assert sets[3] == 0
+    assert int(sets[0] & sets[2]).bit_count() < 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_reference_leaves_the_account_itself_out(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    reference = Reference(n_features=3)
+    rows = rng.normal(size=(40, 3)).round(1)  # ties
+    rows[rng.random(rows.shape) < 0.2] = np.nan
+    for account, row in enumerate(rows, start=1):
+        reference.learn(account, 25, row)
+    values = rng.normal(size=(6, 3)).round(1)
+    accounts = np.array([1, 2, 3, 17, 40, 999])
+    normal = reference.compare(values, np.full(6, 25), accounts)
+    for i, account in enumerate(accounts.tolist()):
+        others = np.delete(rows, account - 1, axis=0) if account <= 40 else rows
+        for f in range(3):
+            column = others[~np.isnan(others[:, f]), f]
+            assert len(column) >= ACCOUNTS_MIN
+            q = np.quantile(column, [0.05, 0.5, 0.8, 0.9, 0.95])
+            assert normal.lows[i, f] == pytest.approx(q[0])
+            assert normal.medians[i, f] == pytest.approx(q[1])
+            assert normal.ups[i, f] == pytest.approx(max((q[2] - q[1]) / 0.8416, (q[3] - q[1]) / 1.2816))
+            assert normal.highs[i, f] == pytest.approx(q[4])
+            assert normal.aboves[i, f] == pytest.approx((column >= values[i, f]).mean())
+            assert normal.belows[i, f] == pytest.approx((column <= values[i, f]).mean())
+
+
+def test_levels_follow_in_order_however_cut() -> None:
+    rng = np.random.default_rng(6)
+    rows, scores = rng.integers(0, 5, 200), np.where(rng.random(200) < 0.1, np.nan, rng.exponential(size=200))
+    whole_levels, cut_levels = np.full(5, np.nan), np.full(5, np.nan)
+    whole = follow(rows, scores, whole_levels)
+    cut = np.concatenate([follow(rows[a : a + 7], scores[a : a + 7], cut_levels) for a in range(0, 200, 7)])
+    np.testing.assert_array_equal(whole, cut)
+    level = np.nan
+    for row, score, got in zip(rows, scores, whole, strict=True):
+        if row != 2 or np.isnan(score):
+            continue
+        level = FIRST * score if np.isnan(level) else NEWEST * score + (1 - NEWEST) * level
+        assert got == pytest.approx(level)
