@@ -70,6 +70,9 @@ class CountingJudge:
                 outcomes.alerts.append(alert(account, counts[account]))
         return outcomes
 
+    def end(self, now_ms: UnixMs) -> Outcomes:
+        return Outcomes()
+
     def idle(self, watermark_ms: UnixMs) -> Outcomes:
         return Outcomes()
 

@@ -42,6 +42,22 @@ def options_of(format_name: str, words: list[str]) -> FormatOptions:
     >>> options_of("kserve", ["join_timeout=5s", "account_headers=[x-user]"]).account_headers
     ('x-user',)
     """
+    return format_options(format_name, given_by(words), Path(), "--option")
+
+
+def given_by(words: list[str]) -> dict[str, Any]:
+    """Unchecked options from `KEY=VALUE` words.
+
+    Raises
+    ------
+    ConfigError
+        If a word is none.
+
+    Examples
+    --------
+    >>> given_by(["proxies_trusted=1", "model_id=m"])
+    {'proxies_trusted': 1, 'model_id': 'm'}
+    """
     given: dict[str, Any] = {}
     for word in words:
         key, sign, value = word.partition("=")
@@ -52,4 +68,4 @@ def options_of(format_name: str, words: list[str]) -> FormatOptions:
             given[key] = yaml.safe_load(value)
         except yaml.YAMLError:
             given[key] = value
-    return format_options(format_name, given, Path(), "--option")
+    return given

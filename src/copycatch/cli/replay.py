@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
+from copycatch.cli.format_options import add_format_arguments, given_by
 from copycatch.errors import ConfigError, TransportError
 from copycatch.records.columns import Evaluations, Outcomes, Scores
 from copycatch.records.wire import ENCODER
@@ -47,9 +48,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--policy", type=Path, metavar="FILE", help="policy to judge by (default: the built-in one)"
     )
-    parser.add_argument(
-        "--format", default="native", metavar="NAME", help="log format (see copycatch inspect)"
-    )
+    add_format_arguments(parser, default="native")
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
     parser.set_defaults(run=run)
 
@@ -60,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.features.catalog import NAMES
     from copycatch.formats.catalog import FORMATS
     from copycatch.records.policy import Policy
+    from copycatch.service.logs import logging_at
     from copycatch.service.replay import replay
     from copycatch.settings.policy import load_policy
 
@@ -69,13 +69,21 @@ def run(args: argparse.Namespace) -> int:
     policy = Policy() if args.policy is None else load_policy(args.policy, NAMES)
     frames = Frames(args.features)
     with ExitStack() as stack:
+        stack.enter_context(logging_at("warning"))
         writers = [
             (_opened(stack, args.alerts), lambda outcomes: outcomes.alerts),
             (_opened(stack, args.recommendations), lambda outcomes: outcomes.recommendations),
             (_opened(stack, args.dead_letters), lambda outcomes: outcomes.rejects),
         ]
         bar = stack.enter_context(ReplayBar(is_quiet=args.quiet))
-        summary = replay(args.files, policy, _writer(writers, frames), bar.update, source_format=args.format)
+        summary = replay(
+            args.files,
+            policy,
+            _writer(writers, frames),
+            bar.update,
+            source_format=args.format,
+            source_options=given_by(args.option),
+        )
     frames.write()
     if not args.quiet:
         counts = summary.counts

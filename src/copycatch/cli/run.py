@@ -7,8 +7,8 @@ from pathlib import Path
 
 import structlog
 
+from copycatch.cli.format_options import add_format_arguments, given_by
 from copycatch.errors import ConfigError, CopycatchError
-from copycatch.formats.catalog import FORMATS
 
 DESCRIPTION = """\
 Judge inference records as they come, and write alerts and recommendations.
@@ -60,9 +60,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--sink", metavar="PLACE", help="file, folder/ or - (the default with --source) instead of Kafka"
     )
-    parser.add_argument(
-        "--format", default="native", choices=sorted(FORMATS), help="log format of --source (default: native)"
-    )
+    add_format_arguments(parser, default="native")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.set_defaults(run=run)
 
@@ -82,7 +80,9 @@ def run(args: argparse.Namespace) -> int:
         if args.source:
             # A pipe beside the service on the same machine must not fail because the port is taken.
             settings = settings.model_copy(update={"http": settings.http.model_copy(update={"is_on": False})})
-        instance = Instance(settings, Places(tuple(args.source), args.sink, args.format))
+        instance = Instance(
+            settings, Places(tuple(args.source), args.sink, args.format, given_by(args.option))
+        )
         summary = instance.run()
     except ConfigError as error:
         print(error, file=sys.stderr)

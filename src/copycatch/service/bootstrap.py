@@ -4,9 +4,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import structlog
 
@@ -52,6 +53,7 @@ class Places:
     sources: Sequence[str] = ()
     sink: str | None = None
     source_format: str = "native"
+    source_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def alert_encoding(name: str) -> Encoding:
@@ -180,7 +182,11 @@ class Instance:
 
     def _decoders(self, places: Places) -> dict[str, Callable[[], Decoder]]:
         if places.sources:
-            return {"*": decoder_maker(Input(topic="files", format=places.source_format))}
+            return {
+                "*": decoder_maker(
+                    Input(topic="files", format=places.source_format, options=dict(places.source_options))
+                )
+            }
         return {each.topic: decoder_maker(each) for each in self._settings.inputs}
 
     def _ends(self, places: Places, directory: Path) -> tuple[RecordSource, OutcomeSink]:

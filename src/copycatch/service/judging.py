@@ -15,6 +15,7 @@ from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.units import UnixMs
 
+_AFTER_ANY_TIMEOUT_MS = 1 << 62
 _LENGTH_BYTES = 8
 
 
@@ -22,6 +23,10 @@ class Judge(Protocol):
     """What the runner and the checkpoint need of the engine's side."""
 
     def step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes: ...
+
+    def end(self, now_ms: UnixMs) -> Outcomes:
+        """What is left to say when the source has ended."""
+        ...
 
     def idle(self, watermark_ms: UnixMs) -> Outcomes:
         """No record has come for long: close what is due by `watermark_ms`."""
@@ -88,6 +93,27 @@ class EngineJudge:
             decoded.positions += given_up.positions
             decoded.rejects += given_up.rejects
             decoded.notes += given_up.notes
+        return self._judge(raw, decoded, now_ms)
+
+    def end(self, now_ms: UnixMs) -> Outcomes:
+        """The source has ended: halves that still wait for their other half are given up."""
+        outcomes = Outcomes()
+        for topic, decoder in self._decoder_by_topic.items():
+            if not isinstance(decoder, JoiningDecoder):
+                continue
+            decoder.flush(0)  # starts the wait of those that no flush has seen
+            given_up = decoder.flush(_AFTER_ANY_TIMEOUT_MS)
+            if not given_up.records and not given_up.rejects:
+                continue
+            found = self._judge(RawBatch(topic, 0, [], []), given_up, now_ms)
+            outcomes.alerts += found.alerts
+            outcomes.recommendations += found.recommendations
+            outcomes.rejects += found.rejects
+            outcomes.evaluations += found.evaluations
+            outcomes.counts.add(found.counts)
+        return outcomes
+
+    def _judge(self, raw: RawBatch, decoded: Decoded, now_ms: UnixMs) -> Outcomes:
         self._count_notes(decoded)
         batch, rejects = self._intake.columns(raw, decoded)
         if len(batch):

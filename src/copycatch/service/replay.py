@@ -1,7 +1,8 @@
 """Files through the same runner and checkpoint as the service, as fast as they go."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from copycatch.adapters.clock import ManualClock, SystemClock
 from copycatch.adapters.files import FileSource
@@ -55,6 +56,7 @@ def replay(
     on_progress: Callable[[Progress], None] = lambda _progress: None,
     *,
     source_format: str = "native",
+    source_options: Mapping[str, Any] | None = None,
     accounts_max: int = 1_000_000,
     hmac_key: bytes = REPLAY_KEY,
     now_ms: UnixMs | None = None,
@@ -68,6 +70,8 @@ def replay(
         Given the outcomes of each batch in order; alerts, recommendations, rejects, counts, evaluations.
     on_progress : callable
         Told after each batch.
+    source_format, source_options
+        Log format and its options, as the settings of a topic say them.
     now_ms : int, optional
         The present, as event time; records far beyond it are rejected. The machine's time when left out.
 
@@ -84,7 +88,9 @@ def replay(
     clock: Clock = ManualClock(SystemClock().now_ms() if now_ms is None else now_ms)
     metrics = MemoryMetrics()
     source = FileSource(paths)
-    decoders = {"*": decoder_maker(Input(topic="files", format=source_format))}
+    decoders = {
+        "*": decoder_maker(Input(topic="files", format=source_format, options=dict(source_options or {})))
+    }
     judge = make_judge(policy, accounts_max, hmac_key, decoders, metrics)
     sink = _CallbackSink(on_outcomes)
     checkpoint = Checkpoint(judge, sink, None, clock, metrics)

@@ -197,12 +197,14 @@ class Runner:
 
     def _finish(self) -> None:
         """The records have ended: what is due of open episodes at the last of them is worked off."""
+        self._is_ahead = True
+        unit = self._judge.end(max(self._now_ms, self._clock.now_ms()))
         newest_ms = self._judge.newest_event_ms
         if newest_ms is not None:
-            self._is_ahead = True
-            unit = self._judge.idle(newest_ms)
-            if not (unit.alerts or unit.recommendations) or self._deliver(unit, {}):
-                self._is_ahead = False
+            _merge(unit, self._judge.idle(newest_ms))
+        is_empty = not (unit.alerts or unit.recommendations or unit.counts.total)
+        if is_empty or self._deliver(unit, {}):
+            self._is_ahead = False
 
     def _idle(self) -> None:
         """With no record for long, event time stands still; close what is due by the clock instead."""
