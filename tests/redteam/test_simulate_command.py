@@ -44,8 +44,9 @@ def test_the_detector_judges(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert (
         main([*SMALL, *attacks, "--out", str(tmp_path), "--judge", "--plot", str(tmp_path / "p.html")]) == 0
     )
-    told = capsys.readouterr().out
+    told, beside = capsys.readouterr()
     assert "uniform" in told
+    assert "shard begins" not in told + beside, "the service's log is no part of a verdict"
     assert "honest accounts" in told
     assert (tmp_path / "p.html").read_text().count("<svg") == 1
     assert (tmp_path / "alerts.jsonl").exists()

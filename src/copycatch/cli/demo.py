@@ -106,9 +106,11 @@ def _simulate(args: argparse.Namespace, console: Console) -> None:
 
 
 def _judge(log: Path, alerts: Path, recommendations: Path, console: Console, *, is_slowed: bool) -> None:
+    from copycatch.service.logs import logging_at
     from copycatch.service.replay import Progress, replay
 
     with ExitStack() as stack:
+        stack.enter_context(logging_at("warning"))
         alert_file = stack.enter_context(alerts.open("wb"))
         recommendation_file = stack.enter_context(recommendations.open("wb"))
         view = stack.enter_context(LiveView(console))

@@ -343,12 +343,14 @@ def judge_log(log: Path, policy: "Policy", folder: Path, *, is_quiet: bool) -> t
     from copycatch.cli.progress import ReplayBar
     from copycatch.records.columns import Outcomes
     from copycatch.records.wire import ENCODER
+    from copycatch.service.logs import logging_at
     from copycatch.service.replay import replay
 
     alerts, recommendations = folder / "alerts.jsonl", folder / "recommendations.jsonl"
     with (
         alerts.open("wb") as to_alerts,
         recommendations.open("wb") as to_made,
+        logging_at("warning"),
         ReplayBar(is_quiet=is_quiet) as bar,
     ):
 

@@ -3,7 +3,8 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import structlog
@@ -78,3 +79,18 @@ def set_up_logging(level: str = "info", stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("kafka").setLevel(logging.ERROR)
+
+
+@contextmanager
+def logging_at(level: str) -> Iterator[None]:
+    """Log at this level meanwhile: a command that replays tells its own story on the same terminal."""
+    before, root, kafka = structlog.get_config(), logging.getLogger(), logging.getLogger("kafka")
+    handlers, levels = root.handlers[:], (root.level, kafka.level)
+    set_up_logging(level)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        kafka.setLevel(levels[1])
