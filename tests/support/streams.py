@@ -32,7 +32,7 @@ class Normal:
 
     def draw(self, rng: np.random.Generator, n: int, classes: Sequence[int] = range(N_CLASSES)) -> np.ndarray:
         labels = rng.choice(list(classes), n)
-        return np.asarray(self.means[labels] + rng.normal(size=(n, D)) @ self.mixing
+        return np.asarray(self.means[labels] + rng.normal(size=(n, D)) @ self.mixing)
 
     def label(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(((x[:, None, :] - self.means) ** 2).sum(axis=2).argmin(axis=1))

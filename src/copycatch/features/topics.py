@@ -24,7 +24,7 @@ def _bins_entropy(counts: FloatArray) -> FloatArray:
 
 
 def topic_counts(view: WindowView) -> FloatArray:
-    """Effective number of topic cells, exp(H), shape (n,), 1 to 64. Two-sided: a sweep is wide, a tunnel narrow."""
+    """Effective number of topic cells, exp(H), shape (n,), 1 to 32: a sweep is wide, a tunnel narrow."""
     counts = view.span("cells")
     value = np.minimum(np.exp(_bins_entropy(counts)), CELLS)
     return np.where(counts.sum(axis=1) >= NOVEL_MIN, value, np.nan)

@@ -18,8 +18,8 @@ from copycatch.records.columns import FloatArray
 BASE_PROB = 0.25
 ACCOUNTS_MIN = 30  # the upper quarter then has seven or eight exceedances
 FAMILY_ACCOUNTS_MIN = 20
-# A family value is a mean of log(1 + z). A tail steeper than one e-fold per 0.12 (z larger by an eighth) would
-# be made of accounts that never did anything in that family, and call the first that does a miracle.
+# A family value is a mean of log(1 + z). A tail steeper than one e-fold per 0.12 (z larger by an eighth)
+# would be made of accounts that never did anything in that family, and call the first that does a miracle.
 FAMILY_SCALE_MIN = 0.12
 SCORE_SCALE_MIN = 0.3
 UNREMARKABLE = 0.35  # -ln p below the median
@@ -42,7 +42,8 @@ class Calibration:
 
         Examples
         --------
-        >>> Calibration(base=1.0, scale=0.5, life_days=2.5, n_accounts=100).tail_probs(np.array([0.0, 1.0, 2.0]))
+        >>> fitted = Calibration(base=1.0, scale=0.5, life_days=2.5, n_accounts=100)
+        >>> fitted.tail_probs(np.array([0.0, 1.0, 2.0]))
         array([0.1       , 0.1       , 0.01353353])
         """
         life_probs = BASE_PROB * np.exp(-np.maximum(scores - self.base, 0) / self.scale)

@@ -139,7 +139,8 @@ def distances_to_others(sketches: Float32Array, accounts: np.ndarray) -> FloatAr
 
     Examples
     --------
-    >>> distances_to_others(np.array([[0.0], [1.0], [3.0]], dtype=np.float32), np.array([1, 1, 2]))[:, 0].tolist()
+    >>> sketches = np.array([[0.0], [1.0], [3.0]], dtype=np.float32)
+    >>> distances_to_others(sketches, np.array([1, 1, 2]))[:, 0].tolist()
     [3.0, 2.0, 2.0]
     """
     exact = sketches.astype(np.float64)

@@ -55,7 +55,7 @@ def learn_words(lexicon: Lexicon, words: Uint64Array, account_hash: int) -> None
 
 
 def share_of_new_pairs(lexicon: Lexicon, texts: list[tuple[int, Uint64Array]]) -> np.ndarray:
-    """Share of new pairs of each (account, words), as `signals.words.word_novelty` counts them, float64 (n,)."""
+    """Share of new pairs of each (account, words), as `signals.words` counts them, float64 (n,)."""
     shares = np.full(len(texts), np.nan)
     for index, (account_hash, words) in enumerate(texts):
         known = lexicon.word_votes[(words & np.uint64(WORD_SLOTS - 1)).astype(np.int64)] >= 2

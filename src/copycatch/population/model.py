@@ -33,8 +33,8 @@ BANK_EVERY_H = 3
 class ModelPopulation:
     """What is normal for one model.
 
-    `born_ms` is the event time of its first record. While it is younger than `DELAY_MS` queries enter the pool
-    at once, afterwards only when they are `DELAY_MS` old and their account is not flagged.
+    `born_ms` is the event time of its first record. While it is younger than `DELAY_MS` queries enter the
+    pool at once, afterwards only when they are `DELAY_MS` old and their account is not flagged.
     """
 
     born_ms: int

@@ -1,10 +1,11 @@
 """What each feature looks like among other accounts with about as much evidence.
 
-Most statistics depend on how much was seen, so accounts are compared within strata of their evidence: distinct
-queries, near-repeats left out. The strata of a few dozen queries are filled by the *blocks* of established
-accounts, so that a newcomer's first 25 queries are compared with 25 queries of anybody, measured in the same
-settled space - not with the few other newcomers, nor with what accounts looked like while the space was raw.
-Each account has one vote a stratum (its latest row), and is never compared with itself.
+Most statistics depend on how much was seen, so accounts are compared within strata of their evidence:
+distinct queries, near-repeats left out. The strata of a few dozen queries are filled by the *blocks* of
+established accounts, so that a newcomer's first 25 queries are compared with 25 queries of anybody,
+measured in the same settled space - not with the few other newcomers, nor with what accounts looked like
+while the space was raw. Each account has one vote a stratum (its latest row), and is never compared with
+itself.
 """
 
 from dataclasses import dataclass, field
@@ -20,8 +21,8 @@ ACCOUNTS_MAX = 256  # per stratum: quantiles of 5 % rest on a dozen accounts
 # Fewer say nothing about a 5 % tail; neighbouring strata are joined until there are as many.
 ACCOUNTS_MIN = 15
 QUANTILES = np.array([0.05, 0.10, 0.20, 0.50, 0.80, 0.90, 0.95])
-# Of the standard normal, to turn quantile distances into deviations. Beyond 90 % the tail may hold an attacker
-# or two that nobody has caught yet.
+# Of the standard normal, to turn quantile distances into deviations. Beyond 90 % the tail may hold an
+# attacker or two that nobody has caught yet.
 NORMAL_20, NORMAL_10 = 0.8416, 1.2816
 
 
@@ -157,7 +158,7 @@ class Reference:
                 self.peers_by_stratum.clear()
 
     def _peers(self, stratum: int) -> Peers | None:
-        """Accounts of a stratum, joined with its neighbours until there are enough; None where there never are."""
+        """Accounts of a stratum, joined with its neighbours until there are enough; None if there never are."""
         if stratum in self.peers_by_stratum:
             return self.peers_by_stratum[stratum]
         low = high = stratum

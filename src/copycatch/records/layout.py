@@ -33,8 +33,9 @@ N_SUMMED: Final = N_SIGNALS + N_OWN
 N_BLOCK_SUMMED: Final = N_BLOCK + N_OWN
 SUM_FIELDS: Final = 3  # n, sum, sum of squares
 
-# Own signals, in the order the fold writes them. Repeats of an input flip their label or lie close to a boundary
-# now and then; what counts for probing is how often they do beyond that (windows.ring.NEAR_FLIP_USUAL and so on).
+# Own signals, in the order the fold writes them. Repeats of an input flip their label or lie close to a
+# boundary now and then; what counts for probing is how often they do beyond that
+# (windows.ring.NEAR_FLIP_USUAL and so on).
 OWN_NAMES: Final = (
     "is_duplicate",  # the exact input is among the account's recent ones
     "nearest_log",  # log distance to the nearest recent query of its own

@@ -17,8 +17,8 @@ class Frame:
     """Coordinates of one kind of vector, with its usual values; `d` is its length, `r` the rank kept.
 
     `n_main` is how many leading directions hold four fifths of the variance. `partners` names, for each
-    coordinate, the one it is most correlated with, and `pair_logs` the log of p(coordinate | partner) over their
-    bins. The class means are leading scores of each label, the last row that of labels never seen;
+    coordinate, the one it is most correlated with, and `pair_logs` the log of p(coordinate | partner) over
+    their bins. The class means are leading scores of each label, the last row that of labels never seen;
     `class_weights` whitens what is left after a query's class mean is taken off.
     """
 
@@ -54,8 +54,8 @@ class ModelSpace:
     """The frozen geometry and neighbourhood of one model's normal queries.
 
     Built from a pool with a bounded number of distinct queries per account, so that no account shapes it
-    more than any other. `queries` is where neighbours are sought (embedding, else numeric input), `inputs` the
-    numeric input beside an embedding; `m` the rows of the bank.
+    more than any other. `queries` is where neighbours are sought (embedding, else numeric input), `inputs`
+    the numeric input beside an embedding; `m` the rows of the bank.
     """
 
     version: int  # rises at each rebuild of the geometry: sketches of different versions do not compare

@@ -19,8 +19,9 @@ class Tail(NamedTuple):
     needs_evidence: bool = True  # measured on distinct queries, near-repeats left out
 
 
-# Floors: an eighth of the spread of a single query for means (.25 to .7 for log distances, .3 for margins, .1 to
-# .3 for shares), a tenth for spreads. Below that an account differs from others by its trade, not by intent.
+# Floors: an eighth of the spread of a single query for means (.25 to .7 for log distances, .3 for margins,
+# .1 to .3 for shares), a tenth for spreads. Below that an account differs from others by its trade, not by
+# intent.
 TAILS: tuple[Tail, ...] = (
     Tail("whitened_distance", "novelty", +1, 0.06),
     Tail("residual_energy", "novelty", +1, 0.08),
@@ -68,8 +69,8 @@ class Group(NamedTuple):
     cap: float
 
 
-# Caps: novelty far beyond everything normal may nearly speak alone; hard cases (boundary) and flat steps occur
-# among honest accounts and only support.
+# Caps: novelty far beyond everything normal may nearly speak alone; hard cases (boundary) and flat steps
+# occur among honest accounts and only support.
 GROUPS: tuple[Group, ...] = (
     Group("novelty", ("novelty", "oddities", "neighbours", "drift", "likelihood"), 16.0),
     Group("text", ("pairs", "words"), 5.0),

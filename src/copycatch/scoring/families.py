@@ -7,8 +7,8 @@ from copycatch.scoring.catalog import FAMILIES, GROUPS, TAILS
 
 EVIDENCE_MIN = 12  # distinct queries below which means say too little
 ODDNESS_MAX = 4.0  # log(1 + z) of z = 54: beyond, more is no more
-# A tail probability above this is no evidence: with a dozen families some are always a little odd. exp(-1.4) is
-# about the upper quarter of normal accounts' whole lives.
+# A tail probability above this is no evidence: with a dozen families some are always a little odd.
+# exp(-1.4) is about the upper quarter of normal accounts' whole lives.
 EVIDENCE_FLOOR = 1.4
 EXCESS_MAX = 10.0
 _SIGNS = np.array([tail.sign for tail in TAILS])

@@ -20,7 +20,8 @@ _PATTERNS = (
     r"step[- ]by[- ]step", r"chain[- ]of[- ]thought", r"your (hidden |internal |full )?reasoning",
     r"think(ing)? (process|aloud|out loud)", r"show (all )?your work", r"system prompt", r"scratchpad",
     r"grade (the|this|each)", r"rubric", r"schritt für schritt", r"denk(e|prozess)", r"paso a paso",
-    r"razonamiento", r"étape par étape", r"raisonnement", r"пошагов", r"рассужд", r"逐步", r"思维链", r"推理过程",
+    r"razonamiento", r"étape par étape", r"raisonnement", r"пошагов", r"рассужд", r"逐步",
+    r"思维链", r"推理过程",
 )  # fmt: skip
 _ASKS = re.compile("|".join(_PATTERNS), re.IGNORECASE)
 
@@ -30,7 +31,8 @@ def elicitation_of(texts: Sequence[str | None]) -> Float32Array:
 
     Examples
     --------
-    >>> elicitation_of(["Write out your hidden reasoning step by step", "How do I block my card?", None]).tolist()
+    >>> texts = ["Write out your hidden reasoning step by step", "How do I block my card?", None]
+    >>> elicitation_of(texts).tolist()
     [1.0, 0.0, nan]
     """
     out = [np.nan if t is None else float(_ASKS.search(t, 0, TEXT_CHARS_MAX) is not None) for t in texts]

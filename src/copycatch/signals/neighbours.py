@@ -20,7 +20,7 @@ NO_SAME_LABEL = 1.0  # log distance beyond the neighbours where the bank has no 
 
 
 @njit(cache=True)
-def _search(  # type: ignore[no-untyped-def]
+def _search(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass over the bank
     sketches, accounts, hashes, labels, margins, entropies, bank, bank_accounts, bank_hashes, bank_labels,
     bank_margins, bank_entropies, out,
 ):  # fmt: skip
@@ -101,6 +101,7 @@ def compare_with_bank(
     """
     out = np.full((len(sketches), len(COLUMNS)), np.nan, dtype=np.float32)
     bank = np.ascontiguousarray(space.bank_sketches.T)
-    _search(sketches, accounts, hashes, labels, margins, entropies, bank, space.bank_accounts, space.bank_hashes,
+    _search(sketches, accounts, hashes, labels, margins, entropies, bank, space.bank_accounts,
+    space.bank_hashes,
             space.bank_labels, space.bank_margins, space.bank_entropies, out)  # fmt: skip
     return out

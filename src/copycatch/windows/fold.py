@@ -104,6 +104,18 @@ def add_shape(sums, sketch, cell, fourier, label):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)
+def add_novel(sums, residual, input_residual, sketch, cell, fourier, label):  # type: ignore[no-untyped-def]
+    """Add a query that is new to its account to drift and shape."""
+    sums[NOVEL] += 1
+    sums[BLOCK_NOVEL] += 1
+    add_drift(sums, DRIFT, residual)
+    add_drift(sums, BLOCK_DRIFT, residual)
+    add_drift(sums, INPUT_DRIFT, input_residual)
+    add_drift(sums, BLOCK_INPUT_DRIFT, input_residual)
+    add_shape(sums, sketch, cell, fourier, label)
+
+
+@njit(cache=True)
 def add_signals(sums, signals, own, scopes, is_repeat, is_novel):  # type: ignore[no-untyped-def]
     """Add all signals of one query to the sums of life and block, each over its scope."""
     for k in range(N_OWN):
@@ -159,7 +171,7 @@ def add_tallies(sums, last_ms, time_ms, queries, short_ms, long_ms, is_evidence,
 
 
 @njit(cache=True)
-def fold(
+def fold(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass over the events
     rows,
     times_ms,
     is_evidence,
@@ -196,7 +208,7 @@ def fold(
     due_events,
     due_sums,
     due_counts,
-):  # type: ignore[no-untyped-def]
+):
     """Add events to rows in order; copy the row's sums wherever an account becomes due.
 
     Returns the number of due accounts; `due_events` holds the position of the event that made each due,
@@ -245,13 +257,9 @@ def fold(
                 row_sums[DISTINCT] += 1
             add_signals(row_sums, signals[i], own, scopes, is_repeat, is_novel)
             if is_novel:
-                row_sums[NOVEL] += 1
-                row_sums[BLOCK_NOVEL] += 1
-                add_drift(row_sums, DRIFT, residuals[i])
-                add_drift(row_sums, BLOCK_DRIFT, residuals[i])
-                add_drift(row_sums, INPUT_DRIFT, input_residuals[i])
-                add_drift(row_sums, BLOCK_INPUT_DRIFT, input_residuals[i])
-                add_shape(row_sums, sketches[i], cells[i], fouriers[i], labels[i])
+                add_novel(
+                    row_sums, residuals[i], input_residuals[i], sketches[i], cells[i], fouriers[i], labels[i]
+                )
             if not is_repeat:
                 at = ring_count[row] % RING
                 ring_count[row] += 1

@@ -7,8 +7,9 @@ from copycatch.records import layout
 
 SKETCH, RAW, RING = layout.SKETCH, layout.RAW, layout.RING
 COLLINEAR_COS = 0.85
-# A query is near when it is at least a tenth nearer (in log distance) to a recent one of its own than to any
-# usual query, or shares half of its words with one: repeats with noise, retries with edits, chains of probes.
+# A query is near when it is at least a tenth nearer (in log distance) to a recent one of its own than to
+# any usual query, or shares half of its words with one: repeats with noise, retries with edits, chains of
+# probes.
 NEAR_LOG = np.float32(0.1)
 WORDS_SHARED = 0.5
 WORDS_SHARED_MIN = 3
@@ -18,11 +19,12 @@ WORDS_SHARED_MIN = 3
 NEAR_FLIP_USUAL = np.float32(0.25)
 NEAR_BOUNDARY_USUAL = np.float32(0.25)
 NEAR_STEP_USUAL = np.float32(0.2)
-# Coordinates that move less than a quarter of the step's root mean square are noise or background; the shape of
-# a step is that of the others.
+# Coordinates that move less than a quarter of the step's root mean square are noise or background; the
+# shape of a step is that of the others.
 STEP_SHARE_MIN = np.float32(0.25)
 FAR = np.float32(1e30)
-# Fixed point for what the ring keeps: sketches within +-64 to 0.002, standardised inputs within +-8 to 0.00025.
+# Fixed point for what the ring keeps: sketches within +-64 to 0.002, standardised inputs within +-8 to
+# 0.00025.
 SKETCH_UNIT = np.float32(512)
 RAW_UNIT = np.float32(4000)
 FIXED_MAX = np.float32(32767)
@@ -79,7 +81,7 @@ def step_shape(own, raw, ring_raw):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def compare_with_ring(
+def compare_with_ring(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass, in order
     own,
     hash_,
     label,
@@ -97,7 +99,7 @@ def compare_with_ring(
     ring_label,
     ring_margin,
     ring_words,
-):  # type: ignore[no-untyped-def]
+):
     """Own signals of one query against the account's recent distinct queries; True for an exact repeat."""
     own[:] = np.nan
     nearest = second = nearest_same = FAR

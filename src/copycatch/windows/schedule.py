@@ -12,7 +12,7 @@ LOOK_GAP_MAX = 500
 
 
 @njit(cache=True)
-def next_look(queries: int) -> int:
+def next_look(queries: int) -> int:  # noqa: PLR0911 - a table of steps
     """The query count of the first look after `queries`.
 
     Examples

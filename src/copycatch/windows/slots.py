@@ -16,8 +16,8 @@ Key = tuple[str | None, str, str]
 """tenant_id, account_id, model_id"""
 
 NO_ROW = -1
-# Evict down to this share of the maximum once FULL_SHARE is reached: a few per cent at a time, so that the cost
-# of choosing is spread and that there is always room for newcomers until the next tick.
+# Evict down to this share of the maximum once FULL_SHARE is reached: a few per cent at a time, so that the
+# cost of choosing is spread and that there is always room for newcomers until the next tick.
 FULL_SHARE = 0.95
 TARGET_SHARE = 0.90
 
