@@ -31,7 +31,7 @@ def topic_counts(view: WindowView) -> FloatArray:
 
 
 def covariances(view: WindowView) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Novel queries, mean sketch and covariance of each account: (n,), (n, CO_DIMS), (n, CO_DIMS, CO_DIMS)."""
+    """Novel queries (n,), mean sketch (n, CO_DIMS) and covariance (n, CO_DIMS, CO_DIMS) of each account."""
     n = view.tally("novel")
     means = view.span("co_means") / np.maximum(n, 1)[:, None]
     products = np.zeros((len(view), CO_DIMS, CO_DIMS))

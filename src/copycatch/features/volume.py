@@ -23,13 +23,15 @@ def _live_panes(view: WindowView, span: str, n_panes: int, pane_s: float) -> Flo
 def short_rates(view: WindowView) -> FloatArray:
     """Queries per second over the short window, or since the first query where that is later, shape (n,)."""
     queries = _live_panes(view, "short_panes", SHORT_PANES, view.short_pane_s)[:, :, 0].sum(axis=1)
-    return queries / _observed_s(view, SHORT_PANES * view.short_pane_s, view.short_pane_s)
+    rates: FloatArray = queries / _observed_s(view, SHORT_PANES * view.short_pane_s, view.short_pane_s)
+    return rates
 
 
 def long_rates(view: WindowView) -> FloatArray:
     """Queries per second over the long window, or since the first query where that is later, shape (n,)."""
     queries = _live_panes(view, "long_panes", LONG_PANES, view.long_pane_s)[:, :, 0].sum(axis=1)
-    return queries / _observed_s(view, LONG_PANES * view.long_pane_s, view.long_pane_s)
+    rates: FloatArray = queries / _observed_s(view, LONG_PANES * view.long_pane_s, view.long_pane_s)
+    return rates
 
 
 def _observed_s(view: WindowView, window_s: float, pane_s: float) -> FloatArray:

@@ -158,7 +158,7 @@ class Reference:
                 self.peers_by_stratum.clear()
 
     def _peers(self, stratum: int) -> Peers | None:
-        """Accounts of a stratum, joined with its neighbours until there are enough; None if there never are."""
+        """Accounts of a stratum, joined with its neighbours until there are enough; None if never."""
         if stratum in self.peers_by_stratum:
             return self.peers_by_stratum[stratum]
         low = high = stratum

@@ -1,6 +1,7 @@
 """The arrays of all accounts, one row an account, and their growth."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +73,8 @@ class WindowArrays:
 
     def take(self, rows: IntArray) -> "WindowArrays":
         """A copy of these rows."""
-        return WindowArrays(**{name: array[rows] for name, array in self.by_name().items()})
+        taken: dict[str, Any] = {name: array[rows] for name, array in self.by_name().items()}
+        return WindowArrays(**taken)
 
     def put(self, rows: IntArray, other: "WindowArrays") -> None:
         """Overwrite these rows with another's."""
