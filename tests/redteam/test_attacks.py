@@ -1,11 +1,15 @@
+import sys
 from collections.abc import Callable
+from importlib.metadata import distributions
 
 import numpy as np
 import pytest
 
+from copycatch.errors import ConfigError
 from copycatch.redteam.attacks.catalog import ATTACKS
 from copycatch.redteam.attacks.language import layer_share, token_groups
 from copycatch.redteam.attacks.thief import Thief
+from copycatch.redteam.campaign import AttackSpec, CampaignPlan, simulate
 from copycatch.redteam.oracle import Oracle, Transcript
 from copycatch.redteam.students import fidelity_curve
 from copycatch.redteam.victims import Victim
@@ -27,7 +31,16 @@ def victims_for(attack: str) -> list[str]:
     )
 
 
-CASES = [(attack, victim) for attack in ATTACKS for victim in victims_for(attack)]
+HAS_TOOLBOX = any(d.name == "adversarial-robustness-toolbox" for d in distributions())
+CASES = [
+    pytest.param(
+        attack,
+        victim,
+        marks=pytest.mark.skipif(row.needs is not None and not HAS_TOOLBOX, reason="needs copycatch[art]"),
+    )
+    for attack, row in ATTACKS.items()
+    for victim in victims_for(attack)
+]
 
 
 def steal(victim: Victim, attack: str, budget: int, seed: int, failure_prob: float = 0.006) -> Transcript:
@@ -114,3 +127,36 @@ def test_line_search_closes_in_on_the_boundary(victim_of: VictimOf) -> None:
     transcript = steal(victim_of("wine"), "tramer_linesearch", 300, seed=8)
     margins = np.diff(np.sort(transcript.probabilities, axis=1)[:, -2:]).ravel()
     assert np.median(margins[60:]) < np.median(margins[:40])
+
+
+@pytest.mark.skipif(not HAS_TOOLBOX, reason="needs copycatch[art]")
+def test_the_toolboxs_attack_asks_what_an_endpoint_takes_and_leaves_the_global_generator_alone(
+    victim_of: VictimOf,
+) -> None:
+    victim = victim_of("digits")
+    before = np.random.get_state(legacy=False)["state"]["key"]  # noqa: NPY002
+    transcript = steal(victim, "art_copycat_cnn", 300, seed=2)
+    np.testing.assert_array_equal(np.random.get_state(legacy=False)["state"]["key"], before)  # noqa: NPY002
+    assert victim.domain.box is not None
+    np.testing.assert_array_equal(transcript.inputs, victim.domain.box.fit(transcript.inputs))
+    curve = fidelity_curve(victim, transcript, np.random.default_rng(0))
+    assert curve[-1][1] > curve[0][1] + 0.1, "it steals"
+
+
+def test_without_the_toolbox_the_extra_is_named_before_anything_runs(
+    victim_of: VictimOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [each for each in sys.modules if each.partition(".")[0] == "art"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [_NoToolbox(), *sys.meta_path])
+    plan = CampaignPlan("wine", 1, attacks=(AttackSpec("art_knockoff", budget=20),))
+    with pytest.raises(ConfigError, match=r"Adversarial Robustness Toolbox.*copycatch\[art\]"):
+        simulate(plan, victim_of("wine"), lambda words: pytest.fail(f"{words} began"))
+
+
+class _NoToolbox:
+    """An importer that does not find it."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name.partition(".")[0] == "art":
+            raise ModuleNotFoundError(name=name)

@@ -23,6 +23,7 @@ from copycatch.redteam.disguises import (
     mix_in_cover,
     shard,
 )
+from copycatch.redteam.extras import require_quietly
 from copycatch.redteam.inputs import Rng, draw_style
 from copycatch.redteam.lanes import (
     USER_AGENTS,
@@ -135,6 +136,8 @@ def check_plan(plan: CampaignPlan, victim: Victim) -> None:
         if victim.domain.kind not in kind.kinds or (kind.is_on_logits and victim.head is None):
             message = f"the attack {spec.attack!r} does not fit {victim.name!r} ({victim.domain.kind} input)"
             raise ConfigError(message)
+        if kind.needs is not None:
+            require_quietly(kind.needs)
         if spec.budget < 1:
             message = f"the budget of {spec.kind!r} must be at least 1"
             raise ConfigError(message)

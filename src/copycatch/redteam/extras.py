@@ -1,8 +1,9 @@
-"""Heavy libraries of the extra `copycatch[redteam]`, imported where they are used."""
+"""Heavy libraries of the extras, imported where they are used."""
 
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import Any
 
 from copycatch.errors import ConfigError
@@ -13,7 +14,10 @@ _EXTRA_BY_PACKAGE = {
     "matplotlib": "redteam",
     "PIL": "redteam",
     "onnxruntime": "onnx",
+    "art": "art",
 }
+# Where the module has not the library's name; another library is called art.
+_LIBRARY_BY_PACKAGE = {"art": "the Adversarial Robustness Toolbox"}
 
 
 def require(module: str) -> Any:
@@ -36,5 +40,13 @@ def require(module: str) -> Any:
         if (error.name or "").partition(".")[0] != package:
             raise
         extra = _EXTRA_BY_PACKAGE[package]
-        message = f"the red team needs {package}; install it with: pip install 'copycatch[{extra}]'"
+        library = _LIBRARY_BY_PACKAGE.get(package, package)
+        message = f"the red team needs {library}; install it with: pip install 'copycatch[{extra}]'"
         raise ConfigError(message) from error
+
+
+def require_quietly(module: str) -> Any:
+    """As `require`, for a library that warns at import of what it does without."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return require(module)

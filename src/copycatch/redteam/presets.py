@@ -60,7 +60,9 @@ def all_plan(victim: str, seed: int, budget: int) -> CampaignPlan:
     plain = [
         AttackSpec(name, budget=budget)
         for name, row in ATTACKS.items()
-        if kind in row.kinds and (victim == "llm" or not row.is_on_logits)
+        if kind in row.kinds
+        and row.needs is None  # the same campaign wherever it runs
+        and (victim == "llm" or not row.is_on_logits)
     ]
     # Thieves must stay few beside 150 honest accounts, or they are what the detector learns as normal.
     hidden = [
@@ -103,5 +105,5 @@ PRESETS: dict[str, Preset] = {
     "small": Preset(
         small_plan, 300, "three attacks, 30 honest accounts, four days: plumbing only, too few to judge by"
     ),
-    "all": Preset(all_plan, 600, "every attack that fits, every disguise on one of them"),
+    "all": Preset(all_plan, 600, "every attack that fits and needs no extra, every disguise on one of them"),
 }

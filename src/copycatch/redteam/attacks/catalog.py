@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from copycatch.redteam.attacks import activethief, data_free, jacobian, knockoff, language, plain, tramer
+from copycatch.redteam.attacks import (
+    activethief,
+    data_free,
+    jacobian,
+    knockoff,
+    language,
+    plain,
+    toolbox,
+    tramer,
+)
 from copycatch.redteam.attacks.thief import Thief
 from copycatch.redteam.inputs import InputKind
 from copycatch.redteam.oracle import Oracle
@@ -29,6 +38,8 @@ class AttackKind:
         The thief trains on labels and throws the probabilities away.
     is_on_logits : bool
         Needs logit bias and top log-probabilities: a language model's endpoint.
+    needs : str or None
+        A module of an optional extra that must be there before the campaign begins.
     """
 
     run: Callable[[Oracle, Thief], None]
@@ -36,6 +47,7 @@ class AttackKind:
     words: str
     is_label_only: bool = False
     is_on_logits: bool = False
+    needs: str | None = None
 
 
 ATTACKS: dict[str, AttackKind] = {
@@ -55,6 +67,19 @@ ATTACKS: dict[str, AttackKind] = {
     ),
     "copycat_cnn": AttackKind(
         knockoff.copycat_cnn, ANY, "labels of other domains' data (Correia-Silva 2018)", True
+    ),
+    "art_knockoff": AttackKind(
+        toolbox.art_knockoff,
+        NUMERIC,
+        "Knockoff Nets of the Adversarial Robustness Toolbox; needs copycatch[art]",
+        needs=toolbox.EXTRACTION,
+    ),
+    "art_copycat_cnn": AttackKind(
+        toolbox.art_copycat_cnn,
+        NUMERIC,
+        "Copycat CNN of the Adversarial Robustness Toolbox; needs copycatch[art]",
+        is_label_only=True,
+        needs=toolbox.EXTRACTION,
     ),
     "activethief_unc": AttackKind(activethief.uncertainty, ANY, "active learning by entropy (Pal 2020)"),
     "activethief_kcenter": AttackKind(activethief.k_center, ANY, "active learning by k-center (Pal 2020)"),
