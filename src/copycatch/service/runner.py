@@ -256,7 +256,7 @@ class Runner:
         log.warning("state is rebuilt from what is committed", reason=str(error))
         self._metrics.count("copycatch_rebuilds_total")
         self._insist_through_fences("reopen", self._sink.reopen)
-        self._source.rejoin()
+        self._insist_through_fences("rejoin", self._source.rejoin)
         self._checkpoint.reset()
         self._shards.clear()
         self._silent_until.clear()

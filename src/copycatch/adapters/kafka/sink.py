@@ -27,6 +27,7 @@ from kafka import KafkaProducer, TopicPartition
 
 log = structlog.get_logger(__name__)
 
+CLOSE_S_MAX = 5.0
 MAX_BLOCK_MS = 15_000  # for metadata of an output topic; the runner tries again after that
 
 
@@ -79,7 +80,7 @@ class KafkaSink:
                 try:
                     producer.init_transactions()
                 except BaseException:
-                    producer.close(timeout=0)
+                    _abandon(producer)
                     raise
         return producer
 
@@ -117,10 +118,7 @@ class KafkaSink:
             self._deliver_as_transaction(delivery, offsets)
         else:
             with translated("writing outcomes"):
-                futures = self._send_all(delivery)
-                self._producer.flush(timeout=self._settings.kafka.request_timeout)
-                for future in futures:
-                    future.get(timeout=0)
+                self._send_and_wait(delivery)
             with translated("committing offsets"):
                 if offsets:
                     self._source.commit(offsets)
@@ -131,7 +129,7 @@ class KafkaSink:
         with translated("writing outcomes"):
             try:
                 self._producer.begin_transaction()
-                self._send_all(delivery)
+                self._send_and_wait(delivery)
                 if offsets:
                     self._producer.send_offsets_to_transaction(offsets, self._membership())
             except KafkaError as error:
@@ -164,6 +162,18 @@ class KafkaSink:
             msg = f"Kafka, aborting after {type(cause).__name__}: {error}"
             raise FencedError(msg) from error
 
+    def _send_and_wait(self, delivery: Delivery) -> None:
+        """Until every message is acknowledged.
+
+        The library fails a future without failing the transaction when it has no metadata of a topic yet, and
+        would commit the rest: so each is looked at before anything is committed.
+        """
+        futures = self._send_all(delivery)
+        if futures:
+            self._producer.flush(timeout=self._settings.kafka.request_timeout)
+        for future in futures:
+            future.get(timeout=0)
+
     def _send_all(self, delivery: Delivery) -> list[FutureRecordMetadata]:
         return [
             self._producer.send(
@@ -180,9 +190,20 @@ class KafkaSink:
         return self._source.committed(shards)
 
     def reopen(self) -> None:
-        self._producer.close(timeout=0)
+        _abandon(self._producer)
         self._producer = self._connect()
 
     def close(self) -> None:
-        with translated("closing the producer"):
-            self._producer.close(timeout=5)
+        try:
+            self._producer.close(timeout=CLOSE_S_MAX)
+        except KafkaError as error:
+            # What it still holds belongs to no committed unit.
+            log.warning("producer closed with messages left; they are written again", reason=str(error))
+            _abandon(self._producer)
+
+
+def _abandon(producer: KafkaProducer) -> None:
+    """Close without sending what is left: its `close` would wait for that, and fail first."""
+    producer._sender.force_close()  # noqa: SLF001 (there is no public way)
+    producer._sender.join(CLOSE_S_MAX)  # noqa: SLF001
+    producer._closed = True  # noqa: SLF001

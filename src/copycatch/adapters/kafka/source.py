@@ -1,11 +1,12 @@
 """A consumer group member as a `RecordSource`."""
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 
 import structlog
-from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import OffsetOutOfRangeError
+from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
@@ -19,13 +20,15 @@ log = structlog.get_logger(__name__)
 
 # Several times the default of 1 MiB: a poll of 5,000 records of 1 KB comes in one fetch.
 PARTITION_FETCH_BYTES = 8 << 20
+GATE_POLL_S = 0.002
+CLOSE_MS_MAX = 5_000
 
 
 class KafkaSource:
     """Reads the input topics as a member of the consumer group.
 
-    A new shard is given no records before the listener has said where to begin: the library's thread pauses
-    it when it comes, and `poll` asks the listener from the caller's thread, where it may talk to the broker.
+    A new shard is given no records before the listener has said where to begin: the library's thread pauses it
+    when it comes, and `poll` asks the listener from the caller's thread, where it may talk to the broker.
     """
 
     def __init__(self, settings: Service) -> None:
@@ -34,7 +37,13 @@ class KafkaSource:
         self._listener: ShardListener | None = None
         self._next_by_shard: dict[Shard, int] = {}
         self._new: list[TopicPartition] = []
-        self._held: set[Shard] = set()  # paused by the runner
+        self._touched: set[Shard] = set()  # came or went during the poll under way
+        # The library rebalances on a thread of its own, also between polls. The caller's thread holds the gate
+        # whenever it is not in here, so that shards come and go only while it waits in `poll` or `close`.
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self._is_closed = False
+        self._is_muted = False  # while a membership ends of which the listener has been told already
         self.gaps = 0
         with translated("connecting"):
             self._consumer = self._connect()
@@ -71,22 +80,30 @@ class KafkaSource:
                     "create it, or mend the name"
                 )
                 raise TransportError(msg)
-            self._consumer.subscribe(topics, listener=_Rebalance(self, listener))
+            self._subscribe(listener)
+
+    def _subscribe(self, listener: ShardListener) -> None:
+        self._consumer.subscribe(list(self._start_at_by_topic), listener=_Rebalance(self, listener))
 
     def poll(self, records_max: int, timeout_s: float) -> list[RawBatch]:
+        self._touched.clear()
         with translated("polling"):
+            self._gate.release()
             try:
                 polled = self._consumer.poll(timeout_ms=round(timeout_s * 1000), max_records=records_max)
             except OffsetOutOfRangeError as error:
                 self._step_over_gap(error)
                 return []
+            finally:
+                self._gate.acquire()
+        touched = set(self._touched)
         if self._new:
             self._begin_new()
         batches = []
         for partition, records in polled.items():
             shard = Shard(partition.topic, partition.partition)
-            if shard not in self._next_by_shard:
-                continue
+            if shard in touched or shard not in self._next_by_shard:
+                continue  # fetched before it went or came: where it is read from has been decided anew
             self._next_by_shard[shard] = records[-1].offset + 1
             batches.append(
                 RawBatch(
@@ -148,12 +165,10 @@ class KafkaSource:
 
     def pause(self, shards: Iterable[Shard]) -> None:
         shards = [shard for shard in shards if shard in self._next_by_shard]
-        self._held |= set(shards)
         self._consumer.pause(*(TopicPartition(*shard) for shard in shards))
 
     def resume(self, shards: Iterable[Shard]) -> None:
         shards = [shard for shard in shards if shard in self._next_by_shard]
-        self._held -= set(shards)
         self._consumer.resume(*(TopicPartition(*shard) for shard in shards))
 
     def lags(self) -> dict[Shard, int]:
@@ -171,18 +186,23 @@ class KafkaSource:
         return False
 
     def rejoin(self) -> None:
-        """Forget what was read; the same shards are begun again from what is committed.
-
-        If the group has moved on meanwhile, the next poll finds out and brings the new assignment.
-        """
+        """Leave as we are and join as a new member: after a fence nobody knows what the old one still believes."""
         assert self._listener is not None, "rejoin before start"
         self._listener.on_lost(list(self._next_by_shard))
         self._next_by_shard.clear()
-        assignment = sorted(self._consumer.assignment())
-        self._consumer.pause(*assignment)
-        for partition in assignment:
-            self._consumer.seek(partition, 0)
-        self._new = assignment
+        self._new.clear()
+        self._is_muted = True
+        self._gate.release()
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS_MAX)
+        except KafkaError as error:
+            log.warning("the old membership ends by its time-out", reason=str(error))
+        finally:
+            self._gate.acquire()
+            self._is_muted = False
+        with translated("joining again"):
+            self._consumer = self._connect()
+            self._subscribe(self._listener)
 
     # For the sink, which commits in the name of this member.
 
@@ -207,39 +227,57 @@ class KafkaSource:
         return found
 
     def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._gate.release()
         with translated("leaving the group"):
-            self._consumer.close(autocommit=False, timeout_ms=5_000)
+            self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS_MAX)
 
 
-class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Called on the library's own thread, while `poll` or `close` waits for it."""
+class _Rebalance(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """Called on the library's own thread; waits, without holding it up, until the caller's is in `poll`."""
 
     def __init__(self, source: KafkaSource, listener: ShardListener) -> None:
         self._source = source
         self._listener = listener
 
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._at_the_gate(lambda: self._hold_back(assigned))
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._at_the_gate(lambda: self._listener.on_revoked(self._dropped(revoked)))
+
+    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        await self._at_the_gate(lambda: self._listener.on_lost(self._dropped(lost)))
+
+    async def _at_the_gate(self, action: Callable[[], None]) -> None:
+        source = self._source
+        while not source._gate.acquire(blocking=False):  # noqa: SLF001 (one class in two halves)
+            await source._consumer._net.sleep(GATE_POLL_S)  # noqa: SLF001
+        try:
+            if not source._is_muted:  # noqa: SLF001
+                action()
+        finally:
+            source._gate.release()  # noqa: SLF001
+
+    def _hold_back(self, assigned: Iterable[TopicPartition]) -> None:
         source = self._source
         for partition in assigned:
             # A position of its own keeps the library from asking for one that may not exist yet.
-            source._consumer.seek(partition, 0)  # noqa: SLF001 (one class in two halves)
+            source._consumer.seek(partition, 0)  # noqa: SLF001
             source._consumer.pause(partition)  # noqa: SLF001
             source._new.append(partition)  # noqa: SLF001
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._listener.on_revoked(self._dropped(revoked))
-
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        self._listener.on_lost(self._dropped(lost))
+            source._touched.add(Shard(partition.topic, partition.partition))  # noqa: SLF001
 
     def _dropped(self, partitions: Iterable[TopicPartition]) -> list[Shard]:
         source = self._source
         gone = []
         for partition in sorted(partitions):
             shard = Shard(partition.topic, partition.partition)
+            source._touched.add(shard)  # noqa: SLF001
             if partition in source._new:  # noqa: SLF001
                 source._new.remove(partition)  # noqa: SLF001
             if source._next_by_shard.pop(shard, None) is not None:  # noqa: SLF001
                 gone.append(shard)
-            source._held.discard(shard)  # noqa: SLF001
         return gone
