@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import msgspec
 from copycatch.adapters.files import STDIN, FileSource
 from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
 from copycatch.errors import ConfigError, TransportError
-from copycatch.ports import Shard
+from copycatch.ports import Clock, Shard
 from copycatch.records.columns import RawBatch
 from copycatch.settings.service import Kafka
 
@@ -72,7 +71,9 @@ def _document_of(path: Path, records_max: int) -> RawBatch | None:
     return RawBatch(topic=str(path), partition=0, positions=list(range(len(values))), values=values)
 
 
-def peek_topic(topic: str, settings: Kafka, records_max: int, timeout_s: float = 10.0) -> RawBatch:
+def peek_topic(
+    topic: str, settings: Kafka, records_max: int, clock: Clock, timeout_s: float = 10.0
+) -> RawBatch:
     """The newest messages of a topic, spread over its partitions, with headers and keys.
 
     Raises
@@ -99,8 +100,8 @@ def peek_topic(topic: str, settings: Kafka, records_max: int, timeout_s: float =
             for shard in shards:
                 consumer.seek(shard, max(begins[shard], ends[shard] - share))
             n_there = sum(min(share, ends[shard] - begins[shard]) for shard in shards)
-            deadline_s = time.monotonic() + timeout_s
-            while len(taken.values) < min(records_max, n_there) and time.monotonic() < deadline_s:
+            deadline_s = clock.monotonic_s() + timeout_s
+            while len(taken.values) < min(records_max, n_there) and clock.monotonic_s() < deadline_s:
                 for found in consumer.poll(timeout_ms=200, max_records=records_max).values():
                     for message in found:
                         _add(taken, message)

@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _messages_of(args: argparse.Namespace) -> Any:
+    from copycatch.adapters.clock import SystemClock
     from copycatch.adapters.peek import peek_file, peek_topic
     from copycatch.settings.service import Kafka, load_service
 
@@ -102,7 +103,7 @@ def _messages_of(args: argparse.Namespace) -> Any:
     kafka = load_service(args.settings).kafka if args.settings is not None else Kafka()
     if args.kafka is not None:
         kafka = kafka.model_copy(update={"bootstrap_servers": args.kafka.split(",")})
-    return peek_topic(args.source, kafka, args.records)
+    return peek_topic(args.source, kafka, args.records, SystemClock())
 
 
 def _write(args: argparse.Namespace, format_name: str | None, batch: Any) -> None:
