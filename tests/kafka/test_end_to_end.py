@@ -88,6 +88,7 @@ def test_from_kafka_to_kafka(kafka_servers: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not TRACE.exists(), reason="the development traces are not beside this checkout")
 def test_a_real_trace_gives_what_a_replay_gives(kafka_servers: str, tmp_path: Path) -> None:
+    """Also with two kill -9 on the way: the engine's memory comes back whole."""
     topics = Topics.make(kafka_servers)
     log = tmp_path / "log.jsonl"
     with gzip.open(TRACE, "rb") as lines:
@@ -96,8 +97,12 @@ def test_a_real_trace_gives_what_a_replay_gives(kafka_servers: str, tmp_path: Pa
     produce(
         kafka_servers, topics.records, ((json.loads(value)["account_id"], value.strip()) for value in values)
     )
-    service = ServiceProcess(kafka_servers, topics, tmp_path, policy=POLICY)
+    service = ServiceProcess(kafka_servers, topics, tmp_path, instance="one", policy=POLICY)
     with ended(service):
+        for step in ("after deliver:3", "before deliver:3"):
+            process = service.start({"COPYCATCH_FAIL_AT": step, "COPYCATCH_TEST_HOOKS": "1"}).process
+            assert process is not None
+            assert process.wait(120) == -9
         service.start()
         wait_drained(service, TRACE_RECORDS)
         assert service.stop() == 0

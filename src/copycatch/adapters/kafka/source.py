@@ -27,8 +27,8 @@ CLOSE_MS_MAX = 5_000
 class KafkaSource:
     """Reads the input topics as a member of the consumer group.
 
-    A new shard is given no records before the listener has said where to begin: the library's thread pauses it
-    when it comes, and `poll` asks the listener from the caller's thread, where it may talk to the broker.
+    A new shard is given no records before the listener has said where to begin: the library's thread pauses
+    it when it comes, and `poll` asks the listener from the caller's thread, where it may talk to the broker.
     """
 
     def __init__(self, settings: Service) -> None:
@@ -38,8 +38,8 @@ class KafkaSource:
         self._next_by_shard: dict[Shard, int] = {}
         self._new: list[TopicPartition] = []
         self._touched: set[Shard] = set()  # came or went during the poll under way
-        # The library rebalances on a thread of its own, also between polls. The caller's thread holds the gate
-        # whenever it is not in here, so that shards come and go only while it waits in `poll` or `close`.
+        # The library rebalances on a thread of its own, also between polls. The caller's thread holds the
+        # gate whenever it is not in here: shards come and go only while it waits in `poll` or `close`.
         self._gate = threading.Lock()
         self._gate.acquire()
         self._is_closed = False
@@ -186,7 +186,7 @@ class KafkaSource:
         return False
 
     def rejoin(self) -> None:
-        """Leave as we are and join as a new member: after a fence nobody knows what the old one still believes."""
+        """Join as a new member: after a fence nobody knows what the old one still believes."""
         assert self._listener is not None, "rejoin before start"
         self._listener.on_lost(list(self._next_by_shard))
         self._next_by_shard.clear()
