@@ -46,6 +46,20 @@ def run_isolated(function: str, arguments: dict[str, Any], timeout_s: float = TI
     return result
 
 
+def compile_ahead() -> None:
+    """Let numba fill its cache, so that no service under test spends its first minute on that.
+
+    Raises
+    ------
+    MeasurementFailed
+        If the engine does not run at all.
+    """
+    run_isolated(
+        "tests.benchmarks.engine:measure",
+        {"accounts": 30, "traffic": "uniform", "records": 200, "rounds": 1, "warm_records": 600, "size": 200},
+    )
+
+
 def _main() -> None:
     module, _, name = sys.argv[1].partition(":")
     result = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))

@@ -14,12 +14,13 @@ from typing import Literal
 
 import msgspec
 from kafka.admin import KafkaAdminClient
+from kafka.errors import RetriableError
 from kafka.structs import OffsetAndMetadata
 
 from copycatch.records.wire import InferenceRecord
 from kafka import KafkaConsumer, TopicPartition
 from tests.benchmarks.files import ACCOUNTS, WARM_DAYS, WARM_SHARE
-from tests.benchmarks.isolated import ROOT, MeasurementFailed, run_isolated
+from tests.benchmarks.isolated import ROOT, MeasurementFailed, compile_ahead, run_isolated
 from tests.benchmarks.measure import Figure, Part, Target, ratios
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.traffic import START_MS, Draw, Pool, Shape
@@ -178,8 +179,7 @@ def _wait_committed(service: ServiceProcess, offset: int, stop: int) -> dict[str
     deadline_s = time.monotonic() + DEADLINE_S
     try:
         while time.monotonic() < deadline_s:
-            found = admin.list_group_offsets(service.group)
-            found = found.get(service.group, found)
+            found = _offsets(admin, service.group)
             committed = sum(
                 each.offset for place, each in found.items() if place.topic == service.topics.records
             )
@@ -197,6 +197,14 @@ def _wait_committed(service: ServiceProcess, offset: int, stop: int) -> dict[str
         admin.close()
     msg = f"the service did not come to {offset}: {service.log[-600:]}"
     raise MeasurementFailed(msg)
+
+
+def _offsets(admin: KafkaAdminClient, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
+    try:
+        offsets: dict[TopicPartition, OffsetAndMetadata] = admin.list_group_offsets(group)[group]
+    except RetriableError:
+        return {}  # the first group of a new broker: its offsets topic is being made
+    return offsets
 
 
 def _cpu_s(pid: int) -> float:
@@ -238,9 +246,10 @@ def run(scale: Scale) -> Part:
         part.skipped.append("no Java for a broker, and COPYCATCH_TEST_KAFKA names none")
         return part
     try:
+        compile_ahead()
         with broker_servers() as servers:
             _measure(part, servers, scale)
-    except KafkaMissing as error:
+    except (KafkaMissing, MeasurementFailed) as error:
         part.skipped.append(str(error))
     return part
 
