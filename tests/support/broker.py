@@ -51,7 +51,6 @@ CONFIG = {
     "num.network.threads": "2",
     "log.cleaner.enable": "false",
     "log.retention.ms": "-1",  # findings bear event time, and the records of tests are of another year
-    "log.retention.ms": "-1",  # records here are dated by event time, long past by the clock
 }
 
 
