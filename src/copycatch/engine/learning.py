@@ -97,8 +97,8 @@ def queue_looks(
 ) -> None:
     """Remember the highest scores, and put aside the features of who was not flagged.
 
-    A flagged account keeps the highest score of its time before: were it left out altogether, every false alarm
-    would lower the threshold for its like; were its later scores kept, an attack would raise it.
+    A flagged account keeps the highest score of its time before: were it left out altogether, every false
+    alarm would lower the threshold for its like; were its later scores kept, an attack would raise it.
     """
     evaluations = looks.evaluations
     rows = evaluations.rows
