@@ -93,14 +93,19 @@ def _draw_group(panel: Any, group: GroupResult) -> None:
     panel.set_ylim(0, 1)
     panel.set_xlim(0, counts[-1])
     panel.grid(alpha=0.25)
-    marks = ((group.alert, ALERT_COLOUR, "alert"), (group.recommendation, RECOMMENDATION_COLOUR, "cut off"))
-    for catch, colour, words in marks:
+    marks = (
+        (group.alert, ALERT_COLOUR, "-", "alert"),
+        # Dashed and drawn last: it often falls on the alert's line.
+        (group.recommendation, RECOMMENDATION_COLOUR, (0, (4, 4)), "cut off"),
+    )
+    for catch, colour, dashes, words in marks:
         if catch.is_hit and catch.queries is not None:
             at = catch.queries * group.attack_share
             panel.axvline(
                 at,
                 color=colour,
-                linewidth=1.6,
+                linestyle=dashes,
+                linewidth=1.8,
                 label=f"{words}: query {catch.queries}, {catch.fidelity_share:.0%}",
             )
     if panel.get_legend_handles_labels()[0]:
@@ -115,7 +120,7 @@ def write_plot(verdicts: Verdicts, path: Path, title: str) -> None:
     """Write the figure; the suffix says how: .png, .svg, .pdf, or .html for a page with the tables."""
     figure = draw_curves(verdicts, title)
     if path.suffix != ".html":
-        figure.savefig(path, dpi=130)
+        figure.savefig(path, dpi=110)
         return
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg")
