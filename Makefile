@@ -59,6 +59,7 @@ test: lint ## all checks: lint, types, contracts, tests, docstring examples, rea
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 bench: $(VENV)/.stamp-dev ## throughput, latency and memory, beside peers
+	@$(BIN)/python -m tests.benchmarks.peers.environment || true
 	@$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
 
 bench-detection: $(VENV)/.stamp-dev ## what is caught, at which false-alarm rate, how early
