@@ -85,6 +85,12 @@ def test_wrong_options_are_told_in_words(
     assert words in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main([*SMALL, "--attack", "uniform=20", "--out", str(tmp_path / "file" / "trace")]) == 3
+    assert "file/trace cannot be written" in capsys.readouterr().err
+
+
 def test_an_endpoints_budget_is_checked_before_it_is_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from copycatch.cli.record_topic import SCHEME, parse_place, send_records
-from copycatch.errors import ConfigError
+from copycatch.errors import ConfigError, TransportError
 from copycatch.units import MS_PER_DAY
 
 if TYPE_CHECKING:
@@ -147,12 +147,18 @@ def run(args: argparse.Namespace) -> int:
     console = Console(stderr=True, quiet=args.quiet)
     plan = _plan(args)
     campaign = _simulated(args, plan, console)
-    if is_stream:
-        _stream(args, campaign, console)
-        return 0
-    _write(args, campaign, Path(args.out), console)
-    if args.judge:
-        _judge(args, campaign, Path(args.out), console)
+    try:
+        if is_stream:
+            _stream(args, campaign, console)
+        else:
+            _write(args, campaign, Path(args.out), console)
+        if args.judge:
+            _judge(args, campaign, Path(args.out), console)
+    except BrokenPipeError:  # the reader of our output has gone
+        raise
+    except OSError as error:
+        message = f"{error.filename or args.out} cannot be written: {error.strerror}; choose another place"
+        raise TransportError(message) from error
     return 0
 
 
