@@ -188,3 +188,9 @@ def test_derived_embeddings_give_way_to_those_of_the_log() -> None:
     assert state.populations["m1"].pool.vector_length == 2
     assert play_texts(800, 100, None).counts.accepted == 100, "a text without its own is no bad record"
     assert play_texts(900, 1, [0.1]).counts.rejected == 1
+
+
+def test_one_id_for_all_queries_hides_none_of_them() -> None:
+    records = [record(index, event_id="same") for index in range(20)]
+    outcomes = play(new_state(Policy()), [*records, records[-1]])
+    assert outcomes.counts == Counts(accepted=20, duplicates=1)
