@@ -303,5 +303,7 @@ def _add_figures(part: Part, found: dict[str, list[dict[str, float]]]) -> None:
             continue
         loop = f"bare loop, {name.partition(', ')[2]}"
         relative = ratios(per_s, [each["per_s"] for each in found[loop]])
+        bare_cpu = sum(each["cpu_us"] for each in found[loop]) / len(found[loop])
+        note += f"; ratio by CPU {bare_cpu / cpu:.2f}x"
         target = Target("at least", 0.65, "ratio") if "kafka-python" in name else None
         part.figures.append(Figure(part.key, name, "records/s", per_s, loop, relative, target, note))

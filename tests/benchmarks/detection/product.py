@@ -67,7 +67,14 @@ def switch_off_scorer(name: str) -> None:
     families.GROUPS = tuple(group for group in groups if group.name != name)
 
 
-FEATURE_FAMILIES = tuple(dict.fromkeys(spec.family for spec in catalog.SPECS))
+def judged_families() -> tuple[str, ...]:
+    """Families with a feature that enters the score: without the others nothing can change."""
+    from copycatch.scoring import catalog as scorers
+
+    entering = {tail.feature for tail in getattr(scorers, "TAILS", ())}
+    return tuple(
+        dict.fromkeys(spec.family for spec in catalog.SPECS if spec.name in entering or not entering)
+    )
 
 
 def scorer_names() -> tuple[str, ...]:
