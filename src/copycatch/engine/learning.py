@@ -118,6 +118,8 @@ def queue_looks(
         if now_ms - population.born_ms > MATURE_MS and now_ms - first_ms < MATURE_MS:
             continue
         account_hash, model_id = int(state.rows.account_hashes[row]), evaluations.model_ids[index]
+        if looks.inputs is not None:
+            state.panel(model_id).wait(account_hash, looks.inputs.pick(np.array([index])))
         evidence, block_evidence = int(looks.evidence[index]), int(looks.block_evidence[index])
         own = life_values[index].copy()
         if evidence < BLOCK_STRATA_BELOW:
@@ -140,7 +142,7 @@ def learn(state: EngineState, now_ms: int) -> None:
         age_h = population.age_h(now_ms)
         is_due = age_h > population.calibrated_h
         rows = _rows_of(state, model_id) if is_due or not population.is_settled else None
-        _learn_model(state, population, rows, flagged, now_ms)
+        _learn_model(state, model_id, rows, flagged, now_ms)
         if rows is not None and is_due:
             _calibrate(state, population, rows, now_ms)
     state.sample_modulus = max(1, len(state.slots) // SAMPLED_ACCOUNTS)
@@ -154,12 +156,15 @@ def _rows_of(state: EngineState, model_id: str) -> IntArray:
 
 def _learn_model(
     state: EngineState,
-    population: ModelPopulation,
+    model_id: str,
     rows: IntArray | None,
     flagged: frozenset[int],
     now_ms: int,
 ) -> None:
+    population = state.populations[model_id]
     is_new_space = population.tick(now_ms, flagged)
+    if model_id in state.panels:
+        state.panels[model_id].learn(flagged)
     if rows is None:
         return
     counts = np.zeros(LABEL_BINS)
@@ -174,6 +179,7 @@ def _learn_model(
         state.rows.level[rows] = np.nan
         state.rows.family_max[rows] = -np.inf
         population.tails = population.calibration = None
+        state.panels.pop(model_id, None)
 
 
 def _calibrate(state: EngineState, population: ModelPopulation, rows: IntArray, now_ms: int) -> None:

@@ -21,9 +21,13 @@ from copycatch.records.columns import (
 from copycatch.records.layout import FOURIER, LABEL_BINS, LONG_PANES, N_SIGNALS, SHORT_PANES, WIDTH
 from copycatch.records.policy import Policy
 from copycatch.records.view import WindowView, signal_indices
-from copycatch.scoring.catalog import TAILS
-from copycatch.scoring.families import family_values, feature_shares, oddness_of, score_of
+from copycatch.scoring.catalog import FAMILIES
+from copycatch.scoring.combine import feature_shares, score_of
+from copycatch.scoring.families import ODDNESS_MAX, deviations_of, family_values, oddness_of, positions_of
+from copycatch.scoring.looks_like import looks_like
 from copycatch.scoring.persistence import follow
+from copycatch.scoring.protocol import Inputs
+from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
 from copycatch.signals.catalog import SCOPES, SIGNAL_INDEX, SIGNALS
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
@@ -41,13 +45,14 @@ class Looks:
     """Evaluations with what the judge needs beside them.
 
     `block_values` are the features over the account's current block of queries, `evidence` and
-    `block_evidence` the distinct queries that both rest on.
+    `block_evidence` the distinct queries that both rest on. `inputs` is what the scorers were given.
     """
 
     evaluations: Evaluations
     block_values: FloatArray
     evidence: IntArray
     block_evidence: IntArray
+    inputs: Inputs | None = None
 
     def __len__(self) -> int:
         return len(self.evaluations)
@@ -157,24 +162,35 @@ def score(
     """
     evaluations = looks.evaluations
     near = FEATURE_INDEX["near_share"]
-    life = oddness_of(evaluations.values, normal, TAIL_COLUMNS, looks.evidence, evaluations.values[:, near])
-    block = oddness_of(
+    life_away = deviations_of(
+        evaluations.values, normal, TAIL_COLUMNS, looks.evidence, evaluations.values[:, near]
+    )
+    block_away = deviations_of(
         looks.block_values, block_normal, TAIL_COLUMNS, looks.block_evidence, looks.block_values[:, near]
     )
-    families = np.fmax(family_values(life), family_values(block))
+    life, block = oddness_of(life_away), oddness_of(block_away)
+    is_block = np.nan_to_num(block) > np.nan_to_num(life)
+    of_tails = np.fmax(family_values(life), family_values(block))
+    looks.inputs = Inputs(
+        positions=positions_of(np.where(is_block, block_away, life_away)),
+        oddness=np.fmax(life, block) / ODDNESS_MAX,
+        families=of_tails / ODDNESS_MAX,
+    )
+    families = _families(state, evaluations.model_ids, looks.inputs)
+    families[:, : len(TAIL_FAMILIES)] = of_tails
     evidence = np.full_like(families, np.nan)
     tail_probs = np.full(len(looks), np.nan)
     for model_id, members in by_model(evaluations.model_ids):
         population = state.populations.get(model_id)
         if population is not None and population.tails is not None:
             evidence[members] = population.tails.evidence(families[members])
-    single, parts = score_of(evidence)
+    single, parts = score_of(state.switches.mask(evidence))
     raw = follow(evaluations.rows, single, state.rows.level)
     for model_id, members in by_model(evaluations.model_ids):
         population = state.populations.get(model_id)
         if population is not None and population.calibration is not None:
             tail_probs[members] = population.calibration.tail_probs(raw[members])
-    is_block = np.nan_to_num(block) > np.nan_to_num(life)
+    named = looks_like(evaluations.values, normal, evaluations.queries, FEATURE_INDEX)
     _show_block(evaluations, normal, looks.block_values, block_normal, is_block)
     shares = np.zeros_like(evaluations.values)
     shares[:, TAIL_COLUMNS] = feature_shares(parts, np.fmax(life, block))
@@ -188,9 +204,19 @@ def score(
         shares=shares,
         normal_lows=normal.lows,
         normal_highs=normal.highs,
-        looks_like=[[] for _ in range(len(evaluations))],
+        looks_like=named,
     )
     return scores, raw, families
+
+
+def _families(state: EngineState, model_ids: list[str], inputs: Inputs) -> FloatArray:
+    """What each model's scorers say, (n, n_families)."""
+    values = np.full((len(inputs), len(FAMILIES)), np.nan)
+    for model_id, members in by_model(model_ids):
+        population = state.populations.get(model_id)
+        if population is not None and population.is_settled:
+            values[members] = state.panel(model_id).family_values(inputs.pick(members))
+    return values
 
 
 def _show_block(

@@ -18,6 +18,8 @@ from copycatch.population.plain import from_plain, to_plain
 from copycatch.records.columns import IntArray
 from copycatch.records.layout import WIDTH
 from copycatch.records.packing import pack, unpack
+from copycatch.scoring.catalog import FAMILIES
+from copycatch.scoring.panel import Panel
 from copycatch.windows.admission import Shard
 from copycatch.windows.state import WindowArrays
 
@@ -44,6 +46,7 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "copycatch": version("copycatch"),
         "libraries": {name: version(name) for name in LIBRARIES},
         "features": list(NAMES),
+        "families": list(FAMILIES),
         "width": WIDTH,
         "shard": shard,
         "clock_ms": state.clock_ms,
@@ -59,16 +62,22 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "windows": state.windows.take(rows).by_name(),
         "rows": {name: getattr(state.rows, name)[rows] for name in RowArrays.__dataclass_fields__},
         "populations": {model_id: to_plain(p) for model_id, p in state.populations.items()},
+        "panels": {model_id: panel.snapshot() for model_id, panel in state.panels.items()},
         "pending": [[p.model_id, p.account_hash, p.evidence, p.values] for p in state.pending],
     }
     write(pack(head))
 
 
-def restore(state: EngineState, shard: str, data: memoryview | bytes) -> None:
+def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[str]:
     """Merge a shard into the state.
 
     Accounts of the shard take rows of their own; one that is here already keeps the longer history. What the
     snapshot's worker had learned of a model is taken over where this worker knows less of it.
+
+    Returns
+    -------
+    list of str
+        Sentences about scorers that could not be taken over and warm up again.
 
     Raises
     ------
@@ -86,6 +95,8 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> None:
             for tenant, account, model in head["keys"]
         ]
         populations = {m: from_plain(plain, len(NAMES)) for m, plain in head["populations"].items()}
+        panels = {model_id: Panel() for model_id in head["panels"]}
+        notes = [f"{m}: {note}" for m, panel in panels.items() for note in panel.restore(head["panels"][m])]
         decisions = DecisionState.restore(head["decisions"])
         admission = Shard(head["latest_ms"], set(head["ids_older"]), set(head["ids_newer"]))
         pending = [Pending(*row) for row in head["pending"]]
@@ -99,12 +110,16 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> None:
     for model_id, population in populations.items():
         if model_id not in state.populations or head["tick"] > state.tick:
             state.populations[model_id] = population
+            state.panels.pop(model_id, None)
+            if model_id in panels:
+                state.panels[model_id] = panels[model_id]
     for model_id, field, length in head["vector_lengths"]:
         state.vector_lengths.setdefault((model_id, field), length)
     if is_empty or head["tick"] > state.tick:
         state.tick, state.tick_records = head["tick"], head["tick_records"]
         state.sample_modulus, state.pending = head["sample_modulus"], pending
     state.clock_ms = max(state.clock_ms, head["clock_ms"])
+    return notes
 
 
 def forget(state: EngineState, shard: str) -> None:
@@ -122,7 +137,12 @@ def _check(head: Any, shard: str) -> None:
     if found != FORMAT:
         message = f"the snapshot of {shard} has format {found}, this version reads {FORMAT}; it starts afresh"
         raise StateError(message)
-    for name, expected in (("shard", shard), ("features", list(NAMES)), ("width", WIDTH)):
+    for name, expected in (
+        ("shard", shard),
+        ("features", list(NAMES)),
+        ("families", list(FAMILIES)),
+        ("width", WIDTH),
+    ):
         if head.get(name) != expected:
             message = f"the snapshot was made for {name} {head.get(name)!r}, this is {expected!r}"
             raise StateError(message)

@@ -13,6 +13,8 @@ from copycatch.records.columns import Float32Array, FloatArray, IntArray
 from copycatch.records.policy import Policy
 from copycatch.records.space import ModelSpace
 from copycatch.scoring.catalog import FAMILIES
+from copycatch.scoring.panel import Panel
+from copycatch.scoring.switches import Switches
 from copycatch.units import UNIX_MS_MIN
 from copycatch.windows.admission import Shard
 from copycatch.windows.slots import Key, Slots
@@ -80,6 +82,8 @@ class EngineState:
     shards: dict[str, Shard] = field(default_factory=dict)
     decisions: dict[str, DecisionState] = field(default_factory=dict)
     populations: dict[str, ModelPopulation] = field(default_factory=dict)
+    panels: dict[str, Panel] = field(default_factory=dict)  # scorers of each model that has a population
+    switches: Switches = field(default_factory=Switches)
     vector_lengths: dict[tuple[str, str], int] = field(default_factory=dict)  # (model, field) -> length
     clock_ms: int = UNIX_MS_MIN
     tick: int = 0
@@ -102,6 +106,13 @@ class EngineState:
         known = self.populations.get(model_id)
         if known is None and len(self.populations) < MODELS_MAX:
             known = self.populations[model_id] = ModelPopulation(born_ms, len(SPECS))
+        return known
+
+    def panel(self, model_id: str) -> Panel:
+        """The scorers of a model; bounded as populations are, since only models that have one are judged."""
+        known = self.panels.get(model_id)
+        if known is None:
+            known = self.panels[model_id] = Panel()
         return known
 
     def spaces(self) -> dict[str, ModelSpace]:
@@ -140,7 +151,9 @@ def hash_of(key: Key) -> int:
     return (int.from_bytes(digest, "little") >> 1) | 1
 
 
-def new_state(policy: Policy, accounts_max: int = ACCOUNTS_MAX) -> EngineState:
+def new_state(
+    policy: Policy, accounts_max: int = ACCOUNTS_MAX, off: frozenset[str] = frozenset()
+) -> EngineState:
     """A state that has seen nothing.
 
     Parameters
@@ -149,6 +162,8 @@ def new_state(policy: Policy, accounts_max: int = ACCOUNTS_MAX) -> EngineState:
         Its window lengths; they may change later, the panes then start afresh.
     accounts_max : int
         Bound on accounts (per model and tenant) that are kept.
+    off : frozenset of str
+        Scorers, groups or families of `scoring.catalog` to do without, for studies.
 
     Examples
     --------
@@ -157,4 +172,4 @@ def new_state(policy: Policy, accounts_max: int = ACCOUNTS_MAX) -> EngineState:
     """
     assert accounts_max > 0
     assert policy.windows.pane_s > 0
-    return EngineState(slots=Slots(accounts_max))
+    return EngineState(slots=Slots(accounts_max), switches=Switches(off))

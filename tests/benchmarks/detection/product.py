@@ -1,10 +1,9 @@
 """The product over one trace: the engine of `run`, through `replay`, with the default policy."""
 
 import dataclasses
-import importlib
+import functools
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 import numpy as np
 import structlog
 
+from copycatch import engine
 from copycatch.features import catalog
 from copycatch.records.columns import FloatArray, IntArray, Outcomes
 from copycatch.records.policy import Policy
@@ -59,12 +59,9 @@ def switch_off(family: str) -> None:
 
 
 def switch_off_scorer(name: str) -> None:
-    """Run without one of the scorers that the scoring catalogue lists, if it lets itself be told so."""
-    from copycatch.scoring import catalog as scorers
-
-    groups: Sequence[Any] = scorers.GROUPS
-    families: Any = importlib.import_module("copycatch.scoring.families")
-    families.GROUPS = tuple(group for group in groups if group.name != name)
+    """Run without one of the voices that the scoring catalogue lists."""
+    module: Any = engine
+    module.new_state = functools.partial(engine.new_state, off=frozenset({name}))
 
 
 def judged_families() -> tuple[str, ...]:
@@ -81,7 +78,7 @@ def scorer_names() -> tuple[str, ...]:
     """Voices that make up the score."""
     from copycatch.scoring import catalog as scorers
 
-    return tuple(group.name for group in getattr(scorers, "GROUPS", ()))
+    return tuple(group.name for group in scorers.GROUPS if group.cap > 0)
 
 
 def run_product(

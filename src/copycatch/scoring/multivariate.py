@@ -1,0 +1,126 @@
+"""How families move together: Mahalanobis distance from normal accounts' family values.
+
+The covariance is shrunk towards independence [1]_ as far as the number of accounts demands.
+
+References
+----------
+.. [1] Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, 2004.
+"""
+
+import numpy as np
+from numba import njit
+
+from copycatch.errors import StateError
+from copycatch.records.columns import FloatArray, IntArray
+from copycatch.records.packing import pack, unpack
+from copycatch.scoring.protocol import Takes, within_unit
+
+ACCOUNTS_MIN = 40
+ACCOUNTS_MAX = 512
+SPREAD_MIN = 0.03  # of a family's value in [0, 1]: an eighth in the log of the deviation
+
+
+@njit(cache=True)
+def _distances(standard, inverse, out):  # type: ignore[no-untyped-def]
+    n_inputs = standard.shape[1]
+    for i in range(standard.shape[0]):
+        total = 0.0
+        for a in range(n_inputs):
+            for b in range(n_inputs):
+                total += standard[i, a] * inverse[a, b] * standard[i, b]
+        out[i] = total
+
+
+class Multivariate:
+    """log(1 + distance per known family) of each look from the latest looks of normal accounts.
+
+    Examples
+    --------
+    >>> judge = Multivariate(n_inputs=2)
+    >>> first = np.random.default_rng(0).uniform(0, 0.4, 200)
+    >>> judge.learn_many(np.arange(200), np.stack([first, first], axis=1))
+    >>> together, apart = judge.score_many(np.array([[0.4, 0.4], [0.4, 0.0]]))[:, 0]
+    >>> bool(apart > together)
+    True
+    """
+
+    name = "multivariate"
+    families: tuple[str, ...] = ("multivariate",)
+    takes: Takes = "families"
+
+    def __init__(self, n_inputs: int) -> None:
+        self._n_inputs = n_inputs
+        self._row_by_account: dict[int, FloatArray] = {}  # the longest silent first
+        self._centre = self._spread = np.empty(0)
+        self._inverse: FloatArray | None = None
+
+    def score_many(self, values: FloatArray) -> FloatArray:
+        scores = np.full((len(values), 1), np.nan)
+        if self._inverse is None:
+            return scores
+        known = ~np.isnan(values)
+        standard = np.where(known, (within_unit(values, 0.0) - self._centre) / self._spread, 0.0)
+        squares = np.empty(len(values))
+        _distances(standard, self._inverse, squares)
+        counts = known.sum(axis=1)
+        distances = np.sqrt(np.maximum(squares, 0) / np.maximum(counts, 1))
+        scores[:, 0] = np.where(counts > 0, np.log1p(distances), np.nan)
+        return scores
+
+    def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
+        for account, row in zip(account_hashes.tolist(), values, strict=True):
+            self._row_by_account.pop(account, None)
+            self._row_by_account[account] = np.where(np.isnan(row), np.nan, within_unit(row, 0.0))
+        while len(self._row_by_account) > ACCOUNTS_MAX:
+            del self._row_by_account[next(iter(self._row_by_account))]
+        if len(values) and len(self._row_by_account) >= ACCOUNTS_MIN:
+            self._fit(np.array(list(self._row_by_account.values())))
+
+    def _fit(self, rows: FloatArray) -> None:
+        known = ~np.isnan(rows)
+        counts = np.maximum(known.sum(axis=0), 1)
+        filled = np.where(known, rows, 0.0)
+        self._centre = filled.sum(axis=0) / counts
+        away = np.where(known, rows - self._centre, 0.0)
+        self._spread = np.maximum(np.sqrt((away**2).sum(axis=0) / counts), SPREAD_MIN)
+        self._inverse = np.linalg.inv(shrunk_covariance(away / self._spread)).astype(np.float64)
+
+    def snapshot(self) -> bytes:
+        rows = np.array(list(self._row_by_account.values())).reshape(-1, self._n_inputs)
+        return pack({"accounts": np.array(list(self._row_by_account), dtype=np.int64), "rows": rows})
+
+    def restore(self, data: bytes) -> str | None:
+        found = unpack(data)
+        try:
+            accounts, rows = found["accounts"], found["rows"]
+            is_whole = rows.shape == (len(accounts), self._n_inputs)
+        except (KeyError, TypeError, AttributeError) as error:
+            message = f"the snapshot's multivariate judge lacks or garbles a part: {error!r}"
+            raise StateError(message) from error
+        self._row_by_account, self._inverse = {}, None
+        if not is_whole:
+            return f"multivariate: {rows.shape} rows do not fit {self._n_inputs} inputs; it warms up again"
+        self.learn_many(accounts, rows)
+        return None
+
+
+def shrunk_covariance(standard: FloatArray) -> FloatArray:
+    """Second moments of centred rows, shrunk towards a multiple of the identity as Ledoit and Wolf say.
+
+    Examples
+    --------
+    >>> rows = np.random.default_rng(0).normal(size=(50, 3))
+    >>> shrunk = shrunk_covariance(rows)
+    >>> bool(abs(shrunk[0, 1]) < abs((rows.T @ rows / 50)[0, 1])), bool(np.linalg.eigvalsh(shrunk)[0] > 0)
+    (True, True)
+    """
+    n, n_inputs = standard.shape
+    sample = standard.T @ standard / n
+    level = max(float(np.trace(sample)) / n_inputs, 1e-3)
+    target = level * np.eye(n_inputs)
+    apart = float(((sample - target) ** 2).sum())
+    squares = standard**2
+    noise = float((squares.T @ squares / n - sample**2).sum()) / n
+    share = 1.0 if apart <= 0 else min(max(noise / apart, 0.05), 1.0)
+    shrunk: FloatArray = share * target + (1 - share) * sample
+    return shrunk

@@ -1,0 +1,94 @@
+"""What every scorer keeps to."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from copycatch.records.columns import FloatArray, IntArray
+
+Takes = Literal["positions", "oddness", "families"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Looks as scorers take them: values in [0, 1], NaN where missing.
+
+    `positions` is where each tail's feature lies in its normal range: .5 at the median, towards 0 and 1 far
+    off. `oddness` is the same on the harmful side only, 0 at the median. `families` is the mean oddness of
+    each family of tails.
+    """
+
+    positions: FloatArray  # (n, n_tails)
+    oddness: FloatArray  # (n, n_tails)
+    families: FloatArray  # (n, n_tail_families)
+
+    def __len__(self) -> int:
+        return len(self.families)
+
+    def pick(self, rows: IntArray) -> "Inputs":
+        return Inputs(self.positions[rows], self.oddness[rows], self.families[rows])
+
+    def named(self, name: Takes) -> FloatArray:
+        values: FloatArray = getattr(self, name)
+        return values
+
+
+class Scorer(Protocol):
+    """A judge of looks at one model's accounts, one value per family that it speaks for.
+
+    What it says of a look is not yet a probability: the tails of each family's lifetime maxima make it one.
+    It learns only after scoring, at ticks, and from what was not flagged. It must clear away NaN and values
+    outside [0, 1] itself before any model of its own sees them.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """What it speaks for."""
+        ...
+
+    @property
+    def takes(self) -> Takes:
+        """Which of `Inputs` it wants."""
+        ...
+
+    def score_many(self, values: FloatArray) -> FloatArray:
+        """Oddness of each look, (n, n_inputs) to (n, len(families)); changes nothing.
+
+        Higher is odder; NaN where it cannot say, because all is missing or it has learned too little. A row's
+        value does not depend on the rows beside it.
+        """
+        ...
+
+    def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
+        """Learn normal looks, in the order given: (n,) accounts and (n, n_inputs) values."""
+        ...
+
+    def snapshot(self) -> bytes:
+        """Plain data, never a pickle."""
+        ...
+
+    def restore(self, data: bytes) -> str | None:
+        """Take over a snapshot; a sentence where it cannot be used and the scorer warms up again.
+
+        Raises
+        ------
+        StateError
+            If the bytes are damaged.
+        """
+        ...
+
+
+def within_unit(values: FloatArray, missing: float) -> FloatArray:
+    """Clipped to [0, 1], with `missing` for NaN.
+
+    Examples
+    --------
+    >>> within_unit(np.array([-3.0, 0.2, np.nan, np.inf]), 0.5).tolist()
+    [0.0, 0.2, 0.5, 1.0]
+    """
+    clean: FloatArray = np.clip(np.where(np.isnan(values), missing, values), 0.0, 1.0)
+    return clean
