@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
+import structlog
 
 from copycatch import engine
 from copycatch.decisions.measure import measure
@@ -15,6 +16,7 @@ from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.units import UnixMs
 
+log = structlog.get_logger(__name__)
 _AFTER_ANY_TIMEOUT_MS = 1 << 62
 _LENGTH_BYTES = 8
 
@@ -151,7 +153,8 @@ class EngineJudge:
         decoder = self._decoder(shard.topic)
         if n and isinstance(decoder, JoiningDecoder):
             decoder.restore(bytes(data[_LENGTH_BYTES : _LENGTH_BYTES + n]))
-        engine.restore(self._state, str(shard), data[_LENGTH_BYTES + n :])
+        for note in engine.restore(self._state, str(shard), data[_LENGTH_BYTES + n :]):
+            log.warning("a scorer warms up again", shard=str(shard), reason=note)
 
     def forget(self, shard: Shard) -> None:
         engine.forget(self._state, str(shard))
