@@ -72,7 +72,7 @@ class Bench:
         warm = ~np.isnan(looks.tail_probs)
         if not warm.any():
             self.study.notes.append(
-                f"{trace.name}: copycatch was warming up throughout ({len(warm)} looks): too few accounts or days"
+                f"{trace.name}: copycatch was warming up throughout ({len(warm)} looks): too few accounts"
             )
             return
         first_ms, born_ms = looks.times_ms[warm].min(), looks.times_ms[0]
@@ -193,7 +193,7 @@ def _ablations(bench: Bench, traces: list[Path]) -> list[Callable[[], Any]]:
     without: list[tuple[str, dict[str, Any]]] = [
         (f"without feature family {name}", {"off": name}) for name in product.judged_families()
     ]
-    without += [(f"without scorer {name}", {"off_scorer": name}) for name in product.scorer_names()]
+    without += [(f"without {name}", {"off_scorer": name}) for name in product.scorer_names()]
     return [
         partial(bench.run_product, trace, what, **options) for trace in traces for what, options in without
     ]

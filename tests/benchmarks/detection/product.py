@@ -1,10 +1,10 @@
 """The product over one trace: the engine of `run`, through `replay`, with the default policy."""
 
 import dataclasses
-import functools
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from copycatch.records.columns import FloatArray, IntArray, Outcomes
 from copycatch.records.policy import Policy
 from copycatch.records.view import WindowView
 from copycatch.redteam.trace import LOG_NAME
+from copycatch.scoring.catalog import GROUPS, SCORERS
+from copycatch.scoring.tails import TAILS
 from copycatch.service.replay import replay
 from copycatch.units import UnixMs
 from tests.benchmarks.engine import NOW_MS
@@ -59,26 +61,19 @@ def switch_off(family: str) -> None:
 
 
 def switch_off_scorer(name: str) -> None:
-    """Run without one of the voices that the scoring catalogue lists."""
-    module: Any = engine
-    module.new_state = functools.partial(engine.new_state, off=frozenset({name}))
+    """Run without a scorer or a group of families, by the switches of the scoring package."""
+    engine.new_state = partial(engine.new_state, off=frozenset({name}))
 
 
 def judged_families() -> tuple[str, ...]:
     """Families with a feature that enters the score: without the others nothing can change."""
-    from copycatch.scoring import catalog as scorers
-
-    entering = {tail.feature for tail in getattr(scorers, "TAILS", ())}
-    return tuple(
-        dict.fromkeys(spec.family for spec in catalog.SPECS if spec.name in entering or not entering)
-    )
+    entering = {tail.feature for tail in TAILS}
+    return tuple(dict.fromkeys(spec.family for spec in catalog.SPECS if spec.name in entering))
 
 
 def scorer_names() -> tuple[str, ...]:
-    """Voices that make up the score."""
-    from copycatch.scoring import catalog as scorers
-
-    return tuple(group.name for group in scorers.GROUPS if group.cap > 0)
+    """Scorers, and the groups of families that share a voice."""
+    return tuple(dict.fromkeys((*(spec.name for spec in SCORERS), *(group.name for group in GROUPS))))
 
 
 def run_product(
