@@ -10,5 +10,16 @@ batch; `snapshot.py` turns a shard of it into bytes and back.
 from copycatch.engine.snapshot import forget, restore, snapshot
 from copycatch.engine.state import EngineState, new_state
 from copycatch.engine.step import advance, next_deadline_ms, step
+from copycatch.engine.warm import compile_ahead
 
-__all__ = ["EngineState", "advance", "forget", "new_state", "next_deadline_ms", "restore", "snapshot", "step"]
+__all__ = [
+    "EngineState",
+    "advance",
+    "compile_ahead",
+    "forget",
+    "new_state",
+    "next_deadline_ms",
+    "restore",
+    "snapshot",
+    "step",
+]

@@ -21,6 +21,7 @@ from copycatch.adapters.kafka.source import KafkaSource
 from copycatch.adapters.messages import Kind
 from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.adapters.snapshots import DirectorySnapshots, kept_key
+from copycatch.engine import compile_ahead
 from copycatch.errors import ConfigError
 from copycatch.findings.catalog import ENCODINGS, Encoding
 from copycatch.formats.catalog import FORMATS
@@ -143,6 +144,8 @@ class Instance:
         judge = make_judge(
             self.policy_watch.policy, settings.accounts_max, hmac_key, self._decoders(places), self.metrics
         )
+        # A member of a consumer group must not be silent for as long as a first compilation takes.
+        self._compiles_ahead = isinstance(judge, EngineJudge) and not places.sources
         self.http = self._http()
         source, sink = self._ends(places, directory)
         if settings.sinks:
@@ -216,6 +219,8 @@ class Instance:
         """Until SIGTERM or SIGINT (or the end of the files)."""
         self._watch_signals()
         try:
+            if self._compiles_ahead:
+                compile_ahead()
             return self.runner.run()
         finally:
             if self.http is not None:
