@@ -115,7 +115,12 @@ def test_river_is_given_a_row_within_its_limits(monkeypatch: pytest.MonkeyPatch)
     given: list[dict[int, float]] = []
     trees = HalfSpaceTrees(n_inputs=3)
     learn: Callable[[dict[int, float]], None] = trees._trees.learn_one
-    monkeypatch.setattr(trees._trees, "learn_one", lambda row: (given.append(row), learn(row))[1])
+
+    def spy(row: dict[int, float]) -> None:
+        given.append(row)
+        learn(row)
+
+    monkeypatch.setattr(trees._trees, "learn_one", spy)
     trees.learn_many(np.arange(2), np.array([[np.nan, np.inf, -np.inf], [0.2, 5.0, -1.0]]))
     assert given == [{0: 0.5, 1: 1.0, 2: 0.0}, {0: 0.2, 1: 1.0, 2: 0.0}]
 
@@ -202,7 +207,7 @@ def test_switches_silence_by_name_and_know_their_names() -> None:
     evidence = np.full((2, len(FAMILIES)), 5.0)
     assert Switches().mask(evidence) is evidence
     for name, families in families_by_name().items():
-        silent = np.isnan(Switches(frozenset({name})).mask(evidence)).all(axis=0)
+        silent = np.isnan(Switches(frozenset({name})).mask(evidence)[0]).tolist()
         assert {family for family, is_off in zip(FAMILIES, silent, strict=True) if is_off} == families
     assert np.isfinite(evidence).all()
     with pytest.raises(ValueError, match="nearest: multivariate"):

@@ -20,6 +20,7 @@ from copycatch.records.columns import (
     VectorBlock,
 )
 from copycatch.records.layout import LABEL_BINS
+from copycatch.scoring.panel import LEARNERS
 from copycatch.units import MS_PER_DAY
 
 FLAG_MS = 7 * MS_PER_DAY  # so long after a verdict an account teaches nothing and resists eviction
@@ -118,7 +119,7 @@ def queue_looks(
         if now_ms - population.born_ms > MATURE_MS and now_ms - first_ms < MATURE_MS:
             continue
         account_hash, model_id = int(state.rows.account_hashes[row]), evaluations.model_ids[index]
-        if looks.inputs is not None:
+        if LEARNERS and looks.inputs is not None:
             state.panel(model_id).wait(account_hash, looks.inputs.pick(np.array([index])))
         evidence, block_evidence = int(looks.evidence[index]), int(looks.block_evidence[index])
         own = life_values[index].copy()

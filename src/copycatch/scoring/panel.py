@@ -12,6 +12,8 @@ from copycatch.scoring.protocol import Inputs, Scorer
 
 WAITING_MAX = 256  # accounts whose latest look waits
 PER_TICK_MAX = 32  # looks learned per tick and model
+# Those that learn and have a voice; a scorer whose weight is 0 costs nothing.
+LEARNERS = tuple(spec for spec in SCORERS if spec.learns and spec.weight_max > 0)
 
 
 @dataclass(slots=True)
@@ -30,11 +32,10 @@ class Panel:
     def family_values(self, inputs: Inputs) -> FloatArray:
         """What the scorers that learn say, (n, n_families) in the order of `FAMILIES`; NaN elsewhere."""
         values = np.full((len(inputs), len(FAMILIES)), np.nan)
-        for spec in SCORERS:
-            if spec.learns and spec.weight_max > 0:
-                said = self.scorers[spec.name].score_many(inputs.named(spec.takes))
-                for column, family in enumerate(spec.families):
-                    values[:, FAMILIES.index(family)] = said[:, column]
+        for spec in LEARNERS:
+            said = self.scorers[spec.name].score_many(inputs.named(spec.takes))
+            for column, family in enumerate(spec.families):
+                values[:, FAMILIES.index(family)] = said[:, column]
         return values
 
     def wait(self, account_hash: int, look: Inputs) -> None:
@@ -50,10 +51,9 @@ class Panel:
         if not kept:
             return
         hashes = np.array([account for account, _ in kept], dtype=np.int64)
-        for spec in SCORERS:
-            if spec.learns and spec.weight_max > 0:
-                rows = np.concatenate([look.named(spec.takes) for _, look in kept])
-                self.scorers[spec.name].learn_many(hashes, rows)
+        for spec in LEARNERS:
+            rows = np.concatenate([look.named(spec.takes) for _, look in kept])
+            self.scorers[spec.name].learn_many(hashes, rows)
 
     def snapshot(self) -> dict[str, Any]:
         """Plain values."""
