@@ -81,7 +81,20 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--seed", type=int, default=1, help="everything follows from it (default: 1)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    victim = parser.add_argument_group("victim")
+    _add_victim(parser.add_argument_group("victim"))
+    _add_campaign(parser.add_argument_group("campaign"))
+    judged = parser.add_argument_group("verdict")
+    judged.add_argument("--judge", action="store_true", help="let the detector read the log")
+    judged.add_argument(
+        "--policy", type=Path, metavar="FILE", help="policy to judge by (default: the built-in one)"
+    )
+    judged.add_argument(
+        "--plot", type=Path, metavar="FILE", help=".png, .svg or .html (default: DIR/fidelity.png)"
+    )
+    parser.set_defaults(run=run)
+
+
+def _add_victim(victim: "argparse._ArgumentGroup") -> None:
     victim.add_argument(
         "--victim", default="digits", metavar="NAME", help="a built-in model (default: digits)"
     )
@@ -105,7 +118,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--rate", type=float, default=5.0, metavar="PER_S", help="queries per second, at most"
     )
     victim.add_argument("--samples", type=Path, metavar="FILE", help="natural inputs of your model")
-    attacks = parser.add_argument_group("campaign")
+
+
+def _add_campaign(attacks: "argparse._ArgumentGroup") -> None:
     attacks.add_argument(
         "--preset", default="trace", metavar="NAME", help="a campaign by name (default: trace)"
     )
@@ -118,15 +133,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     attacks.add_argument("--budget", type=int, metavar="N", help="queries per attack (default: the preset's)")
     attacks.add_argument("--benign", type=int, metavar="N", help="honest accounts (default: the preset's)")
     attacks.add_argument("--days", type=float, metavar="N", help="simulated days (default: the preset's)")
-    judged = parser.add_argument_group("verdict")
-    judged.add_argument("--judge", action="store_true", help="let the detector read the log")
-    judged.add_argument(
-        "--policy", type=Path, metavar="FILE", help="policy to judge by (default: the built-in one)"
-    )
-    judged.add_argument(
-        "--plot", type=Path, metavar="FILE", help=".png, .svg or .html (default: DIR/fidelity.png)"
-    )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
