@@ -24,7 +24,7 @@ EPILOG = """\
 The victim, the attacks and the substitutes that they train are real, only small. Another --seed gives other
 users, attackers and noise. The log, alerts, recommendations and labels stay in --out.
 """
-VIEW_S = 45.0  # the live part is stretched to about this long, so that a person can follow it
+VIEW_S = 30.0  # the live part is stretched to about this long, so that a person can follow it
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
