@@ -141,7 +141,9 @@ class JoiningDecoder:
         if snapshot.version != SNAPSHOT_VERSION:
             message = f"waiting halves of version {snapshot.version}; this copycatch reads {SNAPSHOT_VERSION}"
             raise StateError(message)
-        self._halves = OrderedDict(snapshot.halves)
+        # One decoder serves all shards of its topic, and each shard's snapshot holds all its halves:
+        # restoring a second shard must not drop those that are here already.
+        self._halves = OrderedDict(snapshot.halves) | self._halves
         self._pending_bytes = sum(half.size_bytes for half in self._halves.values())
 
     def _take(

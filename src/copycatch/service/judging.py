@@ -1,6 +1,6 @@
 """From undecoded messages to outcomes: a topic's decoder, the intake and the engine, held together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -99,20 +99,25 @@ class EngineJudge:
 
     def end(self, now_ms: UnixMs) -> Outcomes:
         """The source has ended: halves that still wait for their other half are given up."""
+        # The first flush starts the wait of those that no flush has seen, the second ends it.
+        return self._give_up((0, _AFTER_ANY_TIMEOUT_MS), now_ms)
+
+    def _give_up(self, flushes_ms: Sequence[int], now_ms: UnixMs) -> Outcomes:
+        """What becomes of halves whose other half did not come in time."""
         outcomes = Outcomes()
         for topic, decoder in self._decoder_by_topic.items():
             if not isinstance(decoder, JoiningDecoder):
                 continue
-            decoder.flush(0)  # starts the wait of those that no flush has seen
-            given_up = decoder.flush(_AFTER_ANY_TIMEOUT_MS)
-            if not given_up.records and not given_up.rejects:
-                continue
-            found = self._judge(RawBatch(topic, 0, [], []), given_up, now_ms)
-            outcomes.alerts += found.alerts
-            outcomes.recommendations += found.recommendations
-            outcomes.rejects += found.rejects
-            outcomes.evaluations += found.evaluations
-            outcomes.counts.add(found.counts)
+            for flush_ms in flushes_ms:
+                given_up = decoder.flush(flush_ms)
+                if not given_up.records and not given_up.rejects:
+                    continue
+                found = self._judge(RawBatch(topic, 0, [], []), given_up, now_ms)
+                outcomes.alerts += found.alerts
+                outcomes.recommendations += found.recommendations
+                outcomes.rejects += found.rejects
+                outcomes.evaluations += found.evaluations
+                outcomes.counts.add(found.counts)
         return outcomes
 
     def _judge(self, raw: RawBatch, decoded: Decoded, now_ms: UnixMs) -> Outcomes:
@@ -133,7 +138,11 @@ class EngineJudge:
             self._metrics.count("copycatch_notes_total", n, note=note)
 
     def idle(self, watermark_ms: UnixMs) -> Outcomes:
-        return engine.advance(self._state, watermark_ms, self._policy)
+        outcomes = self._give_up((watermark_ms,), watermark_ms)  # on a quiet topic no batch would flush them
+        due = engine.advance(self._state, watermark_ms, self._policy)
+        outcomes.alerts += due.alerts
+        outcomes.recommendations += due.recommendations
+        return outcomes
 
     def swap_policy(self, policy: Policy) -> None:
         self._policy = policy

@@ -242,3 +242,14 @@ def test_every_message_is_counted_once(
     decoder.flush(0)
     n_done += len(decoder.flush(10**9).rejects)
     assert n_done + n_joined == min(start, len(messages))
+
+
+def test_a_second_snapshot_adds_to_what_waits() -> None:
+    first, second = decoder_of("kserve"), decoder_of("kserve")
+    first.decode(batch_of([request("a")]))
+    second.decode(batch_of([request("b")]))
+    merged = decoder_of("kserve")
+    merged.restore(first.snapshot())
+    merged.restore(second.snapshot())
+    answered = merged.decode(batch_of([response("a"), response("b")]))
+    assert len(answered.records) == 2
