@@ -75,6 +75,7 @@ def fold_segment(
         block.signals, SCOPE_CODES, SIGNAL_INDEX["is_low_margin"], SIGNAL_INDEX["neighbour_log"],
         block.sketches, block.residuals, block.input_residuals, block.raws, block.cells, block.fouriers,
         block.words_seen, _extras(batch), block.nears, round(short_s * 1000), round(long_s * 1000),
+        round(policy.windows.memory_s * 1000),
         windows.queries, windows.next_look, windows.first_ms, windows.last_ms, windows.sums,
         windows.ring_count, windows.ring_sketch, windows.ring_raw, windows.ring_hash, windows.ring_label,
         windows.ring_margin, windows.ring_words, due_events, due_sums, due_counts,

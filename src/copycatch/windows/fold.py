@@ -20,6 +20,7 @@ DRIFT_WIDTH = layout.DRIFT
 HOURS = layout.SPANS["hours"].start
 SHORT = layout.SPANS["short_panes"].start
 LONG = layout.SPANS["long_panes"].start
+PANES_STOP = layout.SPANS["long_panes"].stop  # the two spans of panes lie side by side
 CO_MEANS = layout.SPANS["co_means"].start
 CO_PRODUCTS = layout.SPANS["co_products"].start
 LABELS = layout.SPANS["labels"].start
@@ -42,8 +43,9 @@ SKETCH, RAW, RING, BLOCK, CO_DIMS = layout.SKETCH, layout.RAW, layout.RING, layo
 LABEL_BINS, CELLS, FOURIER = layout.LABEL_BINS, layout.CELLS, layout.FOURIER
 SHORT_PANES, LONG_PANES, PANE_SUMS = layout.SHORT_PANES, layout.LONG_PANES, layout.PANE_SUMS
 
-# float32 sums lose single units above 2^24; halving all sums of a very long life keeps them exact enough and
-# forgets slowly, which is what the memory horizon asks for.
+# The memory horizon: all sums but the panes are halved each time an account has lived so long again, so that
+# what counts is about the last one to two horizons. float32 loses single units above 2^24: the same halving
+# after this many queries keeps the sums of very busy accounts exact.
 AGING_QUERIES = 1 << 20
 
 
@@ -171,7 +173,20 @@ def add_tallies(sums, last_ms, time_ms, queries, short_ms, long_ms, is_evidence,
 
 
 @njit(cache=True)
-def fold(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass over the events
+def age(sums, first_ms, last_ms, time_ms, memory_ms, queries):  # type: ignore[no-untyped-def]
+    """Halve all sums of a row for each horizon lived since its last record; panes forget by themselves."""
+    lived_before = (max(last_ms, first_ms) - first_ms) // memory_ms
+    lived = (max(time_ms, last_ms) - first_ms) // memory_ms
+    halvings = lived - lived_before + (1 if queries % AGING_QUERIES == 0 else 0)
+    if halvings > 0:
+        factor = np.float32(0.5) ** np.float32(min(halvings, 60))
+        for k in range(len(sums)):
+            if not SHORT <= k < PANES_STOP:
+                sums[k] *= factor
+
+
+@njit(cache=True)
+def fold(  # type: ignore[no-untyped-def]
     rows,
     times_ms,
     is_evidence,
@@ -193,6 +208,7 @@ def fold(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass over the e
     nears,
     short_ms,
     long_ms,
+    memory_ms,
     queries,
     next_looks,
     first_ms,
@@ -228,6 +244,7 @@ def fold(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass over the e
             row_sums, last_ms[row], times_ms[i], queries[row], short_ms, long_ms, is_evidence[i], extras[i]
         )
         queries[row] += 1
+        age(row_sums, first_ms[row], last_ms[row], times_ms[i], memory_ms, queries[row])
         last_ms[row] = max(last_ms[row], times_ms[i])
         if is_evidence[i]:
             is_repeat = compare_with_ring(
@@ -271,9 +288,6 @@ def fold(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass over the e
                     ring_sketch[row, at, k] = fixed(sketches[i, k], SKETCH_UNIT)
                 for k in range(RAW):
                     ring_raw[row, at, k] = fixed(raws[i, k], RAW_UNIT)
-        if queries[row] % AGING_QUERIES == 0:
-            for k in range(len(row_sums)):
-                row_sums[k] *= np.float32(0.5)
         if queries[row] >= next_looks[row]:
             next_looks[row] = next_look(queries[row])
             due_events[n_due] = i

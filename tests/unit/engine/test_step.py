@@ -19,6 +19,7 @@ from copycatch.features.catalog import NAMES
 from copycatch.intake.decode import Intake
 from copycatch.intake.embed import EMBEDDING_LENGTH, WordLlamaEmbedder
 from copycatch.records.columns import Counts, Outcomes
+from copycatch.records.layout import SPANS, TALLY
 from copycatch.records.policy import LimitRule, Policy
 from copycatch.units import UnixMs
 
@@ -194,3 +195,17 @@ def test_one_id_for_all_queries_hides_none_of_them() -> None:
     records = [record(index, event_id="same") for index in range(20)]
     outcomes = play(new_state(Policy()), [*records, records[-1]])
     assert outcomes.counts == Counts(accepted=20, duplicates=1)
+
+
+def test_the_memory_horizon_halves_what_is_older() -> None:
+    policy = Policy()
+    memory_ms = round(policy.windows.memory_s * 1000)
+    state = new_state(policy)
+    play(state, [record(i, event_time=START_MS + 1000 * i) for i in range(40)], policy)
+    later = START_MS + memory_ms + 60_000
+    batch, _ = columns(raw_batch([record(100, event_time=later)]))
+    step(state, batch, UnixMs(later), policy)
+    assert state.windows.sums[0, TALLY["evidence"]] == pytest.approx(41 / 2)
+    assert state.windows.queries[0] == 41
+    panes = state.windows.sums[0, SPANS["long_panes"].columns]
+    assert panes.sum() == 1, "the panes of the last hours hold the one query of the last hours"
