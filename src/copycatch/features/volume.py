@@ -7,29 +7,26 @@ from copycatch.records.layout import LONG_PANES, PANE_SUMS, SHORT_PANES
 from copycatch.records.view import WindowView
 
 
-def _live_panes(view: WindowView, span: str, n_panes: int, pane_s: float) -> FloatArray:
-    """Queries and tokens per pane, oldest first, panes before the account's first query cut to zero.
+def _pane_totals(view: WindowView, span: str, n_panes: int) -> FloatArray:
+    """Queries and tokens of all panes of a window, shape (n, PANE_SUMS).
 
-    Shape (n, n_panes, PANE_SUMS); the pane of the evaluation's own event is the last. A ring slot that the
-    account has not written since it came round holds an older pane: those are zeroed by their age.
+    A look follows a record of its account, and that record has cleared every pane that had passed: what
+    stands in the ring is the window.
     """
-    panes = view.span(span).reshape(len(view), n_panes, PANE_SUMS)
-    current = (view.times_ms // round(pane_s * 1000)).astype(np.int64)
-    order = (current[:, None] + 1 + np.arange(n_panes)) % n_panes
-    ordered: FloatArray = panes[np.arange(len(view))[:, None], order]
-    return ordered
+    totals: FloatArray = view.span(span).reshape(len(view), n_panes, PANE_SUMS).sum(axis=1)
+    return totals
 
 
 def short_rates(view: WindowView) -> FloatArray:
     """Queries per second over the short window, or since the first query where that is later, shape (n,)."""
-    queries = _live_panes(view, "short_panes", SHORT_PANES, view.short_pane_s)[:, :, 0].sum(axis=1)
+    queries = _pane_totals(view, "short_panes", SHORT_PANES)[:, 0]
     rates: FloatArray = queries / _observed_s(view, SHORT_PANES * view.short_pane_s, view.short_pane_s)
     return rates
 
 
 def long_rates(view: WindowView) -> FloatArray:
     """Queries per second over the long window, or since the first query where that is later, shape (n,)."""
-    queries = _live_panes(view, "long_panes", LONG_PANES, view.long_pane_s)[:, :, 0].sum(axis=1)
+    queries = _pane_totals(view, "long_panes", LONG_PANES)[:, 0]
     rates: FloatArray = queries / _observed_s(view, LONG_PANES * view.long_pane_s, view.long_pane_s)
     return rates
 
@@ -41,7 +38,7 @@ def _observed_s(view: WindowView, window_s: float, pane_s: float) -> FloatArray:
 
 def token_rates(view: WindowView) -> FloatArray:
     """Tokens per second over the long window; NaN where the log gives no token counts, shape (n,)."""
-    tokens = _live_panes(view, "long_panes", LONG_PANES, view.long_pane_s)[:, :, 1].sum(axis=1)
+    tokens = _pane_totals(view, "long_panes", LONG_PANES)[:, 1]
     rates = tokens / _observed_s(view, LONG_PANES * view.long_pane_s, view.long_pane_s)
     is_known = view.tally("input_tokens") + view.tally("output_tokens") > 0
     return np.where(is_known, rates, np.nan)
