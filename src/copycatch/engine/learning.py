@@ -1,8 +1,9 @@
 """What is put aside in a segment and learned at its tick."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 
 from copycatch.engine.looks import Looks
 from copycatch.engine.state import EngineState, Pending
@@ -36,8 +37,9 @@ MATURE_MAX = 20_000  # accounts that calibrate: the tail of so many is known far
 
 def sample_queries(state: EngineState, batch: RecordBatch, rows: IntArray, block: SignalBlock) -> None:
     """Put the first few queries per tick of every sampled account in the waiting line of its model's pool."""
-    places = _places(batch.embeddings), _places(batch.inputs)
-    for index in _first_of_tick(state, batch, rows):
+    picks = _first_of_tick(state, batch, rows)
+    places = _places(batch.embeddings, picks), _places(batch.inputs, picks)
+    for index in picks.tolist():
         population = state.populations.get(batch.model_ids[index])
         if population is None:
             continue
@@ -66,26 +68,37 @@ def sample_queries(state: EngineState, batch: RecordBatch, rows: IntArray, block
         )
 
 
-def _places(blocks: Sequence[VectorBlock]) -> dict[int, Float32Array]:
-    return {
-        row: vector for block in blocks for row, vector in zip(block.rows.tolist(), block.values, strict=True)
-    }
+def _places(blocks: Sequence[VectorBlock], picks: IntArray) -> dict[int, Float32Array]:
+    """Vectors of some of the records, by record."""
+    found: dict[int, Float32Array] = {}
+    for block in blocks:
+        at = np.minimum(np.searchsorted(block.rows, picks), len(block.rows) - 1)
+        is_there = block.rows[at] == picks
+        found.update(zip(picks[is_there].tolist(), block.values[at[is_there]], strict=True))
+    return found
 
 
-def _first_of_tick(state: EngineState, batch: RecordBatch, rows: IntArray) -> Iterator[int]:
+def _first_of_tick(state: EngineState, batch: RecordBatch, rows: IntArray) -> IntArray:
     """Answered records of accounts that are sampled in this tick, at most `PER_TICK_MAX` of each."""
-    counts, ids = state.rows.tick_counts, state.rows.tick_ids
     known = np.flatnonzero((rows >= 0) & (batch.statuses < HTTP_ERROR))
     is_turn = (
         state.rows.account_hashes[rows[known]] % state.sample_modulus == state.tick % state.sample_modulus
     )
-    for index in known[is_turn].tolist():
-        row = rows[index]
-        if ids[row] != state.tick:
-            ids[row], counts[row] = state.tick, 0
+    turn = known[is_turn]
+    is_first = np.zeros(len(turn), dtype=np.bool_)
+    _count_in_tick(rows[turn], state.tick, state.rows.tick_ids, state.rows.tick_counts, is_first)
+    picks: IntArray = turn[is_first]
+    return picks
+
+
+@njit(cache=True)
+def _count_in_tick(rows, tick, ids, counts, is_first):  # type: ignore[no-untyped-def]
+    for i in range(len(rows)):
+        row = rows[i]
+        if ids[row] != tick:
+            ids[row], counts[row] = tick, 0
         counts[row] += 1
-        if counts[row] <= PER_TICK_MAX:
-            yield index
+        is_first[i] = counts[row] <= PER_TICK_MAX
 
 
 def queue_looks(

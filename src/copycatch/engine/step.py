@@ -107,7 +107,7 @@ def _admit(
     good = np.flatnonzero(~is_bad)
     is_late, latest_ms = shard.is_late(batch.event_times_ms[good], to_ms(policy.windows.late_s_max))
     timely = good[~is_late]
-    is_duplicate = shard.is_duplicate([_identity(batch, index) for index in timely.tolist()])
+    is_duplicate = shard.is_duplicate(_identities(batch, timely))
     accepted = timely[~is_duplicate]
     counts = outcomes.counts
     counts.rejected += int(is_bad.sum())
@@ -117,12 +117,13 @@ def _admit(
     return accepted, latest_ms[~is_late][~is_duplicate]
 
 
-def _identity(batch: RecordBatch, index: int) -> str:
+def _identities(batch: RecordBatch, indices: IntArray) -> list[str]:
     """What makes a record a repeat of another: its id alone would not do where clients choose the ids.
 
     Whoever sent all queries under one id would otherwise have all but the first dropped unseen.
     """
-    return f"{batch.event_times_ms[index]}/{batch.account_ids[index]}/{batch.event_ids[index]}"
+    times_ms, accounts, ids = batch.event_times_ms.tolist(), batch.account_ids, batch.event_ids
+    return [f"{times_ms[index]}/{accounts[index]}/{ids[index]}" for index in indices.tolist()]
 
 
 def _reject(

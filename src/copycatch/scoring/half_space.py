@@ -11,6 +11,7 @@ References
 from importlib.metadata import version
 
 import numpy as np
+from numba import njit
 from river.anomaly import HalfSpaceTrees as RiverTrees
 
 from copycatch.errors import StateError
@@ -23,7 +24,46 @@ HEIGHT = 8
 WINDOW = 250  # rows; until that many are learned it says nothing
 SEED = 20_260_105
 MASS_MIN = 1e-6  # -ln of it, about 14, is the oddest
+MASS_TO_GO_ON = 0.1 * WINDOW  # river's own limit, from the paper
 MIDDLE = 0.5  # where a missing feature is put: in the middle of the normal range
+
+
+_Flat = tuple[IntArray, FloatArray, FloatArray]
+"""Feature, threshold and mass of each node, (n_trees, n_nodes); node i has the children 2i + 1 and 2i + 2."""
+
+
+@njit(cache=True)
+def _walk(rows, features, thresholds, masses, totals):  # type: ignore[no-untyped-def]
+    """River's walk of each row through each tree; it ends where the mass is below a tenth of the window."""
+    for i in range(len(rows)):
+        for t in range(len(features)):
+            node, weight = 0, 1.0
+            for _ in range(HEIGHT):
+                totals[i] += masses[t, node] * weight
+                if masses[t, node] < MASS_TO_GO_ON:
+                    break
+                is_right = rows[i, features[t, node]] >= thresholds[t, node]
+                node = 2 * node + 1 + is_right
+                weight *= 2
+            else:
+                totals[i] += masses[t, node] * weight
+
+
+def _flattened(trees: RiverTrees) -> _Flat:
+    """The trees as arrays: a look then costs a microsecond instead of fifty."""
+    shape = (len(trees.trees), 2 ** (HEIGHT + 1) - 1)
+    features, thresholds, masses = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape)
+    for t, root in enumerate(trees.trees):
+        level = [root]
+        at = 0
+        for depth in range(HEIGHT + 1):
+            for node in level:
+                masses[t, at] = node.r_mass
+                if depth < HEIGHT:
+                    features[t, at], thresholds[t, at] = node.feature, node.threshold
+                at += 1
+            level = [child for node in level for child in node.children] if depth < HEIGHT else []
+    return features, thresholds, masses
 
 
 class HalfSpaceTrees:
@@ -51,16 +91,21 @@ class HalfSpaceTrees:
     def _forget(self) -> None:
         self._trees = RiverTrees(n_trees=TREES, height=HEIGHT, window_size=WINDOW, seed=SEED)
         self._rows: list[FloatArray] = []  # the last full window and the one under way
+        self._flat: _Flat | None = None  # of the trees as they score now; made when asked for
         self._learned = 0
 
     def score_many(self, values: FloatArray) -> FloatArray:
         scores = np.full((len(values), 1), np.nan)
         if self._learned < WINDOW:
             return scores
-        for index in np.flatnonzero(~np.isnan(values).all(axis=1)).tolist():
-            row = within_unit(values[index], MIDDLE).tolist()
-            mass = 1.0 - self._trees.score_one(dict(zip(self._keys, row, strict=True)))  # type: ignore[no-untyped-call]
-            scores[index, 0] = -np.log(max(mass, MASS_MIN))
+        if self._flat is None:
+            self._flat = _flattened(self._trees)
+        known = ~np.isnan(values).all(axis=1)
+        totals = np.zeros(len(values))
+        _walk(within_unit(values, MIDDLE), *self._flat, totals)
+        # The same steps as river's `score_one`, which gives 1 less the mass.
+        mass = 1.0 - (1.0 - totals / (TREES * WINDOW * (2 ** (HEIGHT + 1) - 1)))
+        scores[known, 0] = -np.log(np.maximum(mass[known], MASS_MIN))
         return scores
 
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
@@ -70,6 +115,7 @@ class HalfSpaceTrees:
             self._learned += 1
             if self._learned % WINDOW == 0:
                 del self._rows[:-WINDOW]
+                self._flat = None  # river has just taken over the masses of the window
 
     def snapshot(self) -> bytes:
         rows = np.array(self._rows) if self._rows else np.empty((0, self._n_inputs))

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from copycatch.records.columns import Float32Array, IntArray
-from copycatch.records.space import ModelSpace
+from copycatch.records.space import SKETCH_LENGTH, ModelSpace
 
 N_NEIGHBOURS = 8
 COLUMNS = (
@@ -27,12 +27,13 @@ def _search(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass over th
     n, m = len(sketches), bank.shape[1]
     squares = np.empty(m, dtype=np.float32)
     for i in range(n):
-        squares[:] = 0
-        for k in range(bank.shape[0]):  # one coordinate at a time: the inner loop runs along the bank
-            x = sketches[i, k]
-            for j in range(m):
-                step = x - bank[k, j]
-                squares[j] += step * step
+        x = sketches[i]
+        for j in range(m):  # the inner loop is unrolled, so that this one becomes vector code along the bank
+            total = np.float32(0)
+            for k in range(SKETCH_LENGTH):
+                step = x[k] - bank[k, j]
+                total += step * step
+            squares[j] = total
         nearest = np.full(N_NEIGHBOURS, np.float32(1e30), dtype=np.float32)
         at = np.full(N_NEIGHBOURS, -1)
         same = np.float32(1e30)
@@ -101,6 +102,7 @@ def compare_with_bank(
     """
     out = np.full((len(sketches), len(COLUMNS)), np.nan, dtype=np.float32)
     bank = np.ascontiguousarray(space.bank_sketches.T)
+    assert len(bank) == SKETCH_LENGTH
     _search(sketches, accounts, hashes, labels, margins, entropies, bank, space.bank_accounts,
     space.bank_hashes,
             space.bank_labels, space.bank_margins, space.bank_entropies, out)  # fmt: skip

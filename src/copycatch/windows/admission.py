@@ -36,6 +36,11 @@ class Shard:
         """
         flags = np.zeros(len(event_ids), dtype=np.bool_)
         newer, older = self.ids_newer, self.ids_older
+        fresh = set(event_ids)
+        has_room = len(newer) + len(fresh) < HORIZON_RECORDS
+        if has_room and len(fresh) == len(event_ids) and newer.isdisjoint(fresh) and older.isdisjoint(fresh):
+            newer |= fresh  # nearly every batch: no repeat in it, and no new generation begins
+            return flags
         for index, event_id in enumerate(event_ids):
             if event_id in newer or event_id in older:
                 flags[index] = True
