@@ -1,5 +1,6 @@
 """A listener that begins every shard where it is told, and remembers what it heard."""
 
+import time
 from collections.abc import Mapping
 
 from copycatch.ports import RecordSource, Shard
@@ -28,20 +29,28 @@ class Recorder:
         self.lost += shards
 
 
+# Joining a group takes a second here; a machine that does several other things at once may take a minute.
+DEADLINE_S = 180.0
+
+
 def poll_all(source: RecordSource, n_records: int, records_max: int = 40) -> list[RawBatch]:
-    """Poll until `n_records` have come."""
+    """Poll until `n_records` have come.
+
+    Raises
+    ------
+    AssertionError
+        If they do not come.
+    """
     batches: list[RawBatch] = []
-    for _ in range(400):
+    deadline_s = time.monotonic() + DEADLINE_S
+    while sum(len(batch.values) for batch in batches) < n_records:
+        assert time.monotonic() < deadline_s, f"of {n_records} records there came {batches}"
         batches += source.poll(records_max, 0.1)
-        if sum(len(batch.values) for batch in batches) >= n_records:
-            break
     return batches
 
 
 def poll_until_assigned(source: RecordSource, shard: Shard) -> None:
-    for _ in range(400):
+    deadline_s = time.monotonic() + DEADLINE_S
+    while shard not in source.lags():
+        assert time.monotonic() < deadline_s, f"{shard} was not assigned"
         source.poll(10, 0.1)
-        if shard in source.lags():
-            return
-    message = f"{shard} was not assigned"
-    raise AssertionError(message)

@@ -1,9 +1,15 @@
 """What the runner relies on in every source."""
 
+import time
+from typing import Any
+
+import pytest
+
 from copycatch.ports import Shard
 from copycatch.records.columns import RawBatch
-from tests.contracts.conftest import VALUES, SourceCase
+from tests.contracts.conftest import VALUES, SourceCase, kafka_settings
 from tests.contracts.listening import Recorder, poll_all
+from tests.support.service import Topics, produce
 
 
 def by_shard(batches: list[RawBatch]) -> dict[Shard, list[bytes]]:
@@ -64,3 +70,34 @@ def test_bounds_hold_all_records(source_case: SourceCase) -> None:
         assert first == 0
         assert end >= len(values)
         assert source.start_position(shard) == 0
+
+
+@pytest.mark.kafka
+def test_rejoining_amid_a_metadata_request_knows_its_topics(
+    kafka_servers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that was asked for before the topics were named must not count as theirs."""
+    from copycatch.adapters.kafka.source import KafkaSource
+
+    topics = Topics.make(kafka_servers)
+    produce(kafka_servers, topics.records, (("key", value) for value in VALUES))
+    source = KafkaSource(kafka_settings(kafka_servers, topics))
+    connect = source._connect
+
+    def connect_amid_a_request() -> Any:
+        consumer = connect()
+        consumer._cluster.request_update()
+        deadline_s = time.monotonic() + 1.0
+        while not consumer._cluster.metadata_refresh_in_progress and time.monotonic() < deadline_s:
+            pass
+        return consumer
+
+    monkeypatch.setattr(source, "_connect", connect_amid_a_request)
+    try:
+        source.start(Recorder(source))
+        for _ in range(4):
+            poll_all(source, len(VALUES))
+            source.rejoin()
+        assert sum(len(batch.values) for batch in poll_all(source, len(VALUES))) == len(VALUES)
+    finally:
+        source.close()

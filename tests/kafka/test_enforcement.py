@@ -57,6 +57,7 @@ def row(recommendation: Recommendation) -> tuple[str, bytes]:
 
 def acks_in(servers: str, topic: str) -> list[Ack]:
     consumer = KafkaConsumer(bootstrap_servers=servers, group_id=None)
+    assert consumer.partitions_for_topic(topic) == {0}
     shard = TopicPartition(topic, 0)
     consumer.assign([shard])
     consumer.seek_to_beginning(shard)

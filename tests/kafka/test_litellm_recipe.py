@@ -101,6 +101,7 @@ def test_calls_arrive_as_records(
     assert "refused as expected" in done.stdout
     assert "dropped 0" in done.stdout
     consumer = KafkaConsumer(bootstrap_servers=kafka_servers, group_id=None)
+    assert consumer.partitions_for_topic(topic) == {0}
     shard = TopicPartition(topic, 0)
     consumer.assign([shard])
     consumer.seek_to_beginning(shard)

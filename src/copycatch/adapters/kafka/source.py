@@ -10,7 +10,7 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
-from copycatch.errors import TransportError
+from copycatch.errors import RecoverableError, TransportError
 from copycatch.ports import Committed, Shard, ShardListener
 from copycatch.records.columns import RawBatch
 from copycatch.settings.service import Service
@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 PARTITION_FETCH_BYTES = 8 << 20
 GATE_POLL_S = 0.002
 CLOSE_MS_MAX = 5_000
+# New partitions of a topic are noticed this soon; the library's own 5 minutes are long for a live detector.
+METADATA_AGE_MS_MAX = 60_000
 
 
 class KafkaSource:
@@ -66,24 +68,33 @@ class KafkaSource:
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
             session_timeout_ms=session_timeout_ms,
             heartbeat_interval_ms=max(100, session_timeout_ms // 10),
+            metadata_max_age_ms=METADATA_AGE_MS_MAX,
         )
 
     def start(self, listener: ShardListener) -> None:
         self._listener = listener
-        topics = list(self._start_at_by_topic)
         with translated("reading the input topics"):
-            missing = [topic for topic in topics if not self._consumer.partitions_for_topic(topic)]
-            if missing:
-                msg = (
-                    f"inputs: topic {', '.join(missing)} does not exist on "
-                    f"{', '.join(self._settings.kafka.bootstrap_servers)} (or may not be seen); "
-                    "create it, or mend the name"
-                )
-                raise TransportError(msg)
-            self._subscribe(listener)
+            missing = self._subscribe(listener)
+        if missing:
+            msg = (
+                f"inputs: topic {missing} does not exist on "
+                f"{', '.join(self._settings.kafka.bootstrap_servers)} (or may not be seen); "
+                "create it, or mend the name"
+            )
+            raise TransportError(msg)
 
-    def _subscribe(self, listener: ShardListener) -> None:
-        self._consumer.subscribe(list(self._start_at_by_topic), listener=_Rebalance(self, listener))
+    def _subscribe(self, listener: ShardListener) -> str:
+        """Gives the topics that are missing; nothing is subscribed to then.
+
+        The question has to come first: the answer to a metadata request that is on its way while `subscribe`
+        names the topics counts, in the library, as the answer to the one that `subscribe` asks for. The
+        topics stay unknown then, this member assigns itself nothing, and waits for the next refresh.
+        """
+        topics = list(self._start_at_by_topic)
+        missing = [topic for topic in topics if not self._consumer.partitions_for_topic(topic)]
+        if not missing:
+            self._consumer.subscribe(topics, listener=_Rebalance(self, listener))
+        return ", ".join(missing)
 
     def poll(self, records_max: int, timeout_s: float) -> list[RawBatch]:
         self._touched.clear()
@@ -202,7 +213,10 @@ class KafkaSource:
             self._is_muted = False
         with translated("joining again"):
             self._consumer = self._connect()
-            self._subscribe(self._listener)
+            missing = self._subscribe(self._listener)
+        if missing:
+            msg = f"inputs: topic {missing} was there, and is not any more"
+            raise RecoverableError(msg)
 
     # For the sink, which commits in the name of this member.
 
