@@ -33,7 +33,9 @@ class Recorder:
 DEADLINE_S = 180.0
 
 
-def poll_all(source: RecordSource, n_records: int, records_max: int = 40) -> list[RawBatch]:
+def poll_all(
+    source: RecordSource, n_records: int, records_max: int = 40, timeout_s: float = 0.1
+) -> list[RawBatch]:
     """Poll until `n_records` have come.
 
     Raises
@@ -45,7 +47,7 @@ def poll_all(source: RecordSource, n_records: int, records_max: int = 40) -> lis
     deadline_s = time.monotonic() + DEADLINE_S
     while sum(len(batch.values) for batch in batches) < n_records:
         assert time.monotonic() < deadline_s, f"of {n_records} records there came {batches}"
-        batches += source.poll(records_max, 0.1)
+        batches += source.poll(records_max, timeout_s)
     return batches
 
 

@@ -9,7 +9,7 @@ import pytest
 from copycatch.ports import Shard
 from copycatch.records.columns import RawBatch
 from tests.contracts.conftest import VALUES, SourceCase, kafka_settings
-from tests.contracts.listening import DEADLINE_S, Recorder, poll_all
+from tests.contracts.listening import DEADLINE_S, Recorder, poll_all, poll_until_assigned
 from tests.support.service import Topics, produce
 
 
@@ -107,6 +107,34 @@ def test_rejoining_amid_a_metadata_request_knows_its_topics(
         source.start(Recorder(source))
         poll_all(source, len(VALUES))
         source.rejoin()
-        assert sum(len(batch.values) for batch in poll_all(source, len(VALUES))) == len(VALUES)
+        batches = poll_all(source, len(VALUES), timeout_s=0.001)
+        assert sum(len(batch.values) for batch in batches) == len(VALUES)
+    finally:
+        source.close()
+
+
+@pytest.mark.kafka
+def test_new_partitions_are_taken_up_however_short_the_polls(kafka_servers: str) -> None:
+    """A poll may end while the group is joined again; the next one has to see it through."""
+    from kafka.admin import KafkaAdminClient
+
+    from copycatch.adapters.kafka.source import KafkaSource
+
+    topics = Topics.make(kafka_servers)
+    source = KafkaSource(kafka_settings(kafka_servers, topics))
+    recorder = Recorder(source)
+    try:
+        source.start(recorder)
+        poll_until_assigned(source, Shard(topics.records, 0))
+        admin = KafkaAdminClient(bootstrap_servers=kafka_servers)
+        admin.create_partitions({topics.records: 2})
+        admin.close()
+        deadline_s = time.monotonic() + DEADLINE_S
+        while len(recorder.assigned) < 2:
+            assert time.monotonic() < deadline_s, "the new partition was not taken up"
+            source._consumer._cluster.request_update()  # not to wait for the minute to pass
+            source.poll(10, 0.001)
+        produce(kafka_servers, topics.records, ((f"key-{n}", value) for n, value in enumerate(VALUES)))
+        assert {batch.partition for batch in poll_all(source, len(VALUES))} == {0, 1}
     finally:
         source.close()

@@ -98,6 +98,7 @@ class KafkaSource:
 
     def poll(self, records_max: int, timeout_s: float) -> list[RawBatch]:
         self._touched.clear()
+        self._end_joins()
         with translated("polling"):
             self._gate.release()
             try:
@@ -128,6 +129,17 @@ class KafkaSource:
                 )
             )
         return batches
+
+    def _end_joins(self) -> None:
+        """See a join through that a poll has left under way.
+
+        The library's next poll goes on with it only if something still asks for a join. Where new partitions
+        were what asked, the join itself answers that as soon as this member, as leader, has assigned them:
+        nobody would ever take the result, and the member would neither read nor send heartbeats again.
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001 (nothing public tells or mends it)
+        if coordinator.rejoining and not coordinator.rejoin_needed:
+            coordinator.request_rejoin()
 
     def _begin_new(self) -> None:
         assert self._listener is not None, "poll before start"
