@@ -35,6 +35,7 @@ from tests.benchmarks.traffic import DAY_MS, START_MS, Draw, Pool, Shape
 SHARD = Shard("soak", 0)
 LOOK_EVERY_S = 10.0
 GROWTH_PER_HOUR_MAX = 0.02
+QUANTILES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
 class Comers(Draw):
@@ -62,12 +63,17 @@ class EndlessSource:
     def days(self) -> float:
         return self.position / self._records_per_day
 
+    @property
+    def churned(self) -> int:
+        """Accounts that have gone, each followed by a new one."""
+        return round(self.days * self._churned_per_day)
+
     def start(self, listener: ShardListener) -> None:
         self._listener = listener
         listener.on_assigned([SHARD])
 
     def poll(self, records_max: int, timeout_s: float) -> list[RawBatch]:
-        self._draw.offset = round(self.days * self._churned_per_day)
+        self._draw.offset = self.churned
         start_ms = START_MS + round(self.days * DAY_MS)
         per_s = self._records_per_day / 86_400
         values = list(self._pool.lines(records_max, self._draw, start_ms, per_s))
@@ -141,13 +147,17 @@ def soak(
         "event_days": round(source.days, 1),
         "records": source.position,
         "records_per_s": round(source.position / (minutes * 60)),
+        "resident_mib_settled": round(looks[len(looks) // 3][1] / 2**20),
         "resident_mib_last": round(looks[-1][1] / 2**20),
         "growth_per_hour": round(_growth_per_hour(looks), 4),
         "snapshots": len(pauses_s),
-        "snapshot_pause_ms_p99": round(1000 * float(np.quantile(pauses_s, 0.99)), 1)
-        if pauses_s
-        else float("nan"),
+        "accounts_seen": accounts + source.churned,
+        **{f"snapshot_pause_ms_{name}": _quantile_ms(pauses_s, share) for name, share in QUANTILES.items()},
     }
+
+
+def _quantile_ms(times_s: list[float], share: float) -> float:
+    return round(1000 * float(np.quantile(times_s, share)), 1) if times_s else float("nan")
 
 
 def _growth_per_hour(looks: list[tuple[float, int]]) -> float:
