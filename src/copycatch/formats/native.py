@@ -5,9 +5,11 @@ from typing import Any
 import msgspec
 
 from copycatch.formats.faults import Fault, format_fault, read_json, schema_fault, size_fault, version_fault
+from copycatch.formats.plain import scan
 from copycatch.formats.protocol import Decoded, FormatOptions
 from copycatch.records.columns import RawBatch
 from copycatch.records.rejects import reject
+from copycatch.records.scan import Scan
 from copycatch.records.wire import RECORD_BYTES_MAX, InferenceRecord
 
 SOURCES: dict[str, str] = {
@@ -64,6 +66,27 @@ class NativeDecoder:
             )
             row += 1
         return decoded
+
+    def read_plain(self, batch: RawBatch) -> tuple[Scan, RawBatch]:
+        """The plain records of a batch in one compiled pass, and the others.
+
+        Examples
+        --------
+        >>> batch = RawBatch("logs", 0, [7, 8], [
+        ...     b'{"event_id":"e1","event_time":"2026-01-05T00:00:00Z","account_id":"a","model_id":"m"}',
+        ...     b'{"event_id":"e2"}',
+        ... ])
+        >>> found, others = NativeDecoder().read_plain(batch)
+        >>> len(found), others.positions
+        (1, [8])
+        """
+        found, others = scan(batch)
+        return found, RawBatch(
+            batch.topic,
+            batch.partition,
+            [batch.positions[row] for row in others],
+            [batch.values[row] for row in others],
+        )
 
 
 def make_decoder(_options: FormatOptions) -> NativeDecoder:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from copycatch.records.columns import RawBatch
+from copycatch.records.scan import Scan
 from copycatch.records.wire import InferenceRecord, Rejected
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ class Decoder(Protocol):
 
     def decode(self, batch: RawBatch) -> Decoded:
         """Decode every message of `batch`; a bad one becomes a reject, and nothing is raised."""
+        ...
+
+
+@runtime_checkable
+class PlainLane(Decoder, Protocol):
+    """A decoder with a short cut for the many records that are plain."""
+
+    def read_plain(self, batch: RawBatch) -> tuple[Scan, RawBatch]:
+        """The plain records of a batch, and what is left for `decode`."""
         ...
 
 

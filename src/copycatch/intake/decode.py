@@ -1,6 +1,5 @@
 """One poll's messages to one `RecordBatch` of columns; what cannot be taken becomes `Rejected`."""
 
-import hashlib
 import itertools
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,6 +8,7 @@ import numpy as np
 
 from copycatch.intake.embed import EMBEDDING_LENGTH, Embedder
 from copycatch.intake.labels import MISSING_LABEL, code_labels
+from copycatch.intake.plain import plain_batch, text_hash
 from copycatch.intake.pseudonymise import Pseudonymiser
 from copycatch.intake.vectors import blocks_of, hash_rows
 from copycatch.records.columns import (
@@ -20,6 +20,7 @@ from copycatch.records.columns import (
     VectorBlock,
 )
 from copycatch.records.rejects import reject
+from copycatch.records.scan import Scan
 from copycatch.records.wire import Blob, InferenceRecord, Params, Rejected, RejectReason
 from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, parse_rfc3339
 
@@ -91,31 +92,41 @@ class Intake:
             rest = _Kept([records[row] for row in keep], positions)
             batch, more = self.columns(raw, rest)
             return batch, rejects + more
-        self._fold_case(records, embeddings)
-        embeddings += self._embed_texts(records, model_ids, embeddings)
+        texts = [record.input if isinstance(record.input, str) else None for record in records]
+        self._fold_case(texts, embeddings)
+        embeddings += self._embed_texts(texts, model_ids, embeddings)
         batch = self._batch_of(raw, decoded, times_ms, inputs, embeddings, probabilities)
         return batch, rejects
 
+    def plain_columns(self, raw: RawBatch, scan: Scan) -> RecordBatch:
+        """Columns of plain records: the same as `columns` would give of them, without an object a record."""
+        batch = plain_batch(raw, scan, self._pseudonymiser, self._code_by_label)
+        self._fold_case(batch.texts, batch.embeddings)
+        batch.embeddings += self._embed_texts(batch.texts, batch.model_ids, batch.embeddings)
+        _fill_confidences(
+            batch.probabilities, batch.label_codes, batch.top1_probs, batch.margins, batch.entropies
+        )
+        return batch
+
     def _embed_texts(
-        self, records: Sequence[InferenceRecord], model_ids: Sequence[str], given: Sequence[VectorBlock]
+        self, texts: Sequence[str | None], model_ids: Sequence[str], given: Sequence[VectorBlock]
     ) -> list[VectorBlock]:
         if self._embedder is None:
             return []
-        has_embedding = np.zeros(len(records), dtype=bool)
+        has_embedding = np.zeros(len(texts), dtype=bool)
         for block in given:
             has_embedding[block.rows] = True
         rows_by_model: dict[str, list[int]] = {}
-        for row, record in enumerate(records):
-            if not has_embedding[row] and isinstance(record.input, str):
+        for row, text in enumerate(texts):
+            if text is not None and not has_embedding[row]:
                 rows_by_model.setdefault(model_ids[row], []).append(row)
         blocks = []
         for model_id, rows in rows_by_model.items():
-            texts = [text for row in rows if isinstance(text := records[row].input, str)]
-            values = self._embedder.embed_many(texts)
+            values = self._embedder.embed_many([text for row in rows if (text := texts[row]) is not None])
             blocks.append(VectorBlock(model_id, np.array(rows, dtype=np.int64), values, is_derived=True))
         return blocks
 
-    def _fold_case(self, records: Sequence[InferenceRecord], given: Sequence[VectorBlock]) -> None:
+    def _fold_case(self, texts: Sequence[str | None], given: Sequence[VectorBlock]) -> None:
         """Embed texts in capitals again, in small letters, where the log was embedded by our own embedder.
 
         Most embedders take "WHERE IS MY CARD" for another topic than "Where is my card". A client that shouts
@@ -127,8 +138,8 @@ class Intake:
             if block.values.shape[1] != EMBEDDING_LENGTH:
                 continue
             for place, row in enumerate(block.rows.tolist()):
-                text = records[row].input
-                if not isinstance(text, str) or not is_shouted(text):
+                text = texts[row]
+                if text is None or not is_shouted(text):
                     continue
                 as_is, folded = self._embedder.embed_many([text, text.lower()])
                 if _cosine(as_is, block.values[place]) > SAME_EMBEDDER_COS:
@@ -226,7 +237,8 @@ class _Faults:
 
 def _column(values: Sequence[float | None]) -> Float32Array:
     # None becomes NaN within numpy, several times faster than a look at each value in Python.
-    return np.array(values, dtype=np.float64).astype(np.float32)
+    with np.errstate(over="ignore"):  # 1e39 becomes infinite
+        return np.array(values, dtype=np.float64).astype(np.float32)
 
 
 def _has_logprobs(params: Params | None) -> float | None:
@@ -318,6 +330,15 @@ def _confidences_of(
             top1_probs[row] = record.top_scores[0]
             if len(record.top_scores) > 1:
                 margins[row] = record.top_scores[0] - record.top_scores[1]
+    _fill_confidences(probabilities, labels, top1_probs, margins, entropies)
+    return top1_probs, margins, entropies
+
+
+def _fill_confidences(
+    probabilities: Sequence[VectorBlock], labels: IntArray, top1_probs: Float32Array, margins: Float32Array,
+    entropies: Float32Array,
+) -> None:  # fmt: skip
+    """Of records with a whole probability vector."""
     for block in probabilities:
         n_classes = block.values.shape[1]
         if n_classes == 1:  # the score of the positive class
@@ -333,15 +354,13 @@ def _confidences_of(
         is_unlabelled = labels[block.rows] == MISSING_LABEL
         if is_unlabelled.any():
             labels[block.rows[is_unlabelled]] = np.argmax(block.values[is_unlabelled], axis=1)
-    return top1_probs, margins, entropies
 
 
 def _input_hashes_of(records: Sequence[InferenceRecord], inputs: Sequence[VectorBlock]) -> Uint64Array:
     hashes = np.zeros(len(records), dtype=np.uint64)
     for row, record in enumerate(records):
         if isinstance(record.input, str):
-            digest = hashlib.blake2b(record.input.encode(errors="surrogatepass"), digest_size=8).digest()
-            hashes[row] = max(int.from_bytes(digest, "little"), 1)
+            hashes[row] = text_hash(record.input)
     for block in inputs:
         hashes[block.rows] = hash_rows(block.values)
     return hashes

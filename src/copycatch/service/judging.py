@@ -9,11 +9,13 @@ import structlog
 from copycatch import engine
 from copycatch.decisions.measure import measure
 from copycatch.errors import StateError
-from copycatch.formats.protocol import Decoded, Decoder, JoiningDecoder
+from copycatch.formats.protocol import Decoded, Decoder, JoiningDecoder, PlainLane
 from copycatch.intake.decode import Intake
 from copycatch.ports import Metrics, Shard
 from copycatch.records.columns import Outcomes, RawBatch
+from copycatch.records.merging import merge
 from copycatch.records.policy import Policy
+from copycatch.records.scan import Scan
 from copycatch.units import UnixMs
 
 log = structlog.get_logger(__name__)
@@ -88,6 +90,9 @@ class EngineJudge:
 
     def step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
         decoder = self._decoder(raw.topic)
+        if isinstance(decoder, PlainLane):
+            plain, others = decoder.read_plain(raw)
+            return self._judge(raw, decoder.decode(others), now_ms, plain)
         decoded = decoder.decode(raw)
         if isinstance(decoder, JoiningDecoder):
             given_up = decoder.flush(now_ms)
@@ -120,9 +125,15 @@ class EngineJudge:
                 outcomes.counts.add(found.counts)
         return outcomes
 
-    def _judge(self, raw: RawBatch, decoded: Decoded, now_ms: UnixMs) -> Outcomes:
+    def _judge(self, raw: RawBatch, decoded: Decoded, now_ms: UnixMs, plain: Scan | None = None) -> Outcomes:
         self._count_notes(decoded)
-        batch, rejects = self._intake.columns(raw, decoded)
+        if plain is None or not len(plain):
+            batch, rejects = self._intake.columns(raw, decoded)
+        else:
+            batch, rejects = self._intake.plain_columns(raw, plain), []
+            if decoded.records or decoded.rejects:
+                more, rejects = self._intake.columns(raw, decoded)
+                batch = merge(batch, more)
         if len(batch):
             newest_ms = int(np.max(batch.event_times_ms))
             self._newest_event_ms = UnixMs(max(newest_ms, self._newest_event_ms or newest_ms))
