@@ -10,7 +10,15 @@ from tests.kafka.test_delivery import shards_of, written_uids
 from tests.support.broker import Broker, free_port
 from tests.support.counting import expected_uids
 from tests.support.records import traffic
-from tests.support.service import ServiceProcess, Topics, ended, produce, wait_drained, wait_until
+from tests.support.service import (
+    PATIENCE_S,
+    ServiceProcess,
+    Topics,
+    ended,
+    produce,
+    wait_drained,
+    wait_until,
+)
 
 pytestmark = pytest.mark.kafka
 COUNTING = "tests.support.entry"
@@ -79,7 +87,10 @@ def test_output_topic_that_goes_missing(own_broker: Broker, tmp_path: Path) -> N
         time.sleep(1)
         produce(servers, topics.records, traffic(500))
         wait_until(
-            lambda: service.events("failed") or service.events("rebuilt"), 90, lambda: service.log, service
+            lambda: service.events("failed") or service.events("rebuilt"),
+            PATIENCE_S,
+            lambda: service.log,
+            service,
         )
         admin.create_topics([NewTopic(topics.alerts, 1, 1)])
         wait_drained(service, 500)
@@ -106,7 +117,7 @@ def test_stop_while_the_broker_is_away(own_broker: Broker, tmp_path: Path) -> No
         wait_drained(service, 200)
         own_broker.stop(is_hard=True)
         time.sleep(1)
-        assert service.stop(timeout_s=30) in (0, 3)
+        assert service.stop() in (0, 3)
         own_broker.start()
         service.start()
         wait_drained(service, 4000)
@@ -119,9 +130,8 @@ def test_no_broker_at_start(tmp_path: Path) -> None:
     service = ServiceProcess(f"localhost:{free_port()}", topics, tmp_path, module=COUNTING)
     service.more = {"kafka": {"request_timeout": "2s"}}
     with ended(service):
-        assert service.start().process is not None
-        assert service.process is not None
-        assert service.process.wait(60) == 3
+        service.start()
+        assert service.wait_end() == 3
     assert "connecting" in service.events("stopped")[0]["reason"]
 
 
@@ -131,9 +141,8 @@ def test_topics_that_do_not_exist(kafka_servers: str, tmp_path: Path) -> None:
         mistaken = Topics(**(topics.__dict__ | {wrong: "no-such-topic"}))
         service = ServiceProcess(kafka_servers, mistaken, tmp_path / wrong, module=COUNTING)
         with ended(service):
-            assert service.start().process is not None
-            assert service.process is not None
-            assert service.process.wait(60) == 3
+            service.start()
+            assert service.wait_end() == 3
         reason = service.events("stopped")[0]["reason"]
         assert "no-such-topic does not exist" in reason
         assert "create it" in reason

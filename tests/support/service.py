@@ -20,6 +20,8 @@ from kafka.errors import RetriableError
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 ROOT = Path(__file__).parents[2]
+# Waited for conditions only, so a passing test never takes it; a busy machine may be many times slower.
+PATIENCE_S = 300.0
 
 
 @dataclass
@@ -122,22 +124,27 @@ class ServiceProcess:
         lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
         return [line for line in lines if words in line.get("event", "")]
 
-    def wait_for(self, words: str, timeout_s: float = 60.0, times: int = 1) -> None:
+    def wait_for(self, words: str, timeout_s: float = PATIENCE_S, times: int = 1) -> None:
         wait_until(
             lambda: len(self.events(words)) >= times, timeout_s, lambda: f"no {words!r} in:\n{self.log}", self
         )
 
-    def stop(self, timeout_s: float = 60.0) -> int:
+    def stop(self) -> int:
         """SIGTERM, and the exit code."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout_s)
+        return self.process.wait(PATIENCE_S)
+
+    def wait_end(self) -> int:
+        """The exit code, when it ends by itself."""
+        assert self.process is not None
+        return self.process.wait(PATIENCE_S)
 
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(PATIENCE_S)
 
     @property
     def is_alive(self) -> bool:
@@ -177,7 +184,7 @@ def produce(servers: str, topic: str, records: Iterable[tuple[str, bytes]], **op
     producer = KafkaProducer(bootstrap_servers=servers, compression_type="lz4", linger_ms=20, **options)
     for account, value in records:
         producer.send(topic, key=account.encode(), value=value)
-    producer.flush(timeout=60)
+    producer.flush(timeout=PATIENCE_S)
     producer.close()
 
 
@@ -198,7 +205,7 @@ def read_all(servers: str, topic: str, **options: Any) -> list[Any]:
     return records
 
 
-def wait_drained(service: ServiceProcess, n_records: int, timeout_s: float = 120.0) -> None:
+def wait_drained(service: ServiceProcess, n_records: int, timeout_s: float = PATIENCE_S) -> None:
     """Until the group has committed `n_records` of the input topic."""
     admin = KafkaAdminClient(bootstrap_servers=service.servers)
 

@@ -79,7 +79,7 @@ class SyslogServer(socketserver.ThreadingTCPServer):
 
     def wait_for(self, n: int) -> list[bytes]:
         with self.came:
-            assert self.came.wait_for(lambda: len(self.lines) >= n, timeout=20), self.lines
+            assert self.came.wait_for(lambda: len(self.lines) >= n, timeout=120), self.lines
             return list(self.lines)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

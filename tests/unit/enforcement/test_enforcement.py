@@ -172,7 +172,7 @@ def test_the_table_is_bounded() -> None:
 def call(
     port: int, method: str = "POST", path: str = "/v1/x", body: Any = None, **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     sent = {name.replace("_", "-"): text for name, text in headers.items()}
     data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     if data is not None:
@@ -213,7 +213,7 @@ def test_ext_authz_answers_envoy() -> None:
 def test_ext_authz_keeps_connections_and_passes_while_it_starts() -> None:
     ready = threading.Event()
     with ext_authz(DecisionTable(), is_ready=ready.is_set) as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
         for path, expected in ((HEALTH_PATH, 503), ("/v1/x", 200), ("/v1/y", 200)):
             connection.request("POST", path, b"{}", {"x-account-id": "a"})
             response = connection.getresponse()
@@ -270,7 +270,7 @@ def served(table: DecisionTable) -> Iterator[int]:
         yield int(server.servers[0].sockets[0].getsockname()[1])
     finally:
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(timeout=120)
 
 
 def test_middleware_over_real_http() -> None:
