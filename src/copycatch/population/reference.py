@@ -123,6 +123,7 @@ class Reference:
     accounts: IntArray = field(init=False)  # (n_strata, ACCOUNTS_MAX), 0 where empty
     next_index: list[int] = field(default_factory=lambda: [0] * len(STRATA))
     peers_by_stratum: dict[int, Peers | None] = field(default_factory=dict)  # until the next change
+    joined_by_stratum: dict[int, tuple[int, int]] = field(default_factory=dict)  # from, to
 
     def __post_init__(self) -> None:
         self.values = np.full((len(STRATA), ACCOUNTS_MAX, self.n_features), np.nan)
@@ -146,7 +147,7 @@ class Reference:
             self.values[stratum, index] = np.nan
         known = ~np.isnan(values)
         self.values[stratum, index, known] = values[known]
-        self.peers_by_stratum.clear()
+        self._forget_peers(stratum)
 
     def forget(self, account_hash: int) -> None:
         """Take an account's rows out: it turned out not to be normal."""
@@ -155,31 +156,40 @@ class Reference:
             if index is not None:
                 self.values[stratum, index] = np.nan
                 self.accounts[stratum, index] = 0
-                self.peers_by_stratum.clear()
+                self._forget_peers(stratum)
 
     def _peers(self, stratum: int) -> Peers | None:
         """Accounts of a stratum, joined with its neighbours until there are enough; None if never."""
         if stratum in self.peers_by_stratum:
             return self.peers_by_stratum[stratum]
         low = high = stratum
-        accounts: dict[int, FloatArray] = {}
+        places: dict[int, tuple[int, int]] = {}
         while True:
             for near in sorted(
                 range(low, high + 1), key=lambda s: -abs(s - stratum)
             ):  # the stratum itself wins
                 for account, index in self.index_by_account[near].items():
-                    accounts[account] = self.values[near, index]
-            if len(accounts) > ACCOUNTS_MIN or (low == 0 and high == len(STRATA) - 1):
+                    places[account] = (near, index)
+            if len(places) > ACCOUNTS_MIN or (low == 0 and high == len(STRATA) - 1):
                 break
             low, high = max(low - 1, 0), min(high + 1, len(STRATA) - 1)
         peers = None
-        if len(accounts) > ACCOUNTS_MIN:
-            values = np.stack(list(accounts.values()))
-            row_by_account = {account: row for row, account in enumerate(accounts)}
-            ordered = np.ascontiguousarray(np.sort(values, axis=0).T)
+        if len(places) > ACCOUNTS_MIN:
+            strata, indices = np.array(list(places.values()), dtype=np.int64).T
+            values = self.values[strata, indices]
+            row_by_account = {account: row for row, account in enumerate(places)}
+            ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
             peers = Peers(row_by_account, values, ordered, (~np.isnan(values)).sum(axis=0))
         self.peers_by_stratum[stratum] = peers
+        self.joined_by_stratum[stratum] = (low, high)
         return peers
+
+    def _forget_peers(self, stratum: int) -> None:
+        """Forget what was joined from this stratum among others."""
+        for joined, (low, high) in list(self.joined_by_stratum.items()):
+            if low <= stratum <= high:
+                del self.joined_by_stratum[joined]
+                self.peers_by_stratum.pop(joined, None)
 
     def compare(self, values: FloatArray, evidence: IntArray, account_hashes: IntArray) -> Normal:
         """What is normal for each of these rows, the account itself left out.

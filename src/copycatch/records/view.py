@@ -1,7 +1,7 @@
 """What the features read: copies of accounts' sums at their evaluation points."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class WindowView:
     short_pane_s: float
     long_pane_s: float
     is_block: bool = False
+    _moments: tuple[FloatArray, FloatArray] | None = field(default=None, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -53,26 +54,33 @@ class WindowView:
     def span(self, name: str) -> FloatArray:
         return self.sums[:, SPANS[name].columns].astype(np.float64)
 
-    def _fields(self, signal: str) -> FloatArray:
-        index, name = self.index_by_signal[signal], "signals"
-        if self.is_block:
-            if N_BLOCK <= index < N_SIGNALS:
-                return np.zeros((len(self), SUM_FIELDS))
-            index, name = (index if index < N_BLOCK else index - N_SIGNALS + N_BLOCK), "block_signals"
-        start = SPANS[name].start + index * SUM_FIELDS
-        return self.sums[:, start : start + SUM_FIELDS].astype(np.float64)
-
     def mean(self, signal: str) -> FloatArray:
         """Mean of a signal; NaN below eight values."""
-        n, total, _ = self._fields(signal).T
-        return np.where(n >= VALUES_MIN, total / np.maximum(n, 1), np.nan)
+        return self._column(0, signal)
 
     def deviation(self, signal: str) -> FloatArray:
         """Standard deviation of a signal; NaN below eight values."""
-        n, total, squares = self._fields(signal).T
+        return self._column(1, signal)
+
+    def _column(self, moment: int, signal: str) -> FloatArray:
+        index = self.index_by_signal[signal]
+        if self.is_block:
+            if N_BLOCK <= index < N_SIGNALS:
+                return np.full(len(self), np.nan)  # not summed over blocks
+            index = index if index < N_BLOCK else index - N_SIGNALS + N_BLOCK
+        if self._moments is None:
+            self._moments = self._all_moments()
+        return self._moments[moment][:, index]
+
+    def _all_moments(self) -> tuple[FloatArray, FloatArray]:
+        """Means and deviations of all signals at once: most are asked for, and one pass costs like one."""
+        name = "block_signals" if self.is_block else "signals"
+        fields = self.sums[:, SPANS[name].columns].astype(np.float64).reshape(len(self), -1, SUM_FIELDS)
+        n, total, squares = np.moveaxis(fields, 2, 0)
         mean = total / np.maximum(n, 1)
         variance = np.maximum(squares / np.maximum(n, 1) - mean**2, 0) * n / np.maximum(n - 1, 1)
-        return np.where(n >= VALUES_MIN, np.sqrt(variance), np.nan)
+        is_known = n >= VALUES_MIN
+        return np.where(is_known, mean, np.nan), np.where(is_known, np.sqrt(variance), np.nan)
 
     def drift(self, name: str) -> FloatArray:
         """Unbiased squared length of the mean class residual over sqrt(dimensions); NaN below eight values.

@@ -11,6 +11,12 @@ _SIGNS = np.array([tail.sign for tail in TAILS])
 _FLOORS = np.array([tail.floor for tail in TAILS])
 _NEEDS_EVIDENCE = np.array([tail.needs_evidence for tail in TAILS])
 MEMBERS = [np.array([tail.family == family for tail in TAILS]) for family in TAIL_FAMILIES]
+# The first member of every family, the second of every family, and so on; a column of nothing where a family
+# has no more. Families are then summed all at once, member by member in order.
+_PLACES = [
+    [members[turn] if turn < len(members) else len(TAILS) for members in map(np.flatnonzero, MEMBERS)]
+    for turn in range(max(int(members.sum()) for members in MEMBERS))
+]
 
 
 def deviations_of(
@@ -78,9 +84,14 @@ def family_values(oddness: FloatArray) -> FloatArray:
     >>> float(family_values(np.full((1, len(TAILS)), 0.5))[0, 0])
     0.5
     """
-    values = np.full((len(oddness), len(TAIL_FAMILIES)), np.nan)
-    for family, members in enumerate(MEMBERS):
-        known = (~np.isnan(oddness[:, members])).sum(axis=1)
-        total = np.nansum(oddness[:, members], axis=1)
-        values[:, family] = np.where(known > 0, total / np.maximum(known, 1), np.nan)
-    return values
+    n = len(oddness)
+    is_known = ~np.isnan(oddness)
+    padded = np.zeros((n, len(TAILS) + 1))
+    padded[:, :-1] = np.where(is_known, oddness, 0.0)
+    counted = np.zeros((n, len(TAILS) + 1), dtype=np.int64)
+    counted[:, :-1] = is_known
+    total, known = np.zeros((n, len(TAIL_FAMILIES))), np.zeros((n, len(TAIL_FAMILIES)), dtype=np.int64)
+    for places in _PLACES:
+        total += padded[:, places]
+        known += counted[:, places]
+    return np.where(known > 0, total / np.maximum(known, 1), np.nan)
