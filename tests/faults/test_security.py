@@ -1,6 +1,9 @@
-"""TLS, SCRAM and ACLs against a real broker; secrets that stay secret."""
+"""TLS, SCRAM, PLAIN, OAUTHBEARER and ACLs against a real broker; secrets that stay secret."""
 
+import base64
+import json
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +19,7 @@ from tests.support.records import traffic
 from tests.support.service import ServiceProcess, Topics, ended, produce, wait_drained
 
 pytestmark = pytest.mark.kafka
-LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
+LOGINS = "org.apache.kafka.common.security"
 PASSWORD = "correct horse battery staple"
 COUNTING = "tests.support.entry"
 
@@ -50,7 +53,7 @@ def make_certificates(folder: Path) -> Certificates:
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, Certificates]]:
-    """A broker with SASL_SSL (SCRAM), SSL with client certificates, and ACLs that let `copycatch` in only."""
+    """A broker with a listener a mechanism over TLS, and ACLs that let `copycatch` in only."""
     certificates = make_certificates(tmp_path_factory.mktemp("certificates"))
     extra = {
         "ssl.keystore.type": "PEM",
@@ -58,15 +61,24 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, 
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": str(certificates.ca),
         "listener.name.mutual.ssl.client.auth": "required",
-        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
-        "listener.name.secured.scram-sha-512.sasl.jaas.config": f"{LOGIN} required;",
+        "listener.name.secured.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.secured.scram-sha-512.sasl.jaas.config": f"{LOGINS}.scram.ScramLoginModule required;",
+        "listener.name.plain.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.plain.plain.sasl.jaas.config": (
+            f'{LOGINS}.plain.PlainLoginModule required user_copycatch="{PASSWORD}";'
+        ),
+        # Kafka's own validator of unsigned tokens, which is made for tests.
+        "listener.name.bearer.sasl.enabled.mechanisms": "OAUTHBEARER",
+        "listener.name.bearer.oauthbearer.sasl.jaas.config": (
+            f'{LOGINS}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";'
+        ),
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS;User:copycatch;User:CN=copycatch",
     }
     try:
         with running_broker(
             extra=extra,
-            listeners={"SECURED": "SASL_SSL", "MUTUAL": "SSL"},
+            listeners={"SECURED": "SASL_SSL", "PLAIN": "SASL_SSL", "BEARER": "SASL_SSL", "MUTUAL": "SSL"},
             scram={"copycatch": PASSWORD, "stranger": PASSWORD},
         ) as broker:
             yield broker, certificates
@@ -100,6 +112,60 @@ def test_scram_over_tls(secured: tuple[Broker, Certificates], tmp_path: Path) ->
         assert service.stop() == 0
     assert written_uids(broker.servers, topics) == expected_uids(shards_of(broker.servers, topics))
     assert PASSWORD not in service.log
+
+
+def unsigned_token(subject: str, lives_s: float) -> str:
+    """A JWT with `alg: none`."""
+    now_s = time.time()
+    parts = {"alg": "none"}, {"sub": subject, "iat": round(now_s, 3), "exp": round(now_s + lives_s, 3)}
+    words = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
+    return ".".join([*words, ""])
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "OAUTHBEARER"])
+def test_other_mechanisms_over_tls(
+    secured: tuple[Broker, Certificates], tmp_path: Path, mechanism: str, client: str
+) -> None:
+    broker, certificates = secured
+    topics = Topics.make(broker.servers)
+    security = {"protocol": "SASL_SSL", "mechanism": mechanism, "ca_file": str(certificates.ca)}
+    secret_file = tmp_path / "secret"
+    if mechanism == "PLAIN":
+        secret_file.write_text(PASSWORD)
+        security |= {"username": "copycatch", "password_file": str(secret_file)}
+    else:
+        secret_file.write_text(unsigned_token("copycatch", 3600))
+        security["token_file"] = str(secret_file)
+    listener = "PLAIN" if mechanism == "PLAIN" else "BEARER"
+    service = secured_service(broker, topics, tmp_path, listener, security)
+    service.more = {"kafka": {"security": security, "client": client}}
+    produce(broker.servers, topics.records, traffic(100))
+    with ended(service):
+        service.start(None, ["--log-level", "debug"])
+        service.servers = broker.servers
+        wait_drained(service, 100)
+        assert service.stop() == 0
+    assert written_uids(broker.servers, topics) == expected_uids(shards_of(broker.servers, topics))
+    assert secret_file.read_text() not in service.log
+
+
+def test_a_token_that_has_expired_is_refused(secured: tuple[Broker, Certificates], tmp_path: Path) -> None:
+    broker, certificates = secured
+    topics = Topics("records", "alerts", "recommendations", "dead-letters")
+    (tmp_path / "token").write_text(unsigned_token("copycatch", -3600))
+    security = {
+        "protocol": "SASL_SSL",
+        "mechanism": "OAUTHBEARER",
+        "token_file": str(tmp_path / "token"),
+        "ca_file": str(certificates.ca),
+    }
+    service = secured_service(broker, topics, tmp_path, "BEARER", security)
+    service.more = {"kafka": {"security": security, "request_timeout": "5s"}}
+    with ended(service):
+        service.start()
+        assert service.wait_end() == 3
+    assert (tmp_path / "token").read_text() not in service.log
 
 
 def test_client_certificate(secured: tuple[Broker, Certificates], tmp_path: Path) -> None:
