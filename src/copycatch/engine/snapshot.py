@@ -17,7 +17,7 @@ from copycatch.features.catalog import NAMES
 from copycatch.population.plain import from_plain, to_plain
 from copycatch.records.columns import IntArray
 from copycatch.records.layout import WIDTH
-from copycatch.records.packing import pack, unpack
+from copycatch.records.packing import copied, pack, unpack
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.panel import Panel
 from copycatch.windows.admission import Shard
@@ -85,9 +85,11 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         If the bytes are damaged, of another format or feature catalogue, or of another shard; the state
         is then as before.
     """
-    head = unpack(data)
+    head = unpack(data, is_view=True)  # windows are hundreds of MiB, and copied into their rows below
     _check(head, shard)
     try:
+        for name in ("populations", "panels", "pending", "decisions"):
+            head[name] = copied(head[name])
         windows = WindowArrays(**head["windows"])
         judged = RowArrays(**head["rows"])
         keys = [
@@ -160,6 +162,6 @@ def _put_rows(
     is_kept = rows >= 0
     is_kept[is_kept] &= windows.queries[is_kept] >= state.windows.queries[rows[is_kept]]
     kept = np.flatnonzero(is_kept)
-    state.windows.put(rows[kept], windows.take(kept))
+    state.windows.put(rows[kept], windows if len(kept) == len(rows) else windows.take(kept))
     for name in RowArrays.__dataclass_fields__:
         getattr(state.rows, name)[rows[kept]] = getattr(judged, name)[kept]

@@ -135,7 +135,8 @@ def _ragged_to_plain(parts: list[Any], dtype: Any) -> dict[str, Any]:
 
 
 def _ragged_of(plain: dict[str, Any]) -> list[Any]:
-    return [part.copy() for part in np.split(plain["flat"], np.cumsum(plain["lengths"])[:-1])]
+    flat, stops = plain["flat"], np.cumsum(plain["lengths"]).tolist()
+    return [flat[start:stop].copy() for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
 
 
 def _queries_of(columns: dict[str, Any]) -> list[Query]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from copycatch.errors import StateError
 
@@ -28,8 +29,8 @@ def pack(value: object) -> bytes:
     return msgspec.msgpack.encode(value, enc_hook=_encode)
 
 
-def unpack(data: bytes | memoryview) -> Any:
-    r"""What `pack` was given; arrays are fresh and writable.
+def unpack(data: bytes | memoryview, *, is_view: bool = False) -> Any:
+    r"""What `pack` was given; arrays are fresh and writable, or views of `data` that can only be read.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def unpack(data: bytes | memoryview) -> Any:
     copycatch.errors.StateError: the snapshot cannot be read: MessagePack data is malformed: ...
     """
     try:
-        return msgspec.msgpack.decode(data, ext_hook=_decode)
+        return msgspec.msgpack.decode(data, ext_hook=_view if is_view else _decode)
     except (msgspec.DecodeError, ValueError, struct.error, TypeError) as error:
         message = f"the snapshot cannot be read: {error}"
         raise StateError(message) from error
@@ -61,7 +62,29 @@ def _encode(value: object) -> object:
     raise NotImplementedError(message)
 
 
+def copied(value: Any) -> Any:
+    """Nested dicts and lists with fresh, writable arrays in the place of views.
+
+    Examples
+    --------
+    >>> found = unpack(pack({"a": [np.arange(2)]}), is_view=True)
+    >>> found["a"][0].flags.writeable, copied(found)["a"][0].flags.writeable
+    (False, True)
+    """
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, dict):
+        return {key: copied(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [copied(each) for each in value]
+    return value
+
+
 def _decode(code: int, data: memoryview) -> object:
+    return _view(code, data).copy()
+
+
+def _view(code: int, data: memoryview) -> npt.NDArray[np.generic]:
     if code != ARRAY_CODE:
         message = f"unknown extension {code}"
         raise ValueError(message)
@@ -75,4 +98,4 @@ def _decode(code: int, data: memoryview) -> object:
     if dtype.kind not in _KINDS:
         message = f"an array of {dtype}"
         raise ValueError(message)
-    return np.frombuffer(data[start + head_length :], dtype=dtype).reshape(shape).copy()
+    return np.frombuffer(data[start + head_length :], dtype=dtype).reshape(shape)

@@ -52,12 +52,17 @@ class WindowArrays:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def grow(self, n_rows: int) -> None:
-        """Make room for at least `n_rows` rows, doubling."""
+        """Make room for at least `n_rows` rows, doubling.
+
+        What is only room is zeros that nobody has written: the operating system gives memory for it when an
+        account moves in, not before.
+        """
         if n_rows <= self.n_rows:
             return
-        more = empty_arrays(max(n_rows, 2 * self.n_rows, ROWS_MIN) - self.n_rows)
+        roomy = empty_arrays(max(n_rows, 2 * self.n_rows, ROWS_MIN)).by_name()
         for name, array in self.by_name().items():
-            setattr(self, name, np.concatenate([array, more.by_name()[name]]))
+            roomy[name][: len(array)] = array
+            setattr(self, name, roomy[name])
 
     def clear(self, rows: IntArray) -> None:
         """Forget these accounts."""
@@ -78,8 +83,10 @@ class WindowArrays:
 
     def put(self, rows: IntArray, other: "WindowArrays") -> None:
         """Overwrite these rows with another's."""
+        is_run = len(rows) > 0 and bool((np.diff(rows) == 1).all())  # as in a fresh state
+        places = slice(int(rows[0]), int(rows[-1]) + 1) if is_run else rows
         for name, array in self.by_name().items():
-            array[rows] = other.by_name()[name]
+            array[places] = other.by_name()[name]
 
 
 def empty_arrays(n_rows: int) -> WindowArrays:
