@@ -149,7 +149,9 @@ def learn(state: EngineState, now_ms: int) -> None:
     flagged = frozenset(state.rows.account_hashes[flagged_rows].tolist())
     for waiting in state.pending:
         population = state.populations.get(waiting.model_id)
-        if population is not None and waiting.account_hash not in flagged:
+        if population is None or waiting.account_hash in flagged:
+            continue
+        if population.may_vote(waiting.account_hash, now_ms):
             population.reference.learn(waiting.account_hash, waiting.evidence, waiting.values)
     state.pending.clear()
     for model_id, population in state.populations.items():

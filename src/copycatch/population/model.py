@@ -18,6 +18,7 @@ from copycatch.population.reference import Reference
 from copycatch.records.columns import FloatArray
 from copycatch.records.layout import FOURIER, LABEL_BINS
 from copycatch.records.space import Lexicon, ModelSpace
+from copycatch.units import MS_PER_DAY
 
 HOUR_MS = 3_600_000
 # The geometry is rebuilt whenever the pool has grown threefold, until it holds enough queries or a day has
@@ -27,6 +28,10 @@ SETTLED_QUERIES = 2_400
 SETTLED_ACCOUNTS = 100
 SETTLED_AGE_H = 24
 BANK_EVERY_H = 3
+# Whoever opens many accounts must not soon be the majority of what is normal. With 256 seats a stratum, 16 a
+# day leave the median within honest values for a week, and follow honest change within weeks.
+NEWCOMERS_PER_DAY_MAX = 16
+FOUNDING_MS = 48 * HOUR_MS  # all who come so early found the reference
 
 
 @dataclass(slots=True)
@@ -51,6 +56,8 @@ class ModelPopulation:
     bank_built_h: int = -1
     calibrated_h: int = -1
     is_settled: bool = False
+    newcomers_day: int = -1
+    newcomers: int = 0  # that were given a vote on `newcomers_day`
 
     def __post_init__(self) -> None:
         self.reference = Reference(self.n_features)
@@ -79,6 +86,27 @@ class ModelPopulation:
         for account_hash in flagged & self.pool.queries_by_account.keys():
             self.pool.drop(account_hash)
         return self._refresh_space(self.age_h(now_ms))
+
+    def may_vote(self, account_hash: int, now_ms: int) -> bool:
+        """Whether an account may move the reference: it has a vote, or one of today is left.
+
+        Examples
+        --------
+        >>> population = ModelPopulation(born_ms=0, n_features=1)
+        >>> sum(population.may_vote(account, 50 * HOUR_MS) for account in range(1, 1000))
+        16
+        >>> population.may_vote(1, 72 * HOUR_MS)
+        True
+        """
+        if now_ms - self.born_ms < FOUNDING_MS or self.reference.knows(account_hash):
+            return True
+        day = now_ms // MS_PER_DAY
+        if day != self.newcomers_day:
+            self.newcomers_day, self.newcomers = day, 0
+        if self.newcomers >= NEWCOMERS_PER_DAY_MAX:
+            return False
+        self.newcomers += 1
+        return True
 
     def calibrate(self, now_ms: int, maxima: FloatArray, family_maxima: FloatArray) -> None:
         """Fit the tails anew, once an hour; keep the old ones where there are too few accounts."""

@@ -31,6 +31,8 @@ def to_plain(population: ModelPopulation) -> dict[str, Any]:
         "bank_built_h": population.bank_built_h,
         "calibrated_h": population.calibrated_h,
         "is_settled": population.is_settled,
+        "newcomers_day": population.newcomers_day,
+        "newcomers": population.newcomers,
         "label_counts": population.label_counts,
         "calibration": None if population.calibration is None else asdict(population.calibration),
         "tails": None if population.tails is None else _fields_of(population.tails),
@@ -63,6 +65,8 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
         population.bank_built_h = plain["bank_built_h"]
         population.calibrated_h = plain["calibrated_h"]
         population.is_settled = plain["is_settled"]
+        population.newcomers_day = plain.get("newcomers_day", -1)  # younger than the first snapshots
+        population.newcomers = plain.get("newcomers", 0)
         population.label_counts = plain["label_counts"]
         if plain["calibration"] is not None:
             population.calibration = Calibration(**plain["calibration"])

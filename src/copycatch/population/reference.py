@@ -149,6 +149,10 @@ class Reference:
         self.values[stratum, index, known] = values[known]
         self._forget_peers(stratum)
 
+    def knows(self, account_hash: int) -> bool:
+        """Whether the account has a vote in any stratum."""
+        return any(account_hash in index_by_account for index_by_account in self.index_by_account)
+
     def forget(self, account_hash: int) -> None:
         """Take an account's rows out: it turned out not to be normal."""
         for stratum, index_by_account in enumerate(self.index_by_account):
