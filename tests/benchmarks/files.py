@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from copycatch.records.wire import InferenceRecord
 from copycatch.service.replay import replay
 from copycatch.units import UnixMs
 from tests.benchmarks.engine import NOW_MS
-from tests.benchmarks.measure import Figure, Part, Target, ratios, spend, take_turns
+from tests.benchmarks.measure import Figure, Part, Spent, Target, ratios, spend, take_turns
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.traffic import START_MS, Draw, Pool, Shape
 
@@ -21,6 +22,7 @@ ACCOUNTS = 10_000
 WARM_SHARE = 0.2  # of the records lie in the days before, so that everything has been learned
 WARM_DAYS = 2.6
 BUSY_PER_S = 200.0
+POLL_RECORDS = 5_000
 TRACES = Path(__file__).parents[3] / "shared" / "traces"
 
 
@@ -59,6 +61,22 @@ def judge_file(path: Path) -> int:
     return replay([str(path)], Policy(), keep, now_ms=UnixMs(NOW_MS)).counts.total
 
 
+def judge_busy(path: Path, n_quiet: int) -> Spent:
+    """Seconds a record of what follows the quiet days: the product once everything has been learned."""
+    seen, places = 0, []
+
+    def keep(outcomes: Outcomes) -> None:
+        nonlocal seen
+        seen += outcomes.counts.total
+        if seen >= n_quiet:
+            places.append((seen, time.perf_counter(), time.process_time()))
+
+    replay([str(path)], Policy(), keep, now_ms=UnixMs(NOW_MS))
+    (first, wall_s, cpu_s), (last, wall_end_s, cpu_end_s) = places[0], places[-1]
+    n = max(last - first, 1)
+    return Spent((wall_end_s - wall_s) / n, (cpu_end_s - cpu_s) / n)
+
+
 def run(scale: Scale) -> Part:
     """Part (b)."""
     part = Part("files", "File replay end to end beside bare decode")
@@ -75,12 +93,39 @@ def run(scale: Scale) -> Part:
                 f"{BUSY_PER_S:g} a second of event time, {ACCOUNTS:,} accounts; ratio of CPU time"
             )
             _add(part, f".{suffix}", path, scale.file_records, scale.rounds, target, note)
+            if suffix == "jsonl" and scale.file_records * (1 - WARM_SHARE) > 2 * POLL_RECORDS:
+                _add_busy(part, path, scale)
     for trace in sorted(TRACES.glob("*/log.jsonl.gz")) if scale.with_traces else ():
         with gzip.open(trace, "rb") as lines:
             n = sum(1 for _ in lines)
         note = "a development trace: a week of 167 accounts, so nearly every tick of five minutes costs"
         _add(part, f"trace {trace.parent.name}", trace, n, 1, None, note)
     return part
+
+
+def _add_busy(part: Part, path: Path, scale: Scale) -> None:
+    """The same file without its quiet days, in which each tick of five minutes serves a few dozen records."""
+    n = scale.file_records
+    spent = take_turns(
+        {
+            "busy": lambda: judge_busy(path, round(n * WARM_SHARE)),
+            "decode": lambda: spend(lambda: bare_decode(path), n),
+        },
+        scale.rounds,
+    )
+    cpu = {key: [1 / each.cpu_s for each in taken] for key, taken in spent.items()}
+    part.figures.append(
+        Figure(
+            part.key,
+            "the busy stretch of it alone",
+            "records/s",
+            [1 / each.wall_s for each in spent["busy"]],
+            "bare decode",
+            ratios(cpu["busy"], cpu["decode"]),
+            None,
+            "what follows the quiet days; ratio of CPU time",
+        )
+    )
 
 
 def _add(part: Part, name: str, path: Path, n: int, rounds: int, target: Target | None, note: str) -> None:

@@ -55,17 +55,18 @@ def measure(
         {
             "engine": lambda: bench.timed(draw, engine_records),
             "river": river,
-            "prada": lambda: _prada_timed(prada_queries),
+            "prada": lambda: _prada_timed(prada_queries, 1),
+            "prada_tenth": lambda: _prada_timed(prada_queries, 10),
         },
         rounds,
     )
     return {name: [each.cpu_s * US for each in found] for name, found in spent.items()}
 
 
-def _prada_timed(n: int) -> Spent:
+def _prada_timed(n: int, test_every: int) -> Spent:
     """Per query, when the client has sent `n`: the set is searched, all distances are tested."""
     rng = np.random.default_rng(4)
-    prada = Prada(delta=0.0)
+    prada = Prada(delta=0.0, test_every=test_every)
     labels = rng.integers(10, size=n + PRADA_TIMED).tolist()
     queries = rng.normal(size=(n + PRADA_TIMED, PRADA_LENGTH))
     for index in range(n):
@@ -119,7 +120,17 @@ def run(scale: Scale) -> Part:
             "copycatch engine",
             ratios(found["prada"], engine),
             Target("at least", 50, "ratio"),
-            f"{PRADA_LENGTH} dimensions, ten classes",
+            f"{PRADA_LENGTH} dimensions, ten classes; tested at every query, as in the paper",
+        ),
+        Figure(
+            part.key,
+            "the same, tested at every tenth query",
+            unit,
+            found["prada_tenth"],
+            "copycatch engine",
+            ratios(found["prada_tenth"], engine),
+            None,
+            "as its authors' code does",
         ),
     ]
     return part
