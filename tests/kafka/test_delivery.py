@@ -91,6 +91,26 @@ def test_kill_at_random_instants_changes_no_outcome(kafka_servers: str, tmp_path
     assert written_uids(kafka_servers, topics) == expected_uids(shards_of(kafka_servers, topics))
 
 
+def test_state_at_a_url_survives_a_kill(kafka_servers: str, tmp_path: Path) -> None:
+    topics = Topics.make(kafka_servers)
+    directory = f"file://{tmp_path}/elsewhere"
+    service = ServiceProcess(
+        kafka_servers, topics, tmp_path, instance="one", module=COUNTING,
+        more={"poll_records_max": 100, "snapshots": {"interval": "10ms", "directory": directory}},
+    )  # fmt: skip
+    keys = {"COPYCATCH_SNAPSHOTS__KEY": "k" * 32, "COPYCATCH_HMAC_KEY": "h" * 32}
+    produce(kafka_servers, topics.records, traffic(1500))
+    with ended(service):
+        service.start(keys | {"COPYCATCH_FAIL_AT": "after snapshot:3", "COPYCATCH_TEST_HOOKS": "1"})
+        assert service.wait_end() == -9
+        service.start(keys)
+        wait_drained(service, 1500)
+        assert service.stop() == 0
+    assert written_uids(kafka_servers, topics) == expected_uids(shards_of(kafka_servers, topics))
+    assert service.events("shard begins")[-1]["read_from"] > 0
+    assert list((tmp_path / "elsewhere").rglob("*.snapshot"))
+
+
 def test_at_least_once_repeats_the_same_uids_only(kafka_servers: str, tmp_path: Path) -> None:
     topics = Topics.make(kafka_servers)
     service = ServiceProcess(

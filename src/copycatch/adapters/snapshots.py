@@ -25,7 +25,18 @@ MAC_BYTES = 32
 TRAILER_BYTES = 4 + MAC_BYTES
 KEY_BYTES_MIN = 16
 HEADER_BYTES_MAX = 1 << 16  # a header is a few hundred bytes; more is not ours
-_NAME = re.compile(r"(\d{12})-(\d{1,19})\.snapshot")
+NAME = re.compile(r"(\d{12})-(\d{1,19})\.snapshot")
+
+
+def named(info: SnapshotInfo) -> str:
+    """Name of a snapshot's file; `NAME` reads it.
+
+    Examples
+    --------
+    >>> named(SnapshotInfo(Shard("logs", 0), 7, 120, 0, ""))
+    '000000000007-120.snapshot'
+    """
+    return f"{info.generation:012d}-{info.position}.snapshot"
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
@@ -154,7 +165,7 @@ class DirectorySnapshots:
         return self._directory / ("shard-" + urllib.parse.quote(str(shard), safe=""))
 
     def _path(self, info: SnapshotInfo) -> Path:
-        return self._folder(info.shard) / f"{info.generation:012d}-{info.position}.snapshot"
+        return self._folder(info.shard) / named(info)
 
     def save(self, info: SnapshotInfo, content: SnapshotWriter) -> int:
         path = self._path(info)
@@ -174,7 +185,7 @@ class DirectorySnapshots:
 
     def candidates(self, shard: Shard) -> list[SnapshotInfo]:
         folder = self._folder(shard)
-        found = [match for path in _listing(folder) if (match := _NAME.fullmatch(path.name))]
+        found = [match for path in _listing(folder) if (match := NAME.fullmatch(path.name))]
         infos = [SnapshotInfo(shard, int(match[1]), int(match[2]), 0, "") for match in found]
         return sorted(infos, key=lambda info: -info.generation)
 

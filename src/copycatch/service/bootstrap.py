@@ -20,6 +20,7 @@ from copycatch.adapters.kafka.sink import KafkaSink
 from copycatch.adapters.kafka.source import KafkaSource
 from copycatch.adapters.messages import Kind
 from copycatch.adapters.prometheus import PrometheusMetrics
+from copycatch.adapters.remote_snapshots import RemoteSnapshots, is_url
 from copycatch.adapters.snapshots import DirectorySnapshots, kept_key
 from copycatch.engine import compile_ahead
 from copycatch.errors import ConfigError
@@ -140,7 +141,7 @@ class Instance:
         directory = Path(settings.snapshots.directory)
         store = self._store(directory, places)
         given = read_secret(settings.hmac_key, settings.hmac_key_file, "hmac_key_file")
-        hmac_key = kept_key(directory, "hmac.key", given, "hmac_key")
+        hmac_key = self._key("hmac.key", given, "hmac_key")
         judge = make_judge(
             self.policy_watch.policy, settings.accounts_max, hmac_key, self._decoders(places), self.metrics
         )
@@ -179,9 +180,24 @@ class Instance:
             return None  # a pipe cannot be read again from the middle
         snapshots = self._settings.snapshots
         given = read_secret(snapshots.key, snapshots.key_file, "snapshots.key_file")
-        key = kept_key(directory, "signing.key", given, "snapshots.key")
+        key = self._key("signing.key", given, "snapshots.key")
         group = "files" if places.sources else self._settings.kafka.group_id
+        if is_url(snapshots.directory):
+            if places.sources:
+                msg = "snapshots.directory: a replay of files keeps a ledger too; name a local directory"
+                raise ConfigError(msg)
+            return RemoteSnapshots(f"{snapshots.directory.rstrip('/')}/group-{group}", key, snapshots.keep)
         return DirectorySnapshots(directory / f"group-{group}", key, snapshots.keep)
+
+    def _key(self, name: str, given: bytes | None, setting: str) -> bytes:
+        directory = self._settings.snapshots.directory
+        if given is None and is_url(directory):
+            msg = (
+                f"{setting}: with snapshots at a URL it has to be given (environment or {setting}_file); "
+                "it is not made there, beside what it protects"
+            )
+            raise ConfigError(msg)
+        return kept_key(Path(directory), name, given, setting)
 
     def _decoders(self, places: Places) -> dict[str, Callable[[], Decoder]]:
         if places.sources:

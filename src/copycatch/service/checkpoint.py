@@ -57,6 +57,9 @@ from copycatch.service.judging import Judge
 
 log = structlog.get_logger(__name__)
 
+# Judging goes first where cores are scarce: a snapshot may take its time.
+CHILD_NICE = 10
+
 Hook = Callable[[str], None]
 """Called at each step by its name; tests kill the process there."""
 
@@ -291,6 +294,7 @@ class Checkpoint:
             return child
         status = 1
         try:
+            os.nice(CHILD_NICE)
             self._hook("in snapshot")
             self._save_all(infos)
             status = 0

@@ -291,13 +291,17 @@ class Runner:
 
         self._insist("find the start", find_starts)
         for shard in shards:
-            position, until = self._checkpoint.begin(
-                shard, committed.get(shard), start_by_shard.get(shard, 0)
-            )
+            position, until = self._begin(shard, committed.get(shard), start_by_shard.get(shard, 0))
             self._source.seek(shard, position)
             if until > position:
                 self._silent_until[shard] = until
             self._shards.add(shard)
+
+    def _begin(self, shard: Shard, committed: Committed | None, start: int) -> tuple[int, int]:
+        """State and place of a shard; a store that is away is waited for, not taken for an empty one."""
+        begun: list[tuple[int, int]] = []
+        self._insist("read snapshots", lambda: begun.append(self._checkpoint.begin(shard, committed, start)))
+        return begun[0]
 
     def on_revoked(self, shards: list[Shard]) -> None:
         self._checkpoint.release(shards, is_ours=not self._is_ahead)

@@ -128,7 +128,7 @@ class Outputs(_Strict):
 
 
 class Snapshots(_Strict):
-    """Where state is kept. `directory` may be an fsspec URL with the extra copycatch[remote]."""
+    """Where state is kept. `directory` may be an fsspec URL (s3://...) with the extra copycatch[remote]."""
 
     directory: str = "copycatch-state"
     interval: Duration = 60.0

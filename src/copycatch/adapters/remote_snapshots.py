@@ -1,0 +1,120 @@
+"""Snapshots at an fsspec URL: S3 and its like, in the same file format as in a directory."""
+
+import os
+import posixpath
+import re
+import urllib.parse
+from typing import Any
+
+from copycatch.adapters.snapshots import NAME, named, read_snapshot, write_snapshot
+from copycatch.errors import ConfigError, RecoverableError, StateError
+from copycatch.ports import Shard, SnapshotInfo, SnapshotWriter
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*(::|://).+")
+
+
+def is_url(directory: str) -> bool:
+    """Whether snapshots are to be kept elsewhere than in a local directory.
+
+    Examples
+    --------
+    >>> is_url("s3://bucket/copycatch"), is_url("/var/lib/copycatch"), is_url("copycatch-state")
+    (True, False, False)
+    """
+    return _URL.fullmatch(directory) is not None
+
+
+class RemoteSnapshots:
+    """One prefix a shard, one object a snapshot; the last `keep` stay.
+
+    Objects appear whole or not at all: they are written within the file system's transaction. Errors of the
+    store while a shard begins are worth another try, so that an outage never looks like lost state.
+
+    Raises
+    ------
+    ConfigError
+        If the URL's protocol is unknown, or the package that speaks it is not installed.
+    """
+
+    def __init__(self, url: str, key: bytes, keep: int = 3) -> None:
+        self._url = url
+        self._key = key
+        self._keep = keep
+        self._opened: tuple[int, Any, str] | None = None
+        self._open()
+
+    def _open(self) -> tuple[Any, str]:
+        """The file system and the path in it; anew in a forked child, where connections are not ours."""
+        if self._opened is not None and self._opened[0] == os.getpid():
+            return self._opened[1], self._opened[2]
+        try:
+            from fsspec.core import url_to_fs
+        except ModuleNotFoundError as error:
+            msg = "snapshots.directory is a URL: that needs the extra: pip install 'copycatch[remote]'"
+            raise ConfigError(msg) from error
+        try:
+            file_system, root = url_to_fs(self._url, skip_instance_cache=True)
+        except (ImportError, ValueError) as error:
+            msg = f"snapshots.directory: {self._url} cannot be opened: {error}"
+            raise ConfigError(msg) from error
+        self._opened = os.getpid(), file_system, root
+        return file_system, root
+
+    def _folder(self, shard: Shard) -> str:
+        return posixpath.join(self._open()[1], "shard-" + urllib.parse.quote(str(shard), safe=""))
+
+    def _path(self, info: SnapshotInfo) -> str:
+        return posixpath.join(self._folder(info.shard), named(info))
+
+    def save(self, info: SnapshotInfo, content: SnapshotWriter) -> int:
+        file_system, path = self._open()[0], self._path(info)
+        try:
+            file_system.makedirs(posixpath.dirname(path), exist_ok=True)
+            with file_system.transaction, file_system.open(path, "wb") as file:
+                return write_snapshot(file.write, info, content, self._key)
+        except OSError:
+            raise
+        except Exception as error:  # every store brings errors of its own library
+            msg = f"{path}: {type(error).__name__}: {error}"
+            raise OSError(msg) from error
+
+    def candidates(self, shard: Shard) -> list[SnapshotInfo]:
+        file_system, folder = self._open()[0], self._folder(shard)
+        try:
+            file_system.invalidate_cache(folder)
+            names = [posixpath.basename(path) for path in file_system.ls(folder, detail=False)]
+        except FileNotFoundError:
+            return []
+        except Exception as error:
+            raise self._passing(folder, error) from error
+        found = [match for name in names if (match := NAME.fullmatch(name))]
+        infos = [SnapshotInfo(shard, int(match[1]), int(match[2]), 0, "") for match in found]
+        return sorted(infos, key=lambda info: -info.generation)
+
+    def load(self, info: SnapshotInfo) -> tuple[SnapshotInfo, memoryview]:
+        file_system, path = self._open()[0], self._path(info)
+        try:
+            data = file_system.cat_file(path)
+        except FileNotFoundError as error:
+            msg = f"{path}: is not there any more"
+            raise StateError(msg) from error
+        except Exception as error:
+            raise self._passing(path, error) from error
+        found, content = read_snapshot(memoryview(data), self._key, path)
+        if found.shard != info.shard or found.position != info.position:
+            msg = f"{path}: the snapshot is of {found.shard}, position {found.position}"
+            raise StateError(msg)
+        return found, content
+
+    def _passing(self, path: str, error: Exception) -> RecoverableError:
+        return RecoverableError(f"snapshots at {path}: {type(error).__name__}: {error}")
+
+    def prune(self, shard: Shard) -> None:
+        file_system = self._open()[0]
+        try:
+            for info in self.candidates(shard)[self._keep :]:
+                file_system.rm_file(self._path(info))
+        except (RecoverableError, OSError) as error:
+            # The next snapshot prunes again; one too many harms nobody.
+            msg = f"snapshots could not be pruned: {error}"
+            raise OSError(msg) from error
