@@ -171,7 +171,7 @@ class Intake:
             user_agents=[record.user_agent for record in records],
             texts=[record.input if isinstance(record.input, str) else None for record in records],
             output_texts=[record.output_text for record in records],
-            input_hashes=_input_hashes_of(records, inputs),
+            input_hashes=_input_hashes_of(records, inputs, self._pseudonymiser.input_key),
             label_codes=labels,
             statuses=np.array([200 if r.status is None else r.status for r in records], dtype=np.int16),
             has_logprobs=_column([_has_logprobs(p) for p in params]),
@@ -356,11 +356,13 @@ def _fill_confidences(
             labels[block.rows[is_unlabelled]] = np.argmax(block.values[is_unlabelled], axis=1)
 
 
-def _input_hashes_of(records: Sequence[InferenceRecord], inputs: Sequence[VectorBlock]) -> Uint64Array:
+def _input_hashes_of(
+    records: Sequence[InferenceRecord], inputs: Sequence[VectorBlock], key: bytes
+) -> Uint64Array:
     hashes = np.zeros(len(records), dtype=np.uint64)
     for row, record in enumerate(records):
         if isinstance(record.input, str):
-            hashes[row] = text_hash(record.input)
+            hashes[row] = text_hash(record.input, key)
     for block in inputs:
-        hashes[block.rows] = hash_rows(block.values)
+        hashes[block.rows] = hash_rows(block.values, key)
     return hashes

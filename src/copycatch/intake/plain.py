@@ -94,26 +94,26 @@ def plain_labels(scan: Scan, names: PlainNames, code_by_label: dict[str, int]) -
     return labels
 
 
-def plain_hashes(texts: list[str | None], inputs: list[VectorBlock]) -> Uint64Array:
-    """Of the exact input; 0 where there is none."""
+def plain_hashes(texts: list[str | None], inputs: list[VectorBlock], key: bytes) -> Uint64Array:
+    """Of the exact input, keyed; 0 where there is none."""
     hashes = np.zeros(len(texts), dtype=np.uint64)
     for row, text in enumerate(texts):
         if text is not None:
-            hashes[row] = text_hash(text)
+            hashes[row] = text_hash(text, key)
     for block in inputs:
-        hashes[block.rows] = hash_rows(block.values)
+        hashes[block.rows] = hash_rows(block.values, key)
     return hashes
 
 
-def text_hash(text: str) -> int:
-    """A 64-bit hash of a text, the same in every process, never 0.
+def text_hash(text: str, key: bytes = b"") -> int:
+    """A 64-bit hash of a text, the same in every process with the same key, never 0.
 
     Examples
     --------
     >>> text_hash("a") == text_hash("a"), text_hash("a") == text_hash("b")
     (True, False)
     """
-    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), key=key, digest_size=8).digest()
     return max(int.from_bytes(digest, "little"), 1)
 
 
@@ -154,7 +154,8 @@ def plain_batch(
         api_key_hashes=api_key_hashes, client_ips=names.optional("client_ip"),
         user_agents=names.optional("user_agent"), texts=texts,
         output_texts=names.texts_where("output_text", scan.has_output),
-        input_hashes=plain_hashes(texts, inputs), label_codes=plain_labels(scan, names, code_by_label),
+        input_hashes=plain_hashes(texts, inputs, pseudonymiser.input_key),
+        label_codes=plain_labels(scan, names, code_by_label),
         statuses=np.where(np.isnan(statuses), OK, statuses).astype(np.int16),
         has_logprobs=column("has_logprobs"), top_logprobs=column("top_logprobs"),
         logit_biases=column("logit_bias"), choices=column("n"), max_tokens=column("max_tokens"),

@@ -29,6 +29,9 @@ class Pseudonymiser:
     def __init__(self, hmac_key: bytes) -> None:
         self._hmac_key = hmac_key
         self._hash_by_key: dict[str, str] = {}
+        # Hashes of inputs tell repeats apart. Were they not keyed, a client could make inputs that collide,
+        # and all of them would count as one and the same query.
+        self.input_key = hashlib.blake2b(hmac_key, person=b"input hashes", digest_size=8).digest()
 
     def hash_many(self, key_ids: Sequence[str | None]) -> list[str | None]:
         hash_by_key = self._hash_by_key

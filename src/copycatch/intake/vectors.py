@@ -149,10 +149,10 @@ def _joined(model_id: str, parts: list[tuple[IntArray, Float32Array]]) -> Vector
 
 
 @njit(cache=True)
-def _hash(bits, hashes):  # type: ignore[no-untyped-def]
+def _hash(bits, start, hashes):  # type: ignore[no-untyped-def]
     for i in range(bits.shape[0]):
         total = np.uint64(0)
-        step = np.uint64(0)
+        step = start
         for k in range(bits.shape[1]):
             step += _MIX_STEP
             mixed = np.uint64(bits[i, k]) + step
@@ -162,12 +162,14 @@ def _hash(bits, hashes):  # type: ignore[no-untyped-def]
         hashes[i] = max(total, np.uint64(1))
 
 
-def hash_rows(values: Float32Array) -> Uint64Array:
-    """A 64-bit hash of each row; equal rows have equal hashes, in every process.
+def hash_rows(values: Float32Array, key: bytes = b"") -> Uint64Array:
+    """A 64-bit hash of each row; equal rows have equal hashes, in every process with the same key.
 
     Parameters
     ----------
     values : ndarray of float32, shape (n, length)
+    key : bytes
+        Secret, of 8 bytes. Whoever knows it can make inputs of equal hash, which all count as one.
 
     Returns
     -------
@@ -182,5 +184,5 @@ def hash_rows(values: Float32Array) -> Uint64Array:
     """
     hashes = np.empty(len(values), dtype=np.uint64)
     bits = np.ascontiguousarray(values + np.float32(0.0)).view(np.uint32)  # -0.0 becomes 0.0
-    _hash(bits, hashes)
+    _hash(bits, np.uint64(int.from_bytes(key[:8], "little")), hashes)
     return hashes

@@ -165,3 +165,15 @@ def test_a_client_that_shouts_lies_where_its_topic_lies() -> None:
     folded = WordLlamaEmbedder().embed_many([text.lower()])[0]
     assert np.allclose(block.values[0], folded)
     assert (block.values[1] == 1).all(), "another embedder's vectors stay as they are"
+
+
+@pytest.mark.parametrize("input_", ["some text", [0.1, 0.2, 0.3, 0.4]])
+def test_inputs_that_collide_cannot_be_made_without_the_key(input_: Any) -> None:
+    """Equal inputs have equal hashes for one installation, and others for the next."""
+    raw = raw_batch([record(0, input=input_), record(1, input=input_), record(2, input=[0.5] * 4)])
+    (first, again, other), *rest = (
+        columns(raw, Intake(key, None))[0].input_hashes.tolist() for key in (b"k" * 32, b"k" * 32, b"l" * 32)
+    )
+    assert first == again
+    assert rest[0] == [first, again, other]
+    assert rest[1][0] == rest[1][1] != first
