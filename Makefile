@@ -70,7 +70,7 @@ schemas: $(VENV)/.stamp-dev ## write schemas/ from the code's own models
 
 audit: $(VENV)/.stamp-dev ## known vulnerabilities in what we depend on
 	@$(BIN)/python -m pip install --quiet --prefer-binary pip-audit
-	@$(BIN)/pip-audit --requirement deploy/constraints.txt --no-deps --disable-pip
+	@$(BIN)/pip-audit --strict --requirement deploy/constraints.txt --no-deps --disable-pip
 
 clean: ## remove what the targets made, except .cache
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-out bench-out

@@ -65,16 +65,19 @@ def test_kill_at_every_step_changes_no_outcome(kafka_servers: str, tmp_path: Pat
     assert service.events("shard begins")[-1]["read_from"] > 0 or service.events("silent replay is done")
 
 
-def test_kill_at_random_instants_changes_no_outcome(kafka_servers: str, tmp_path: Path) -> None:
-    topics = Topics.make(kafka_servers)
+@pytest.mark.parametrize(("partitions", "kills"), [(1, 6), (3, 3)])
+def test_kill_at_random_instants_changes_no_outcome(
+    kafka_servers: str, tmp_path: Path, partitions: int, kills: int
+) -> None:
+    topics = Topics.make(kafka_servers, partitions)
     service = ServiceProcess(
         kafka_servers, topics, tmp_path, instance="one", module=COUNTING,
         more={"poll_records_max": 20, "snapshots": {"interval": "200ms"}},
     )  # fmt: skip
     produce(kafka_servers, topics.records, traffic(6000, seed=1))
-    choose = random.Random(7)
+    choose = random.Random(7 + partitions)
     with ended(service):
-        for _ in range(6):
+        for _ in range(kills):
             service.start()
             begun = len(service.events("shard begins"))
             wait_until(

@@ -143,6 +143,33 @@ def test_a_forgotten_shard_leaves_room_and_knowledge() -> None:
     assert state.populations["m1"].pool.n_accounts > 0
 
 
+def test_what_is_normal_moves_along_with_a_shard() -> None:
+    """To a worker that knows nothing, or less; one that knows more keeps what it knows."""
+    batch_list = list(batches(traffic(seed=5, n_accounts=40, n_records=4_000, hours=60), [500]))
+    early, late = new_state(Policy()), new_state(Policy())
+    for turn, batch in enumerate(batch_list):
+        step(late, batch, UnixMs(NOW_MS), Policy())
+        if turn < len(batch_list) // 2:
+            step(early, batch, UnixMs(NOW_MS), Policy())
+    known = late.populations["m1"]
+    known.newcomers_day, known.newcomers = 3, 7
+    parts: list[bytes] = []
+    snapshot(late, "logs:0", lambda data: parts.append(bytes(data)))
+    for state in (new_state(Policy()), early):
+        restore(state, "logs:0", b"".join(parts))
+        taken = state.populations["m1"]
+        assert np.array_equal(taken.reference.values, known.reference.values, equal_nan=True)
+        assert taken.reference.index_by_account == known.reference.index_by_account
+        assert (taken.newcomers_day, taken.newcomers) == (3, 7), "no rebalance renews the day's votes"
+        assert list(taken.pool.queries_by_account) == list(known.pool.queries_by_account)
+    older: list[bytes] = []
+    fresh = new_state(Policy())
+    step(fresh, batch_list[0], UnixMs(NOW_MS), Policy())
+    snapshot(fresh, "logs:1", lambda data: older.append(bytes(data)))
+    restore(late, "logs:1", b"".join(older))
+    assert late.populations["m1"] is known
+
+
 @pytest.mark.parametrize("damage", [b"", b"\x80", b"\xc1\xc1", b"garbage"])
 def test_damaged_snapshots_are_refused(damage: bytes) -> None:
     with pytest.raises(StateError, match="snapshot"):
