@@ -177,3 +177,25 @@ def test_inputs_that_collide_cannot_be_made_without_the_key(input_: Any) -> None
     assert first == again
     assert rest[0] == [first, again, other]
     assert rest[1][0] == rest[1][1] != first
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("account_id", "x" * 5_000, "account_id"),
+        ("event_id", "x" * 5_000, "event_id"),
+        ("model_id", "x" * 5_000, "model_id"),
+        ("client_ip", "1" * 500, "client_ip"),
+        ("input", "t" * 500_000, "input"),
+        ("input", [0.5] * 70_000, "input"),
+        ("embedding", [0.5] * 70_000, "embedding"),
+        ("probabilities", [0.0001] * 200_000, None),
+    ],
+)
+def test_nothing_is_longer_than_its_bound(field: str, value: object, named: str | None) -> None:
+    batch, rejects = columns(raw_batch([record(0), record(1, **{field: value}), record(2)]))
+    assert len(batch) == 2
+    assert [(reject.reason, reject.field) for reject in rejects] == [
+        ("schema" if named else "too_large", named)
+    ]
+    assert len(rejects[0].excerpt or "") < 1_000
