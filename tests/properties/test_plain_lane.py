@@ -181,6 +181,14 @@ def full_record(**fields: Any) -> bytes:
         ({"embedding": {"b64": "AACAPwAAAEA=", "dtype": "f4"}, "input": {"b64": "AQID", "dtype": "u1"}}, 1),
         ({"top_scores": [0.9, 0.05], "status": 429, "latency_ms": 3.5, "tenant_id": "t"}, 1),
         ({"params": {"logprobs": True, "top_logprobs": 5, "logit_bias": 3, "n": 2, "temperature": 0.5}}, 1),
+        (
+            {
+                "input": 'a "quoted" line\n, \u20ac and \U0001f600',
+                "output_text": "a\\b",
+                "event_id": "\u00e9",
+            },
+            1,
+        ),
         ({"user_agent": 'a "quoted" one'}, 0),
         ({"extra": {"nested": 1}}, 0),
         ({"embedding": [1e300]}, 0),
@@ -195,6 +203,13 @@ def test_ordinary_records_are_plain_and_odd_ones_are_not(fields: dict[str, Any],
 def test_text_that_is_no_utf8_is_left_to_the_decoder() -> None:
     good = full_record(user_agent="\u00e9t\u00e9").replace(b"\\u00e9t\\u00e9", "\u00e9t\u00e9".encode())
     assert check([good, good.replace("\u00e9".encode(), b"\xe9")]) == 1
+
+
+def test_a_wrong_escape_is_left_to_the_decoder() -> None:
+    line = full_record(input="here")
+    assert (
+        check([line.replace(b"here", b"he\\xre"), line.replace(b"here", b"\\ud800"), line[:-6] + b'\\"']) == 0
+    )
 
 
 def test_a_repeated_field_is_left_to_the_decoder() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from copycatch.engine.state import new_state
 from copycatch.engine.step import step
+from copycatch.formats.plain import scan
 from copycatch.intake.decode import Intake
 from copycatch.records.columns import RawBatch
 from copycatch.records.policy import Policy
@@ -58,6 +59,7 @@ def compile_ahead() -> int:
                 probabilities=[0.75, 0.25],
             )
         )
+    scan(RawBatch("warm-up", 0, [0], [b"{}"]))  # the lane of plain records, which these here do not take
     raw = RawBatch("warm-up", 0, list(range(RECORDS)), [])
     batch, _ = Intake(b"", None).columns(raw, _Decoded(records))
     outcomes = step(new_state(Policy(), ACCOUNTS * 2), batch, UnixMs(SPACING_MS * RECORDS), Policy())

@@ -7,7 +7,9 @@ What is read here is what that decoder would have given: `tests/properties/test_
 together on ordinary, odd and damaged records.
 """
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from copycatch.formats.plain_fields import KEY_LENGTHS, KEY_TABLE, REQUIRED, key_at, read_field
@@ -102,6 +104,7 @@ def scan(batch: RawBatch) -> tuple[Scan, list[int]]:
         values=np.empty(len(text) // 2 + 8, dtype=np.float32),  # "1," is the shortest number in a list
         vector_at=np.zeros((n, len(VECTORS)), dtype=np.int64),
         vector_lengths=np.zeros((n, len(VECTORS)), dtype=np.int64),
+        unescaped={},
     )
     slots = np.full(1 << max(2 * most_names, 1).bit_length(), -1, dtype=np.int32)
     counts = np.zeros(2, dtype=np.int64)  # distinct names, values
@@ -113,6 +116,7 @@ def scan(batch: RawBatch) -> tuple[Scan, list[int]]:
     if not text.isascii():
         for row in np.flatnonzero(is_plain).tolist():
             is_plain[row] = _is_utf8(values[row])
+    _unescape(found, is_plain)
     found.distinct = found.distinct[: counts[0]]
     found.values = found.values[: counts[1]]
     found.rows = np.flatnonzero(is_plain)
@@ -122,6 +126,22 @@ def scan(batch: RawBatch) -> tuple[Scan, list[int]]:
                      "vector_lengths"):  # fmt: skip
             setattr(found, name, getattr(found, name)[is_plain])
     return found, others
+
+
+def _unescape(found: Scan, is_plain: npt.NDArray[np.bool_]) -> None:
+    """Give texts with escapes as they are meant; a record with a wrong escape is not plain."""
+    starts, stops = found.texts[:, :, 0], found.texts[:, :, 1]
+    for row, which in zip(*np.nonzero(stops < 0), strict=True):
+        start, stop = int(starts[row, which]), -int(stops[row, which])
+        stops[row, which] = stop
+        if not is_plain[row]:
+            continue
+        try:
+            chars = msgspec.json.decode(found.text[start - 1 : stop + 1], type=str)
+        except ValueError:
+            is_plain[row] = False
+        else:
+            found.unescaped[start] = chars
 
 
 def _is_utf8(value: bytes) -> bool:

@@ -22,6 +22,7 @@ from copycatch.formats.plain_values import (
     T_CHAR,
     number_of,
     read_base64,
+    read_escaped,
     read_event_time,
     read_literal,
     read_string,
@@ -256,11 +257,11 @@ def _read_name(text, at, stop, key, names, labels, i, slots, distinct, counts, b
 
 @njit(cache=True, inline="always")
 def _read_span(text, at, stop, longest, texts, i, which):  # type: ignore[no-untyped-def]
-    """A string that is not looked up."""
-    end = read_text(text, at, stop)
+    """A string that is not looked up; it may hold escapes, for which its end is written as negative."""
+    end, has_escape = read_escaped(text, at, stop)
     if end < 0 or end - at - 1 > longest:
         return FAILED
-    texts[i, which, 0], texts[i, which, 1] = at + 1, end
+    texts[i, which, 0], texts[i, which, 1] = at + 1, -end if has_escape else end
     return end + 1
 
 
@@ -323,7 +324,7 @@ def read_field(  # type: ignore[no-untyped-def]  # noqa: PLR0911 - a table of ke
         return _read_name(text, at, stop, key, names, labels, i, slots, distinct, counts, bits)
     if key == EVENT_ID:
         end = _read_span(text, at, stop, ID_CHARS_MAX, texts, i, _TEXT_EVENT_ID)
-        return end if texts[i, _TEXT_EVENT_ID, 1] > texts[i, _TEXT_EVENT_ID, 0] else FAILED
+        return end if texts[i, _TEXT_EVENT_ID, 1] != texts[i, _TEXT_EVENT_ID, 0] else FAILED
     if key == INPUT and text[at] == QUOTE:
         has_text[i] = True
         return _read_span(text, at, stop, TEXT_CHARS_MAX, texts, i, _TEXT_INPUT)

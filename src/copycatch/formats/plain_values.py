@@ -74,6 +74,26 @@ def read_text(text, at, stop):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def read_escaped(text, at, stop):  # type: ignore[no-untyped-def]
+    """The same where escapes may occur; whether one does. They are not checked here."""
+    has_escape = False
+    if at >= stop or text[at] != QUOTE:
+        return FAILED, has_escape
+    at += 1
+    while at < stop:
+        char = text[at]
+        if char == QUOTE:
+            return at, has_escape
+        if char <= _CONTROL_MAX:
+            return FAILED, has_escape
+        if char == BACKSLASH:
+            has_escape = True
+            at += 1
+        at += 1
+    return FAILED, has_escape
+
+
+@njit(cache=True)
 def number_of(text, begin, end, hash_, slots, distinct, counts):  # type: ignore[no-untyped-def]
     """The number of a string among the distinct ones so far; `slots` is an open hash table of them."""
     mask = np.uint64(len(slots) - 1)

@@ -55,7 +55,13 @@ class PlainNames:
         return list(map(with_none.__getitem__, codes.tolist()))
 
     def texts(self, name: str) -> list[str]:
-        return self._slices(self._scan.texts[:, TEXT_AT[name]])
+        places = self._scan.texts[:, TEXT_AT[name]]
+        found = self._slices(places)
+        unescaped = self._scan.unescaped
+        if unescaped:
+            starts = places[:, 0].tolist()
+            found = [unescaped.get(start, text) for start, text in zip(starts, found, strict=True)]
+        return found
 
     def texts_where(self, name: str, is_there: npt.NDArray[np.bool_]) -> list[str | None]:
         if not is_there.any():

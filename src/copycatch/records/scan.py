@@ -48,6 +48,7 @@ class Scan:
     values: Float32Array
     vector_at: IntArray  # (n, VECTORS)
     vector_lengths: IntArray  # (n, VECTORS), 0 where missing
+    unescaped: dict[int, str]  # texts that were written with escapes, by where they start in `text`
 
     def __len__(self) -> int:
         return len(self.rows)
