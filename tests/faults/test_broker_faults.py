@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from tests.kafka.test_delivery import shards_of, written_uids
 from tests.support.broker import Broker, free_port
 from tests.support.counting import expected_uids
+from tests.support.delivery import COUNTING, shards_of, written_uids
 from tests.support.records import traffic
 from tests.support.service import (
     PATIENCE_S,
@@ -21,7 +21,6 @@ from tests.support.service import (
 )
 
 pytestmark = pytest.mark.kafka
-COUNTING = "tests.support.entry"
 
 
 def resident_bytes(service: ServiceProcess) -> int:

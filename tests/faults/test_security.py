@@ -12,16 +12,15 @@ from typing import Any
 import pytest
 
 from tests.conftest import no_kafka
-from tests.kafka.test_delivery import shards_of, written_uids
 from tests.support.broker import Broker, KafkaMissing, running_broker
 from tests.support.counting import expected_uids
+from tests.support.delivery import COUNTING, shards_of, written_uids
 from tests.support.records import traffic
 from tests.support.service import ServiceProcess, Topics, ended, produce, wait_drained
 
 pytestmark = pytest.mark.kafka
 LOGINS = "org.apache.kafka.common.security"
 PASSWORD = "correct horse battery staple"
-COUNTING = "tests.support.entry"
 
 
 @dataclass

@@ -6,13 +6,13 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
 from copycatch.adapters.clock import SystemClock
-from copycatch.errors import ConfigError, FencedError, RecoverableError, TransportError
+from copycatch.adapters.kafka_names import check_security_files
+from copycatch.errors import FencedError, RecoverableError, TransportError
 from copycatch.settings.service import Kafka, Security, read_secret
 from copycatch.units import MS_PER_S
 
@@ -69,11 +69,7 @@ def security_options(security: Security) -> dict[str, Any]:
         If a file that the settings name cannot be read.
     """
     options: dict[str, Any] = {"security.protocol": security.protocol}
-    for key in ("ca_file", "certificate_file", "key_file", "token_file"):
-        file: Path | None = getattr(security, key)
-        if file is not None and not file.is_file():
-            msg = f"kafka.security.{key}: {file} does not exist"
-            raise ConfigError(msg)
+    check_security_files(security)
     if security.protocol.endswith("SSL"):
         options["ssl.endpoint.identification.algorithm"] = "https" if security.check_hostname else "none"
         for name, file in (

@@ -1,6 +1,5 @@
 """A producer as an `OutcomeSink`: outcomes and offsets in one transaction, or one after the other."""
 
-import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,7 +17,8 @@ from copycatch.adapters.confluent.client import (
     words_of,
 )
 from copycatch.adapters.confluent.source import ConfluentSource
-from copycatch.adapters.messages import Kind, messages_of
+from copycatch.adapters.kafka_names import mark_of, missing_outputs, topic_by_kind, transactional_id
+from copycatch.adapters.messages import messages_of
 from copycatch.errors import FencedError, RecoverableError, TransportError
 from copycatch.findings.catalog import Encoding
 from copycatch.ports import Committed, Delivery, Shard
@@ -45,17 +45,10 @@ class ConfluentSink:
         self._source = source
         self._alert_format = alert_format
         self._now_ms = now_ms
-        outputs = settings.outputs
-        self._topic_by_kind: dict[Kind, str] = {
-            "alert": outputs.alerts,
-            "recommendation": outputs.recommendations,
-            "dead_letter": outputs.dead_letters,
-        }
+        self._topic_by_kind = topic_by_kind(settings.outputs)
         self._is_transactional = settings.delivery == "exactly_once"
-        # With a name of its own an instance resolves at once what a killed predecessor left open.
-        kafka = settings.kafka
-        self._transactional_id = f"{kafka.group_id}-{kafka.instance_id or uuid.uuid4().hex}"
-        self._timeout_s = kafka.request_timeout
+        self._transactional_id = transactional_id(settings.kafka)
+        self._timeout_s = settings.kafka.request_timeout
         self._undelivered: list[KafkaError] = []
         self._check_topics()
         self._producer = self._connect()
@@ -88,16 +81,8 @@ class ConfluentSink:
         outputs = self._settings.outputs
         with translated("checking the output topics"):
             admin = AdminClient(common_options(self._settings.kafka))
-            present = set(admin.list_topics(timeout=self._timeout_s).topics)
-            missing = sorted(set(self._topic_by_kind.values()) - present)
-            if missing and not outputs.create_missing:
-                msg = (
-                    f"outputs: topic {', '.join(missing)} does not exist (or is hidden); create it, "
-                    "mend the name, or set outputs.create_missing: true"
-                )
-                raise TransportError(msg)
-            for topic in missing:
-                cleanup = "compact" if topic == outputs.recommendations else "delete"
+            present = admin.list_topics(timeout=self._timeout_s).topics
+            for topic, cleanup in missing_outputs(outputs, present).items():
                 new = NewTopic(
                     topic, outputs.partitions, outputs.replication, config={"cleanup.policy": cleanup}
                 )
@@ -111,7 +96,7 @@ class ConfluentSink:
 
     def deliver(self, delivery: Delivery) -> None:
         offsets = [
-            TopicPartition(*shard, position, f"{delivery.run_id}/{delivery.sequence}")
+            TopicPartition(*shard, position, mark_of(delivery))
             for shard, position in delivery.positions.items()
         ]
         if self._is_transactional:

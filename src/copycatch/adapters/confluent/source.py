@@ -7,7 +7,8 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, Message, TopicPartition
 
 from copycatch.adapters.confluent.client import common_options, raise_as_ours, translated
-from copycatch.errors import FencedError, RecoverableError, TransportError
+from copycatch.adapters.kafka_names import METADATA_AGE_MS_MAX, committed_of, inputs_missing
+from copycatch.errors import FencedError, RecoverableError
 from copycatch.ports import Committed, Shard, ShardListener
 from copycatch.records.columns import RawBatch
 from copycatch.settings.service import Service
@@ -60,6 +61,7 @@ class ConfluentSource:
             "session.timeout.ms": session_timeout_ms,
             "heartbeat.interval.ms": max(100, session_timeout_ms // 10),
             "max.poll.interval.ms": max(300_000, 2 * session_timeout_ms),
+            "topic.metadata.refresh.interval.ms": METADATA_AGE_MS_MAX,
             "error_cb": self._note_trouble,
         }
         if kafka.instance_id:
@@ -81,12 +83,7 @@ class ConfluentSource:
                 if found.error is not None or not found.partitions:
                     missing.append(topic)
             if missing:
-                msg = (
-                    f"inputs: topic {', '.join(missing)} does not exist on "
-                    f"{', '.join(self._settings.kafka.bootstrap_servers)} (or may not be seen); "
-                    "create it, or mend the name"
-                )
-                raise TransportError(msg)
+                raise inputs_missing(missing, self._settings)
             self._consumer.subscribe(
                 list(self._start_at_by_topic),
                 on_assign=self._on_assign,
@@ -316,8 +313,7 @@ class ConfluentSource:
             if done.error is not None:
                 raise_as_ours(f"asking for the committed offset of {shard}", done.error)
             if done.offset >= 0 and done.offset != OFFSET_INVALID:
-                run_id, _, sequence = (done.metadata or "").rpartition("/")
-                committed[shard] = Committed(done.offset, int(sequence) if sequence.isdigit() else 0, run_id)
+                committed[shard] = committed_of(done.offset, done.metadata)
         return committed
 
     def close(self) -> None:

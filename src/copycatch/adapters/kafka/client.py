@@ -9,7 +9,8 @@ from typing import Any
 import kafka.errors as kafka_errors
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
-from copycatch.errors import ConfigError, FencedError, RecoverableError, TransportError
+from copycatch.adapters.kafka_names import check_security_files
+from copycatch.errors import FencedError, RecoverableError, TransportError
 from copycatch.settings.service import Kafka, Security, read_secret
 
 # What no repetition mends; an operator has to act.
@@ -79,11 +80,7 @@ def security_options(security: Security) -> dict[str, Any]:
         If a file that the settings name cannot be read.
     """
     options: dict[str, Any] = {"security_protocol": security.protocol}
-    for key in ("ca_file", "certificate_file", "key_file", "token_file"):
-        file: Path | None = getattr(security, key)
-        if file is not None and not file.is_file():
-            msg = f"kafka.security.{key}: {file} does not exist"
-            raise ConfigError(msg)
+    check_security_files(security)
     if security.protocol.endswith("SSL"):
         options |= {
             "ssl_check_hostname": security.check_hostname,

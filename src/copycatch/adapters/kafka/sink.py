@@ -1,6 +1,5 @@
 """A producer as an `OutcomeSink`: outcomes and offsets in one transaction, or one after the other."""
 
-import uuid
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -17,7 +16,8 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from copycatch.adapters.kafka.client import FATAL, NO_SENSORS, common_options, translated
 from copycatch.adapters.kafka.source import KafkaSource
-from copycatch.adapters.messages import Kind, messages_of
+from copycatch.adapters.kafka_names import mark_of, missing_outputs, topic_by_kind, transactional_id
+from copycatch.adapters.messages import messages_of
 from copycatch.errors import FencedError, TransportError
 from copycatch.findings.catalog import Encoding
 from copycatch.ports import Committed, Delivery, Shard
@@ -45,16 +45,9 @@ class KafkaSink:
         self._source = source
         self._alert_format = alert_format
         self._now_ms = now_ms
-        outputs = settings.outputs
-        self._topic_by_kind: dict[Kind, str] = {
-            "alert": outputs.alerts,
-            "recommendation": outputs.recommendations,
-            "dead_letter": outputs.dead_letters,
-        }
+        self._topic_by_kind = topic_by_kind(settings.outputs)
         self._is_transactional = settings.delivery == "exactly_once"
-        # With a name of its own an instance resolves at once what a killed predecessor left open.
-        kafka = settings.kafka
-        self._transactional_id = f"{kafka.group_id}-{kafka.instance_id or uuid.uuid4().hex}"
+        self._transactional_id = transactional_id(settings.kafka)
         self._check_topics()
         self._producer = self._connect()
 
@@ -89,21 +82,12 @@ class KafkaSink:
         with translated("checking the output topics"):
             admin = KafkaAdminClient(**common_options(self._settings.kafka))
             try:
-                present = set(admin.list_topics())
-                missing = sorted(set(self._topic_by_kind.values()) - present)
-                if missing and not outputs.create_missing:
-                    msg = (
-                        f"outputs: topic {', '.join(missing)} does not exist (or is hidden); create it, "
-                        "mend the name, or set outputs.create_missing: true"
-                    )
-                    raise TransportError(msg)
-                for topic in missing:
-                    is_table = topic == outputs.recommendations
-                    configs = {"cleanup.policy": "compact" if is_table else "delete"}
+                for topic, cleanup in missing_outputs(outputs, admin.list_topics()).items():
+                    configs = {"cleanup.policy": cleanup}
                     new = NewTopic(topic, outputs.partitions, outputs.replication, topic_configs=configs)
                     try:
                         admin.create_topics([new])
-                        log.info("created topic", topic=topic, cleanup=configs["cleanup.policy"])
+                        log.info("created topic", topic=topic, cleanup=cleanup)
                     except TopicAlreadyExistsError:
                         log.info("another worker created the topic", topic=topic)
             finally:
@@ -111,7 +95,7 @@ class KafkaSink:
 
     def deliver(self, delivery: Delivery) -> None:
         offsets = {
-            TopicPartition(*shard): OffsetAndMetadata(position, f"{delivery.run_id}/{delivery.sequence}", -1)
+            TopicPartition(*shard): OffsetAndMetadata(position, mark_of(delivery), -1)
             for shard, position in delivery.positions.items()
         }
         if self._is_transactional:

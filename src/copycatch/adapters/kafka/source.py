@@ -10,7 +10,8 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
-from copycatch.errors import RecoverableError, TransportError
+from copycatch.adapters.kafka_names import METADATA_AGE_MS_MAX, committed_of, inputs_missing
+from copycatch.errors import RecoverableError
 from copycatch.ports import Committed, Shard, ShardListener
 from copycatch.records.columns import RawBatch
 from copycatch.settings.service import Service
@@ -22,8 +23,6 @@ log = structlog.get_logger(__name__)
 PARTITION_FETCH_BYTES = 8 << 20
 GATE_POLL_S = 0.002
 CLOSE_MS_MAX = 5_000
-# New partitions of a topic are noticed this soon; the library's own 5 minutes are long for a live detector.
-METADATA_AGE_MS_MAX = 60_000
 
 
 class KafkaSource:
@@ -76,14 +75,9 @@ class KafkaSource:
         with translated("reading the input topics"):
             missing = self._subscribe(listener)
         if missing:
-            msg = (
-                f"inputs: topic {missing} does not exist on "
-                f"{', '.join(self._settings.kafka.bootstrap_servers)} (or may not be seen); "
-                "create it, or mend the name"
-            )
-            raise TransportError(msg)
+            raise inputs_missing(missing, self._settings)
 
-    def _subscribe(self, listener: ShardListener) -> str:
+    def _subscribe(self, listener: ShardListener) -> list[str]:
         """Gives the topics that are missing; nothing is subscribed to then.
 
         The question has to come first: the answer to a metadata request that is on its way while `subscribe`
@@ -94,7 +88,7 @@ class KafkaSource:
         missing = [topic for topic in topics if not self._consumer.partitions_for_topic(topic)]
         if not missing:
             self._consumer.subscribe(topics, listener=_Rebalance(self, listener))
-        return ", ".join(missing)
+        return missing
 
     def poll(self, records_max: int, timeout_s: float) -> list[RawBatch]:
         self._touched.clear()
@@ -227,7 +221,7 @@ class KafkaSource:
             self._consumer = self._connect()
             missing = self._subscribe(self._listener)
         if missing:
-            msg = f"inputs: topic {missing} was there, and is not any more"
+            msg = f"inputs: topic {', '.join(missing)} was there, and is not any more"
             raise RecoverableError(msg)
 
     # For the sink, which commits in the name of this member.
@@ -248,8 +242,7 @@ class KafkaSource:
                     timeout_ms=round(self._settings.kafka.request_timeout * 1000),
                 )
             if done is not None and done.offset >= 0:
-                run_id, _, sequence = (done.metadata or "").rpartition("/")
-                found[shard] = Committed(done.offset, int(sequence) if sequence.isdigit() else 0, run_id)
+                found[shard] = committed_of(done.offset, done.metadata)
         return found
 
     def close(self) -> None:
