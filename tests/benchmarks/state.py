@@ -144,7 +144,7 @@ def run(scale: Scale) -> Part:
             "window row",
             [found["grown_bytes"] / rows / found["row_bytes"]],
             Target("at most", 4096),
-            "arrays double, so up to half of them may be room for accounts to come",
+            "rows, names, ids seen lately; room for accounts to come takes no memory yet",
         )
     )
     add(
