@@ -22,10 +22,11 @@ from copycatch.records.layout import FOURIER, LABEL_BINS, LONG_PANES, N_SIGNALS,
 from copycatch.records.policy import Policy
 from copycatch.records.view import WindowView, signal_indices
 from copycatch.scoring.catalog import FAMILIES
-from copycatch.scoring.combine import feature_shares, score_of
+from copycatch.scoring.coherence import coherence_of, voice_of
+from copycatch.scoring.combine import NOVELTY, feature_shares, score_of
 from copycatch.scoring.families import ODDNESS_MAX, deviations_of, family_values, oddness_of, positions_of
 from copycatch.scoring.looks_like import looks_like
-from copycatch.scoring.persistence import follow
+from copycatch.scoring.persistence import follow, lateness
 from copycatch.scoring.protocol import Inputs
 from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
 from copycatch.signals.catalog import SCOPES, SIGNAL_INDEX, SIGNALS
@@ -74,11 +75,12 @@ def fold_segment(
         rows, batch.event_times_ms, is_evidence, batch.input_hashes, batch.label_codes, batch.margins,
         block.signals, SCOPE_CODES, SIGNAL_INDEX["is_low_margin"], SIGNAL_INDEX["neighbour_log"],
         block.sketches, block.residuals, block.input_residuals, block.raws, block.cells, block.fouriers,
-        block.words_seen, _extras(batch), block.nears, round(short_s * 1000), round(long_s * 1000),
+        block.words_seen, _extras(batch), block.nears, block.raw_ratios,
+        block.flat_logs, round(short_s * 1000), round(long_s * 1000),
         round(policy.windows.memory_s * 1000),
         windows.queries, windows.next_look, windows.first_ms, windows.last_ms, windows.sums,
-        windows.ring_count, windows.ring_sketch, windows.ring_raw, windows.ring_hash, windows.ring_label,
-        windows.ring_margin, windows.ring_words, due_events, due_sums, due_counts,
+        windows.ring_count, windows.ring_sketch, windows.ring_hash, windows.ring_label,
+        windows.ring_margin, windows.ring_words, windows.memory, due_events, due_sums, due_counts,
     )  # fmt: skip
     events = due_events[:n_due]
     view = _view(state, batch, events, due_sums[:n_due], due_counts[:n_due], short_s, long_s)
@@ -172,6 +174,7 @@ def score(
     life, block = oddness_of(life_away), oddness_of(block_away)
     is_block = np.nan_to_num(block) > np.nan_to_num(life)
     of_tails = np.fmax(family_values(life), family_values(block))
+    coherence = np.fmax(_coherence(evaluations.values), _coherence(looks.block_values))
     looks.inputs = Inputs(
         positions=positions_of(np.where(is_block, block_away, life_away)),
         oddness=np.fmax(life, block) / ODDNESS_MAX,
@@ -179,6 +182,7 @@ def score(
     )
     families = _families(state, evaluations.model_ids, looks.inputs)
     families[:, : len(TAIL_FAMILIES)] = of_tails
+    families[:, NOVELTY] *= voice_of(coherence)[:, None]
     evidence = np.full_like(families, np.nan)
     tail_probs = np.full(len(looks), np.nan)
     for model_id, members in by_model(evaluations.model_ids):
@@ -186,7 +190,7 @@ def score(
         if population is not None and population.tails is not None:
             evidence[members] = population.tails.evidence(families[members])
     single, parts = score_of(state.switches.mask(evidence))
-    raw = follow(evaluations.rows, single, state.rows.level)
+    raw = follow(evaluations.rows, single, state.rows.level) - lateness(evaluations.queries)
     for model_id, members in by_model(evaluations.model_ids):
         population = state.populations.get(model_id)
         if population is not None and population.calibration is not None:
@@ -208,6 +212,11 @@ def score(
         looks_like=named,
     )
     return scores, raw, families
+
+
+def _coherence(values: FloatArray) -> FloatArray:
+    drift, distance = (values[:, FEATURE_INDEX[name]] for name in ("class_drift", "class_distance"))
+    return coherence_of(drift, distance)
 
 
 def _families(state: EngineState, model_ids: list[str], inputs: Inputs) -> FloatArray:

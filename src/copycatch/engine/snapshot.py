@@ -23,7 +23,7 @@ from copycatch.scoring.panel import Panel
 from copycatch.windows.admission import Shard
 from copycatch.windows.state import WindowArrays
 
-FORMAT = 1
+FORMAT = 2  # 2: the windows keep a memory of inputs
 LIBRARIES = ("numpy", "river")
 
 

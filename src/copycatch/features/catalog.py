@@ -23,6 +23,10 @@ def _mean(signal: str, view: WindowView) -> FloatArray:
     return view.mean(signal)
 
 
+def _mean_beyond(signal: str, free: float, view: WindowView) -> FloatArray:
+    return view.mean_beyond(signal, free)
+
+
 def _deviation(signal: str, view: WindowView) -> FloatArray:
     return view.deviation(signal)
 
@@ -155,8 +159,13 @@ FEATURES: tuple[Feature, ...] = (
           VECTOR, partial(_mean, "is_collinear")),
     _both("near_collinear_share", "probing", "share", 0, 1,
           "share of near-repeats on a line through two others", VECTOR, partial(_mean, "is_near_collinear")),
+    _both("flat_share", "probing", "share", 0, 1,
+          "share of queries that are a step of equal size in every coordinate from an earlier one",
+          ("input",), partial(_mean_beyond, "is_flat", 1.0)),
     _both("step_kurtosis", "probing", "log", 0, INF, "shape of the step from its nearest earlier query",
           ("input",), partial(_mean, "step_kurtosis")),
+    _both("line_share", "probing", "share", 0, 1, "share of queries on a line through two remembered ones",
+          ("input",), partial(_mean, "is_in_line")),
     _both("flip_share", "probing", "share", 0, 1, "share of queries labelled unlike the nearest earlier one",
           LABEL, partial(_mean, "is_flip")),
     _both("nearest_previous", "nearest_previous", "log distance", -INF, INF,

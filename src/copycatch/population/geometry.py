@@ -8,6 +8,7 @@ import numpy as np
 from copycatch.population.frames import Z_MAX, fit_frame
 from copycatch.population.lexicon import share_of_new_pairs
 from copycatch.population.pool import Query
+from copycatch.population.steps import flat_logs
 from copycatch.records.columns import Float32Array, FloatArray
 from copycatch.records.layout import FOURIER, RAW
 from copycatch.records.space import SKETCH_LENGTH, Frame, Lexicon, ModelSpace
@@ -51,14 +52,21 @@ def build_space(
         inputs = fit_frame([query.input_vector for query in beside], of_beside)
     stepped = inputs if inputs is not None else queries
     raw_columns = np.linspace(0, len(stepped.means) - 1, min(RAW, len(stepped.means))).astype(np.int64)
+    raw_scales = stepped.scales[raw_columns]
+    raws = [
+        (query.account_hash, (vector[raw_columns] - stepped.means[raw_columns]) / raw_scales)
+        for query in rows
+        if len(vector := query.vector if inputs is None else query.input_vector)
+    ]
     empty = np.zeros(0, dtype=np.int64)
     none = np.zeros(0, dtype=np.float32)
     space = ModelSpace(
         version=version, uses_inputs=uses_inputs, queries=queries, inputs=inputs,
-        raw_columns=raw_columns, raw_means=stepped.means[raw_columns], raw_scale=float(stepped.scales.mean()),
+        raw_columns=raw_columns, raw_means=stepped.means[raw_columns], raw_scales=raw_scales,
         bank_sketches=np.zeros((0, SKETCH_LENGTH), dtype=np.float32), bank_accounts=empty, bank_hashes=empty,
         bank_labels=empty, bank_margins=none, bank_entropies=none, far_log=np.nan, farther_log=np.nan,
-        odd_log=np.nan, odder_log=np.nan, near=0.0, low_margin=np.nan, new_pairs=np.nan,
+        odd_log=np.nan, odder_log=np.nan, flat_logs=flat_logs(raws, raw_scales), near=0.0,
+        low_margin=np.nan, new_pairs=np.nan,
         fourier_weights=np.zeros((SKETCH_LENGTH, FOURIER), dtype=np.float32),
         fourier_phases=np.zeros(FOURIER, dtype=np.float32), fourier_mean=np.zeros(FOURIER), lexicon=lexicon,
     )  # fmt: skip

@@ -94,7 +94,9 @@ class SignalBlock:
     `signals` is (n, n_signals) in the order of the signal catalogue; `sketches` the leading whitened
     coordinates; `residuals` and `input_residuals` what is left of embedding and input after the mean of their
     class, whitened; `raws` sampled input coordinates; `cells` the topic cell (-1 where missing); `fouriers`
-    random Fourier features; `nears` the distance beyond which two queries of the model never count as near;
+    random Fourier features; `nears` the distance beyond which two queries of the model never count as near,
+    `raw_ratios` the spreads of the sampled coordinates in their mean, `flat_logs` (n, 2) the flatness that
+    makes a step one of equal size in every coordinate, in units of their spreads and in one for all;
     `words_seen` a 64-bit set of the words of a text, 0 where there is none. The words of record i are
     `words[word_starts[i]:word_starts[i + 1]]`, hashed.
     """
@@ -107,6 +109,8 @@ class SignalBlock:
     cells: IntArray
     fouriers: Float32Array
     nears: Float32Array
+    raw_ratios: Float32Array
+    flat_logs: Float32Array
     words_seen: Uint64Array
     word_starts: IntArray
     words: Uint64Array

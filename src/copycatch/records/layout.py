@@ -28,7 +28,7 @@ class Span(NamedTuple):
 # former, and all of the latter, are summed over the block too.
 N_SIGNALS: Final = 34
 N_BLOCK: Final = 26
-N_OWN: Final = 12
+N_OWN: Final = 13
 N_SUMMED: Final = N_SIGNALS + N_OWN
 N_BLOCK_SUMMED: Final = N_BLOCK + N_OWN
 SUM_FIELDS: Final = 3  # n, sum, sum of squares
@@ -45,15 +45,21 @@ OWN_NAMES: Final = (
     "near_step_excess",  # near, and the margin changes
     "is_collinear",  # on the line through its two nearest recent ones
     "is_near_collinear",  # near as well
-    "step_kurtosis",  # flatness of the step from the nearest: sign steps are flat
-    "changed_share",  # share of input coordinates that the step changes
+    "is_flat",  # moved from a remembered one by the same amount in every coordinate: a sign step
+    "is_in_line",  # on a line through its nearest remembered one and any other
     "is_flip",  # the label differs from that of the nearest recent one
+    "step_kurtosis",  # flatness of the step from its nearest remembered one
     "nearest_same_label_log",  # log distance to the nearest recent one of the same label (PRADA)
 )
 
 SKETCH: Final = 16  # leading whitened dimensions of the model's space kept per query
 RAW: Final = 16  # input coordinates kept per query for the shape of steps
 RING: Final = 12  # recent distinct queries kept per account
+# Of these and of older ones only the input coordinates: the newest, and a sample of all before, since
+# the parent of a synthetic query lies as far back as the attack has seeds.
+RECENT: Final = 16
+RESERVOIR: Final = 26
+MEMORY: Final = RECENT + RESERVOIR
 BLOCK: Final = 40  # distinct queries of a block: 25 of them tell most attacks, 40 let slower ones show
 CO_DIMS: Final = 8  # dimensions of the co-moments
 LABEL_BINS: Final = 32

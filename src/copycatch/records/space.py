@@ -64,7 +64,7 @@ class ModelSpace:
     inputs: Frame | None
     raw_columns: IntArray  # coordinates sampled for step shapes
     raw_means: Float32Array  # of those
-    raw_scale: float  # one unit for all of them: a sign step must stay flat
+    raw_scales: Float32Array  # their spreads
     bank_sketches: Float32Array  # (m, SKETCH_LENGTH), zero-padded
     bank_accounts: IntArray  # (m,) number of the account each row came from
     bank_hashes: IntArray  # (m,) input hashes viewed as int64: identical inputs are no neighbours
@@ -75,6 +75,7 @@ class ModelSpace:
     farther_log: float  # 99 %
     odd_log: float  # 95 % quantile of the bank's residual energy
     odder_log: float  # 99 %
+    flat_logs: Float32Array  # (2,) flatness below which honest steps hardly ever come by chance
     near: float  # 75 % quantile of the distance to the nearest: what is farther is never "near"
     low_margin: float  # 10 % quantile of margins
     new_pairs: float  # 90 % quantile of the share of new word pairs

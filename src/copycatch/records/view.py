@@ -62,20 +62,38 @@ class WindowView:
         """Standard deviation of a signal; NaN below eight values."""
         return self._column(1, signal)
 
-    def _column(self, moment: int, signal: str) -> FloatArray:
+    def mean_beyond(self, signal: str, free: float) -> FloatArray:
+        """The same after `free` is taken off the sum, at least 0: what happens once by chance is nothing."""
+        index = self._index(signal)
+        mean = self.mean(signal)
+        if index is None:
+            return mean
+        n = self.sums[:, SPANS[self._span_name].start + index * SUM_FIELDS].astype(np.float64)
+        return np.maximum(mean - free / np.maximum(n, 1), 0)
+
+    @property
+    def _span_name(self) -> str:
+        return "block_signals" if self.is_block else "signals"
+
+    def _index(self, signal: str) -> int | None:
+        """Where the signal's sums lie in its span; None where it is not summed over blocks."""
         index = self.index_by_signal[signal]
-        if self.is_block:
-            if N_BLOCK <= index < N_SIGNALS:
-                return np.full(len(self), np.nan)  # not summed over blocks
-            index = index if index < N_BLOCK else index - N_SIGNALS + N_BLOCK
+        if not self.is_block or index < N_BLOCK:
+            return index
+        return None if index < N_SIGNALS else index - N_SIGNALS + N_BLOCK
+
+    def _column(self, moment: int, signal: str) -> FloatArray:
+        index = self._index(signal)
+        if index is None:
+            return np.full(len(self), np.nan)
         if self._moments is None:
             self._moments = self._all_moments()
         return self._moments[moment][:, index]
 
     def _all_moments(self) -> tuple[FloatArray, FloatArray]:
         """Means and deviations of all signals at once: most are asked for, and one pass costs like one."""
-        name = "block_signals" if self.is_block else "signals"
-        fields = self.sums[:, SPANS[name].columns].astype(np.float64).reshape(len(self), -1, SUM_FIELDS)
+        fields = self.sums[:, SPANS[self._span_name].columns].astype(np.float64)
+        fields = fields.reshape(len(self), -1, SUM_FIELDS)
         n, total, squares = np.moveaxis(fields, 2, 0)
         mean = total / np.maximum(n, 1)
         variance = np.maximum(squares / np.maximum(n, 1) - mean**2, 0) * n / np.maximum(n - 1, 1)

@@ -11,6 +11,8 @@ from copycatch.scoring.tails import TAIL_FAMILIES
 # exp(-1.4) is about the upper quarter of normal accounts' whole lives.
 EVIDENCE_FLOOR = 1.4
 EXCESS_MAX = 10.0
+# Columns of the families that say an account is far from usual traffic.
+NOVELTY = [FAMILIES.index(family) for group in GROUPS if group.name == "novelty" for family in group.families]
 
 
 def score_of(evidence: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -34,7 +36,7 @@ def score_of(evidence: FloatArray) -> tuple[FloatArray, FloatArray]:
     >>> score_of(evidence)[0].tolist()
     [0.0]
     >>> evidence[0, FAMILIES.index("step")] = 100.0
-    >>> bool(score_of(evidence)[0][0] < 3.0)
+    >>> bool(score_of(evidence)[0][0] < 3.5)
     True
     """
     excess = np.clip(np.nan_to_num(evidence) - EVIDENCE_FLOOR, 0, EXCESS_MAX)
@@ -44,8 +46,8 @@ def score_of(evidence: FloatArray) -> tuple[FloatArray, FloatArray]:
             continue
         members = [FAMILIES.index(family) for family in group.families]
         own = excess[:, members]
-        if group.name == "novelty":  # several ways to be far off: the strongest, confirmed by the others
-            voice = (own.max(axis=1) + own.mean(axis=1)) / 2
+        if group.name == "novelty":  # several ways to be far off: look-alikes lack one or two, attacks none
+            voice = own.mean(axis=1)
         elif group.name == "boundary":
             voice = np.maximum(own[:, 0], own.mean(axis=1))
         else:

@@ -10,16 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from copycatch.records.columns import BoolArray, FloatArray, IntArray, Normal
+from copycatch.scoring.coherence import coherence_of
 
 QUERIES_MIN = 30  # below that habits do not show
 COPY_SHARE = 0.95  # a health check asks the same thing again and again
 REPEAT_SHARE = 0.25
 ODD = 3.0  # robust deviations from the median that count as far
 USUAL = 1.5  # and as near
-# Noise on usual inputs moves queries away from their class in all directions, foreign data in one: drift
-# over what it would be were all of the distance one shift (class_distance: log mean square, 16 dimensions).
-SKETCH = 16
-INCOHERENT = 0.015
+INCOHERENT = 0.06
 COHERENT = 0.3
 NEAR_BOUNDARY = 0.02
 ACTIVE_SHARE = 0.15
@@ -50,8 +48,7 @@ class Seen(NamedTuple):
     @property
     def coherence(self) -> FloatArray:
         """Share of the distance from the predicted classes that is one common shift."""
-        share: FloatArray = self.value("class_drift") / (SKETCH * np.exp(self.value("class_distance")))
-        return share
+        return coherence_of(self.value("class_drift"), self.value("class_distance"))
 
     @property
     def is_novel(self) -> BoolArray:

@@ -9,11 +9,27 @@ from numba import njit
 
 from copycatch.records.columns import FloatArray, IntArray
 
-# Share of the newest look: half forgets a spike within two looks. On the development traces .3 to .6 differ
-# little; single looks need a threshold a third higher for as few false alarms.
-NEWEST = 0.5
-# The first look counts half: loud enough for what is far beyond normal at 15 queries, and no more.
-FIRST = 0.5
+# An alarm that comes late saves little: most of a model is gone after a few hundred answers, while honest
+# accounts have ever more looks to be odd in. The score falls by this for each doubling beyond so many
+# queries, three times at most.
+LATE_NATS, LATE_NATS_MAX = 0.5, 1.5
+LATE_QUERIES = 50
+# Share of the newest look, and what the first one counts: loud enough for what is far beyond normal at 15
+# queries, and no more; a spike is forgotten within two looks.
+NEWEST = 0.7
+FIRST = 0.7
+
+
+def lateness(queries: IntArray) -> FloatArray:
+    """What is taken off the level of an account after so many queries (nats), shape (n,).
+
+    Examples
+    --------
+    >>> lateness(np.array([10, 50, 100, 400])).round(2).tolist()
+    [0.0, 0.0, 0.5, 1.5]
+    """
+    late: FloatArray = np.minimum(LATE_NATS * np.log2(np.maximum(queries / LATE_QUERIES, 1.0)), LATE_NATS_MAX)
+    return late
 
 
 @njit(cache=True)
@@ -47,7 +63,7 @@ def follow(rows: IntArray, scores: FloatArray, levels: FloatArray) -> FloatArray
     --------
     >>> levels = np.array([np.nan, np.nan])
     >>> follow(np.array([0, 1, 0, 0]), np.array([4.0, 0.0, 4.0, np.nan]), levels).round(2).tolist()
-    [2.0, 0.0, 3.0, nan]
+    [2.8, 0.0, 3.64, nan]
     """
     out = np.full(len(rows), np.nan)
     _follow(rows, scores, levels, out)

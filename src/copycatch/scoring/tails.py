@@ -54,6 +54,8 @@ TAILS: tuple[Tail, ...] = (
     Tail("near_steps", "probing", +1, 0.03, False),
     Tail("collinear_share", "collinearity", +1, 0.05, False),
     Tail("near_collinear_share", "collinearity", +1, 0.04, False),
+    Tail("line_share", "lines", +1, 0.05, False),
     Tail("step_kurtosis", "step", -1, 0.15),
+    Tail("flat_share", "flat", +1, 0.02, False),
 )
 TAIL_FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(tail.family for tail in TAILS))

@@ -23,7 +23,7 @@ from copycatch.signals.inputs import text_signals, value_signals
 from copycatch.signals.neighbours import COLUMNS, compare_with_bank
 from copycatch.signals.words import hash_words, word_novelty, word_sets
 
-RAW_MAX = 8.0
+RAW_MAX = 40.0
 
 
 def compute_signals(
@@ -80,6 +80,8 @@ def _empty(n: int) -> SignalBlock:
         cells=np.full(n, -1, dtype=np.int64),
         fouriers=missing(FOURIER),
         nears=np.zeros(n, dtype=np.float32),
+        raw_ratios=np.zeros((n, RAW), dtype=np.float32),
+        flat_logs=np.zeros((n, 2), dtype=np.float32),
         words_seen=np.zeros(n, dtype=np.uint64),
         word_starts=np.zeros(n + 1, dtype=np.int64),
         words=np.empty(0, dtype=np.uint64),
@@ -145,8 +147,10 @@ def _add_frame(
 
 
 def _add_raws(block: SignalBlock, rows: IntArray, values: Float32Array, space: ModelSpace) -> None:
-    raws = (values[:, space.raw_columns] - space.raw_means) / np.float32(space.raw_scale)
+    raws = (values[:, space.raw_columns] - space.raw_means) / space.raw_scales
     block.raws[rows[:, None], np.arange(raws.shape[1])] = np.clip(raws, -RAW_MAX, RAW_MAX)
+    block.raw_ratios[rows[:, None], np.arange(raws.shape[1])] = space.raw_scales / space.raw_scales.mean()
+    block.flat_logs[rows] = space.flat_logs
 
 
 def _add_inputs(
@@ -173,8 +177,8 @@ def _add_queries(
     z = standardise(vectors.values, frame)
     if space.inputs is None:
         scores = _add_frame(block, rows, z, space, frame)
-        _add_raws(block, rows, vectors.values, space)
         if space.uses_inputs:
+            _add_raws(block, rows, vectors.values, space)
             values = value_signals(z)
             _put_at(block, rows, "edge_share", values[:, 0])
             _put_at(block, rows, "value_entropy", values[:, 1])

@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit
 
 from copycatch.records import layout
-from copycatch.windows.ring import RAW_UNIT, SKETCH_UNIT, compare_with_ring, fixed
+from copycatch.windows.memory import compare_with_memory, fixed_raw, remember
+from copycatch.windows.ring import SKETCH_UNIT, compare_with_ring, fixed
 from copycatch.windows.schedule import next_look
 
 SIGNALS = layout.SPANS["signals"].start
@@ -39,7 +40,7 @@ PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
 )
 N_BLOCK_SUMMED = layout.N_BLOCK_SUMMED
 N_SIGNALS, N_OWN, N_BLOCK, SUM_FIELDS = layout.N_SIGNALS, layout.N_OWN, layout.N_BLOCK, layout.SUM_FIELDS
-SKETCH, RAW, RING, BLOCK, CO_DIMS = layout.SKETCH, layout.RAW, layout.RING, layout.BLOCK, layout.CO_DIMS
+SKETCH, RING, BLOCK, CO_DIMS = layout.SKETCH, layout.RING, layout.BLOCK, layout.CO_DIMS
 LABEL_BINS, CELLS, FOURIER = layout.LABEL_BINS, layout.CELLS, layout.FOURIER
 SHORT_PANES, LONG_PANES, PANE_SUMS = layout.SHORT_PANES, layout.LONG_PANES, layout.PANE_SUMS
 
@@ -206,6 +207,8 @@ def fold(  # type: ignore[no-untyped-def]
     words_seen,
     extras,
     nears,
+    raw_ratios,
+    flat_logs,
     short_ms,
     long_ms,
     memory_ms,
@@ -216,11 +219,11 @@ def fold(  # type: ignore[no-untyped-def]
     sums,
     ring_count,
     ring_sketch,
-    ring_raw,
     ring_hash,
     ring_label,
     ring_margin,
     ring_words,
+    memory,
     due_events,
     due_sums,
     due_counts,
@@ -232,6 +235,7 @@ def fold(  # type: ignore[no-untyped-def]
     """
     n_due = 0
     own = np.empty(N_OWN, dtype=np.float32)
+    raw = np.empty(layout.RAW, dtype=np.int8)
     for i in range(len(rows)):
         row = rows[i]
         if row < 0:
@@ -247,7 +251,7 @@ def fold(  # type: ignore[no-untyped-def]
         age(row_sums, first_ms[row], last_ms[row], times_ms[i], memory_ms, queries[row])
         last_ms[row] = max(last_ms[row], times_ms[i])
         if is_evidence[i]:
-            is_repeat = compare_with_ring(
+            is_repeat, at_nearest = compare_with_ring(
                 own,
                 hashes[i],
                 labels[i],
@@ -257,10 +261,8 @@ def fold(  # type: ignore[no-untyped-def]
                 nears[i],
                 words_seen[i],
                 sketches[i],
-                raws[i],
                 ring_count[row],
                 ring_sketch[row],
-                ring_raw[row],
                 ring_hash[row],
                 ring_label[row],
                 ring_margin[row],
@@ -268,6 +270,11 @@ def fold(  # type: ignore[no-untyped-def]
             )
             is_novel = not is_repeat and own[2] != 1.0
             if not is_repeat:
+                fixed_raw(raws[i], raw)
+                compare_with_memory(
+                    own, raw, raw_ratios[i], memory[row], ring_count[row], at_nearest, flat_logs[i]
+                )
+                remember(memory[row], raw, ring_count[row], hashes[i])
                 if row_sums[BLOCK_DISTINCT] >= BLOCK:
                     clear_block(row_sums)
                 row_sums[BLOCK_DISTINCT] += 1
@@ -286,8 +293,6 @@ def fold(  # type: ignore[no-untyped-def]
                 ring_words[row, at] = words_seen[i]
                 for k in range(SKETCH):
                     ring_sketch[row, at, k] = fixed(sketches[i, k], SKETCH_UNIT)
-                for k in range(RAW):
-                    ring_raw[row, at, k] = fixed(raws[i, k], RAW_UNIT)
         if queries[row] >= next_looks[row]:
             next_looks[row] = next_look(queries[row])
             due_events[n_due] = i

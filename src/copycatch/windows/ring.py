@@ -5,7 +5,7 @@ from numba import njit
 
 from copycatch.records import layout
 
-SKETCH, RAW, RING = layout.SKETCH, layout.RAW, layout.RING
+SKETCH, RING = layout.SKETCH, layout.RING
 COLLINEAR_COS = 0.85
 # A query is near when it is at least a tenth nearer (in log distance) to a recent one of its own than to
 # any usual query, or shares half of its words with one: repeats with noise, retries with edits, chains of
@@ -13,20 +13,18 @@ COLLINEAR_COS = 0.85
 NEAR_LOG = np.float32(0.1)
 WORDS_SHARED = 0.5
 WORDS_SHARED_MIN = 3
+# A text between two others takes some words of each: the text's way of a line search.
+SPLICED_MIN, PIECE_MIN = 5, 2
+SPLICE_RING_MIN = 6  # recent texts below which it says nothing
 # Of near queries, noisy repeats flip their label in 5 to 17 %, have a low margin in 2 to 18 % and move the
 # margin by 0.1 to 0.2; line searches in 45 to 57 %, 22 to 65 % and twice that (development traces, all three
 # victims). What is usual is taken off, so that only the excess adds up.
 NEAR_FLIP_USUAL = np.float32(0.25)
 NEAR_BOUNDARY_USUAL = np.float32(0.25)
 NEAR_STEP_USUAL = np.float32(0.2)
-# Coordinates that move less than a quarter of the step's root mean square are noise or background; the
-# shape of a step is that of the others.
-STEP_SHARE_MIN = np.float32(0.25)
 FAR = np.float32(1e30)
-# Fixed point for what the ring keeps: sketches within +-64 to 0.002, standardised inputs within +-8 to
-# 0.00025.
+# Fixed point for what the ring keeps: sketches within +-64 to 0.002.
 SKETCH_UNIT = np.float32(512)
-RAW_UNIT = np.float32(4000)
 FIXED_MAX = np.float32(32767)
 MISSING = np.int16(-32768)
 
@@ -54,30 +52,29 @@ def shared_words(first, second):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def step_shape(own, raw, ring_raw):  # type: ignore[no-untyped-def]
-    """Flatness of the step from an earlier query, over the coordinates that really move."""
-    known = 0
-    squares = np.float32(0)
-    for k in range(RAW):
-        if not np.isnan(raw[k]) and ring_raw[k] != MISSING:
-            step = raw[k] - ring_raw[k] / RAW_UNIT
-            squares += step * step
-            known += 1
-    if known == 0 or squares <= 0:
-        return
-    least = STEP_SHARE_MIN * np.sqrt(squares / known)
-    second_moment = fourth_moment = np.float32(0)
-    moved = 0
-    for k in range(RAW):
-        if not np.isnan(raw[k]) and ring_raw[k] != MISSING:
-            step = raw[k] - ring_raw[k] / RAW_UNIT
-            if abs(step) > least:
-                moved += 1
-                second_moment += step * step
-                fourth_moment += step * step * step * step
-    if moved >= 4:
-        own[8] = np.log(fourth_moment * moved / (second_moment * second_moment))
-    own[9] = moved / np.float32(known)
+def count_words(words):  # type: ignore[no-untyped-def]
+    """Words in a 64-bit set."""
+    count = 0
+    while words:
+        words &= words - np.uint64(1)
+        count += 1
+    return count
+
+
+@njit(cache=True)
+def is_spliced(words, ring_words, n):  # type: ignore[no-untyped-def]
+    """Whether all words of a text are in two recent ones together, and several of them only in each."""
+    size = count_words(words)
+    if size < SPLICED_MIN:
+        return False
+    for j in range(n):
+        rest = words & ~ring_words[j]
+        missing = count_words(rest)
+        if PIECE_MIN <= missing <= size - PIECE_MIN:
+            for k in range(n):
+                if rest & ~ring_words[k] == 0:
+                    return True
+    return False
 
 
 @njit(cache=True)
@@ -91,16 +88,17 @@ def compare_with_ring(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pa
     near,
     words_seen,
     sketch,
-    raw,
     ring_n,
     ring_sketch,
-    ring_raw,
     ring_hash,
     ring_label,
     ring_margin,
     ring_words,
 ):
-    """Own signals of one query against the account's recent distinct queries; True for an exact repeat."""
+    """Own signals of one query against the account's recent distinct queries.
+
+    Gives whether it is an exact repeat, and the slot of the nearest recent one, -1 where there is none.
+    """
     own[:] = np.nan
     nearest = second = nearest_same = FAR
     at_nearest = at_second = at_words = -1
@@ -108,7 +106,7 @@ def compare_with_ring(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pa
     for j in range(min(ring_n, RING)):
         if ring_hash[j] == hash_ and hash_ != 0:
             own[0] = 1.0
-            return True
+            return True, -1
         if words_seen != 0:
             shared = shared_words(words_seen, ring_words[j])
             if shared > words_shared:
@@ -126,18 +124,20 @@ def compare_with_ring(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pa
             nearest_same = distance
     if hash_ != 0:
         own[0] = 0.0
+    if words_seen != 0 and ring_n >= SPLICE_RING_MIN:
+        own[9] = is_spliced(words_seen, ring_words, min(ring_n, RING))
     has_vector = at_nearest >= 0 and not np.isnan(sketch[0])
     if not has_vector and words_shared < WORDS_SHARED:
         if words_seen != 0 and ring_n > 0:
             own[2] = 0.0
-        return False
+        return False, -1
     is_near = words_shared >= WORDS_SHARED
     if has_vector:
         own[1] = 0.5 * np.log(nearest + np.float32(1e-6))
         if nearest < near * near and own[1] < neighbour_log - NEAR_LOG:
             is_near = True
         if nearest_same < FAR:
-            own[11] = 0.5 * np.log(nearest_same + np.float32(1e-6))
+            own[12] = 0.5 * np.log(nearest_same + np.float32(1e-6))
     else:
         at_nearest = at_words
     add_near_signals(
@@ -153,9 +153,7 @@ def compare_with_ring(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pa
             uv += u * v
         own[6] = abs(uv) > COLLINEAR_COS * np.sqrt(uu * vv) + np.float32(1e-6)
         own[7] = own[6] if is_near else 0.0
-    if has_vector:
-        step_shape(own, raw, ring_raw[at_nearest])
-    return False
+    return False, at_nearest if has_vector else -1
 
 
 @njit(cache=True)

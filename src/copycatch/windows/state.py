@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from copycatch.records.columns import Float32Array, IntArray
-from copycatch.records.layout import RAW, RING, SKETCH, SPACE_COLUMNS, SPACE_TALLIES, WIDTH
+from copycatch.records.layout import MEMORY, RAW, RING, SKETCH, SPACE_COLUMNS, SPACE_TALLIES, WIDTH
 
 SAMPLE_IDS = 4
 SAMPLE_ID_BYTES = 40  # a UUID has 36 characters, "chatcmpl-" ids 38; longer ids are not sampled
@@ -22,7 +22,7 @@ class WindowArrays:
 
     `queries` counts every record of the account, `next_look` is the count at which it is due, times are epoch
     milliseconds. `sums` is laid out by `layout.SPANS`. The ring holds the account's recent distinct queries
-    as fixed-point numbers (`ring.SKETCH_UNIT`, `ring.RAW_UNIT`), a quarter of the bytes of float64.
+    as fixed-point numbers (`ring.SKETCH_UNIT`), a quarter of the bytes of float64; `memory` more of them.
     """
 
     queries: IntArray
@@ -32,11 +32,11 @@ class WindowArrays:
     sums: Float32Array
     ring_count: IntArray  # distinct queries ever put in the ring
     ring_sketch: Int16Array  # (rows, RING, SKETCH)
-    ring_raw: Int16Array  # (rows, RING, RAW)
     ring_hash: npt.NDArray[np.uint64]
     ring_label: IntArray
     ring_margin: Float32Array
     ring_words: npt.NDArray[np.uint64]
+    memory: npt.NDArray[np.int8]  # (rows, MEMORY, RAW) input coordinates of recent and older queries
     sample_ids: npt.NDArray[np.bytes_]  # (rows, SAMPLE_IDS)
     sample_at: IntArray  # ids ever written
 
@@ -107,11 +107,11 @@ def empty_arrays(n_rows: int) -> WindowArrays:
         sums=np.zeros((n_rows, WIDTH), dtype=np.float32),
         ring_count=np.zeros(n_rows, dtype=np.int64),
         ring_sketch=np.zeros((n_rows, RING, SKETCH), dtype=np.int16),
-        ring_raw=np.zeros((n_rows, RING, RAW), dtype=np.int16),
         ring_hash=np.zeros((n_rows, RING), dtype=np.uint64),
         ring_label=np.zeros((n_rows, RING), dtype=np.int64),
         ring_margin=np.zeros((n_rows, RING), dtype=np.float32),
         ring_words=np.zeros((n_rows, RING), dtype=np.uint64),
+        memory=np.zeros((n_rows, MEMORY, RAW), dtype=np.int8),
         sample_ids=np.zeros((n_rows, SAMPLE_IDS), dtype=f"S{SAMPLE_ID_BYTES}"),
         sample_at=np.zeros(n_rows, dtype=np.int64),
     )

@@ -59,16 +59,16 @@ def test_refused_queries_are_no_evidence() -> None:
         state, [record(100 + index, event_time=START_MS + 50_000 + index) for index in range(40)], policy
     )
     looks = outcomes.evaluations[-1][0]
-    assert looks.queries[-1] == 75
-    assert looks.values[-1][NAMES.index("refused_share")] == pytest.approx(40 / 75)
+    assert looks.queries[-1] == 73
+    assert looks.values[-1][NAMES.index("refused_share")] == pytest.approx(40 / 73)
 
 
 def test_looks_follow_the_accounts_own_count() -> None:
     state = new_state(Policy())
     outcomes = play(state, [record(index) for index in range(60)])
     looks = [int(q) for evaluations, _ in outcomes.evaluations for q in evaluations.queries]
-    assert looks == [15, 20, 25, 30, 40, 50]
-    assert outcomes.evaluations[0][0].sample_event_ids[0][-1] == "e000014"
+    assert looks == [12, 14, 16, 18, 20, 22, 24, 27, 30, 33, 37, 41, 46, 51, 57]
+    assert outcomes.evaluations[0][0].sample_event_ids[0][-1] == "e000011"
 
 
 def test_plain_limits_speak_while_the_reference_warms_up() -> None:

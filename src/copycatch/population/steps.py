@@ -1,0 +1,69 @@
+"""How flat honest accounts' steps between their own queries are by chance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from copycatch.records.columns import Float32Array, FloatArray
+from copycatch.records.layout import MEMORY
+
+# As windows.memory measures a step: its smallest root mean square (in spreads), how much of that a coordinate
+# must move to count, and the weight of those that do not.
+STEP_MIN, STEP_SHARE_MIN, STILL_WEIGHT = 0.15, 0.25, 0.5
+CHANCE = 0.01  # of honest queries are flat beside one of a full memory
+FLAT_LOG_MIN = 0.02  # rounding alone
+ACCOUNTS_MAX = 64  # a thousand queries, compared with two dozen others each, tell the quantile
+PER_ACCOUNT_MIN = 8
+
+
+def flat_logs(raws: Sequence[tuple[int, Float32Array]], scales: Float32Array) -> Float32Array:
+    """Log flatness that one honest query in a hundred reaches beside a memory full of its account's others.
+
+    Parameters
+    ----------
+    raws : sequence of (int, ndarray of float32, shape (k,))
+        Account and sampled coordinates of each pooled query, in units of their spreads.
+    scales : ndarray of float32, shape (k,)
+        Those spreads.
+
+    Returns
+    -------
+    ndarray of float32, shape (2,)
+        In units of the spreads, and in one unit for all coordinates.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> raws = [(account, rng.normal(size=16)) for account in range(20) for _ in range(10)]
+    >>> bool((flat_logs(raws, np.ones(16, dtype=np.float32)) > FLAT_LOG_MIN).all())
+    True
+    """
+    by_account: dict[int, list[Float32Array]] = {}
+    for account, raw in raws:
+        by_account.setdefault(account, []).append(raw)
+    limits = np.full(2, FLAT_LOG_MIN, dtype=np.float32)
+    groups = [np.stack(each) for each in by_account.values() if len(each) >= PER_ACCOUNT_MIN][:ACCOUNTS_MAX]
+    if not groups:
+        return limits
+    others = np.mean([len(each) - 1 for each in groups])
+    for index, units in enumerate((np.ones(len(scales)), scales / scales.mean())):
+        flattest = np.concatenate([_flattest(each * units) for each in groups])
+        # The chance to be near grows with the number of others; a memory holds more of them than the pool.
+        limit = np.quantile(flattest, CHANCE * others / MEMORY, method="lower")
+        if np.isfinite(limit):
+            limits[index] = max(limit, FLAT_LOG_MIN)
+    return limits
+
+
+def _flattest(raws: FloatArray) -> FloatArray:
+    """Log flatness of the flattest step to each row from another one; infinite where none is a step."""
+    width = raws.shape[1]
+    squares = (raws[:, None, :] - raws[None, :, :]) ** 2
+    energy = squares.sum(axis=2)
+    squares = np.where(squares > STEP_SHARE_MIN**2 * energy[:, :, None] / width, squares, 0.0)
+    moved, second, fourth = (squares > 0).sum(axis=2), squares.sum(axis=2), (squares**2).sum(axis=2)
+    is_step = (2 * moved >= width) & (energy >= STEP_MIN**2 * width)
+    kurtosis = np.where(is_step, fourth * moved, 1.0) / np.where(is_step, second**2, 1.0)
+    logs = np.log(kurtosis) + STILL_WEIGHT * np.log(width / np.maximum(moved, 1))
+    flattest: FloatArray = np.where(is_step, logs, np.inf).min(axis=1)
+    return flattest
