@@ -32,6 +32,7 @@ SAMPLED_ACCOUNTS = 500  # per tick, about: enough to follow traffic, few enough 
 MATURE_MS = 48 * 3_600_000
 HTTP_ERROR = 400  # from here on the answer is no answer
 IS_IN_BLOCK = np.array([feature.in_block for feature in FEATURES])
+FALSE_ALARM_SHARE = 0.01  # of all accounts: a few more than the budget expects
 MATURE_MAX = 20_000  # accounts that calibrate: the tail of so many is known far beyond any budget
 
 
@@ -206,5 +207,23 @@ def _calibrate(state: EngineState, population: ModelPopulation, rows: IntArray, 
     age_ms = min(MATURE_MS, (now_ms - population.born_ms) // 2)
     old = rows[(judged.judged_ms[rows] > 0) & (judged.judged_ms[rows] <= now_ms - age_ms)]
     old = old[:: len(old) // MATURE_MAX + 1]
-    maxima = judged.score_max[old]
-    population.calibrate(now_ms, maxima[np.isfinite(maxima)], judged.family_max[old].astype(np.float64))
+    kept = _without_flagged(judged.score_max[old], judged.flagged_ms[old] > 0)
+    maxima = judged.score_max[old[kept]]
+    is_known = np.isfinite(maxima)
+    lived_days = (now_ms - judged.judged_ms[old[kept]]) / MS_PER_DAY
+    families = judged.family_max[old[kept]].astype(np.float64)
+    population.calibrate(now_ms, maxima[is_known], lived_days[is_known], families)
+
+
+def _without_flagged(maxima: FloatArray, is_flagged: BoolArray) -> IntArray:
+    """Accounts that calibrate: those that were not flagged, and of the flagged as many as are false alarms.
+
+    Were all of them left out, every false alarm would lower the threshold for its like; were all kept, the
+    extractions under way would crowd right below the threshold and lift it. The oddest ones stand for the
+    false alarms.
+    """
+    flagged = np.flatnonzero(is_flagged & np.isfinite(maxima))
+    n_false = int(np.ceil(FALSE_ALARM_SHARE * len(maxima)))
+    false_alarms = flagged[np.argsort(-maxima[flagged], kind="stable")][:n_false]
+    kept: IntArray = np.sort(np.concatenate([np.flatnonzero(~is_flagged), false_alarms]))
+    return kept

@@ -18,14 +18,15 @@ from copycatch.records.columns import FloatArray
 BASE_PROB = 0.25
 ACCOUNTS_MIN = 30  # the upper quarter then has seven or eight exceedances
 FAMILY_ACCOUNTS_MIN = 20
-# A family value is a mean of log(1 + z). A tail steeper than one e-fold per 0.12 (z larger by an eighth)
-# would be made of accounts that never did anything in that family, and call the first that does a miracle.
-FAMILY_SCALE_MIN = 0.12
+# A family value is a mean of log(1 + z): a tail no steeper than one e-fold per 0.7 (z doubles). Bounded below
+# rather than fitted: accounts that never did anything in a family would call the first that does a miracle.
+FAMILY_SCALE_MIN = 0.7
 SCORE_SCALE_MIN = 0.3
 UNREMARKABLE = 0.35  # -ln p below the median
 NEVER = 1e9
-# Alerts per account and day are lifetime alerts over this many days, the memory of the default policy.
+# Sums fade with the memory of the default policy: after so many days a life brings hardly a new maximum.
 HORIZON_DAYS = 7.0
+LIFE_DAYS_MIN = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Calibration:
 
     base: float
     scale: float
-    life_days: float
+    life_days: float  # that the accounts were seen for, in the mean: so long their maxima had time to grow
     n_accounts: int
 
     def tail_probs(self, scores: FloatArray) -> FloatArray:
@@ -75,32 +76,47 @@ class FamilyTails:
         return np.where(np.isnan(values), np.nan, np.where(values > self.bases, beyond, low))
 
 
-def _scale(excesses: FloatArray, least: float) -> float:
-    """Mean excess; from its median as well, which one attacker not yet caught does not move."""
+def _bulk_scale(median: float, base: float) -> float:
+    """Scale of an exponential tail from its beginning, which attackers not yet caught hardly reach.
+
+    With a tenth of all accounts being attackers, as in a ring, the tail itself would be theirs.
+    """
+    return (base - median) / float(np.log(2))
+
+
+def _score_scale(excesses: FloatArray, median: float, base: float) -> float:
+    """Half from the beginning of the tail and half from its middle, half a standard error up."""
     if not len(excesses):
-        return least
-    return max(float((excesses.mean() + np.median(excesses) / np.log(2)) / 2), least)
+        return SCORE_SCALE_MIN
+    middle = float(np.median(excesses) / np.log(2))
+    scale = (middle + _bulk_scale(median, base)) / 2 * (1 + 0.5 / float(np.sqrt(len(excesses))))
+    return max(scale, SCORE_SCALE_MIN)
 
 
-def calibrate(maxima: FloatArray) -> Calibration | None:
+def calibrate(maxima: FloatArray, lived_days: FloatArray) -> Calibration | None:
     """Fit the tail on the lifetime maxima of unflagged accounts; None while there are too few.
 
     Parameters
     ----------
     maxima : ndarray of float64, shape (n_accounts,)
+    lived_days : ndarray of float64, shape (n_accounts,)
+        Since each account's first look. The maxima of a young population have had little time to grow:
+        without this, its alarms would be several times the budget.
 
     Examples
     --------
-    >>> calibrate(np.ones(3)) is None
+    >>> calibrate(np.ones(3), np.ones(3)) is None
     True
-    >>> fitted = calibrate(np.random.default_rng(0).exponential(2.0, 40_000))
-    >>> round(fitted.scale, 1)
-    2.0
+    >>> fitted = calibrate(np.random.default_rng(0).exponential(2.0, 40_000), np.full(40_000, 3.0))
+    >>> round(fitted.scale, 1), fitted.life_days
+    (2.0, 3.0)
     """
     if len(maxima) < ACCOUNTS_MIN:
         return None
-    base = float(np.quantile(maxima, 1 - BASE_PROB))
-    return Calibration(base, _scale(maxima[maxima > base] - base, SCORE_SCALE_MIN), HORIZON_DAYS, len(maxima))
+    median, base = (float(value) for value in np.quantile(maxima, [0.5, 1 - BASE_PROB]))
+    life_days = float(np.clip(lived_days, LIFE_DAYS_MIN, HORIZON_DAYS).mean())
+    scale = _score_scale(maxima[maxima > base] - base, median, base)
+    return Calibration(base, scale, life_days, len(maxima))
 
 
 def family_tails(maxima: FloatArray) -> FamilyTails | None:
@@ -117,5 +133,5 @@ def family_tails(maxima: FloatArray) -> FamilyTails | None:
             medians[family] = bases[family] = NEVER  # too few to say anything: never odd
             continue
         medians[family], bases[family] = np.quantile(column, [0.5, 1 - BASE_PROB])
-        scales[family] = _scale(column[column > bases[family]] - bases[family], FAMILY_SCALE_MIN)
+        scales[family] = max(_bulk_scale(medians[family], bases[family]), FAMILY_SCALE_MIN)
     return FamilyTails(medians, bases, scales)

@@ -108,11 +108,13 @@ class ModelPopulation:
         self.newcomers += 1
         return True
 
-    def calibrate(self, now_ms: int, maxima: FloatArray, family_maxima: FloatArray) -> None:
+    def calibrate(
+        self, now_ms: int, maxima: FloatArray, lived_days: FloatArray, family_maxima: FloatArray
+    ) -> None:
         """Fit the tails anew, once an hour; keep the old ones where there are too few accounts."""
         self.calibrated_h = self.age_h(now_ms)
         self.tails = family_tails(family_maxima) or self.tails
-        self.calibration = calibrate(maxima) or self.calibration
+        self.calibration = calibrate(maxima, lived_days) or self.calibration
 
     def _refresh_space(self, age_h: int) -> bool:
         is_bank_due = age_h >= self.bank_built_h + (BANK_EVERY_H if self.is_settled else 1)

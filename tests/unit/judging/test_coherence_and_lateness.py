@@ -1,0 +1,63 @@
+"""What is not another population speaks low, what comes late counts less, and what calibrates is honest."""
+
+import numpy as np
+
+from copycatch.engine.learning import FALSE_ALARM_SHARE, _without_flagged
+from copycatch.population.calibration import calibrate
+from copycatch.scoring.coherence import LEAST, coherence_of, voice_of
+from copycatch.scoring.persistence import LATE_NATS_MAX, lateness
+from tests.support.streams import D, Normal, features, fold, queries
+
+N = 80
+
+
+def coherence(seen: dict[str, float]) -> float:
+    found = coherence_of(np.array([seen["class_drift"]]), np.array([seen["class_distance"]]))
+    return float(found[0])
+
+
+def test_noise_is_incoherent_and_another_population_is_not() -> None:
+    normal, rng = Normal(), np.random.default_rng(3)
+    noisy = normal.draw(rng, N) + 3 * rng.normal(size=(N, D))
+    foreign = normal.draw(rng, N) + 3 * np.ones(D)
+    seen_noisy, seen_foreign = (features(fold(normal, queries(normal, x))) for x in (noisy, foreign))
+    honest = features(fold(normal, queries(normal, normal.draw(rng, N))))
+    assert min(seen_noisy["class_distance"], seen_foreign["class_distance"]) > honest["class_distance"] + 0.5
+    low, full = (float(voice_of(np.array([coherence(seen)]))[0]) for seen in (seen_noisy, seen_foreign))
+    assert full == 1.0
+    assert LEAST <= low < 0.7
+
+
+def test_late_looks_count_less_but_never_nothing() -> None:
+    late = lateness(np.array([15, 50, 75, 150, 10_000]))
+    assert late[0] == late[1] == 0
+    assert (np.diff(late[1:]) > 0).all()
+    assert late[-1] == LATE_NATS_MAX
+
+
+def test_a_young_population_has_not_shown_its_maxima_yet() -> None:
+    maxima = np.random.default_rng(0).exponential(1.0, 500)
+    young, old = (calibrate(maxima, np.full(500, days)) for days in (1.0, 7.0))
+    assert young is not None
+    assert old is not None
+    odd = np.array([6.0])
+    assert young.tail_probs(odd)[0] > 5 * old.tail_probs(odd)[0]
+
+
+def test_a_ring_under_way_hardly_moves_the_tail() -> None:
+    honest = np.random.default_rng(1).exponential(1.0, 160)
+    ring = np.full(8, honest.max())  # as odd as the oddest, not caught yet
+    clean = calibrate(honest, np.full(160, 5.0))
+    mixed = calibrate(np.concatenate([honest, ring]), np.full(168, 5.0))
+    assert clean is not None
+    assert mixed is not None
+    assert mixed.scale < 1.6 * clean.scale
+
+
+def test_as_many_flagged_accounts_calibrate_as_are_false_alarms() -> None:
+    maxima = np.concatenate([np.linspace(0, 1, 300), [5.0, 6.0, 7.0, 8.0, 9.0, -np.inf]])
+    is_flagged = np.arange(306) >= 300
+    kept = _without_flagged(maxima, is_flagged)
+    n_false = int(np.ceil(FALSE_ALARM_SHARE * 306))
+    assert (~is_flagged[kept]).sum() == 300
+    assert sorted(maxima[kept[is_flagged[kept]]].tolist()) == sorted(maxima[:305])[-n_false:]
