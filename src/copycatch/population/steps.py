@@ -5,19 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from copycatch.records.columns import Float32Array, FloatArray
-from copycatch.records.layout import MEMORY
 
 # As windows.memory measures a step: its smallest root mean square (in spreads), how much of that a coordinate
 # must move to count, and the weight of those that do not.
 STEP_MIN, STEP_SHARE_MIN, STILL_WEIGHT = 0.15, 0.25, 0.5
-CHANCE = 0.01  # of honest queries are flat beside one of a full memory
+# Of honest steps between two queries of an account so many are flat: of queries beside a full memory, fewer
+# than one in a hundred.
+CHANCE = 0.000155
 FLAT_LOG_MIN = 0.02  # rounding alone
 ACCOUNTS_MAX = 64  # a thousand queries, compared with two dozen others each, tell the quantile
 PER_ACCOUNT_MIN = 8
 
 
 def flat_logs(raws: Sequence[tuple[int, Float32Array]], scales: Float32Array) -> Float32Array:
-    """Log flatness that one honest query in a hundred reaches beside a memory full of its account's others.
+    """Log flatness that honest steps hardly ever reach, from those between an account's own queries.
 
     Parameters
     ----------
@@ -48,8 +49,7 @@ def flat_logs(raws: Sequence[tuple[int, Float32Array]], scales: Float32Array) ->
     others = np.mean([len(each) - 1 for each in groups])
     for index, units in enumerate((np.ones(len(scales)), scales / scales.mean())):
         flattest = np.concatenate([_flattest(each * units) for each in groups])
-        # The chance to be near grows with the number of others; a memory holds more of them than the pool.
-        limit = np.quantile(flattest, CHANCE * others / MEMORY, method="lower")
+        limit = np.quantile(flattest, CHANCE * others, method="lower")
         if np.isfinite(limit):
             limits[index] = max(limit, FLAT_LOG_MIN)
     return limits
