@@ -13,7 +13,8 @@ class RobustTails:
 
     Examples
     --------
-    >>> float(RobustTails().score_many(np.full((1, 34), 0.25))[0, 0])
+    >>> from copycatch.scoring.tails import TAILS
+    >>> float(RobustTails().score_many(np.full((1, len(TAILS)), 0.25))[0, 0])
     1.0
     """
 

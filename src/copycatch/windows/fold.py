@@ -274,7 +274,7 @@ def fold(  # type: ignore[no-untyped-def]
                 compare_with_memory(
                     own, raw, raw_ratios[i], memory[row], ring_count[row], at_nearest, flat_logs[i]
                 )
-                remember(memory[row], raw, ring_count[row], hashes[i])
+                remember(memory[row], raw, ring_count[row])
                 if row_sums[BLOCK_DISTINCT] >= BLOCK:
                     clear_block(row_sums)
                 row_sums[BLOCK_DISTINCT] += 1

@@ -58,18 +58,20 @@ def n_remembered(count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def remember(memory, raw, count, hash_):  # type: ignore[no-untyped-def]
+def remember(memory, raw, count):  # type: ignore[no-untyped-def]
     """Put in the account's `count`-th distinct query; the one that it pushes out may join the sample.
 
-    Each older query is as likely to be in the sample as any other; the draw depends on the queries alone.
+    Each older query is as likely to be in the sample as any other; the draw depends on its number alone,
+    so that a replay under another key of the hashes remembers the same.
     """
     at = count % RECENT
     older = count - RECENT
     if older >= 0:
         slot = older
         if older >= RESERVOIR:
-            mixed = (np.uint64(hash_) ^ np.uint64(older)) * np.uint64(0x9E3779B97F4A7C15)
-            slot = np.int64((mixed >> np.uint64(33)) % np.uint64(older + 1))
+            mixed = np.uint64(older + 1) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            slot = np.int64((mixed >> np.uint64(31)) % np.uint64(older + 1))
         if slot < RESERVOIR:
             memory[RECENT + slot] = memory[at]
     memory[at] = raw
