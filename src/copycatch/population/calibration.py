@@ -22,6 +22,9 @@ FAMILY_ACCOUNTS_MIN = 20
 # rather than fitted: accounts that never did anything in a family would call the first that does a miracle.
 FAMILY_SCALE_MIN = 0.7
 SCORE_SCALE_MIN = 0.3
+# Standard errors added to the scale of the score. More would be worse: where a ring is under way a threshold
+# just above it keeps it unnamed, its accounts count as honest, and the threshold stays there.
+CAUTION = 0.35
 UNREMARKABLE = 0.35  # -ln p below the median
 NEVER = 1e9
 # Sums fade with the memory of the default policy: after so many days a life brings hardly a new maximum.
@@ -85,11 +88,11 @@ def _bulk_scale(median: float, base: float) -> float:
 
 
 def _score_scale(excesses: FloatArray, median: float, base: float) -> float:
-    """Half from the beginning of the tail and half from its middle, half a standard error up."""
+    """Half from the beginning of the tail and half from its middle, a little on the safe side."""
     if not len(excesses):
         return SCORE_SCALE_MIN
     middle = float(np.median(excesses) / np.log(2))
-    scale = (middle + _bulk_scale(median, base)) / 2 * (1 + 0.5 / float(np.sqrt(len(excesses))))
+    scale = (middle + _bulk_scale(median, base)) / 2 * (1 + CAUTION / float(np.sqrt(len(excesses))))
     return max(scale, SCORE_SCALE_MIN)
 
 

@@ -34,7 +34,7 @@ GROUPS: tuple[Group, ...] = (
     Group("probing", ("probing",), 20.0),
     Group("collinearity", ("collinearity", "lines"), 5.0),
     Group("step", ("step",), 3.0),
-    Group("flat", ("flat",), 4.5),
+    Group("flat", ("flat",), 3.0),
     Group("half_space", ("half_space",), 1.0),
     Group("multivariate", ("multivariate",), 2.5),
 )
