@@ -38,20 +38,6 @@ def fixed(value, unit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def shared_words(first, second):  # type: ignore[no-untyped-def]
-    """Share of the words of two texts that they have in common, by their 64-bit sets."""
-    common = either = 0
-    both, any_ = first & second, first | second
-    while any_:
-        either += 1
-        any_ &= any_ - np.uint64(1)
-    while both:
-        common += 1
-        both &= both - np.uint64(1)
-    return common / either if common >= WORDS_SHARED_MIN else 0.0
-
-
-@njit(cache=True)
 def count_words(words):  # type: ignore[no-untyped-def]
     """Words in a 64-bit set."""
     count = 0
@@ -59,6 +45,13 @@ def count_words(words):  # type: ignore[no-untyped-def]
         words &= words - np.uint64(1)
         count += 1
     return count
+
+
+@njit(cache=True)
+def shared_words(first, second):  # type: ignore[no-untyped-def]
+    """Share of the words of two texts that they have in common, by their 64-bit sets."""
+    common = count_words(first & second)
+    return common / count_words(first | second) if common >= WORDS_SHARED_MIN else 0.0
 
 
 @njit(cache=True)
