@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,12 @@ from copycatch.errors import ConfigError, RecoverableError, StateError
 from copycatch.ports import Shard, SnapshotInfo
 from copycatch.service.bootstrap import Instance, Places
 from copycatch.settings.service import Service
-from tests.unit.adapters.test_snapshots import KEY, SHARD, only_file
+from tests.unit.adapters.test_snapshots import KEY, SHARD, only_file, save
 
 
 @pytest.fixture(params=["memory", "file"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"memory://{uuid.uuid4().hex}" if request.param == "memory" else f"file://{tmp_path}/state"
-
-
-def save(store: RemoteSnapshots, generation: int, content: bytes = b"state" * 1000) -> SnapshotInfo:
-    info = SnapshotInfo(SHARD, generation, generation * 10, generation, "run")
-
-    def write_all(write: Callable[[bytes | memoryview], object]) -> None:
-        write(content)
-
-    store.save(info, write_all)
-    return info
 
 
 def test_what_is_saved_is_loaded_and_the_last_few_stay(url: str) -> None:

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from copycatch.adapters.snapshots import DirectorySnapshots, kept_key, read_snapshot
 from copycatch.errors import ConfigError, StateError
-from copycatch.ports import Shard, SnapshotInfo
+from copycatch.ports import Shard, SnapshotInfo, SnapshotStore
 
 KEY = b"0123456789abcdef"
 SHARD = Shard("../odd/topic", 3)
 
 
-def save(store: DirectorySnapshots, generation: int, content: bytes, shard: Shard = SHARD) -> SnapshotInfo:
+def save(
+    store: SnapshotStore, generation: int, content: bytes = b"state" * 1000, shard: Shard = SHARD
+) -> SnapshotInfo:
     info = SnapshotInfo(shard, generation, generation * 10, generation, "run")
 
     def write_all(write: Callable[[bytes | memoryview], object]) -> None:
