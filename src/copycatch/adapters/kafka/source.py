@@ -9,6 +9,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
+from copycatch.adapters.kafka.batches import read_compiled
 from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
 from copycatch.adapters.kafka_names import METADATA_AGE_MS_MAX, committed_of, inputs_missing
 from copycatch.errors import RecoverableError
@@ -52,7 +53,7 @@ class KafkaSource:
     def _connect(self) -> KafkaConsumer:
         kafka = self._settings.kafka
         session_timeout_ms = round(kafka.session_timeout * 1000)
-        return KafkaConsumer(
+        consumer = KafkaConsumer(
             **common_options(kafka),
             **NO_SENSORS,
             group_id=kafka.group_id,
@@ -69,6 +70,8 @@ class KafkaSource:
             heartbeat_interval_ms=max(100, session_timeout_ms // 10),
             metadata_max_age_ms=METADATA_AGE_MS_MAX,
         )
+        read_compiled(consumer)
+        return consumer
 
     def start(self, listener: ShardListener) -> None:
         self._listener = listener
@@ -110,16 +113,17 @@ class KafkaSource:
             shard = Shard(partition.topic, partition.partition)
             if shard in touched or shard not in self._next_by_shard:
                 continue  # fetched before it went or came: where it is read from has been decided anew
-            self._next_by_shard[shard] = records[-1].offset + 1
+            offsets, times_ms, keys, values, headers = map(list, zip(*records, strict=True))
+            self._next_by_shard[shard] = offsets[-1] + 1
             batches.append(
                 RawBatch(
                     topic=shard.topic,
                     partition=shard.partition,
-                    positions=[record.offset for record in records],
-                    values=[record.value or b"" for record in records],
-                    timestamps_ms=[record.timestamp for record in records],
-                    headers=[record.headers for record in records],
-                    keys=[record.key for record in records],
+                    positions=offsets,
+                    values=[value or b"" for value in values],
+                    timestamps_ms=times_ms,
+                    headers=headers,
+                    keys=keys,
                 )
             )
         return batches
