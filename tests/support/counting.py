@@ -5,7 +5,7 @@ so a record that is lost, doubled or judged with a wrong memory shows in the uid
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -55,7 +55,7 @@ class CountingJudge:
         self.steps = 0
         self.fail_on: bytes | None = None
 
-    def step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
+    def step(self, raw: RawBatch, now_ms: UnixMs, silent: Collection[Shard] = ()) -> Outcomes:
         self.steps += 1
         outcomes = Outcomes()
         counts = self.counts.setdefault(str(Shard(raw.topic, raw.partition)), {})
@@ -66,7 +66,7 @@ class CountingJudge:
             account = json.loads(value)["account_id"]
             counts[account] = counts.get(account, 0) + 1
             outcomes.counts.accepted += 1
-            if counts[account] % EVERY == 0:
+            if counts[account] % EVERY == 0 and Shard(raw.topic, raw.partition) not in silent:
                 outcomes.alerts.append(alert(account, counts[account]))
         return outcomes
 
@@ -87,6 +87,15 @@ class CountingJudge:
             self.counts[str(shard)] = msgspec.json.decode(data, type=dict[str, int])
         except msgspec.DecodeError as error:
             raise StateError(str(error)) from error
+
+    def notes(self, outcomes: Outcomes) -> dict[Shard, bytes]:
+        return {}
+
+    def recall(self, shard: Shard, notes: Sequence[bytes]) -> None:
+        """It says the same in a replay."""
+
+    def agree(self, shard: Shard) -> None:
+        """It does."""
 
     def forget(self, shard: Shard) -> None:
         self.counts.pop(str(shard), None)

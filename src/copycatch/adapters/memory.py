@@ -141,6 +141,9 @@ class MemorySnapshots:
 
     def __init__(self, keep: int = 3) -> None:
         self._content_by_shard: dict[Shard, dict[SnapshotInfo, bytes]] = defaultdict(dict)
+        self._notes_by_shard: dict[Shard, dict[tuple[int, int], tuple[SnapshotInfo, bytes]]] = defaultdict(
+            dict
+        )
         self._keep = keep
 
     def save(self, info: SnapshotInfo, content: SnapshotWriter) -> int:
@@ -162,6 +165,19 @@ class MemorySnapshots:
     def prune(self, shard: Shard) -> None:
         for info in self.candidates(shard)[self._keep :]:
             del self._content_by_shard[shard][info]
+        oldest = min((info.generation for info in self.candidates(shard)), default=0)
+        for info, _ in self.notes(shard):
+            if info.generation < oldest:
+                self.drop_note(info)
+
+    def note(self, info: SnapshotInfo, content: bytes) -> None:
+        self._notes_by_shard[info.shard][info.generation, info.sequence] = (info, content)
+
+    def notes(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
+        return [note for _, note in sorted(self._notes_by_shard[shard].items())]
+
+    def drop_note(self, info: SnapshotInfo) -> None:
+        self._notes_by_shard[info.shard].pop((info.generation, info.sequence), None)
 
 
 class MemoryMetrics:

@@ -4,9 +4,19 @@ import os
 import posixpath
 import re
 import urllib.parse
+from functools import partial
 from typing import Any
 
-from copycatch.adapters.snapshots import NAME, named, read_snapshot, write_snapshot
+from copycatch.adapters.snapshots import (
+    NAME,
+    NOTE,
+    named,
+    named_note,
+    put,
+    read_note,
+    read_snapshot,
+    write_snapshot,
+)
 from copycatch.errors import ConfigError, RecoverableError, StateError
 from copycatch.ports import Shard, SnapshotInfo, SnapshotWriter
 
@@ -67,7 +77,10 @@ class RemoteSnapshots:
         return posixpath.join(self._folder(info.shard), named(info))
 
     def save(self, info: SnapshotInfo, content: SnapshotWriter) -> int:
-        file_system, path = self._open()[0], self._path(info)
+        return self._write(self._path(info), info, content)
+
+    def _write(self, path: str, info: SnapshotInfo, content: SnapshotWriter) -> int:
+        file_system = self._open()[0]
         try:
             file_system.makedirs(posixpath.dirname(path), exist_ok=True)
             with file_system.transaction, file_system.open(path, "wb") as file:
@@ -78,28 +91,34 @@ class RemoteSnapshots:
             msg = f"{path}: {type(error).__name__}: {error}"
             raise OSError(msg) from error
 
-    def candidates(self, shard: Shard) -> list[SnapshotInfo]:
+    def _names(self, shard: Shard) -> list[str]:
         file_system, folder = self._open()[0], self._folder(shard)
         try:
             file_system.invalidate_cache(folder)
-            names = [posixpath.basename(path) for path in file_system.ls(folder, detail=False)]
+            return [posixpath.basename(path) for path in file_system.ls(folder, detail=False)]
         except FileNotFoundError:
             return []
         except Exception as error:
             raise self._passing(folder, error) from error
-        found = [match for name in names if (match := NAME.fullmatch(name))]
+
+    def candidates(self, shard: Shard) -> list[SnapshotInfo]:
+        found = [match for name in self._names(shard) if (match := NAME.fullmatch(name))]
         infos = [SnapshotInfo(shard, int(match[1]), int(match[2]), 0, "") for match in found]
         return sorted(infos, key=lambda info: -info.generation)
 
-    def load(self, info: SnapshotInfo) -> tuple[SnapshotInfo, memoryview]:
-        file_system, path = self._open()[0], self._path(info)
+    def _read(self, path: str) -> bytes:
         try:
-            data = file_system.cat_file(path)
+            data: bytes = self._open()[0].cat_file(path)
         except FileNotFoundError as error:
             msg = f"{path}: is not there any more"
             raise StateError(msg) from error
         except Exception as error:
             raise self._passing(path, error) from error
+        return data
+
+    def load(self, info: SnapshotInfo) -> tuple[SnapshotInfo, memoryview]:
+        path = self._path(info)
+        data = self._read(path)
         found, content = read_snapshot(memoryview(data), self._key, path)
         if found.shard != info.shard or found.position != info.position:
             msg = f"{path}: the snapshot is of {found.shard}, position {found.position}"
@@ -110,11 +129,36 @@ class RemoteSnapshots:
         return RecoverableError(f"snapshots at {path}: {type(error).__name__}: {error}")
 
     def prune(self, shard: Shard) -> None:
-        file_system = self._open()[0]
+        file_system, folder = self._open()[0], self._folder(shard)
         try:
-            for info in self.candidates(shard)[self._keep :]:
-                file_system.rm_file(self._path(info))
-        except (RecoverableError, OSError) as error:
+            names = self._names(shard)
+            matches = sorted((m for name in names if (m := NAME.fullmatch(name))), key=lambda m: -int(m[1]))
+            oldest = min((int(match[1]) for match in matches[: self._keep]), default=0)
+            notes = [m for name in names if (m := NOTE.fullmatch(name)) and int(m[1]) < oldest]
+            for match in [*matches[self._keep :], *notes]:
+                file_system.rm_file(posixpath.join(folder, match[0]))
+        except Exception as error:
             # The next snapshot prunes again; one too many harms nobody.
-            msg = f"snapshots could not be pruned: {error}"
+            msg = f"snapshots could not be pruned: {type(error).__name__}: {error}"
             raise OSError(msg) from error
+
+    def _note_path(self, info: SnapshotInfo) -> str:
+        return posixpath.join(self._folder(info.shard), named_note(info))
+
+    def note(self, info: SnapshotInfo, content: bytes) -> None:
+        self._write(self._note_path(info), info, partial(put, content))
+
+    def notes(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
+        folder = self._folder(shard)
+        paths = [posixpath.join(folder, name) for name in sorted(self._names(shard)) if NOTE.fullmatch(name)]
+        found = [read_note(self._read(path), self._key, path, shard) for path in paths]
+        return [note for note in found if note is not None]
+
+    def drop_note(self, info: SnapshotInfo) -> None:
+        path = self._note_path(info)
+        try:
+            self._open()[0].rm_file(path)
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise self._passing(path, error) from error

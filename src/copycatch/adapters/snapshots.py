@@ -13,12 +13,16 @@ import struct
 import urllib.parse
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
+import structlog
 
-from copycatch.errors import ConfigError, StateError
+from copycatch.errors import ConfigError, RecoverableError, StateError
 from copycatch.ports import Shard, SnapshotInfo, SnapshotWriter
+
+log = structlog.get_logger(__name__)
 
 MAGIC = b"copycatch-snapshot-1\n"
 MAC_BYTES = 32
@@ -26,6 +30,7 @@ TRAILER_BYTES = 4 + MAC_BYTES
 KEY_BYTES_MIN = 16
 HEADER_BYTES_MAX = 1 << 16  # a header is a few hundred bytes; more is not ours
 NAME = re.compile(r"(\d{12})-(\d{1,19})\.snapshot")
+NOTE = re.compile(r"(\d{12})-(\d{12})\.note")
 
 
 def named(info: SnapshotInfo) -> str:
@@ -37,6 +42,30 @@ def named(info: SnapshotInfo) -> str:
     '000000000007-120.snapshot'
     """
     return f"{info.generation:012d}-{info.position}.snapshot"
+
+
+def named_note(info: SnapshotInfo) -> str:
+    """Name of a note's file; `NOTE` reads it, and names sort by age.
+
+    Examples
+    --------
+    >>> named_note(SnapshotInfo(Shard("logs", 0), 7, 120, 31, "run"))
+    '000000000007-000000000031.note'
+    """
+    return f"{info.generation:012d}-{info.sequence:012d}.note"
+
+
+def read_note(data: bytes, key: bytes, name: str, shard: Shard) -> tuple[SnapshotInfo, bytes] | None:
+    """Verify a note; None, with a warning, for one that is damaged or of somebody else."""
+    try:
+        info, content = read_snapshot(memoryview(data), key, name)
+    except StateError as error:
+        log.warning("a note of what was said is left out", reason=str(error))
+        return None
+    if info.shard != shard or not name.endswith(named_note(info)):
+        log.warning("a note of what was said is left out: it belongs elsewhere", name=name)
+        return None
+    return info, bytes(content)
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
@@ -112,6 +141,11 @@ def read_snapshot(data: memoryview, key: bytes, name: str) -> tuple[SnapshotInfo
     return info, body[head_bytes + header_bytes :]
 
 
+def put(content: bytes, write: Callable[[bytes | memoryview], object]) -> None:
+    """A `SnapshotWriter`, once the content is given."""
+    write(content)
+
+
 def kept_key(directory: Path, name: str, given: bytes | None, setting: str) -> bytes:
     """The operator's key, or one that is made at first start and kept with mode 0600 in `directory`.
 
@@ -168,7 +202,9 @@ class DirectorySnapshots:
         return self._folder(info.shard) / named(info)
 
     def save(self, info: SnapshotInfo, content: SnapshotWriter) -> int:
-        path = self._path(info)
+        return self._write(self._path(info), info, content)
+
+    def _write(self, path: Path, info: SnapshotInfo, content: SnapshotWriter) -> int:
         path.parent.mkdir(exist_ok=True, mode=0o700)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
@@ -209,6 +245,25 @@ class DirectorySnapshots:
             # Left by a writer that was killed; one that still lives has its pid in the name.
             if part.name.endswith(".part") and not _is_alive(int(part.name.rsplit(".", 2)[1])):
                 part.unlink(missing_ok=True)
+        oldest = min((info.generation for info in self.candidates(shard)), default=0)
+        for path in _listing(self._folder(shard)):
+            if (match := NOTE.fullmatch(path.name)) and int(match[1]) < oldest:
+                path.unlink(missing_ok=True)
+
+    def note(self, info: SnapshotInfo, content: bytes) -> None:
+        self._write(self._folder(info.shard) / named_note(info), info, partial(put, content))
+
+    def notes(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
+        paths = sorted(path for path in _listing(self._folder(shard)) if NOTE.fullmatch(path.name))
+        try:
+            found = [read_note(path.read_bytes(), self._key, str(path), shard) for path in paths]
+        except OSError as error:
+            msg = f"notes of {shard} cannot be read: {error}"
+            raise RecoverableError(msg) from error
+        return [note for note in found if note is not None]
+
+    def drop_note(self, info: SnapshotInfo) -> None:
+        (self._folder(info.shard) / named_note(info)).unlink(missing_ok=True)
 
 
 def _listing(folder: Path) -> list[Path]:

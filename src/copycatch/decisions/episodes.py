@@ -349,7 +349,8 @@ def _alert(sitting: Sitting, hold: Hold, episode: Episode, op: str, time_ms: int
 def _flood_alert(sitting: Sitting, group: FloodGroup, minute: int) -> Alert:
     start = format_rfc3339(minute * MS_PER_MINUTE)
     end = format_rfc3339((minute + 1) * MS_PER_MINUTE)
-    entity_hold = Hold(group.tenant_id, "", group.model_id)
+    # Each partition has a cap of its own: the account tells their summaries of the same minute apart.
+    entity_hold = Hold(group.tenant_id, group.accounts[0], group.model_id)
     return Alert(
         uid=uid_of(FLOOD_RULE, entity_hold, minute * MS_PER_MINUTE),
         op="open",

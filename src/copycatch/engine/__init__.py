@@ -7,7 +7,7 @@ broker, a file, a socket or a wall clock; the same records give the same outcome
 batch; `snapshot.py` turns a shard of it into bytes and back.
 """
 
-from copycatch.engine.snapshot import forget, restore, snapshot
+from copycatch.engine.snapshot import agree, forget, notes, recall, restore, snapshot
 from copycatch.engine.state import EngineState, new_state
 from copycatch.engine.step import advance, next_deadline_ms, step
 from copycatch.engine.warm import compile_ahead
@@ -15,10 +15,13 @@ from copycatch.engine.warm import compile_ahead
 __all__ = [
     "EngineState",
     "advance",
+    "agree",
     "compile_ahead",
     "forget",
     "new_state",
     "next_deadline_ms",
+    "notes",
+    "recall",
     "restore",
     "snapshot",
     "step",

@@ -4,7 +4,7 @@ A shard's snapshot holds the windows of the accounts that came from it, its admi
 a copy of what the worker had learned of every model, so that what is normal survives when the shard moves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +15,7 @@ from copycatch.engine.state import EngineState, Pending, RowArrays
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
 from copycatch.population.plain import from_plain, to_plain
-from copycatch.records.columns import IntArray
+from copycatch.records.columns import IntArray, Outcomes
 from copycatch.records.layout import WIDTH
 from copycatch.records.packing import copied, pack, unpack
 from copycatch.scoring.catalog import FAMILIES
@@ -132,6 +132,33 @@ def forget(state: EngineState, shard: str) -> None:
     state.rows.clear(rows)
     state.shards.pop(shard, None)
     state.decisions.pop(shard, None)
+
+
+def notes(state: EngineState, outcomes: Outcomes) -> dict[str, bytes]:
+    """What these outcomes have said, by shard: to be kept with them, for `recall` after a restart."""
+    return {shard: state.decision(shard).note(keys) for shard, keys in outcomes.said.items()}
+
+
+def recall(state: EngineState, shard: str, notes: Sequence[bytes]) -> None:
+    """A replay of the shard begins; `notes` are of what was said since its snapshot, oldest first.
+
+    Raises
+    ------
+    StateError
+        If one of them cannot be read.
+    """
+    state.decision(shard).recall(notes)
+
+
+def agree(state: EngineState, shard: str) -> int:
+    """The replay of the shard is over: what was said of its accounts stands, whatever the replay came to.
+
+    Returns
+    -------
+    int
+        How many accounts' holds the replay had come to otherwise.
+    """
+    return state.decision(shard).agree()
 
 
 def _check(head: Any, shard: str) -> None:

@@ -9,8 +9,8 @@ each account's own state is a sequential fold: therefore the same records give t
 
 import numpy as np
 
+from copycatch.decisions.judge import Verdicts, judge
 from copycatch.decisions.judge import advance as advance_decisions
-from copycatch.decisions.judge import judge
 from copycatch.engine.learning import FLAG_MS, learn, queue_looks, sample_queries
 from copycatch.engine.looks import compare, fold_segment, pick_evaluations, pick_scores, score
 from copycatch.engine.state import EngineState
@@ -30,7 +30,13 @@ FUTURE_MS_MAX = 300_000  # clocks of honest gateways agree within five minutes
 MODELS_REMEMBERED_MAX = 4_096  # whose vector lengths are remembered; those of further models go unchecked
 
 
-def step(state: EngineState, batch: RecordBatch, now_ms: UnixMs, policy: Policy) -> Outcomes:
+def step(
+    state: EngineState,
+    batch: RecordBatch,
+    now_ms: UnixMs,
+    policy: Policy,
+    silent: frozenset[str] = frozenset(),
+) -> Outcomes:
     """Take one batch through every stage.
 
     Parameters
@@ -42,6 +48,8 @@ def step(state: EngineState, batch: RecordBatch, now_ms: UnixMs, policy: Policy)
     now_ms : UnixMs
         Used for one thing: records more than five minutes after it are rejected as from the far future.
     policy : Policy
+    silent : frozenset of str
+        Shards of which nothing is to be said: what is committed of them is being replayed.
 
     Returns
     -------
@@ -61,12 +69,12 @@ def step(state: EngineState, batch: RecordBatch, now_ms: UnixMs, policy: Policy)
         )
         if stop > start:
             indices = np.arange(start, stop, dtype=np.int64)
-            _run_segment(state, select(batch, indices), shard_name, policy, outcomes)
+            _run_segment(state, select(batch, indices), shard_name, policy, outcomes, silent)
             state.tick_records += stop - start
             state.clock_ms = int(clocks_ms[stop - 1])
         if stop < len(batch):
             next_ms = int(clocks_ms[stop])
-            _tick(state, max(state.clock_ms, next_ms // TICK_MS * TICK_MS), policy, outcomes)
+            _tick(state, max(state.clock_ms, next_ms // TICK_MS * TICK_MS), policy, outcomes, silent)
         start = max(start, stop)
     return outcomes
 
@@ -84,7 +92,7 @@ def advance(state: EngineState, watermark_ms: UnixMs, policy: Policy) -> Outcome
     []
     """
     outcomes = Outcomes()
-    _advance_decisions(state, watermark_ms, policy, outcomes)
+    _advance_decisions(state, watermark_ms, policy, outcomes, frozenset())
     return outcomes
 
 
@@ -184,7 +192,12 @@ def _start_afresh(state: EngineState, model_id: str, field: str, length: int) ->
 
 
 def _run_segment(
-    state: EngineState, batch: RecordBatch, shard_name: str, policy: Policy, outcomes: Outcomes
+    state: EngineState,
+    batch: RecordBatch,
+    shard_name: str,
+    policy: Policy,
+    outcomes: Outcomes,
+    silent: frozenset[str],
 ) -> None:
     """Signals, windows, features, scores, verdicts of records between two ticks."""
     for model_id in dict.fromkeys(batch.model_ids):
@@ -200,13 +213,18 @@ def _run_segment(
         return
     life_values = looks.evaluations.values.copy()
     scores, raw_scores, families = score(state, looks, *compare(state, looks))
-    is_over = _judge(state, looks.evaluations, scores, policy, outcomes)
+    is_over = _judge(state, looks.evaluations, scores, policy, outcomes, silent)
     queue_looks(state, looks, life_values, raw_scores, families, is_over)
     outcomes.evaluations.append((looks.evaluations, scores))
 
 
 def _judge(
-    state: EngineState, evaluations: Evaluations, scores: Scores, policy: Policy, outcomes: Outcomes
+    state: EngineState,
+    evaluations: Evaluations,
+    scores: Scores,
+    policy: Policy,
+    outcomes: Outcomes,
+    silent: frozenset[str],
 ) -> BoolArray:
     """Verdicts, account by account's home shard; who is over is flagged."""
     is_over = np.zeros(len(evaluations), dtype=np.bool_)
@@ -217,28 +235,40 @@ def _judge(
         verdicts = judge(pick_evaluations(evaluations, members), pick_scores(scores, members), policy, SPECS,
                          state.decision(names[home]))  # fmt: skip
         is_over[members] = verdicts.is_over
-        outcomes.alerts += verdicts.alerts
-        outcomes.recommendations += verdicts.recommendations
+        _say(outcomes, names[home], verdicts, silent)
     over = np.flatnonzero(is_over)
     state.rows.flagged_ms[evaluations.rows[over]] = evaluations.event_times_ms[over]
     return is_over
 
 
-def _tick(state: EngineState, now_ms: int, policy: Policy, outcomes: Outcomes) -> None:
+def _tick(
+    state: EngineState, now_ms: int, policy: Policy, outcomes: Outcomes, silent: frozenset[str]
+) -> None:
     """Learn, work off idle episodes, make room."""
     learn(state, now_ms)
-    _advance_decisions(state, now_ms, policy, outcomes)
+    _advance_decisions(state, now_ms, policy, outcomes, silent)
     _evict(state, now_ms)
     state.tick += 1
     state.tick_records = 0
     state.clock_ms = max(state.clock_ms, now_ms)
 
 
-def _advance_decisions(state: EngineState, now_ms: int, policy: Policy, outcomes: Outcomes) -> None:
-    for decisions in state.decisions.values():
-        verdicts = advance_decisions(decisions, now_ms, policy)
-        outcomes.alerts += verdicts.alerts
-        outcomes.recommendations += verdicts.recommendations
+def _advance_decisions(
+    state: EngineState, now_ms: int, policy: Policy, outcomes: Outcomes, silent: frozenset[str]
+) -> None:
+    for name, decisions in state.decisions.items():
+        _say(outcomes, name, advance_decisions(decisions, now_ms, policy), silent)
+
+
+def _say(outcomes: Outcomes, shard: str, verdicts: Verdicts, silent: frozenset[str]) -> None:
+    """Hand on what was decided about a shard's accounts, unless it counts as said already."""
+    if shard in silent or not (verdicts.alerts or verdicts.recommendations):
+        return
+    outcomes.alerts += verdicts.alerts
+    outcomes.recommendations += verdicts.recommendations
+    spoken_of = outcomes.said.setdefault(shard, set())
+    spoken_of.update((a.tenant_id, a.entity.id, a.model_id) for a in verdicts.alerts)
+    spoken_of.update((r.tenant_id, r.value, r.model_id) for r in verdicts.recommendations)
 
 
 def _evict(state: EngineState, now_ms: int) -> None:

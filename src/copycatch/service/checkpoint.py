@@ -36,7 +36,7 @@ import gc
 import os
 import traceback
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 import structlog
@@ -59,6 +59,9 @@ log = structlog.get_logger(__name__)
 
 # Judging goes first where cores are scarce: a snapshot may take its time.
 CHILD_NICE = 10
+# A flood of alerts must not fill the store with notes: so many, and a snapshot takes their place.
+NOTES_MAX = 200
+SETTLED = ""  # run of a note that is known to count
 
 Hook = Callable[[str], None]
 """Called at each step by its name; tests kill the process there."""
@@ -106,6 +109,8 @@ class Checkpoint:
         self._child: int | None = None
         self._next_snapshot_s = clock.monotonic_s() + interval_s
         self._changed: set[Shard] = set()
+        self._restored_generation = 0
+        self._notes = 0  # since the last snapshot began
 
     # ---- facts
 
@@ -113,6 +118,7 @@ class Checkpoint:
         """Make one unit of outcomes and next positions a fact; errors of the sink pass through."""
         self._hook("before deliver")
         began_s = self._clock.monotonic_s()
+        positions = self._note(outcomes, positions)
         delivery = Delivery(outcomes, positions, self._sequence + 1, self._run_id)
         self._sink.deliver(delivery)
         self._metrics.observe("copycatch_deliver_seconds", self._clock.monotonic_s() - began_s)
@@ -121,6 +127,29 @@ class Checkpoint:
         self._position_by_shard |= positions
         self._changed |= set(positions)
         self._count(outcomes)
+
+    def _note(self, outcomes: Outcomes, positions: dict[Shard, int]) -> dict[Shard, int]:
+        """Note what the unit says; gives its positions, with those of every shard that it speaks of.
+
+        A note counts once the unit's number is committed for its shard, so that shard's position (unchanged,
+        where the unit has no record of it) is committed along.
+        """
+        if self._store is None or not outcomes.said:
+            return positions
+        notes = self._judge.notes(outcomes)
+        positions = {s: self._position_by_shard[s] for s in notes if s in self._position_by_shard} | positions
+        try:
+            for shard, content in notes.items():
+                if shard in positions:
+                    self._store.note(self._info(shard, positions[shard], self._sequence + 1), content)
+        except OSError as error:
+            # A restart may then say something twice, or differently; to say nothing now would be worse.
+            self._failed(str(error))
+        self._notes += len(notes)
+        if self._notes >= NOTES_MAX:
+            self.snapshot_soon()
+        self._hook("after note")
+        return positions
 
     def _count(self, outcomes: Outcomes) -> None:
         metrics, counts = self._metrics, outcomes.counts
@@ -158,6 +187,10 @@ class Checkpoint:
             # Without a committed position (Kafka forgets it after a week of absence) the snapshot's counts.
             until = position if committed is None else committed.position
         self._position_by_shard[shard] = position
+        if self._store is not None:
+            self._judge.recall(shard, self._settle_notes(shard, committed, self._restored_generation))
+        if until <= position:
+            self._judge.agree(shard)
         if restored is None and self._store is not None:
             # Before anything is delivered: from here on there is always one to replay from.
             self._write_or_log(self._infos([shard]))
@@ -169,6 +202,7 @@ class Checkpoint:
             return None
         candidates = self._store.candidates(shard)
         self._generation_by_shard[shard] = candidates[0].generation if candidates else 0
+        self._restored_generation = 0
         for candidate in candidates:
             if committed is not None and candidate.position > committed:
                 log.warning(
@@ -184,20 +218,47 @@ class Checkpoint:
                 log.exception("snapshot refused; an older one is tried", shard=str(shard), reason=str(error))
                 self._judge.forget(shard)
                 continue
+            self._restored_generation = info.generation
             return info.position
         return None
+
+    def _settle_notes(self, shard: Shard, committed: Committed | None, since: int) -> list[bytes]:
+        """Notes of what was said since a snapshot; those of a unit that was never committed are dropped.
+
+        Notes that count are marked so: the next unit's mark will take the place of the one they are told by.
+        """
+        assert self._store is not None, "the caller has checked"
+        said = []
+        for info, content in self._store.notes(shard):
+            if info.run_id and (
+                committed is None or info.run_id != committed.run_id or info.sequence > committed.sequence
+            ):
+                self._store.drop_note(info)
+                continue
+            if info.run_id:
+                self._store.note(info._replace(run_id=SETTLED), content)
+            if info.generation >= since:
+                said.append(content)
+            # Notes of this run shall come after them, also before its first snapshot.
+            self._generation_by_shard[shard] = max(self._generation_by_shard[shard], info.generation + 1)
+        return said
 
     def replayed(self, shard: Shard, position: int) -> None:
         """A silent replay has come to `position`."""
         self._position_by_shard[shard] = position
         self._changed.add(shard)
 
-    def release(self, shards: Iterable[Shard], *, is_ours: bool) -> None:
-        """Let shards go; with a snapshot while they are still ours."""
+    def replay_is_over(self, shard: Shard, position: int) -> None:
+        """The shard has come to what is committed: what was said of it stands, and more may be said."""
+        self.replayed(shard, position)
+        self._judge.agree(shard)
+
+    def release(self, shards: Iterable[Shard], *, is_ours: bool, busy: Collection[Shard] = ()) -> None:
+        """Let shards go; with a snapshot while they are still ours, and not `busy` with a silent replay."""
         shards = [shard for shard in shards if shard in self._position_by_shard]
         if is_ours and self._store is not None:
             try:
-                infos = self._infos(shard for shard in shards if shard in self._changed)
+                infos = self._infos(shard for shard in shards if shard in self._changed and shard not in busy)
                 if infos:
                     self._save_all(infos)
                     self._note_written()
@@ -243,22 +304,18 @@ class Checkpoint:
                 self._write_or_log(infos)
             self._metrics.observe("copycatch_snapshot_pause_seconds", self._clock.monotonic_s() - began_s)
             self._changed -= {info.shard for info in infos}
+            self._notes = 0
             self._hook("after snapshot")
 
     def _infos(self, shards: Iterable[Shard]) -> list[SnapshotInfo]:
         infos = []
         for shard in sorted(shards):
             self._generation_by_shard[shard] = self._generation_by_shard.get(shard, 0) + 1
-            infos.append(
-                SnapshotInfo(
-                    shard,
-                    self._generation_by_shard[shard],
-                    self._position_by_shard[shard],
-                    self._sequence,
-                    self._run_id,
-                )
-            )
+            infos.append(self._info(shard, self._position_by_shard[shard], self._sequence))
         return infos
+
+    def _info(self, shard: Shard, position: int, sequence: int) -> SnapshotInfo:
+        return SnapshotInfo(shard, self._generation_by_shard[shard], position, sequence, self._run_id)
 
     def _save_all(self, infos: list[SnapshotInfo]) -> int:
         """Write, then prune; gives the bytes."""

@@ -1,6 +1,6 @@
 """From undecoded messages to outcomes: a topic's decoder, the intake and the engine, held together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +26,9 @@ _LENGTH_BYTES = 8
 class Judge(Protocol):
     """What the runner and the checkpoint need of the engine's side."""
 
-    def step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes: ...
+    def step(self, raw: RawBatch, now_ms: UnixMs, silent: Collection[Shard] = ()) -> Outcomes:
+        """Judge a batch; nothing is said of `silent` shards: what is committed of them is replayed."""
+        ...
 
     def end(self, now_ms: UnixMs) -> Outcomes:
         """What is left to say when the source has ended."""
@@ -41,6 +43,18 @@ class Judge(Protocol):
     def snapshot(self, shard: Shard, write: Callable[[bytes | memoryview], object]) -> None: ...
 
     def restore(self, shard: Shard, data: memoryview) -> None: ...
+
+    def notes(self, outcomes: Outcomes) -> dict[Shard, bytes]:
+        """What these outcomes say, by shard, for `recall`."""
+        ...
+
+    def recall(self, shard: Shard, notes: Sequence[bytes]) -> None:
+        """A replay begins; `notes` are of what was said since the snapshot, oldest first."""
+        ...
+
+    def agree(self, shard: Shard) -> None:
+        """The replay is over: what was said stands, whatever the replay came to."""
+        ...
 
     def forget(self, shard: Shard) -> None: ...
 
@@ -88,11 +102,11 @@ class EngineJudge:
             self._decoder_by_topic[name] = self._make_decoder_by_topic[name]()
         return self._decoder_by_topic[name]
 
-    def step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
+    def step(self, raw: RawBatch, now_ms: UnixMs, silent: Collection[Shard] = ()) -> Outcomes:
         decoder = self._decoder(raw.topic)
         if isinstance(decoder, PlainLane):
             plain, others = decoder.read_plain(raw)
-            return self._judge(raw, decoder.decode(others), now_ms, plain)
+            return self._judge(raw, decoder.decode(others), now_ms, plain, silent)
         decoded = decoder.decode(raw)
         if isinstance(decoder, JoiningDecoder):
             given_up = decoder.flush(now_ms)
@@ -100,7 +114,7 @@ class EngineJudge:
             decoded.positions += given_up.positions
             decoded.rejects += given_up.rejects
             decoded.notes += given_up.notes
-        return self._judge(raw, decoded, now_ms)
+        return self._judge(raw, decoded, now_ms, silent=silent)
 
     def end(self, now_ms: UnixMs) -> Outcomes:
         """The source has ended: halves that still wait for their other half are given up."""
@@ -117,15 +131,17 @@ class EngineJudge:
                 given_up = decoder.flush(flush_ms)
                 if not given_up.records and not given_up.rejects:
                     continue
-                found = self._judge(RawBatch(topic, 0, [], []), given_up, now_ms)
-                outcomes.alerts += found.alerts
-                outcomes.recommendations += found.recommendations
-                outcomes.rejects += found.rejects
-                outcomes.evaluations += found.evaluations
-                outcomes.counts.add(found.counts)
+                outcomes.add(self._judge(RawBatch(topic, 0, [], []), given_up, now_ms))
         return outcomes
 
-    def _judge(self, raw: RawBatch, decoded: Decoded, now_ms: UnixMs, plain: Scan | None = None) -> Outcomes:
+    def _judge(
+        self,
+        raw: RawBatch,
+        decoded: Decoded,
+        now_ms: UnixMs,
+        plain: Scan | None = None,
+        silent: Collection[Shard] = (),
+    ) -> Outcomes:
         self._count_notes(decoded)
         if plain is None or not len(plain):
             batch, rejects = self._intake.columns(raw, decoded)
@@ -137,7 +153,8 @@ class EngineJudge:
         if len(batch):
             newest_ms = int(np.max(batch.event_times_ms))
             self._newest_event_ms = UnixMs(max(newest_ms, self._newest_event_ms or newest_ms))
-        outcomes = engine.step(self._state, batch, now_ms, self._policy)
+        hushed = frozenset(map(str, silent))
+        outcomes = engine.step(self._state, batch, now_ms, self._policy, hushed)
         outcomes.rejects[:0] = rejects
         outcomes.counts.rejected += len(rejects)
         for name, labels, value in measure(self._state.decisions.values(), self._policy):
@@ -150,9 +167,7 @@ class EngineJudge:
 
     def idle(self, watermark_ms: UnixMs) -> Outcomes:
         outcomes = self._give_up((watermark_ms,), watermark_ms)  # on a quiet topic no batch would flush them
-        due = engine.advance(self._state, watermark_ms, self._policy)
-        outcomes.alerts += due.alerts
-        outcomes.recommendations += due.recommendations
+        outcomes.add(engine.advance(self._state, watermark_ms, self._policy))
         return outcomes
 
     def swap_policy(self, policy: Policy) -> None:
@@ -175,6 +190,17 @@ class EngineJudge:
             decoder.restore(bytes(data[_LENGTH_BYTES : _LENGTH_BYTES + n]))
         for note in engine.restore(self._state, str(shard), data[_LENGTH_BYTES + n :]):
             log.warning("a scorer warms up again", shard=str(shard), reason=note)
+
+    def notes(self, outcomes: Outcomes) -> dict[Shard, bytes]:
+        return {Shard.parse(name): note for name, note in engine.notes(self._state, outcomes).items()}
+
+    def recall(self, shard: Shard, notes: Sequence[bytes]) -> None:
+        engine.recall(self._state, str(shard), notes)
+
+    def agree(self, shard: Shard) -> None:
+        others = engine.agree(self._state, str(shard))
+        if others:
+            log.info("the replay had judged otherwise; what was said stands", shard=str(shard), holds=others)
 
     def forget(self, shard: Shard) -> None:
         engine.forget(self._state, str(shard))

@@ -145,17 +145,17 @@ class Runner:
         self._is_ahead = True
         for raw in batches:
             shard = Shard(raw.topic, raw.partition)
-            live = self._replay(shard, raw, now_ms)
+            live = self._replay(shard, raw, now_ms, unit)
             if live is not None:
-                _merge(unit, self._step(live, now_ms))
+                unit.add(self._step(live, now_ms))
                 positions[shard] = live.positions[-1] + 1
-        if not positions or self._deliver(unit, positions):
+        if not (positions or unit.said) or self._deliver(unit, positions):
             self._is_ahead = False
 
     def _step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
         began_s = self._clock.monotonic_s()
         try:
-            outcomes = self._judge.step(raw, now_ms)
+            outcomes = self._judge.step(raw, now_ms, self._silent_until)
         except Exception:
             # Neither skipped nor tried for ever: someone has to look at it. Nothing of it is committed.
             log.critical(
@@ -166,20 +166,24 @@ class Runner:
         self._metrics.observe("copycatch_step_seconds", self._clock.monotonic_s() - began_s)
         return outcomes
 
-    def _replay(self, shard: Shard, raw: RawBatch, now_ms: UnixMs) -> RawBatch | None:
-        """Judge in silence what is committed already; gives the rest."""
+    def _replay(self, shard: Shard, raw: RawBatch, now_ms: UnixMs, unit: Outcomes) -> RawBatch | None:
+        """Judge in silence what is committed already; gives the rest.
+
+        Its records are counted already. Of other shards, which are not replayed, it may say something.
+        """
         until = self._silent_until.get(shard)
         if until is None:
             return raw
         n = next((i for i, position in enumerate(raw.positions) if position >= until), len(raw.positions))
         if n:
-            self._step(_cut(raw, 0, n), now_ms)
+            outcomes = self._step(_cut(raw, 0, n), now_ms)
+            unit.add(Outcomes(outcomes.alerts, outcomes.recommendations, said=outcomes.said))
             self._checkpoint.replayed(shard, raw.positions[n - 1] + 1)
             self._metrics.count("copycatch_replayed_records_total", n)
             self.summary.replayed += n
         if raw.positions[-1] + 1 >= until:
             del self._silent_until[shard]
-            self._checkpoint.replayed(shard, max(until, raw.positions[n - 1] + 1 if n else until))
+            self._checkpoint.replay_is_over(shard, max(until, raw.positions[n - 1] + 1 if n else until))
             log.info("silent replay is done", shard=str(shard), position=until)
         return _cut(raw, n, len(raw.positions)) if n < len(raw.positions) else None
 
@@ -201,7 +205,7 @@ class Runner:
         unit = self._judge.end(max(self._now_ms, self._clock.now_ms()))
         newest_ms = self._judge.newest_event_ms
         if newest_ms is not None:
-            _merge(unit, self._judge.idle(newest_ms))
+            unit.add(self._judge.idle(newest_ms))
         is_empty = not (unit.alerts or unit.recommendations or unit.counts.total)
         if is_empty or self._deliver(unit, {}):
             self._is_ahead = False
@@ -304,7 +308,7 @@ class Runner:
         return begun[0]
 
     def on_revoked(self, shards: list[Shard]) -> None:
-        self._checkpoint.release(shards, is_ours=not self._is_ahead)
+        self._checkpoint.release(shards, is_ours=not self._is_ahead, busy=self._silent_until)
         self._drop(shards)
         log.info("shards released", shards=[str(shard) for shard in shards])
 
@@ -325,7 +329,7 @@ class Runner:
         self._health.words = "stopping"
         try:
             self._source.close()
-            self._checkpoint.release(self._shards, is_ours=not self._is_ahead)
+            self._checkpoint.release(self._shards, is_ours=not self._is_ahead, busy=self._silent_until)
             self._checkpoint.close()
         finally:
             self._sink.close()
@@ -343,14 +347,6 @@ class Runner:
         newest_ms = self._judge.newest_event_ms
         if newest_ms is not None:
             self._metrics.set("copycatch_event_age_seconds", (self._clock.now_ms() - newest_ms) / MS_PER_S)
-
-
-def _merge(into: Outcomes, other: Outcomes) -> None:
-    into.alerts += other.alerts
-    into.recommendations += other.recommendations
-    into.rejects += other.rejects
-    into.evaluations += other.evaluations
-    into.counts.add(other.counts)
 
 
 def _cut(raw: RawBatch, first: int, end: int) -> RawBatch:

@@ -1,7 +1,7 @@
 """The loop and the checkpoint over memory: every failure has a stated end, and nothing is judged twice."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 
@@ -9,6 +9,7 @@ from copycatch.adapters.clock import ManualClock
 from copycatch.adapters.memory import MemoryLog, MemoryMetrics, MemorySink, MemorySnapshots, MemorySource
 from copycatch.errors import FencedError, RecoverableError, TransportError
 from copycatch.ports import Delivery, Shard
+from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.runner import Pace, Runner
 from copycatch.units import UnixMs
@@ -187,7 +188,12 @@ def test_a_clock_that_is_set_back_rejects_nobody() -> None:
     seen: list[int] = []
     parts = Parts(full_log(500))
     step = parts.judge.step
-    parts.judge.step = lambda raw, now_ms: (seen.append(now_ms), step(raw, now_ms))[1]  # type: ignore[method-assign,func-returns-value]
+
+    def watched(raw: RawBatch, now_ms: UnixMs, silent: Collection[Shard] = ()) -> Outcomes:
+        seen.append(now_ms)
+        return step(raw, now_ms, silent)
+
+    parts.judge.step = watched  # type: ignore[method-assign]
 
     def set_back() -> None:
         parts.clock._now_ms = UnixMs(START_MS - 3_600_000)
