@@ -9,12 +9,14 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
 
-from copycatch.adapters.kafka.batches import CompiledRecords, FetchedRecord
+from copycatch.adapters.kafka.batches import CompiledRecords, Records
 from kafka import TopicPartition
 
 PLACE = TopicPartition("logs", 0)
 CODECS = {"none": 0, "gzip": 1, "lz4": 3, "zstd": 4}
-Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]
+Headers = list[tuple[str, bytes]]
+Plain = tuple[int, int, bytes | None, bytes, Headers]
+Row = tuple[int, bytes | None, bytes | None, Headers]
 TIMES_MS = st.integers(0, 1 << 42)
 TEXTS = st.one_of(st.none(), st.binary(max_size=200))
 HEADERS = st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=9)), max_size=3)
@@ -35,20 +37,22 @@ def batch_of(
     return first.to_bytes(8, "big") + bytes(builder.buffer())[8:]  # as the broker puts it
 
 
-def taken(kind: Any, data: bytes, n: int, first: int, **options: Any) -> tuple[list[Any], int]:
+def taken(kind: Any, data: bytes, n: int, first: int, **options: Any) -> tuple[list[Plain], int]:
     """All records that it gives out, `n` at a time, and where it would go on."""
     options = {"isolation_level": 1} | options
     fetched = kind(first, PLACE, MemoryRecords(data), **options)
     found: list[Any] = []
     while fetched:
-        found += fetched.take(n)
-    return found, fetched.next_fetch_offset
+        part = fetched.take(n)
+        assert len(part) <= n
+        found += part
+    return plain(found), fetched.next_fetch_offset
 
 
-def agree(data: bytes, n: int = 5, first: int = 0, **options: Any) -> list[FetchedRecord]:
+def agree(data: bytes, n: int = 5, first: int = 0, **options: Any) -> list[Plain]:
     ours, our_next = taken(CompiledRecords, data, n, first, **options)
     theirs, their_next = taken(Fetcher.PartitionRecords, data, n, first, **options)
-    assert ours == plain(theirs)
+    assert ours == theirs
     assert our_next == their_next
     return ours
 
@@ -84,7 +88,7 @@ def test_a_damaged_batch_is_refused_after_what_came_before_it() -> None:
     bad = bytearray(batch_of([(1, None, b"v", [])] * 3, 3))
     bad[-2] ^= 0xFF
     fetched = CompiledRecords(0, PLACE, MemoryRecords(good + bytes(bad)), isolation_level=1)
-    assert [each[0] for each in fetched.take(10)] == [0, 1, 2]
+    assert fetched.take(10).offsets == [0, 1, 2]
     with pytest.raises(CorruptRecordError, match="batch at offset 3"):
         fetched.take(10)
     assert not fetched  # what is left is fetched again, from where the good ones end
@@ -98,19 +102,24 @@ def test_garbage_with_a_right_checksum_is_refused_or_read_alike(at: int, byte: i
     data = bytearray(batch_of([(5, b"key", b"value", [("name", b"x")]), (6, None, b"y" * 90, [])]))
     data[min(at, len(data) - 1)] = byte
     ours, theirs = (taken_or_none(kind, bytes(data)) for kind in (CompiledRecords, Fetcher.PartitionRecords))
-    assert ours is None or ours == plain(theirs)
+    assert ours is None or ours == theirs
 
 
-def plain(records: list[Any] | None) -> list[FetchedRecord] | None:
-    if records is None:
-        return None
-    return [(each.offset, each.timestamp, each.key, each.value, each.headers) for each in records]
+def plain(parts: list[Any]) -> list[Plain]:
+    """Of either reader's, in the same form."""
+    found: list[Plain] = []
+    for each in parts:
+        if isinstance(each, Records):
+            headers = each.headers or [[] for _ in each.offsets]
+            found += zip(each.offsets, each.times_ms, each.keys, each.values, headers, strict=True)
+        else:
+            found.append((each.offset, each.timestamp, each.key, each.value or b"", each.headers))
+    return found
 
 
-def taken_or_none(kind: Any, data: bytes) -> list[Any] | None:
+def taken_or_none(kind: Any, data: bytes) -> list[Plain] | None:
     """None where it refuses."""
     try:
-        found: list[Any] = kind(0, PLACE, MemoryRecords(data), isolation_level=1, check_crcs=False).take(9)
+        return taken(kind, data, 9, 0, check_crcs=False)[0]
     except (CorruptRecordError, UnicodeDecodeError):
         return None
-    return found

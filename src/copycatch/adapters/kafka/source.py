@@ -9,7 +9,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
-from copycatch.adapters.kafka.batches import read_compiled
+from copycatch.adapters.kafka.batches import Records, read_compiled
 from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
 from copycatch.adapters.kafka_names import METADATA_AGE_MS_MAX, committed_of, inputs_missing
 from copycatch.errors import RecoverableError
@@ -113,17 +113,19 @@ class KafkaSource:
             shard = Shard(partition.topic, partition.partition)
             if shard in touched or shard not in self._next_by_shard:
                 continue  # fetched before it went or came: where it is read from has been decided anew
-            offsets, times_ms, keys, values, headers = map(list, zip(*records, strict=True))
-            self._next_by_shard[shard] = offsets[-1] + 1
+            found: Records = records[0]
+            for more in records[1:]:
+                found.add(more)
+            self._next_by_shard[shard] = found.offsets[-1] + 1
             batches.append(
                 RawBatch(
                     topic=shard.topic,
                     partition=shard.partition,
-                    positions=offsets,
-                    values=[value or b"" for value in values],
-                    timestamps_ms=times_ms,
-                    headers=headers,
-                    keys=keys,
+                    positions=found.offsets,
+                    values=found.values,
+                    timestamps_ms=found.times_ms,
+                    headers=found.headers,
+                    keys=found.keys,
                 )
             )
         return batches
