@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from copycatch.records import layout
-from copycatch.windows.memory import compare_with_memory, fixed_raw, remember
+from copycatch.windows.memory import LANES, WORK_ROWS, compare_with_memory, fixed_raw, remember
 from copycatch.windows.ring import SKETCH_UNIT, compare_with_ring, fixed
 from copycatch.windows.schedule import next_look
 
@@ -236,6 +236,7 @@ def fold(  # type: ignore[no-untyped-def]
     n_due = 0
     own = np.empty(N_OWN, dtype=np.float32)
     raw = np.empty(layout.RAW, dtype=np.int8)
+    work = np.zeros((WORK_ROWS, LANES), dtype=np.float32)
     for i in range(len(rows)):
         row = rows[i]
         if row < 0:
@@ -272,7 +273,7 @@ def fold(  # type: ignore[no-untyped-def]
             if not is_repeat:
                 fixed_raw(raws[i], raw)
                 compare_with_memory(
-                    own, raw, raw_ratios[i], memory[row], ring_count[row], at_nearest, flat_logs[i]
+                    own, raw, raw_ratios[i], memory[row], ring_count[row], at_nearest, flat_logs[i], work
                 )
                 remember(memory[row], raw, ring_count[row])
                 if row_sums[BLOCK_DISTINCT] >= BLOCK:

@@ -13,42 +13,43 @@ from numba import njit
 
 from copycatch.records import layout
 
-RAW, RECENT, RESERVOIR = layout.RAW, layout.RECENT, layout.RESERVOIR
+RAW, RECENT, RESERVOIR, MEMORY = layout.RAW, layout.RECENT, layout.RESERVOIR, layout.MEMORY
 # A byte a coordinate, in the square root of its spreads: within +-40 spreads, at 1 to 0.03, near 0 to 0.003.
 # Images have borders that hardly ever vary, where foreign ones differ by dozens of spreads.
 SPREADS_MAX = np.float32(40)
 CODE_MAX = np.float32(127)
 CODE_UNIT = SPREADS_MAX / (CODE_MAX * CODE_MAX)
 MISSING = np.int8(-128)
+# What a byte stands for, in units of CODE_UNIT: whole numbers, whose differences float32 holds exactly.
+_CODES = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float32)
+VALUES = _CODES * np.abs(_CODES)
 REMEMBERED_MIN = 6  # fewer say nothing
 # Coordinates that move less than a quarter of the step's root mean square are noise or background. The shape
 # of a step is that of the others, where they are at least half of all; the fewer they are the less flat it
 # counts, since on a grid of whole numbers a few always move alike by chance.
 STEP_SHARE_MIN = np.float32(0.25)
 STEP_MIN = np.float32(0.15)  # root mean square, in spreads: less is noise, whatever its shape
-STILL_WEIGHT = np.float32(0.5)
+STEP_MIN_SQUARED = np.float32((STEP_MIN / CODE_UNIT) ** 2)
+# The fourth powers of a flat step, still coordinates too, sum to less than its squared energy over the known
+# coordinates times sqrt(2) exp(limit) + 1/16 (STEP_SHARE_MIN squared): few other steps need a closer look.
+FLAT_FACTOR, FLAT_REST = np.float32(1.4156), np.float32(0.0626)
 MOVED_MIN = 4  # coordinates, below which a step has no shape
 IN_LINE_COS = np.float32(0.93)
 # Dear evidence: every query of an account's beginning, then one in so many.
 EVERY_UP_TO, THEN_ONE_IN = 128, 4
+# Working space of a comparison: remembered rows lie side by side, so that one instruction serves eight.
+LANES, WORK_ROWS = 48, RAW + 7
+assert LANES >= MEMORY
 
 
 @njit(cache=True)
 def fixed_raw(raw, out):  # type: ignore[no-untyped-def]
     """Input coordinates as fixed point; NaN has a code of its own."""
     for k in range(RAW):
-        if np.isnan(raw[k]):
-            out[k] = MISSING
-        else:
-            code = round(np.sqrt(min(abs(raw[k]), SPREADS_MAX) / CODE_UNIT))
-            out[k] = np.int8(code if raw[k] >= 0 else -code)
-
-
-@njit(cache=True)
-def spreads(code):  # type: ignore[no-untyped-def]
-    """The value that a code stands for."""
-    value = np.float32(code)
-    return value * abs(value) * CODE_UNIT
+        value = raw[k]
+        code = np.rint(np.sqrt(min(abs(value), SPREADS_MAX) / CODE_UNIT))
+        signed = code if value >= 0 else -code
+        out[k] = MISSING if np.isnan(value) else np.int8(signed)
 
 
 @njit(cache=True)
@@ -77,38 +78,96 @@ def remember(memory, raw, count):  # type: ignore[no-untyped-def]
     memory[at] = raw
 
 
-@njit(cache=True, fastmath=True)
-def shape_of(squares, known):  # type: ignore[no-untyped-def]
-    """Log kurtosis of a step over the coordinates that move, how many these are, and the sum of squares.
+@njit(cache=True)
+def unpack(memory, n, values):  # type: ignore[no-untyped-def]
+    """What the first `n` rows of the memory stand for, (RAW, LANES), a column each."""
+    for j in range(n):
+        for k in range(RAW):
+            values[k, j] = VALUES[np.uint8(memory[j, k])]
 
-    Parameters are the squared moves of the coordinates and how many of them are known.
-    """
-    total = np.float32(0)
-    for k in range(RAW):
-        total += squares[k]
-    limit = total * STEP_SHARE_MIN * STEP_SHARE_MIN / known
+
+@njit(cache=True, fastmath=True)
+def energies_of(own, weights, values, second, fourth):  # type: ignore[no-untyped-def]
+    """Sums of the weighted squares of all steps' moves, and of the squares of these."""
+    for j in range(LANES):  # the inner loop is unrolled, so that this one becomes vector code along the rows
+        energy = fourths = np.float32(0)
+        for k in range(RAW):
+            step = own[k] - values[k, j]
+            square = step * step * weights[k]
+            energy += square
+            fourths += square * square
+        second[j] = energy
+        fourth[j] = fourths
+
+
+@njit(cache=True, fastmath=True)
+def products_of(step, base, values, products, lengths):  # type: ignore[no-untyped-def]
+    """Scalar products of a step from `base` with those to all rows, and the squared lengths of these."""
+    for j in range(LANES):
+        product = length = np.float32(0)
+        for k in range(RAW):
+            other = values[k, j] - base[k]
+            product += step[k] * other
+            length += other * other
+        products[j] = product
+        lengths[j] = length
+
+
+@njit(cache=True, fastmath=True)
+def shape_of(own, weights, values, at, known, energy):  # type: ignore[no-untyped-def]
+    """Kurtosis of the step from a row over the coordinates that move (0 where none does), and how many do."""
+    limit = energy * STEP_SHARE_MIN * STEP_SHARE_MIN / known
     moved = second = fourth = np.float32(0)
     for k in range(RAW):
-        square = squares[k] if squares[k] > limit else np.float32(0)
-        moved += np.float32(1) if squares[k] > limit else np.float32(0)
+        step = own[k] - values[k, at]
+        square = step * step * weights[k]
+        is_moved = np.float32(1) if square > limit else np.float32(0)
+        square *= is_moved
+        moved += is_moved
         second += square
         fourth += square * square
     if second <= 0:
-        return np.float32(0), moved, total
-    return np.log(fourth * moved / (second * second)), moved, total
+        return np.float32(0), moved
+    return fourth * moved / (second * second), moved
 
 
 @njit(cache=True)
-def is_flat_step(squares, known, flat_log):  # type: ignore[no-untyped-def]
-    """Whether a step moves most coordinates by the same amount, and by more than noise does."""
-    kurtosis, moved, total = shape_of(squares, known)
-    if 2 * moved < known or total < known * STEP_MIN * STEP_MIN:
+def any_flat(own, weights, values, n, known, flat_log, second, fourth):  # type: ignore[no-untyped-def]
+    """Whether the step from any row moves most coordinates alike, and by more than noise does."""
+    flat = np.float32(np.exp(flat_log))
+    bound = (FLAT_FACTOR * flat + FLAT_REST) / known
+    # log kurtosis + half of log(known / moved) < flat_log, without a logarithm
+    limit = flat * flat / known
+    for j in range(n):
+        energy = second[j]
+        if fourth[j] < bound * energy * energy and energy >= known * STEP_MIN_SQUARED:
+            kurtosis, moved = shape_of(own, weights, values, j, known, energy)
+            if 2 * moved >= known and kurtosis * kurtosis < limit * moved:
+                return True
+    return False
+
+
+@njit(cache=True)
+def any_in_line(own, values, n, at, work):  # type: ignore[no-untyped-def]
+    """Whether the step from row `at`, the nearest one, points to, or away from, any other."""
+    base, step, products, lengths = work[0], work[1], work[2], work[3]
+    squared = np.float32(0)
+    for k in range(RAW):
+        base[k] = values[k, at]
+        step[k] = own[k] - base[k]
+        squared += step[k] * step[k]
+    if squared <= 0:
         return False
-    return kurtosis + STILL_WEIGHT * np.log(known / moved) < flat_log
+    products_of(step, base, values, products, lengths)
+    limit = IN_LINE_COS * IN_LINE_COS * squared
+    found = False
+    for j in range(n):
+        found |= (lengths[j] > 0) & (products[j] * products[j] > limit * lengths[j])
+    return found
 
 
 @njit(cache=True)
-def compare_with_memory(own, raw, ratios, memory, count, at_ring, flat_logs):  # type: ignore[no-untyped-def]
+def compare_with_memory(own, raw, ratios, memory, count, at_ring, flat_logs, work):  # type: ignore[no-untyped-def]
     """Whether the query is a flat step from a remembered one, and whether it lies on a line with two.
 
     Flat in units of each coordinate's own spread, or in one unit for all (`ratios` are the spreads in it).
@@ -116,54 +175,28 @@ def compare_with_memory(own, raw, ratios, memory, count, at_ring, flat_logs):  #
     n = n_remembered(count)
     if n < REMEMBERED_MIN or raw[0] == MISSING or (count >= EVERY_UP_TO and count % THEN_ONE_IN):
         return
+    values, rest = work[:RAW], work[RAW:]
+    place, ones, scales = rest[4], rest[5], rest[6]
     known = np.float32(0)
     for k in range(RAW):
         known += np.float32(raw[k] != MISSING)
-    own_values = np.empty(RAW, dtype=np.float32)
-    for k in range(RAW):
-        own_values[k] = spreads(raw[k])
-    own_squares = np.empty(RAW, dtype=np.float32)
-    raw_squares = np.empty(RAW, dtype=np.float32)
-    nearest, at_nearest = np.float32(1e30), 0
-    is_flat = False
-    for j in range(n):
-        total = np.float32(0)
-        for k in range(RAW):
-            step = own_values[k] - spreads(memory[j, k])
-            own_squares[k] = step * step
-            raw_squares[k] = step * step * ratios[k] * ratios[k]
-            total += step * step
-        if total < nearest:
-            nearest, at_nearest = total, j
-        if not is_flat:
-            is_flat = is_flat_step(own_squares, known, flat_logs[0])
-        if not is_flat:
-            is_flat = is_flat_step(raw_squares, known, flat_logs[1])
-    own[8] = is_flat
-    own[9] = in_line(own_values, memory, n, at_nearest)
+        place[k] = VALUES[np.uint8(raw[k])]
+        ones[k] = np.float32(1)
+        scales[k] = ratios[k] * ratios[k]
+    unpack(memory, n, values)
+    second, fourth = rest[0], rest[1]
+    energies_of(place, ones, values, second, fourth)
+    nearest = 0
+    for j in range(1, n):
+        if second[j] < second[nearest]:
+            nearest = j
+    is_flat = any_flat(place, ones, values, n, known, flat_logs[0], second, fourth)
+    energies_of(place, scales, values, second, fourth)
+    own[8] = is_flat or any_flat(place, scales, values, n, known, flat_logs[1], second, fourth)
     if at_ring >= 0:
         newest = count - 1
         at = (newest - (newest - at_ring) % layout.RING) % RECENT
-        for k in range(RAW):
-            step = (own_values[k] - spreads(memory[at, k])) * ratios[k]
-            raw_squares[k] = step * step
-        kurtosis, moved, _ = shape_of(raw_squares, known)
+        kurtosis, moved = shape_of(place, scales, values, at, known, second[at])
         if moved >= MOVED_MIN:
-            own[11] = kurtosis
-
-
-@njit(cache=True, fastmath=True)
-def in_line(own_values, memory, n, at_nearest):  # type: ignore[no-untyped-def]
-    """Whether the step from the nearest remembered query points to, or away from, any other."""
-    for j in range(n):
-        uu = vv = uv = np.float32(0)
-        for k in range(RAW):
-            base = spreads(memory[at_nearest, k])
-            u = own_values[k] - base
-            v = spreads(memory[j, k]) - base
-            uu += u * u
-            vv += v * v
-            uv += u * v
-        if uu > 0 and vv > 0 and uv * uv > IN_LINE_COS * IN_LINE_COS * uu * vv:
-            return True
-    return False
+            own[11] = np.log(kurtosis)
+    own[9] = any_in_line(place, values, n, nearest, rest)
