@@ -121,7 +121,8 @@ class ServiceProcess:
 
     def events(self, words: str) -> list[dict[str, Any]]:
         """Log lines whose event contains `words`."""
-        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        whole = self.log.rpartition("\n")[0]  # the last line may be half written
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if words in line.get("event", "")]
 
     def wait_for(self, words: str, timeout_s: float = PATIENCE_S, times: int = 1) -> None:
