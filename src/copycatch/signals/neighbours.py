@@ -1,10 +1,13 @@
 """The eight nearest usual queries of each query, and how its answer differs from theirs."""
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from copycatch.records.columns import Float32Array, IntArray
 from copycatch.records.space import SKETCH_LENGTH, ModelSpace
+
+Int32Array = npt.NDArray[np.int32]
 
 N_NEIGHBOURS = 8
 COLUMNS = (
@@ -16,106 +19,135 @@ COLUMNS = (
     "same_label_log",
     "label_gap_log",
 )
-STRETCH = 16  # rows of the bank whose least distance is looked at first
+GROUPS = 64  # rows of the bank that lie so far apart make a group; the least of each is looked at first
 # 1e30 as float32, read as an integer: beyond every distance; NaN lies beyond it, too.
 BEYOND = np.float32(1e30).view(np.int32)
+NO_KEY = np.int64(BEYOND) << np.int64(32)
 NO_SAME_LABEL = 1.0  # log distance beyond the neighbours where the bank has no row of the label
+TINY = 1e-6
 
 
 @njit(cache=True)
-def _nearest(squares, m, nearest, at, floors):  # type: ignore[no-untyped-def]
-    """The eight smallest of `squares` and where they are, the first of equals first.
+def _put_in_order(keys, key):  # type: ignore[no-untyped-def]
+    """Put a key among the smallest ones, ascending, where it is one of them."""
+    if key >= keys[N_NEIGHBOURS - 1]:
+        return
+    p = N_NEIGHBOURS - 1
+    while p > 0 and keys[p - 1] > key:
+        keys[p] = keys[p - 1]
+        p -= 1
+    keys[p] = key
 
-    The eighth smallest of the least of each stretch bounds the eighth smallest of all, so that only the few
-    rows below it are put in order.
+
+@njit(cache=True)
+def _nearest(squares, least, found, keys):  # type: ignore[no-untyped-def]
+    """Keys of the eight smallest of `squares`, in any order, the first of equals first; NO_KEY where fewer.
+
+    A key is the square, as an integer, above its place. `squares` has a column for each group; the eighth
+    smallest of the least of each bounds the eighth smallest of all, and hardly ever more than eight reach it.
     """
-    n_stretches = (m + STRETCH - 1) // STRETCH
-    nearest[:] = BEYOND
-    at[:] = -1
-    for g in range(n_stretches):
-        least = BEYOND
-        if g * STRETCH + STRETCH <= m:
-            for k in range(STRETCH):
-                least = min(least, squares[g * STRETCH + k])
-        else:
-            for j in range(g * STRETCH, m):
-                least = min(least, squares[j])
-        floors[g] = least
-        if least < nearest[N_NEIGHBOURS - 1]:
-            p = N_NEIGHBOURS - 1
-            while p > 0 and nearest[p - 1] > least:
-                nearest[p] = nearest[p - 1]
-                p -= 1
-            nearest[p] = least
-    bound = nearest[N_NEIGHBOURS - 1]
-    nearest[:] = BEYOND
-    for g in range(n_stretches):
-        if floors[g] > bound or floors[g] >= nearest[N_NEIGHBOURS - 1]:
-            continue
-        for j in range(g * STRETCH, min(g * STRETCH + STRETCH, m)):
-            square = squares[j]
-            if square <= bound and square < nearest[N_NEIGHBOURS - 1]:
-                p = N_NEIGHBOURS - 1
-                while p > 0 and nearest[p - 1] > square:
-                    nearest[p] = nearest[p - 1]
-                    at[p] = at[p - 1]
-                    p -= 1
-                nearest[p] = square
-                at[p] = j
+    least[:] = squares[0]
+    for r in range(1, squares.shape[0]):
+        for g in range(GROUPS):
+            least[g] = min(least[g], squares[r, g])
+    keys[:] = NO_KEY
+    for g in range(GROUPS):
+        _put_in_order(keys, np.int64(least[g]) << np.int64(32))
+    bound = keys[N_NEIGHBOURS - 1] >> np.int64(32)
+    n_found = 0
+    for g in range(GROUPS):
+        if least[g] <= bound:
+            for r in range(squares.shape[0]):
+                found[n_found] = (np.int64(squares[r, g]) << np.int64(32)) | (r * GROUPS + g)
+                n_found += squares[r, g] <= bound
+    if n_found == N_NEIGHBOURS and bound < BEYOND:
+        keys[:] = found[:N_NEIGHBOURS]
+        return
+    keys[:] = NO_KEY
+    for index in range(n_found):
+        _put_in_order(keys, found[index])
 
 
 @njit(cache=True)
+def _leave_out(squares, number, numbers, places):  # type: ignore[no-untyped-def]
+    """Put rows of the bank that have this number beyond every distance; `numbers` are in order."""
+    for at in range(np.searchsorted(numbers, number), len(numbers)):
+        if numbers[at] != number:
+            break
+        squares[places[at]] = BEYOND
+
+
+@njit(cache=True, fastmath={"contract"})
 def _search(  # type: ignore[no-untyped-def]
-    sketches, accounts, hashes, labels, margins, entropies, bank, bank_accounts, bank_hashes, bank_labels,
-    bank_margins, bank_entropies, out,
+    sketches, accounts, hashes, labels, label_codes, margins, entropies, bank, m, account_order,
+    account_places, hash_order, hash_places, bank_codes, bank_margins, bank_entropies, out,
 ):  # fmt: skip
-    n, m = len(sketches), bank.shape[1]
-    squares = np.empty(m, dtype=np.float32)
+    width = bank.shape[1]
+    squares = np.empty(width, dtype=np.float32)
     # Floats that are not negative keep their order when they are read as integers, and the least of integers
     # is vector code.
     as_integers = squares.view(np.int32)
-    nearest = np.empty(N_NEIGHBOURS, dtype=np.int32)
-    near = nearest.view(np.float32)
-    at = np.empty(N_NEIGHBOURS, dtype=np.int64)
-    same_square = np.empty(1, dtype=np.int32)
-    floors = np.empty((m + STRETCH - 1) // STRETCH, dtype=np.int32)
-    for i in range(n):
+    in_groups = as_integers.reshape(width // GROUPS, GROUPS)
+    least = np.empty(GROUPS, dtype=np.int32)
+    found = np.empty(width + 1, dtype=np.int64)
+    keys = np.empty(N_NEIGHBOURS, dtype=np.int64)
+    integer = np.empty(1, dtype=np.int32)
+    single = integer.view(np.float32)
+    for i in range(len(sketches)):
         x = sketches[i]
-        for j in range(m):  # the inner loop is unrolled, so that this one becomes vector code along the bank
+        for j in range(width):  # the inner loop is unrolled: this one becomes vector code along the bank
             total = np.float32(0)
             for k in range(SKETCH_LENGTH):
                 step = x[k] - bank[k, j]
                 total += step * step
             squares[j] = total
-        account, hash_, label = accounts[i], hashes[i], labels[i]
-        has_hash = hash_ != 0
-        same = BEYOND
-        for j in range(m):
-            is_own = (bank_accounts[j] == account) | ((bank_hashes[j] == hash_) & has_hash)
-            square = BEYOND if is_own else as_integers[j]
-            as_integers[j] = square
-            same = min(same, square if bank_labels[j] == label else BEYOND)
-        _nearest(as_integers, m, nearest, at, floors)
-        if at[N_NEIGHBOURS - 1] < 0:
-            continue
-        log_sum = agreement = margin = entropy = np.float32(0)
+        as_integers[m:] = BEYOND
+        _leave_out(as_integers, accounts[i], account_order, account_places)
+        if hashes[i] != 0:
+            _leave_out(as_integers, hashes[i], hash_order, hash_places)
+        _nearest(in_groups, least, found, keys)
+        nearest, product, agreement, margin, entropy = NO_KEY, 1.0, 0, 0.0, 0.0
         for p in range(N_NEIGHBOURS):
-            log_sum += np.float32(0.5) * np.log(near[p] + np.float32(1e-6))
-            agreement += bank_labels[at[p]] == labels[i]
-            margin += bank_margins[at[p]]
-            entropy += bank_entropies[at[p]]
-        out[i, 0] = np.float32(0.5) * np.log(near[0] + np.float32(1e-6))
-        out[i, 1] = log_sum / N_NEIGHBOURS
-        if labels[i] >= 0:
-            out[i, 2] = agreement / N_NEIGHBOURS
+            nearest = min(nearest, keys[p])
+            if keys[p] == NO_KEY:
+                product = np.nan
+                break
+            at = keys[p] & np.int64(0xFFFFFFFF)
+            integer[0] = keys[p] >> np.int64(32)
+            product *= single[0] + TINY
+            agreement += bank_codes[at] == label_codes[i]
+            margin += bank_margins[at]
+            entropy += bank_entropies[at]
+        if np.isnan(product):
+            continue
+        integer[0] = nearest >> np.int64(32)
+        out[i, 0] = 0.5 * np.log(single[0] + TINY)
+        out[i, 1] = 0.5 * np.log(product) / N_NEIGHBOURS
         out[i, 3] = margins[i] - margin / N_NEIGHBOURS
         out[i, 4] = entropies[i] - entropy / N_NEIGHBOURS
         if labels[i] >= 0:
+            out[i, 2] = agreement / N_NEIGHBOURS
+            same = BEYOND
+            for j in range(m):
+                same = min(same, as_integers[j] if bank_codes[j] == label_codes[i] else BEYOND)
             out[i, 5] = out[i, 1] + NO_SAME_LABEL
             if same < BEYOND:
-                same_square[0] = same
-                out[i, 5] = 0.5 * np.log(same_square.view(np.float32)[0] + np.float32(1e-6))
+                integer[0] = same
+                out[i, 5] = 0.5 * np.log(single[0] + TINY)
             out[i, 6] = out[i, 5] - out[i, 0]
+
+
+def _in_order(numbers: IntArray) -> tuple[IntArray, IntArray]:
+    """Numbers ascending, and their places."""
+    places: IntArray = np.argsort(numbers, kind="stable")
+    return numbers[places], places
+
+
+def _coded(labels: IntArray, bank_labels: IntArray) -> tuple[Int32Array, Int32Array]:
+    """Small numbers for the labels of queries and bank; -1 for what the bank does not have."""
+    names, of_bank = np.unique(bank_labels, return_inverse=True)
+    at = np.minimum(np.searchsorted(names, labels), len(names) - 1)
+    return np.where(names[at] == labels, at, -1).astype(np.int32), of_bank.astype(np.int32)
 
 
 def compare_with_bank(
@@ -145,9 +177,11 @@ def compare_with_bank(
         In the order of `COLUMNS`; NaN where the bank has fewer than eight rows of other accounts.
     """
     out = np.full((len(sketches), len(COLUMNS)), np.nan, dtype=np.float32)
-    bank = np.ascontiguousarray(space.bank_sketches.T)
-    assert len(bank) == SKETCH_LENGTH
-    _search(sketches, accounts, hashes, labels, margins, entropies, bank, space.bank_accounts,
-    space.bank_hashes,
-            space.bank_labels, space.bank_margins, space.bank_entropies, out)  # fmt: skip
+    m = len(space.bank_sketches)
+    bank = np.zeros((SKETCH_LENGTH, -(-m // GROUPS) * GROUPS), dtype=np.float32)
+    bank[:, :m] = space.bank_sketches.T
+    label_codes, bank_codes = _coded(labels, space.bank_labels)
+    _search(sketches, accounts, hashes, labels, label_codes, margins, entropies, bank, m,
+            *_in_order(space.bank_accounts), *_in_order(space.bank_hashes), bank_codes, space.bank_margins,
+            space.bank_entropies, out)  # fmt: skip
     return out
