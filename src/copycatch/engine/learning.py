@@ -9,7 +9,7 @@ from copycatch.engine.looks import Looks
 from copycatch.engine.state import EngineState, Pending
 from copycatch.features.catalog import FEATURES
 from copycatch.population.model import ModelPopulation
-from copycatch.population.pool import PER_TICK_MAX, Query
+from copycatch.population.pool import NO_VECTOR, NO_WORDS, PER_TICK_MAX, Query
 from copycatch.population.reference import BLOCK_STRATA_BELOW
 from copycatch.records.columns import (
     BoolArray,
@@ -39,33 +39,33 @@ MATURE_MAX = 20_000  # accounts that calibrate: the tail of so many is known far
 def sample_queries(state: EngineState, batch: RecordBatch, rows: IntArray, block: SignalBlock) -> None:
     """Put the first few queries per tick of every sampled account in the waiting line of its model's pool."""
     picks = _first_of_tick(state, batch, rows)
-    places = _places(batch.embeddings, picks), _places(batch.inputs, picks)
-    for index in picks.tolist():
+    if not len(picks):
+        return
+    embeddings, inputs = _places(batch.embeddings, picks), _places(batch.inputs, picks)
+    starts, stops = block.word_starts[picks].tolist(), block.word_starts[picks + 1].tolist()
+    # As plain numbers at once: taken out of the arrays one by one they would cost more than all else here.
+    numbers = zip(
+        state.rows.account_hashes[rows[picks]].tolist(), batch.event_times_ms[picks].tolist(),
+        batch.input_hashes[picks].tolist(), batch.label_codes[picks].tolist(), batch.margins[picks].tolist(),
+        batch.entropies[picks].tolist(), strict=True,
+    )  # fmt: skip
+    for index, start, stop, (account_hash, time_ms, input_hash, label, margin, entropy) in zip(
+        picks.tolist(), starts, stops, numbers, strict=True
+    ):
         population = state.populations.get(batch.model_ids[index])
         if population is None:
             continue
-        embedding, numeric = (of.get(index) for of in places)
+        embedding, numeric = embeddings.get(index), inputs.get(index)
         if population.uses_inputs is None and (embedding is not None or numeric is not None):
             population.uses_inputs = embedding is None
         vector = numeric if population.uses_inputs else embedding
         if vector is None:
             continue
-        beside = (
-            numeric if numeric is not None and not population.uses_inputs else np.empty(0, dtype=np.float32)
-        )
-        words = block.words[block.word_starts[index] : block.word_starts[index + 1]]
+        is_beside = numeric is not None and not population.uses_inputs
+        beside = numeric.copy() if is_beside and numeric is not None else NO_VECTOR
+        words = block.words[start:stop].copy() if stop > start else NO_WORDS
         population.pool.wait(
-            Query(
-                account_hash=int(state.rows.account_hashes[rows[index]]),
-                time_ms=int(batch.event_times_ms[index]),
-                input_hash=int(batch.input_hashes[index]),
-                label=int(batch.label_codes[index]),
-                margin=float(batch.margins[index]),
-                entropy=float(batch.entropies[index]),
-                vector=vector.copy(),
-                input_vector=beside.copy(),
-                words=words.copy(),
-            )
+            Query(account_hash, time_ms, input_hash, label, margin, entropy, vector.copy(), beside, words)
         )
 
 
@@ -122,25 +122,31 @@ def queue_looks(
     is_clear = ~is_over & (state.rows.flagged_ms[rows] == 0)
     np.fmax.at(state.rows.score_max, rows[is_clear], raw_scores[is_clear])
     np.fmax.at(state.rows.family_max, rows[is_clear], families[is_clear].astype(np.float32))
+    now, first, hashes, is_flagged, evidence, block_evidence = (
+        column.tolist()
+        for column in (
+            evaluations.event_times_ms, evaluations.first_seen_ms, state.rows.account_hashes[rows],
+            state.rows.flagged_ms[rows] != 0, looks.evidence, looks.block_evidence,
+        )
+    )  # fmt: skip
     for index in np.flatnonzero(~is_over).tolist():
-        row = int(evaluations.rows[index])
-        population = state.populations.get(evaluations.model_ids[index])
+        model_id = evaluations.model_ids[index]
+        population = state.populations.get(model_id)
         if len(state.pending) >= PENDING_MAX:
             return
-        if population is None or not population.is_settled or state.rows.flagged_ms[row]:
+        if population is None or not population.is_settled or is_flagged[index]:
             continue
-        now_ms, first_ms = int(evaluations.event_times_ms[index]), int(evaluations.first_seen_ms[index])
-        if now_ms - population.born_ms > MATURE_MS and now_ms - first_ms < MATURE_MS:
+        if now[index] - population.born_ms > MATURE_MS and now[index] - first[index] < MATURE_MS:
             continue
-        account_hash, model_id = int(state.rows.account_hashes[row]), evaluations.model_ids[index]
+        account_hash = hashes[index]
         if LEARNERS and looks.inputs is not None:
             state.panel(model_id).wait(account_hash, looks.inputs.pick(np.array([index])))
-        evidence, block_evidence = int(looks.evidence[index]), int(looks.block_evidence[index])
         own = life_values[index].copy()
-        if evidence < BLOCK_STRATA_BELOW:
+        if evidence[index] < BLOCK_STRATA_BELOW:
             own[IS_IN_BLOCK] = np.nan  # of few queries blocks tell, and volume is a matter of life
-        state.pending.append(Pending(model_id, account_hash, evidence, own))
-        state.pending.append(Pending(model_id, account_hash, block_evidence, looks.block_values[index]))
+        block = looks.block_values[index].copy()
+        state.pending.append(Pending(model_id, account_hash, evidence[index], own))
+        state.pending.append(Pending(model_id, account_hash, block_evidence[index], block))
 
 
 def learn(state: EngineState, now_ms: int) -> None:
@@ -184,12 +190,9 @@ def _learn_model(
         state.panels[model_id].learn(flagged)
     if rows is None:
         return
-    counts = np.zeros(LABEL_BINS)
-    for queries in population.pool.queries_by_account.values():
-        for query in queries:
-            if query.label >= 0:
-                counts[query.label % LABEL_BINS] += 1
-    population.label_counts = counts
+    labels = np.array([query.label for query in population.pool.queries()], dtype=np.int64)
+    counts = np.bincount(labels[labels >= 0] % LABEL_BINS, minlength=LABEL_BINS)
+    population.label_counts = counts.astype(np.float64)
     if is_new_space:
         state.windows.forget_space(rows)
         state.rows.score_max[rows] = -np.inf

@@ -157,6 +157,7 @@ def distances_to_others(sketches: Float32Array, accounts: np.ndarray) -> FloatAr
     distances[accounts[:, None] == accounts[None, :]] = np.inf
     nearest = np.full((len(sketches), NEIGHBOURS), np.inf)
     kept = min(NEIGHBOURS, len(sketches))
-    nearest[:, :kept] = np.sort(distances, axis=1)[:, :kept]
+    if kept:
+        nearest[:, :kept] = np.sort(np.partition(distances, kept - 1, axis=1)[:, :kept], axis=1)
     lengths: FloatArray = np.sqrt(np.maximum(nearest, 0))
     return lengths

@@ -5,7 +5,9 @@ time has taught nothing (its waiting queries are dropped); only while the model 
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -16,6 +18,8 @@ PER_TICK_MAX = 4  # of one account: a burst is one voice
 ACCOUNTS_MAX = 400  # x 24 queries x d floats: 7.5 MB a model at d = 196
 WAITING_MAX = 20_000
 DELAY_MS = 24 * 3_600_000
+NO_VECTOR: Float32Array = np.empty(0, dtype=np.float32)  # one for all: an array object takes 112 bytes
+NO_WORDS: Uint64Array = np.empty(0, dtype=np.uint64)
 
 
 @dataclass(slots=True)
@@ -29,8 +33,8 @@ class Query:
     margin: float
     entropy: float
     vector: Float32Array  # embedding, or numeric input where the log has no embedding
-    input_vector: Float32Array = field(default_factory=lambda: np.empty(0, dtype=np.float32))  # beside one
-    words: Uint64Array = field(default_factory=lambda: np.empty(0, dtype=np.uint64))  # hashed, of a text
+    input_vector: Float32Array = field(default_factory=lambda: NO_VECTOR)  # beside an embedding
+    words: Uint64Array = field(default_factory=lambda: NO_WORDS)  # hashed, of a text
 
 
 @dataclass(slots=True)
@@ -89,6 +93,10 @@ class Pool:
     @property
     def n_accounts(self) -> int:
         return len(self.queries_by_account)
+
+    def queries(self) -> Iterator[Query]:
+        """All that were let in, account by account."""
+        return chain.from_iterable(self.queries_by_account.values())
 
     def sample(self, n_max: int, per_account_min: int = 2) -> list[Query]:
         """The newest queries of each account, equally many of each, at most `n_max` in all."""
