@@ -98,14 +98,13 @@ def _count_in_tick(rows, tick, ids, counts, is_first):  # type: ignore[no-untype
         row = rows[i]
         if ids[row] != tick:
             ids[row], counts[row] = tick, 0
-        counts[row] += 1
-        is_first[i] = counts[row] <= PER_TICK_MAX
+        is_first[i] = counts[row] < PER_TICK_MAX
+        counts[row] += is_first[i]
 
 
 def queue_looks(
     state: EngineState,
     looks: Looks,
-    life_values: FloatArray,
     raw_scores: FloatArray,
     families: FloatArray,
     is_over: BoolArray,
@@ -120,7 +119,7 @@ def queue_looks(
     is_first = state.rows.judged_ms[rows] == 0
     state.rows.judged_ms[rows[is_first][::-1]] = evaluations.event_times_ms[is_first][::-1]  # earliest last
     is_clear = ~is_over & (state.rows.flagged_ms[rows] == 0)
-    np.fmax.at(state.rows.score_max, rows[is_clear], raw_scores[is_clear])
+    np.fmax.at(state.rows.score_max, rows[is_clear], raw_scores[is_clear].astype(np.float32))
     np.fmax.at(state.rows.family_max, rows[is_clear], families[is_clear].astype(np.float32))
     now, first, hashes, is_flagged, evidence, block_evidence = (
         column.tolist()
@@ -141,7 +140,7 @@ def queue_looks(
         account_hash = hashes[index]
         if LEARNERS and looks.inputs is not None:
             state.panel(model_id).wait(account_hash, looks.inputs.pick(np.array([index])))
-        own = life_values[index].copy()
+        own = looks.life_values[index].copy()
         if evidence[index] < BLOCK_STRATA_BELOW:
             own[IS_IN_BLOCK] = np.nan  # of few queries blocks tell, and volume is a matter of life
         block = looks.block_values[index].copy()
@@ -210,8 +209,9 @@ def _calibrate(state: EngineState, population: ModelPopulation, rows: IntArray, 
     age_ms = min(MATURE_MS, (now_ms - population.born_ms) // 2)
     old = rows[(judged.judged_ms[rows] > 0) & (judged.judged_ms[rows] <= now_ms - age_ms)]
     old = old[:: len(old) // MATURE_MAX + 1]
-    kept = _without_flagged(judged.score_max[old], judged.flagged_ms[old] > 0)
-    maxima = judged.score_max[old[kept]]
+    highest = judged.score_max[old].astype(np.float64)
+    kept = _without_flagged(highest, judged.flagged_ms[old] > 0)
+    maxima = highest[kept]
     is_known = np.isfinite(maxima)
     lived_days = (now_ms - judged.judged_ms[old[kept]]) / MS_PER_DAY
     families = judged.family_max[old[kept]].astype(np.float64)

@@ -23,7 +23,7 @@ from copycatch.scoring.panel import Panel
 from copycatch.windows.admission import Shard
 from copycatch.windows.state import WindowArrays
 
-FORMAT = 2  # 2: the windows keep a memory of inputs
+FORMAT = 3  # 2: the windows keep a memory of inputs; 3: narrower rows
 LIBRARIES = ("numpy", "river")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from copycatch.decisions.state import DecisionState
 from copycatch.features.catalog import SPECS
@@ -31,30 +32,49 @@ class RowArrays:
     """What the judge keeps per account beside its windows; one row an account."""
 
     account_hashes: IntArray
-    score_max: FloatArray  # highest score of its life; -inf before the first
+    score_max: Float32Array  # highest score of its life; -inf before the first
     level: FloatArray  # of its score over its looks; NaN before the first
     family_max: Float32Array  # (n, n_families) highest value of each family; -inf before the first
     flagged_ms: IntArray  # event time of the last verdict over a threshold; 0 for never
     judged_ms: IntArray  # event time of its first look; 0 before
-    tick_ids: IntArray  # tick in which the account was last sampled
-    tick_counts: IntArray  # its records in that tick so far
+    tick_ids: npt.NDArray[np.int32]  # tick in which the account was last sampled
+    tick_counts: npt.NDArray[np.uint8]  # its records in that tick so far, as far as they are counted
 
     @classmethod
-    def empty(cls, n: int) -> "RowArrays":
-        zeros = [np.zeros(n, dtype=np.int64) for _ in range(5)]
-        family_max = np.full((n, len(FAMILIES)), -np.inf, dtype=np.float32)
-        lowest = np.full(n, -np.inf)
-        return cls(zeros[0], lowest, np.full(n, np.nan), family_max, zeros[1], zeros[2], zeros[3], zeros[4])
+    def fresh(cls, n: int) -> "RowArrays":
+        """Rows of accounts that were never judged."""
+        return cls(
+            account_hashes=np.zeros(n, dtype=np.int64),
+            score_max=np.full(n, -np.inf, dtype=np.float32),
+            level=np.full(n, np.nan),
+            family_max=np.full((n, len(FAMILIES)), -np.inf, dtype=np.float32),
+            flagged_ms=np.zeros(n, dtype=np.int64),
+            judged_ms=np.zeros(n, dtype=np.int64),
+            tick_ids=np.zeros(n, dtype=np.int32),
+            tick_counts=np.zeros(n, dtype=np.uint8),
+        )
+
+    @property
+    def bytes_per_row(self) -> int:
+        row = RowArrays.fresh(1)
+        return sum(getattr(row, name).nbytes for name in self.__dataclass_fields__)
 
     def grow(self, n_rows: int) -> None:
-        missing = n_rows - len(self.account_hashes)
-        if missing > 0:
-            more = RowArrays.empty(missing)
-            for name in self.__dataclass_fields__:
-                setattr(self, name, np.concatenate([getattr(self, name), getattr(more, name)]))
+        """Make room for at least `n_rows` rows, which are to be cleared before they are used.
+
+        Nothing is written into the room: memory for it is given when an account moves in.
+        """
+        if n_rows <= len(self.account_hashes):
+            return
+        for name in self.__dataclass_fields__:
+            rows = getattr(self, name)
+            roomy = np.empty((n_rows, *rows.shape[1:]), dtype=rows.dtype)
+            roomy[: len(rows)] = rows
+            setattr(self, name, roomy)
 
     def clear(self, rows: IntArray) -> None:
-        fresh = RowArrays.empty(1)
+        """Forget these accounts."""
+        fresh = RowArrays.fresh(1)
         for name in self.__dataclass_fields__:
             getattr(self, name)[rows] = getattr(fresh, name)[0]
 
@@ -77,7 +97,7 @@ class EngineState:
 
     slots: Slots
     windows: WindowArrays = field(default_factory=lambda: empty_arrays(0))
-    rows: RowArrays = field(default_factory=lambda: RowArrays.empty(0))
+    rows: RowArrays = field(default_factory=lambda: RowArrays.fresh(0))
     shard_numbers: dict[str, int] = field(default_factory=dict)
     shards: dict[str, Shard] = field(default_factory=dict)
     decisions: dict[str, DecisionState] = field(default_factory=dict)
@@ -125,6 +145,9 @@ class EngineState:
         if self.slots.n_rows > self.windows.n_rows:
             self.windows.grow(self.slots.n_rows)
             self.rows.grow(self.windows.n_rows)
+        if not self.slots.new_rows:
+            return
+        self.rows.clear(np.array(self.slots.new_rows, dtype=np.int64))
         for row in self.slots.new_rows:
             key = self.slots.keys[row]
             assert key is not None
@@ -133,7 +156,7 @@ class EngineState:
 
     @property
     def bytes_per_account(self) -> int:
-        return self.windows.bytes_per_row + 8 * (len(RowArrays.__dataclass_fields__) - 1) + 4 * len(FAMILIES)
+        return self.windows.bytes_per_row + self.rows.bytes_per_row
 
 
 def hash_of(key: Key) -> int:

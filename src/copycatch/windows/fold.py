@@ -10,7 +10,7 @@ from numba import njit
 
 from copycatch.records import layout
 from copycatch.windows.memory import LANES, WORK_ROWS, compare_with_memory, fixed_raw, remember
-from copycatch.windows.ring import SKETCH_UNIT, compare_with_ring, fixed
+from copycatch.windows.ring import SKETCH_UNIT, compare_with_ring, fixed, short_hash, short_label
 from copycatch.windows.schedule import next_look
 
 SIGNALS = layout.SPANS["signals"].start
@@ -254,8 +254,8 @@ def fold(  # type: ignore[no-untyped-def]
         if is_evidence[i]:
             is_repeat, at_nearest = compare_with_ring(
                 own,
-                hashes[i],
-                labels[i],
+                short_hash(hashes[i]),
+                short_label(labels[i]),
                 margins[i],
                 signals[i, low_margin_at],
                 signals[i, neighbour_at],
@@ -288,8 +288,8 @@ def fold(  # type: ignore[no-untyped-def]
             if not is_repeat:
                 at = ring_count[row] % RING
                 ring_count[row] += 1
-                ring_hash[row, at] = hashes[i]
-                ring_label[row, at] = labels[i]
+                ring_hash[row, at] = short_hash(hashes[i])
+                ring_label[row, at] = short_label(labels[i])
                 ring_margin[row, at] = margins[i]
                 ring_words[row, at] = words_seen[i]
                 for k in range(SKETCH):

@@ -38,6 +38,19 @@ def fixed(value, unit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def short_label(code):  # type: ignore[no-untyped-def]
+    """A label's code in four bytes; -1 stays "missing"."""
+    return np.int32(code & 0x7FFFFFFF) if code >= 0 else np.int32(-1)
+
+
+@njit(cache=True)
+def short_hash(hash_):  # type: ignore[no-untyped-def]
+    """An input's hash in four bytes; 0 stays "no input", and nothing else becomes it."""
+    both = np.uint32((hash_ ^ (hash_ >> np.uint64(32))) & np.uint64(0xFFFFFFFF))
+    return max(both, np.uint32(hash_ != 0))
+
+
+@njit(cache=True)
 def count_words(words):  # type: ignore[no-untyped-def]
     """Words in a 64-bit set."""
     count = 0

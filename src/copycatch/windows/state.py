@@ -12,6 +12,7 @@ from copycatch.records.layout import MEMORY, RAW, RING, SKETCH, SPACE_COLUMNS, S
 SAMPLE_IDS = 4
 SAMPLE_ID_BYTES = 40  # a UUID has 36 characters, "chatcmpl-" ids 38; longer ids are not sampled
 ROWS_MIN = 256
+assert 256 % SAMPLE_IDS == 0, "the place of the next id is kept in a byte"
 
 Int16Array = npt.NDArray[np.int16]
 
@@ -32,13 +33,13 @@ class WindowArrays:
     sums: Float32Array
     ring_count: IntArray  # distinct queries ever put in the ring
     ring_sketch: Int16Array  # (rows, RING, SKETCH)
-    ring_hash: npt.NDArray[np.uint64]
-    ring_label: IntArray
+    ring_hash: npt.NDArray[np.uint32]  # of the keyed hashes, half is enough among a dozen
+    ring_label: npt.NDArray[np.int32]  # as `ring.short_label` gives it
     ring_margin: Float32Array
     ring_words: npt.NDArray[np.uint64]
     memory: npt.NDArray[np.int8]  # (rows, MEMORY, RAW) input coordinates of recent and older queries
     sample_ids: npt.NDArray[np.bytes_]  # (rows, SAMPLE_IDS)
-    sample_at: IntArray  # ids ever written
+    sample_at: npt.NDArray[np.uint8]  # where the next id goes; counts on beyond the ring, and wraps
 
     @property
     def n_rows(self) -> int:
@@ -107,11 +108,11 @@ def empty_arrays(n_rows: int) -> WindowArrays:
         sums=np.zeros((n_rows, WIDTH), dtype=np.float32),
         ring_count=np.zeros(n_rows, dtype=np.int64),
         ring_sketch=np.zeros((n_rows, RING, SKETCH), dtype=np.int16),
-        ring_hash=np.zeros((n_rows, RING), dtype=np.uint64),
-        ring_label=np.zeros((n_rows, RING), dtype=np.int64),
+        ring_hash=np.zeros((n_rows, RING), dtype=np.uint32),
+        ring_label=np.zeros((n_rows, RING), dtype=np.int32),
         ring_margin=np.zeros((n_rows, RING), dtype=np.float32),
         ring_words=np.zeros((n_rows, RING), dtype=np.uint64),
         memory=np.zeros((n_rows, MEMORY, RAW), dtype=np.int8),
         sample_ids=np.zeros((n_rows, SAMPLE_IDS), dtype=f"S{SAMPLE_ID_BYTES}"),
-        sample_at=np.zeros(n_rows, dtype=np.int64),
+        sample_at=np.zeros(n_rows, dtype=np.uint8),
     )
