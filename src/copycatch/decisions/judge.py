@@ -25,7 +25,7 @@ from copycatch.decisions.episodes import (
 )
 from copycatch.decisions.explain import LOOKS_LIKE_MAX, limit_reason, printable, reasons_of, score_of
 from copycatch.decisions.hold import Hold, Timer
-from copycatch.decisions.plan import EntitySettings, Plan, exemption_at
+from copycatch.decisions.plan import EntitySettings, Plan, exemption_at, make_plan
 from copycatch.decisions.recommend import action_for, normal_rates
 from copycatch.decisions.state import DecisionState
 from copycatch.records.columns import BoolArray, Evaluations, FeatureSpec, Scores
@@ -98,6 +98,20 @@ def judge(
                 if not to_look[row]:
                     heapq.heappush(due, row)
     return Verdicts(sitting.alerts, sitting.recommendations, is_over)
+
+
+def may_be_told(
+    evaluations: Evaluations, scores: Scores, policy: Policy, catalog: Sequence[FeatureSpec]
+) -> BoolArray:
+    """Looks that a finding may be about, whatever is open: only these need reasons, bool (n,).
+
+    Everybody else is over no threshold, not even the wider one of an open episode, and below every limit.
+    """
+    plan = make_plan(policy, catalog)
+    told: BoolArray = scores.tail_probs <= HYSTERESIS_FACTOR * plan.alert_threshold_max
+    if len(plan.limits):
+        told |= (evaluations.values[:, plan.limit_columns] > plan.limit_values).any(axis=1)
+    return told
 
 
 def advance(state: DecisionState, watermark_ms: int, policy: Policy) -> Verdicts:

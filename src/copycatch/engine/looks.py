@@ -1,9 +1,10 @@
 """From records to scored looks: fold into windows, features, normal range, score."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import FEATURE_INDEX, NAMES, SPECS, compute_features
@@ -13,7 +14,7 @@ from copycatch.records.columns import (
     Float32Array,
     FloatArray,
     IntArray,
-    Normal,
+    Middle,
     RecordBatch,
     Scores,
     SignalBlock,
@@ -25,7 +26,6 @@ from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.coherence import coherence_of, voice_of
 from copycatch.scoring.combine import NOVELTY, feature_shares, score_of
 from copycatch.scoring.families import ODDNESS_MAX, deviations_of, family_values, oddness_of, positions_of
-from copycatch.scoring.looks_like import looks_like
 from copycatch.scoring.persistence import follow, lateness
 from copycatch.scoring.protocol import Inputs
 from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
@@ -36,24 +36,39 @@ from copycatch.windows.samples import sample_ids
 assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns as signals/catalog.py rows"
 SCOPE_CODES = np.array([SCOPES.index(spec.scope) for spec in SIGNALS], dtype=np.int64)
 INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
-TAIL_COLUMNS = [FEATURE_INDEX[tail.feature] for tail in TAILS]
+TAIL_COLUMNS = np.array([FEATURE_INDEX[tail.feature] for tail in TAILS], dtype=np.int64)
+ALL_TAILS = list(range(len(TAILS)))
 SERVER_ERROR = 500
 REFUSALS = (401, 403, 429)
+
+
+@dataclass(slots=True)
+class Origin:
+    """The batch that looks come from, the records that brought them, and ids as they were kept then."""
+
+    batch: RecordBatch
+    events: IntArray
+    sampled: npt.NDArray[np.bytes_]
 
 
 @dataclass(slots=True)
 class Looks:
     """Evaluations with what the judge needs beside them.
 
-    `block_values` are the features over the account's current block of queries, `evidence` and
-    `block_evidence` the distinct queries that both rest on. `inputs` is what the scorers were given.
+    `life_values` and `block_values` are the features over the account's life and over its current block of
+    queries, `evidence` and `block_evidence` the distinct queries that both rest on. `origin` says where the
+    ids and addresses of their records are to be found, `inputs` what the scorers were given, `is_block` which
+    tails of a look its block is odder in.
     """
 
     evaluations: Evaluations
+    life_values: FloatArray
     block_values: FloatArray
     evidence: IntArray
     block_evidence: IntArray
+    origin: Origin
     inputs: Inputs | None = None
+    is_block: BoolArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
 
     def __len__(self) -> int:
         return len(self.evaluations)
@@ -85,22 +100,24 @@ def fold_segment(
     events = due_events[:n_due]
     view = _view(state, batch, events, due_sums[:n_due], due_counts[:n_due], short_s, long_s)
     block_view = replace(view, is_block=True)
-    ids = sample_ids(batch.event_ids, rows, events, windows.sample_ids, windows.sample_at)
-    ips = [[] if (ip := batch.client_ips[event]) is None else [ip] for event in events.tolist()]
+    sampled = sample_ids(batch.event_ids, rows, events, windows.sample_ids, windows.sample_at)
+    values = compute_features(view) if n_due else np.empty((0, len(NAMES)))
+    picks = events.tolist()
     evaluations = Evaluations(
         rows=rows[events],
-        account_ids=[batch.account_ids[event] for event in events.tolist()],
-        tenant_ids=[batch.tenant_ids[event] for event in events.tolist()],
-        model_ids=[batch.model_ids[event] for event in events.tolist()],
+        account_ids=[batch.account_ids[event] for event in picks],
+        tenant_ids=[batch.tenant_ids[event] for event in picks],
+        model_ids=[batch.model_ids[event] for event in picks],
         event_times_ms=view.times_ms,
         first_seen_ms=view.first_ms,
         queries=view.queries,
-        values=compute_features(view) if n_due else np.empty((0, len(NAMES))),
-        sample_event_ids=ids,
-        client_ips=ips,
+        values=values.copy(),
+        sample_event_ids=[[] for _ in picks],
+        client_ips=[[] for _ in picks],
     )
     block_values = compute_features(block_view) if n_due else np.empty((0, len(NAMES)))
-    return Looks(evaluations, block_values, view.evidence, block_view.evidence)
+    origin = Origin(batch, events, sampled)
+    return Looks(evaluations, values, block_values, view.evidence, block_view.evidence, origin)
 
 
 def _view(
@@ -109,10 +126,10 @@ def _view(
 ) -> WindowView:  # fmt: skip
     fourier_means = np.full((len(events), FOURIER), np.nan)
     label_shares = np.full((len(events), LABEL_BINS), np.nan)
-    for index, event in enumerate(events.tolist()):
-        if (population := state.populations.get(batch.model_ids[event])) is not None:
-            fourier_means[index] = population.fourier_mean
-            label_shares[index] = population.label_shares
+    for model_id, members in by_model([batch.model_ids[event] for event in events.tolist()]):
+        if (population := state.populations.get(model_id)) is not None:
+            fourier_means[members] = population.fourier_mean
+            label_shares[members] = population.label_shares
     return WindowView(
         sums=sums, queries=counts[:, 0], first_ms=counts[:, 1], times_ms=batch.event_times_ms[events],
         index_by_signal=INDEX_BY_SIGNAL, fourier_means=fourier_means, label_shares=label_shares,
@@ -136,82 +153,82 @@ def _extras(batch: RecordBatch) -> Float32Array:
         )
 
 
-def compare(state: EngineState, looks: Looks) -> tuple[Normal, Normal]:
-    """What is normal for the life and for the block of each look, among other accounts of its model."""
+def compare(state: EngineState, looks: Looks) -> tuple[Middle, Middle]:
+    """The middle of what is normal for the life and for the block of each look, among others of its model."""
     evaluations = looks.evaluations
-    normal, block_normal = (Normal.unknown(*evaluations.values.shape) for _ in range(2))
+    middle, block_middle = (Middle.unknown(len(looks), len(TAILS)) for _ in range(2))
     hashes = state.rows.account_hashes[evaluations.rows]
     for model_id, members in by_model(evaluations.model_ids):
         population = state.populations.get(model_id)
         if population is None or not population.is_settled:
             continue
-        for into, values, evidence in (
-            (normal, evaluations.values, looks.evidence),
-            (block_normal, looks.block_values, looks.block_evidence),
-        ):
-            into.put(
-                members, population.reference.compare(values[members], evidence[members], hashes[members])
-            )
-    return normal, block_normal
+        for into, evidence in ((middle, looks.evidence), (block_middle, looks.block_evidence)):
+            population.reference.put_middles(into, members, TAIL_COLUMNS, evidence[members], hashes[members])
+    return middle, block_middle
 
 
 def score(
-    state: EngineState, looks: Looks, normal: Normal, block_normal: Normal
+    state: EngineState, looks: Looks, middle: Middle, block_middle: Middle
 ) -> tuple[Scores, FloatArray, FloatArray]:
-    """Tail probability of each look with its reasons; the raw score and the family values that calibrate it.
+    """Tail probability of each look; the raw score and the family values that calibrate it.
 
     Where the block is odder than the life it stands in for it, in the evaluation's values too, so that the
-    reasons show what was judged.
+    reasons show what was judged. Reasons are added where somebody may be told: `reasons.add_reasons`.
     """
     evaluations = looks.evaluations
     near = FEATURE_INDEX["near_share"]
-    life_away = deviations_of(
-        evaluations.values, normal, TAIL_COLUMNS, looks.evidence, evaluations.values[:, near]
-    )
-    block_away = deviations_of(
-        looks.block_values, block_normal, TAIL_COLUMNS, looks.block_evidence, looks.block_values[:, near]
+    life_away, block_away = (
+        deviations_of(values[:, TAIL_COLUMNS], normal, ALL_TAILS, evidence, values[:, near])  # type: ignore[arg-type]
+        for values, normal, evidence in (
+            (looks.life_values, middle, looks.evidence),
+            (looks.block_values, block_middle, looks.block_evidence),
+        )
     )
     life, block = oddness_of(life_away), oddness_of(block_away)
-    is_block = np.nan_to_num(block) > np.nan_to_num(life)
+    looks.is_block = is_block = np.nan_to_num(block) > np.nan_to_num(life)
+    oddness = np.fmax(life, block)
     of_tails = np.fmax(family_values(life), family_values(block))
-    coherence = np.fmax(_coherence(evaluations.values), _coherence(looks.block_values))
+    coherence = np.fmax(_coherence(looks.life_values), _coherence(looks.block_values))
     looks.inputs = Inputs(
         positions=positions_of(np.where(is_block, block_away, life_away)),
-        oddness=np.fmax(life, block) / ODDNESS_MAX,
+        oddness=oddness / ODDNESS_MAX,
         families=of_tails / ODDNESS_MAX,
     )
-    families = _families(state, evaluations.model_ids, looks.inputs)
+    groups = by_model(evaluations.model_ids)
+    families = _families(state, groups, looks.inputs)
     families[:, : len(TAIL_FAMILIES)] = of_tails
     families[:, NOVELTY] *= voice_of(coherence)[:, None]
     evidence = np.full_like(families, np.nan)
     tail_probs = np.full(len(looks), np.nan)
-    for model_id, members in by_model(evaluations.model_ids):
+    for model_id, members in groups:
         population = state.populations.get(model_id)
         if population is not None and population.tails is not None:
             evidence[members] = population.tails.evidence(families[members])
     single, parts = score_of(state.switches.mask(evidence))
     raw = follow(evaluations.rows, single, state.rows.level) - lateness(evaluations.queries)
-    for model_id, members in by_model(evaluations.model_ids):
+    for model_id, members in groups:
         population = state.populations.get(model_id)
         if population is not None and population.calibration is not None:
             tail_probs[members] = population.calibration.tail_probs(raw[members])
-    named = looks_like(evaluations.values, normal, evaluations.queries, FEATURE_INDEX)
-    _show_block(evaluations, normal, looks.block_values, block_normal, is_block)
+    rows, tails = np.nonzero(is_block)
+    evaluations.values[rows, TAIL_COLUMNS[tails]] = looks.block_values[rows, TAIL_COLUMNS[tails]]
     shares = np.zeros_like(evaluations.values)
-    shares[:, TAIL_COLUMNS] = feature_shares(parts, np.fmax(life, block))
-    with np.errstate(invalid="ignore"):
-        feature_tail_probs = np.minimum(2 * np.fmin(normal.aboves, normal.belows), 1)
-    scores = Scores(
+    shares[:, TAIL_COLUMNS] = feature_shares(parts, oddness)
+    return _scores_of(tail_probs, shares), raw, families
+
+
+def _scores_of(tail_probs: FloatArray, shares: FloatArray) -> Scores:
+    """Scores without reasons."""
+    return Scores(
         tail_probs=tail_probs,
-        attack_probs=np.full(len(evaluations), np.nan),
+        attack_probs=np.full(len(tail_probs), np.nan),
         is_warm=~np.isnan(tail_probs),
-        feature_tail_probs=feature_tail_probs,
+        feature_tail_probs=np.full_like(shares, np.nan),
         shares=shares,
-        normal_lows=normal.lows,
-        normal_highs=normal.highs,
-        looks_like=named,
+        normal_lows=np.full_like(shares, np.nan),
+        normal_highs=np.full_like(shares, np.nan),
+        looks_like=[[] for _ in tail_probs],
     )
-    return scores, raw, families
 
 
 def _coherence(values: FloatArray) -> FloatArray:
@@ -219,33 +236,20 @@ def _coherence(values: FloatArray) -> FloatArray:
     return coherence_of(drift, distance)
 
 
-def _families(state: EngineState, model_ids: list[str], inputs: Inputs) -> FloatArray:
+def _families(state: EngineState, groups: list[tuple[str, IntArray]], inputs: Inputs) -> FloatArray:
     """What each model's scorers say, (n, n_families)."""
     values = np.full((len(inputs), len(FAMILIES)), np.nan)
-    for model_id, members in by_model(model_ids):
+    for model_id, members in groups:
         population = state.populations.get(model_id)
         if population is not None and population.is_settled:
             values[members] = state.panel(model_id).family_values(inputs.pick(members))
     return values
 
 
-def _show_block(
-    evaluations: Evaluations,
-    normal: Normal,
-    block_values: FloatArray,
-    block_normal: Normal,
-    is_block: BoolArray,
-) -> None:
-    """Put block values and their normal range where the block is the odder one; changes the first two."""
-    rows, tails = np.nonzero(is_block)
-    columns = np.array(TAIL_COLUMNS)[tails]
-    evaluations.values[rows, columns] = block_values[rows, columns]
-    for name in ("lows", "highs", "aboves", "belows"):
-        getattr(normal, name)[rows, columns] = getattr(block_normal, name)[rows, columns]
-
-
 def by_model(model_ids: list[str]) -> list[tuple[str, IntArray]]:
     """Positions of each model, in order of first appearance."""
+    if len(set(model_ids)) == 1:
+        return [(model_ids[0], np.arange(len(model_ids), dtype=np.int64))]
     members: dict[str, list[int]] = {}
     for index, model_id in enumerate(model_ids):
         members.setdefault(model_id, []).append(index)
@@ -268,10 +272,10 @@ def pick_scores(scores: Scores, members: IntArray) -> Scores:
 
 def _picked(columns: Evaluations | Scores, members: IntArray) -> dict[str, Any]:
     picked: dict[str, Any] = {}
-    for field in fields(columns):
-        column = getattr(columns, field.name)
+    for each in fields(columns):
+        column = getattr(columns, each.name)
         is_array = isinstance(column, np.ndarray)
-        picked[field.name] = column[members] if is_array else [column[index] for index in members.tolist()]
+        picked[each.name] = column[members] if is_array else [column[index] for index in members.tolist()]
     return picked
 
 

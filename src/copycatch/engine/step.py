@@ -9,10 +9,11 @@ each account's own state is a sequential fold: therefore the same records give t
 
 import numpy as np
 
-from copycatch.decisions.judge import Verdicts, judge
+from copycatch.decisions.judge import Verdicts, judge, may_be_told
 from copycatch.decisions.judge import advance as advance_decisions
 from copycatch.engine.learning import FLAG_MS, learn, queue_looks, sample_queries
 from copycatch.engine.looks import compare, fold_segment, pick_evaluations, pick_scores, score
+from copycatch.engine.reasons import add_reasons
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import SPECS
 from copycatch.records.columns import BoolArray, Evaluations, IntArray, Outcomes, RecordBatch, Scores
@@ -211,10 +212,10 @@ def _run_segment(
     sample_queries(state, batch, rows, block)
     if not len(looks):
         return
-    life_values = looks.evaluations.values.copy()
     scores, raw_scores, families = score(state, looks, *compare(state, looks))
+    add_reasons(state, looks, scores, may_be_told(looks.evaluations, scores, policy, SPECS))
     is_over = _judge(state, looks.evaluations, scores, policy, outcomes, silent)
-    queue_looks(state, looks, life_values, raw_scores, families, is_over)
+    queue_looks(state, looks, raw_scores, families, is_over)
     outcomes.evaluations.append((looks.evaluations, scores))
 
 

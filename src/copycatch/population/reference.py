@@ -8,14 +8,17 @@ while the space was raw. Each account has one vote a stratum (its latest row), a
 itself.
 """
 
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
 
-from copycatch.records.columns import FloatArray, IntArray, Normal
+from copycatch.records.columns import FloatArray, IntArray, Middle, Normal
 
 STRATA = np.array([0, 12, 15, 20, 30, 45, 70, 120, 250, 500])  # lower edges of evidence
+STRATA_EDGES: list[int] = STRATA.tolist()
 BLOCK_STRATA_BELOW = 45  # strata below this evidence are filled by blocks
 ACCOUNTS_MAX = 256  # per stratum: quantiles of 5 % rest on a dozen accounts
 # Fewer say nothing about a 5 % tail; neighbouring strata are joined until there are as many.
@@ -93,6 +96,49 @@ def _compare(values, own_rows, peers, ordered, counts, quantiles, out):  # type:
                 out[i, f, 9] = below / others
 
 
+@njit(cache=True)
+def _middle_of(column, count, skip, out):  # type: ignore[no-untyped-def]
+    """Median and the deviation above and below it of a sorted column, leaving out the value at `skip`."""
+    others = count - (skip < count)
+    q = np.empty(5)
+    for at in range(5):
+        position = QUANTILES[at + 1] * (others - 1)
+        low = int(position)
+        high = min(low + 1, others - 1)
+        share = position - low
+        low += low >= skip
+        high += high >= skip
+        q[at] = column[low] * (1 - share) + column[high] * share
+    out[0] = q[2]
+    out[1] = max((q[3] - q[2]) / NORMAL_20, (q[4] - q[2]) / NORMAL_10)
+    out[2] = max((q[2] - q[1]) / NORMAL_20, (q[2] - q[0]) / NORMAL_10)
+
+
+@njit(cache=True)
+def _middles_of_all(ordered, counts, out):  # type: ignore[no-untyped-def]
+    """For every feature, (n_features, 3), nobody left out; NaN where there are too few."""
+    for f in range(len(ordered)):
+        if counts[f] >= ACCOUNTS_MIN:
+            _middle_of(ordered[f], counts[f], counts[f], out[f])
+
+
+@njit(cache=True)
+def _put_middles(members, own_rows, columns, peers, ordered, counts, usual, medians, ups, downs):  # type: ignore[no-untyped-def]
+    """Of some features for some rows, the account's own row left out."""
+    found = np.empty(3)
+    for i in range(len(members)):
+        row = members[i]
+        for t in range(len(columns)):
+            f = columns[t]
+            found[:] = usual[f]
+            if own_rows[i] >= 0 and not np.isnan(peers[own_rows[i], f]):
+                found[:] = np.nan
+                if counts[f] - 1 >= ACCOUNTS_MIN:
+                    skip = _first_at_least(ordered[f], counts[f], peers[own_rows[i], f])
+                    _middle_of(ordered[f], counts[f], skip, found)
+            medians[row, t], ups[row, t], downs[row, t] = found[0], found[1], found[2]
+
+
 @dataclass(slots=True)
 class Peers:
     """Joined strata, ready for comparison."""
@@ -101,6 +147,7 @@ class Peers:
     values: FloatArray  # (n_accounts, n_features)
     ordered: FloatArray  # (n_features, n_accounts), NaN last
     counts: IntArray  # known values of each feature
+    usual: FloatArray  # (n_features, 3) median, up and down with nobody left out
 
 
 @dataclass(slots=True)
@@ -134,7 +181,7 @@ class Reference:
 
         The longest-known account of the stratum gives way when it is full.
         """
-        stratum = int(strata_of(np.array([evidence]))[0])
+        stratum = bisect_right(STRATA_EDGES, evidence) - 1
         index_by_account = self.index_by_account[stratum]
         index = index_by_account.get(account_hash)
         if index is None:
@@ -183,7 +230,10 @@ class Reference:
             values = self.values[strata, indices]
             row_by_account = {account: row for row, account in enumerate(places)}
             ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
-            peers = Peers(row_by_account, values, ordered, (~np.isnan(values)).sum(axis=0))
+            counts = (~np.isnan(values)).sum(axis=0)
+            usual = np.full((self.n_features, 3), np.nan)
+            _middles_of_all(ordered, counts, usual)
+            peers = Peers(row_by_account, values, ordered, counts, usual)
         self.peers_by_stratum[stratum] = peers
         self.joined_by_stratum[stratum] = (low, high)
         return peers
@@ -208,15 +258,7 @@ class Reference:
         Normal
         """
         out = np.full((*values.shape, 10), np.nan)
-        strata = strata_of(evidence)
-        for stratum in np.unique(strata).tolist():
-            peers = self._peers(stratum)
-            if peers is None:
-                continue
-            members = np.flatnonzero(strata == stratum)
-            own_rows = np.array(
-                [peers.row_by_account.get(account, -1) for account in account_hashes[members].tolist()]
-            )
+        for members, own_rows, peers in self._by_stratum(evidence, account_hashes):
             part = np.full((len(members), values.shape[1], 10), np.nan)
             _compare(values[members], own_rows, peers.values, peers.ordered, peers.counts, QUANTILES, part)
             out[members] = part
@@ -224,3 +266,43 @@ class Reference:
         ups = np.maximum((q80 - medians) / NORMAL_20, (q90 - medians) / NORMAL_10)
         downs = np.maximum((medians - q20) / NORMAL_20, (medians - q10) / NORMAL_10)
         return Normal(medians, ups, downs, lows, highs, counts, aboves, belows)
+
+    def put_middles(
+        self,
+        middle: Middle,
+        members: IntArray,
+        columns: IntArray,
+        evidence: IntArray,
+        account_hashes: IntArray,
+    ) -> None:
+        """Medians and deviations only, and of some features only: what every look needs.
+
+        Parameters
+        ----------
+        middle : Middle
+            Written to at `members`.
+        members : ndarray of int64, shape (n,)
+        columns : ndarray of int64
+            Features, one for each column of `middle`.
+        evidence, account_hashes : ndarray of int64, shape (n,)
+            Of the members.
+        """
+        for places, own_rows, peers in self._by_stratum(evidence, account_hashes):
+            _put_middles(members[places], own_rows, columns, peers.values, peers.ordered, peers.counts,
+                         peers.usual, middle.medians, middle.ups, middle.downs)  # fmt: skip
+
+    def _by_stratum(
+        self, evidence: IntArray, account_hashes: IntArray
+    ) -> Iterator[tuple[IntArray, IntArray, Peers]]:
+        """Positions of each stratum's rows, each account's own row among its peers or -1, and these."""
+        strata = strata_of(evidence)
+        for stratum in np.unique(strata).tolist():
+            peers = self._peers(stratum)
+            if peers is None:
+                continue
+            members = np.flatnonzero(strata == stratum)
+            own_rows = np.array(
+                [peers.row_by_account.get(account, -1) for account in account_hashes[members].tolist()],
+                dtype=np.int64,
+            )
+            yield members, own_rows, peers

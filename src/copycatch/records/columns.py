@@ -195,6 +195,19 @@ class Normal:
 
 
 @dataclass(slots=True)
+class Middle:
+    """The middle of the normal range for some features of each evaluation, as `Normal` has it."""
+
+    medians: FloatArray
+    ups: FloatArray
+    downs: FloatArray
+
+    @classmethod
+    def unknown(cls, n: int, n_features: int) -> "Middle":
+        return cls(*(np.full((n, n_features), np.nan) for _ in range(3)))
+
+
+@dataclass(slots=True)
 class Scores:
     """How odd each evaluation is; arrays along evaluations (n,), or (n, n_features).
 

@@ -1,11 +1,11 @@
 """From the evidence of families to a score, and each feature's share of it."""
 
 import numpy as np
+from numba import njit
 
 from copycatch.records.columns import FloatArray
 from copycatch.scoring.catalog import FAMILIES, GROUPS
-from copycatch.scoring.families import MEMBERS
-from copycatch.scoring.tails import TAIL_FAMILIES
+from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
 
 # A tail probability above this is no evidence: with a dozen families some are always a little odd.
 # exp(-1.4) is about the upper quarter of normal accounts' whole lives.
@@ -13,6 +13,46 @@ EVIDENCE_FLOOR = 1.4
 EXCESS_MAX = 10.0
 # Columns of the families that say an account is far from usual traffic.
 NOVELTY = [FAMILIES.index(family) for group in GROUPS if group.name == "novelty" for family in group.families]
+
+
+FAMILY_OF = np.array([TAIL_FAMILIES.index(tail.family) for tail in TAILS])
+LOUDEST, MEAN, FIRST_OR_MEAN = range(3)
+# How a group speaks. There are several ways to be far off: look-alikes lack one or two, attacks none.
+_VOICES = {"novelty": MEAN, "boundary": FIRST_OR_MEAN}
+# Families group by group, where each group's begin and end, how it speaks, and its cap.
+_LAYOUT = (
+    np.array([FAMILIES.index(family) for group in GROUPS for family in group.families]),
+    np.cumsum([0, *(len(group.families) for group in GROUPS)]),
+    np.array([_VOICES.get(group.name, LOUDEST) for group in GROUPS]),
+    np.array([group.cap for group in GROUPS]),
+)
+
+
+@njit(cache=True)
+def _voices(evidence, families, starts, kinds, caps, parts):  # type: ignore[no-untyped-def]
+    """Each family's part of its group's voice, saturated at the group's cap."""
+    for i in range(len(evidence)):
+        for g in range(len(caps)):
+            if caps[g] <= 0:
+                continue
+            own = families[starts[g] : starts[g + 1]]
+            total, loudest, first = 0.0, 0.0, 0.0
+            for index in range(len(own)):
+                value = evidence[i, own[index]]
+                excess = 0.0 if np.isnan(value) else min(max(value - EVIDENCE_FLOOR, 0.0), EXCESS_MAX)
+                parts[i, own[index]] = excess
+                total += excess
+                loudest = max(loudest, excess)
+                if index == 0:
+                    first = excess
+            voice = loudest
+            if kinds[g] == MEAN:
+                voice = total / len(own)
+            elif kinds[g] == FIRST_OR_MEAN:
+                voice = max(first, total / len(own))
+            loud = caps[g] * (1 - np.exp(-voice / caps[g])) / max(total, 1e-12)
+            for index in range(len(own)):
+                parts[i, own[index]] *= loud
 
 
 def score_of(evidence: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -39,37 +79,41 @@ def score_of(evidence: FloatArray) -> tuple[FloatArray, FloatArray]:
     >>> bool(score_of(evidence)[0][0] < 3.5)
     True
     """
-    excess = np.clip(np.nan_to_num(evidence) - EVIDENCE_FLOOR, 0, EXCESS_MAX)
-    parts = np.zeros_like(excess)
-    for group in GROUPS:
-        if group.cap <= 0:
-            continue
-        members = [FAMILIES.index(family) for family in group.families]
-        own = excess[:, members]
-        if group.name == "novelty":  # several ways to be far off: look-alikes lack one or two, attacks none
-            voice = own.mean(axis=1)
-        elif group.name == "boundary":
-            voice = np.maximum(own[:, 0], own.mean(axis=1))
-        else:
-            voice = own.max(axis=1)
-        loud = group.cap * (1 - np.exp(-voice / group.cap))
-        parts[:, members] = own / np.maximum(own.sum(axis=1), 1e-12)[:, None] * loud[:, None]
+    parts = np.zeros_like(evidence)
+    _voices(np.ascontiguousarray(evidence), *_LAYOUT, parts)
     scores = np.where(np.isnan(evidence).all(axis=1), np.nan, parts.sum(axis=1))
     return scores, parts
 
 
 def feature_shares(parts: FloatArray, oddness: FloatArray) -> FloatArray:
     """Each tail's share of the score, shape (n, n_tails); sums to 1 where the score is above 0."""
-    known = np.nan_to_num(oddness)
-    shares = np.zeros_like(known)
-    total = np.maximum(parts.sum(axis=1), 1e-12)
-    for family, members in enumerate(MEMBERS):
-        own = known[:, members]
-        weight = own / np.maximum(own.sum(axis=1), 1e-12)[:, None]
-        shares[:, members] = weight * (parts[:, family] / total)[:, None]
-    others = parts[:, len(MEMBERS) :].sum(axis=1)  # of scorers that look at all features at once
-    shares += known / np.maximum(known.sum(axis=1), 1e-12)[:, None] * (others / total)[:, None]
+    shares = np.empty_like(oddness)
+    _shares(parts, np.ascontiguousarray(oddness), FAMILY_OF, shares)
     return shares
+
+
+@njit(cache=True)
+def _shares(parts, oddness, families, shares):  # type: ignore[no-untyped-def]
+    """A family's part goes to its tails by their oddness; what looks at all features at once goes to all."""
+    n_families = families.max() + 1
+    of_family = np.empty(n_families)
+    for i in range(len(oddness)):
+        of_family[:] = 0.0
+        of_all = 0.0
+        for t in range(len(families)):
+            if not np.isnan(oddness[i, t]):
+                of_family[families[t]] += oddness[i, t]
+                of_all += oddness[i, t]
+        total, others = 0.0, 0.0
+        for family in range(parts.shape[1]):
+            total += parts[i, family]
+            if family >= n_families:
+                others += parts[i, family]
+        total = max(total, 1e-12)
+        for t in range(len(families)):
+            known = 0.0 if np.isnan(oddness[i, t]) else oddness[i, t]
+            own = known / max(of_family[families[t]], 1e-12) * (parts[i, families[t]] / total)
+            shares[i, t] = own + known / max(of_all, 1e-12) * (others / total)
 
 
 assert FAMILIES[: len(TAIL_FAMILIES)] == TAIL_FAMILIES, "the families of tails come first"

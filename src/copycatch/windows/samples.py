@@ -8,13 +8,17 @@ from copycatch.records.columns import IntArray
 
 
 @njit(cache=True)
-def _fold_ids(rows, codes, due_events, ring, ring_at, out):  # type: ignore[no-untyped-def]
-    n_kept = ring.shape[1]
+def _fold_ids(rows, data, starts, due_events, ring, ring_at, out):  # type: ignore[no-untyped-def]
+    n_kept, width = ring.shape[1], ring.shape[2]
     due = 0
     for i in range(len(rows)):
         row = rows[i]
         if row >= 0:
-            ring[row, ring_at[row] % n_kept] = codes[i]
+            place = ring[row, ring_at[row] % n_kept]
+            place[:] = 0
+            if starts[i + 1] - starts[i] <= width:
+                for k in range(starts[i + 1] - starts[i]):
+                    place[k] = data[starts[i] + k]
             ring_at[row] += 1
         if due < len(due_events) and due_events[due] == i:
             for k in range(n_kept):  # oldest first
@@ -27,12 +31,11 @@ def sample_ids(
     rows: IntArray,
     due_events: IntArray,
     ring: npt.NDArray[np.bytes_],
-    ring_at: IntArray,
-) -> list[list[str]]:
-    """Write the records' ids to their accounts' rings and read the ring out at each look.
+    ring_at: npt.NDArray[np.uint8],
+) -> npt.NDArray[np.bytes_]:
+    """Write the records' ids to their accounts' rings and copy the ring at each look.
 
-    Ids longer than the ring's width are cut there and therefore left out, except the look's own record, which
-    is always named in full.
+    Ids longer than the ring's width are left out.
 
     Parameters
     ----------
@@ -42,28 +45,43 @@ def sample_ids(
         Positions of the records that made their account due.
     ring : ndarray of bytes, shape (n_rows, n_kept)
         Changed in place.
-    ring_at : ndarray of int64, shape (n_rows,)
-        Ids ever written per row; changed in place.
+    ring_at : ndarray of uint8, shape (n_rows,)
+        Ids written per row; wraps. Changed in place.
 
     Returns
     -------
-    list of list of str
-        One list a look, oldest first, the look's own record last.
+    ndarray of bytes, shape (n_due, n_kept)
+        Oldest first; for `readable_ids`.
 
     Examples
     --------
-    >>> ring, at = np.zeros((1, 2), dtype="S4"), np.zeros(1, dtype=np.int64)
-    >>> sample_ids(["a", "b", "c", "too long"], np.zeros(4, np.int64), np.array([2, 3]), ring, at)
+    >>> ring, at = np.zeros((1, 2), dtype="S4"), np.zeros(1, dtype=np.uint8)
+    >>> ids = ["a", "b", "c", "too long"]
+    >>> found = sample_ids(ids, np.zeros(4, np.int64), np.array([2, 3]), ring, at)
+    >>> readable_ids(found, ids[2:])
     [['b', 'c'], ['c', 'too long']]
     """
     width = ring.dtype.itemsize
-    encoded = [event_id.encode() for event_id in event_ids]
-    whole = [code if len(code) <= width else b"" for code in encoded]
-    codes = np.array(whole, dtype=ring.dtype).view(np.uint8).reshape(len(event_ids), width)
+    joined = "".join(event_ids)
+    if joined.isascii():
+        lengths = list(map(len, event_ids))
+        data = joined.encode()
+    else:
+        encoded = [event_id.encode("utf-8", "surrogatepass") for event_id in event_ids]
+        lengths = list(map(len, encoded))
+        data = b"".join(encoded)
+    starts = np.zeros(len(event_ids) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=starts[1:])
     out = np.zeros((len(due_events), ring.shape[1], width), dtype=np.uint8)
-    _fold_ids(rows, codes, due_events, ring.view(np.uint8).reshape(*ring.shape, width), ring_at, out)
-    texts = out.view(ring.dtype)[:, :, 0].tolist()
+    in_bytes = ring.view(np.uint8).reshape(*ring.shape, width)
+    _fold_ids(rows, np.frombuffer(data, dtype=np.uint8), starts, due_events, in_bytes, ring_at, out)
+    found: npt.NDArray[np.bytes_] = out.view(ring.dtype)[:, :, 0]
+    return found
+
+
+def readable_ids(sampled: npt.NDArray[np.bytes_], newest: list[str]) -> list[list[str]]:
+    """Lists of ids, oldest first; each look's own record last and in full, however long its id."""
     return [
-        [*(text.decode(errors="replace") for text in each[:-1] if text), event_ids[event]]
-        for each, event in zip(texts, due_events.tolist(), strict=True)
+        [*(text.decode(errors="replace") for text in each[:-1] if text), own]
+        for each, own in zip(sampled.tolist(), newest, strict=True)
     ]
