@@ -103,10 +103,10 @@ def holds_of(state: EngineState) -> list[Hold]:
     return [hold for each in state.decisions.values() for hold in each.table.hold_by_key.values()]
 
 
-def holds_kept(directory: Path, shards: Iterable[Shard]) -> list[Hold]:
+def holds_kept(directory: Path, group: str, shards: Iterable[Shard]) -> list[Hold]:
     """Those of the newest snapshots, which a worker writes when it ends."""
     state = engine.new_state(Policy())
-    store = DirectorySnapshots(directory, (directory / "signing.key").read_bytes())
+    store = DirectorySnapshots(directory / f"group-{group}", (directory / "signing.key").read_bytes())
     for shard in shards:
         _, content = store.load(store.candidates(shard)[0])
         waiting = int.from_bytes(content[:8], "little")  # of a decoder that joins; none here
