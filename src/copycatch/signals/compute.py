@@ -16,6 +16,7 @@ from copycatch.signals.geometry import (
     fouriers_of,
     multiply,
     pair_likelihoods,
+    scaled,
     sketches_of,
     standardise,
 )
@@ -92,8 +93,13 @@ def _put(block: SignalBlock, name: str, values: Float32Array) -> None:
     block.signals[:, SIGNAL_INDEX[name]] = values
 
 
-def _put_at(block: SignalBlock, rows: IntArray, name: str, values: Float32Array) -> None:
+def _put_at(block: SignalBlock, rows: IntArray | slice, name: str, values: Float32Array) -> None:
     block.signals[rows, SIGNAL_INDEX[name]] = values
+
+
+def _places(rows: IntArray, n: int) -> IntArray | slice:
+    """The same places, in a form that costs less where it is all of them."""
+    return slice(None) if len(rows) == n else rows
 
 
 def _above(values: Float32Array, limit: float) -> Float32Array:
@@ -103,13 +109,17 @@ def _above(values: Float32Array, limit: float) -> Float32Array:
 
 
 def _add_low_margins(block: SignalBlock, batch: RecordBatch, spaces: Mapping[str, ModelSpace]) -> None:
-    limits = np.array(
-        [space.low_margin if (space := spaces.get(m)) is not None else np.nan for m in batch.model_ids],
-        dtype=np.float32,
-    )
-    if len(limits):
-        is_low = batch.margins < limits
-        _put(block, "is_low_margin", np.where(np.isnan(batch.margins) | np.isnan(limits), np.nan, is_low))
+    names = set(batch.model_ids)
+    limit_by_model = {
+        name: space.low_margin if (space := spaces.get(name)) is not None else np.nan for name in names
+    }
+    limits: float | Float32Array = np.nan
+    if len(names) == 1:
+        limits = limit_by_model[batch.model_ids[0]]
+    elif names:
+        limits = np.array([limit_by_model[name] for name in batch.model_ids], dtype=np.float32)
+    is_low = batch.margins < np.asarray(limits, dtype=np.float32)
+    _put(block, "is_low_margin", np.where(np.isnan(batch.margins) | np.isnan(limits), np.nan, is_low))
 
 
 def _add_texts(
@@ -133,7 +143,7 @@ def _add_texts(
 
 
 def _add_frame(
-    block: SignalBlock, rows: IntArray, z: Float32Array, space: ModelSpace, frame: Frame
+    block: SignalBlock, rows: IntArray | slice, z: Float32Array, space: ModelSpace, frame: Frame
 ) -> Float32Array:
     """Signals of the input itself; gives its scores back."""
     scores = multiply(z, frame.basis)
@@ -146,10 +156,12 @@ def _add_frame(
     return scores
 
 
-def _add_raws(block: SignalBlock, rows: IntArray, values: Float32Array, space: ModelSpace) -> None:
-    raws = (values[:, space.raw_columns] - space.raw_means) / space.raw_scales
-    block.raws[rows[:, None], np.arange(raws.shape[1])] = np.clip(raws, -RAW_MAX, RAW_MAX)
-    block.raw_ratios[rows[:, None], np.arange(raws.shape[1])] = space.raw_scales / space.raw_scales.mean()
+def _add_raws(block: SignalBlock, rows: IntArray | slice, values: Float32Array, space: ModelSpace) -> None:
+    n_kept = len(space.raw_columns)
+    block.raws[rows, :n_kept] = scaled(
+        values[:, space.raw_columns], space.raw_means, space.raw_scales, RAW_MAX
+    )
+    block.raw_ratios[rows, :n_kept] = space.raw_scales / space.raw_scales.mean()
     block.flat_logs[rows] = space.flat_logs
 
 
@@ -157,7 +169,7 @@ def _add_inputs(
     block: SignalBlock, batch: RecordBatch, vectors: VectorBlock, space: ModelSpace, frame: Frame
 ) -> None:
     """Numeric inputs that come beside embeddings."""
-    rows = vectors.rows
+    rows = _places(vectors.rows, len(block.cells))
     z = standardise(vectors.values, frame)
     scores = _add_frame(block, rows, z, space, frame)
     residuals, class_log, _ = class_residuals(scores, batch.label_codes[rows], frame)
@@ -173,7 +185,7 @@ def _add_queries(
     block: SignalBlock, batch: RecordBatch, vectors: VectorBlock, space: ModelSpace, account_hashes: IntArray
 ) -> None:
     """Embeddings, or numeric inputs where the log has none: neighbours, classes, drift, topics."""
-    rows, frame = vectors.rows, space.queries
+    rows, frame = _places(vectors.rows, len(block.cells)), space.queries
     z = standardise(vectors.values, frame)
     if space.inputs is None:
         scores = _add_frame(block, rows, z, space, frame)

@@ -7,7 +7,10 @@ from copycatch.records.columns import Float32Array, IntArray
 from copycatch.records.space import CELL_BITS, PAIR_BINS, SKETCH_LENGTH, Frame, ModelSpace
 
 Z_MAX = 8.0  # standardised coordinates are clipped here: one wild value must not hide the rest
-RESIDUAL_MAX = 5.0  # the same for whitened residuals
+RESIDUAL_LIMIT = np.float32(5.0)  # the same for whitened residuals
+LANES = 8
+NEVER_NEAREST = np.float32(1e30)
+NEAREST_MIN = np.float32(1e-3)  # least squared distance to a class that counts
 
 
 @njit(cache=True)
@@ -47,10 +50,51 @@ def multiply(values: Float32Array, weights: Float32Array) -> Float32Array:
     return product
 
 
+@njit(cache=True)
+def _scale(values, means, scales, limit, out):  # type: ignore[no-untyped-def]
+    for i in range(values.shape[0]):
+        for k in range(values.shape[1]):
+            value = (values[i, k] - means[k]) / scales[k]
+            value = min(value, limit)
+            out[i, k] = max(value, -limit)
+
+
+def scaled(values: Float32Array, means: Float32Array, scales: Float32Array, limit: float) -> Float32Array:
+    """Distance from the means in units of the scales, clipped; NaN stays.
+
+    Examples
+    --------
+    >>> one = np.ones(2, dtype=np.float32)
+    >>> scaled(np.array([[3.0, -9.0]], dtype=np.float32), one, 2 * one, 4.0).tolist()
+    [[1.0, -4.0]]
+    """
+    out = np.empty(values.shape, dtype=np.float32)
+    _scale(np.ascontiguousarray(values), means, scales, np.float32(limit), out)
+    return out
+
+
 def standardise(values: Float32Array, frame: Frame) -> Float32Array:
     """Coordinates in units of the model's own spread, clipped at +-8."""
-    clipped: Float32Array = np.clip((values - frame.means) / frame.scales, -Z_MAX, Z_MAX)
-    return clipped
+    return scaled(values, frame.means, frame.scales, Z_MAX)
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _energies(standardised, scores, inverse_variances, n_main, per_residual, out):  # type: ignore[no-untyped-def]
+    d, rank = standardised.shape[1], scores.shape[1]
+    for i in range(len(scores)):
+        main = rest = left = np.float32(0)
+        for k in range(n_main):
+            main += scores[i, k] * scores[i, k] * inverse_variances[k]
+        for k in range(n_main, rank):
+            rest += scores[i, k] * scores[i, k] * inverse_variances[k]
+        if d > rank:
+            for k in range(d):
+                left += standardised[i, k] * standardised[i, k]
+            for k in range(rank):
+                left -= scores[i, k] * scores[i, k]
+        beyond = max(left, np.float32(0)) * per_residual
+        out[i, 0] = (main + rest + beyond) / np.float32(d)
+        out[i, 1] = (rest + beyond) / np.float32(max(d - n_main, 1))
 
 
 def energies(standardised: Float32Array, scores: Float32Array, frame: Frame) -> Float32Array:
@@ -62,15 +106,11 @@ def energies(standardised: Float32Array, scores: Float32Array, frame: Frame) -> 
     ----------
     .. [1] Tipping and Bishop, Probabilistic Principal Component Analysis, JRSS B 1999.
     """
-    rank, d = frame.basis.shape[1], standardised.shape[1]
-    whitened = scores**2 / frame.variances
-    beyond = np.zeros(len(scores), dtype=np.float32)
-    if d > rank:
-        left = np.maximum((standardised**2).sum(axis=1) - (scores**2).sum(axis=1), 0)
-        beyond = left / np.float32(frame.residual_variance)
     out = np.empty((len(scores), 2), dtype=np.float32)
-    out[:, 0] = (whitened.sum(axis=1) + beyond) / d
-    out[:, 1] = (whitened[:, frame.n_main :].sum(axis=1) + beyond) / max(d - frame.n_main, 1)
+    per_residual = np.float32(1 / frame.residual_variance)
+    _energies(
+        standardised, scores, 1 / frame.variances, min(frame.n_main, scores.shape[1]), per_residual, out
+    )
     logs: Float32Array = np.log(out + np.float32(1e-6))
     return logs
 
@@ -87,6 +127,38 @@ def sketches_of(scores: Float32Array, frame: Frame) -> Float32Array:
     return sketches
 
 
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _class_residuals(  # type: ignore[no-untyped-def]
+    scores, labels, class_labels, means, columns, norms, weights, residuals, squares
+):
+    kept, n_classes = min(scores.shape[1], SKETCH_LENGTH), len(class_labels)
+    white = np.empty(SKETCH_LENGTH, dtype=np.float32)
+    gaps = np.empty(len(norms), dtype=np.float32)
+    width = weights.shape[1]  # no constant: loops of a known few turns are unrolled, not made vector code
+    for i in range(len(scores)):
+        white[:] = 0
+        for k in range(kept):
+            score = scores[i, k]
+            for j in range(width):
+                white[j] += score * weights[k, j]
+        at = np.searchsorted(class_labels, labels[i])
+        if at < n_classes and class_labels[at] != labels[i]:
+            at = n_classes
+        length = square = np.float32(0)
+        for j in range(SKETCH_LENGTH):
+            residual = min(max(white[j] - means[at, j], -RESIDUAL_LIMIT), RESIDUAL_LIMIT)
+            residuals[i, j] = residual
+            square += residual * residual
+            length += white[j] * white[j]
+        gaps[:] = norms
+        for j in range(SKETCH_LENGTH):
+            twice = white[j] + white[j]
+            for c in range(len(norms)):
+                gaps[c] -= twice * columns[j, c]
+        squares[i, 0] = square / SKETCH_LENGTH
+        squares[i, 1] = max(length + gaps.min(), NEAREST_MIN) / SKETCH_LENGTH
+
+
 def class_residuals(
     scores: Float32Array, labels: IntArray, frame: Frame
 ) -> tuple[Float32Array, Float32Array, Float32Array]:
@@ -101,24 +173,20 @@ def class_residuals(
     class_gap_log : ndarray of float32, shape (n,)
         The same less that of the nearest class: above 0 where another class lies nearer.
     """
-    kept = min(scores.shape[1], SKETCH_LENGTH)
-    leading = np.zeros((len(scores), SKETCH_LENGTH), dtype=np.float32)
-    leading[:, :kept] = scores[:, :kept]
-    white = multiply(leading, frame.class_weights)
+    residuals = np.empty((len(scores), SKETCH_LENGTH), dtype=np.float32)
+    squares = np.empty((len(scores), 2), dtype=np.float32)
     means = frame.class_means
-    n_classes = len(frame.class_labels)
-    at = np.full(len(labels), n_classes)
-    if n_classes:
-        found = np.minimum(np.searchsorted(frame.class_labels, labels), n_classes - 1)
-        at = np.where(frame.class_labels[found] == labels, found, n_classes)
-    residuals = np.clip(white - means[at], -RESIDUAL_MAX, RESIDUAL_MAX)
-    class_log = np.log((residuals**2).mean(axis=1) + np.float32(1e-6))
-    squares = (white**2).sum(axis=1)[:, None] - 2 * multiply(white, np.ascontiguousarray(means.T))
-    nearest = np.maximum((squares + (means**2).sum(axis=1)).min(axis=1), 1e-3) / SKETCH_LENGTH
+    # Filled up to whole vectors with classes that are nearest to nothing.
+    columns = np.zeros((SKETCH_LENGTH, -(-len(means) // LANES) * LANES), dtype=np.float32)
+    norms = np.full(columns.shape[1], NEVER_NEAREST)
+    columns[:, : len(means)], norms[: len(means)] = means.T, (means**2).sum(axis=1)
+    _class_residuals(scores, labels, frame.class_labels, means, columns, norms, frame.class_weights,
+                     residuals, squares)  # fmt: skip
+    class_log = np.log(squares[:, 0] + np.float32(1e-6))
     is_missing = labels < 0
     residuals[is_missing] = np.nan
     class_log[is_missing] = np.nan
-    return residuals, class_log, class_log - np.log(nearest)
+    return residuals, class_log, class_log - np.log(squares[:, 1])
 
 
 @njit(cache=True)

@@ -52,6 +52,9 @@ def text_signals(texts: Sequence[str | None]) -> Float32Array:
 def _value_signals(standardised, out):  # type: ignore[no-untyped-def]
     n, d = standardised.shape
     counts = np.empty(VALUE_BINS, dtype=np.int64)
+    parts = np.zeros(d + 1)  # of the entropy, by how many values share a bin
+    for shared in range(1, d + 1):
+        parts[shared] = -shared / d * np.log2(shared / d)
     for i in range(n):
         counts[:] = 0
         at_edge = 0
@@ -61,8 +64,7 @@ def _value_signals(standardised, out):  # type: ignore[no-untyped-def]
             counts[min(max(int((value + 4) * (VALUE_BINS / 8)), 0), VALUE_BINS - 1)] += 1
         entropy = 0.0
         for count in counts:
-            if count:
-                entropy -= count / d * np.log2(count / d)
+            entropy += parts[count]
         out[i, 0] = at_edge / d
         out[i, 1] = max(entropy, 0.0)
 
