@@ -1,59 +1,85 @@
 """How an account's queries spread over the model's space, and how far they lie from usual traffic."""
 
 import numpy as np
+from numba import njit
 
-from copycatch.records.columns import FloatArray
-from copycatch.records.layout import CELLS, CO_DIMS
+from copycatch.records.columns import Float32Array, FloatArray
+from copycatch.records.layout import CELLS, CO_DIMS, SPANS, TALLY
 from copycatch.records.view import WindowView
 
 NOVEL_MIN = 8
+SHARE_MIN = 1e-12
 
 
-def _bins_entropy(counts: FloatArray) -> FloatArray:
+@njit(cache=True)
+def _entropies(counts, out):  # type: ignore[no-untyped-def]
+    for i in range(counts.shape[0]):
+        total, entropy, n_filled = 0.0, 0.0, 0
+        for k in range(counts.shape[1]):
+            total += counts[i, k]
+        total = max(total, 1.0)
+        for k in range(counts.shape[1]):
+            share = counts[i, k] / total
+            if share > 0:
+                entropy -= share * np.log(max(share, SHARE_MIN))
+                n_filled += 1
+        out[i] = entropy + (n_filled - 1) / (2 * total)
+
+
+def _bins_entropy(counts: Float32Array) -> FloatArray:
     """Shannon entropy in nats with Miller-Madow correction [1]_ of each row of counts.
 
     References
     ----------
     .. [1] Miller, Note on the bias of information estimates, 1955.
     """
-    totals = np.maximum(counts.sum(axis=1), 1)
-    shares = counts / totals[:, None]
-    plain = -(shares * np.log(np.maximum(shares, 1e-12))).sum(axis=1)
-    corrected: FloatArray = plain + ((counts > 0).sum(axis=1) - 1) / (2 * totals)
+    corrected = np.empty(len(counts))
+    _entropies(counts, corrected)
     return corrected
 
 
 def topic_counts(view: WindowView) -> FloatArray:
     """Effective number of topic cells, exp(H), shape (n,), 1 to 32: a sweep is wide, a tunnel narrow."""
-    counts = view.span("cells")
+    counts = view.sums[:, SPANS["cells"].columns]
     value = np.minimum(np.exp(_bins_entropy(counts)), CELLS)
     return np.where(counts.sum(axis=1) >= NOVEL_MIN, value, np.nan)
 
 
+@njit(cache=True)
+def _covariances(sums, novel_at, means_at, products_at, trace, diagonal, off):  # type: ignore[no-untyped-def]
+    for i in range(len(sums)):
+        n = max(np.float64(sums[i, novel_at]), 1.0)
+        at = products_at
+        for a in range(CO_DIMS):
+            mean = np.float64(sums[i, means_at + a]) / n
+            for b in range(a, CO_DIMS):
+                value = np.float64(sums[i, at]) / n - mean * (np.float64(sums[i, means_at + b]) / n)
+                at += 1
+                if a == b:
+                    trace[i] += value
+                    diagonal[i] += value * value
+                else:
+                    off[i] += 2 * value * value
+
+
 def covariances(view: WindowView) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Novel queries (n,), mean sketch (n, CO_DIMS) and covariance (n, CO_DIMS, CO_DIMS) of each account."""
-    n = view.tally("novel")
-    means = view.span("co_means") / np.maximum(n, 1)[:, None]
-    products = np.zeros((len(view), CO_DIMS, CO_DIMS))
-    upper = np.triu_indices(CO_DIMS)
-    products[:, upper[0], upper[1]] = view.span("co_products")
-    products[:, upper[1], upper[0]] = products[:, upper[0], upper[1]]
-    covariance = products / np.maximum(n, 1)[:, None, None] - means[:, :, None] * means[:, None, :]
-    return n, means, covariance
+    """Trace of the covariance of each account's novel queries; sums of squares on and off its diagonal."""
+    trace, diagonal, off = (np.zeros(len(view)) for _ in range(3))
+    _covariances(view.sums, TALLY["novel"], SPANS["co_means"].start, SPANS["co_products"].start, trace,
+                 diagonal, off)  # fmt: skip
+    return trace, diagonal, off
 
 
 def spreads(view: WindowView) -> FloatArray:
     """Log total variance of the account's novel queries in the model's space, shape (n,)."""
-    n, _, covariance = covariances(view)
-    return np.where(n >= NOVEL_MIN, np.log(np.maximum(np.einsum("nii->n", covariance), 0) + 1e-6), np.nan)
+    trace, _, _ = covariances(view)
+    return np.where(view.tally("novel") >= NOVEL_MIN, np.log(np.maximum(trace, 0) + 1e-6), np.nan)
 
 
 def effective_dimensions(view: WindowView) -> FloatArray:
     """(trace C)^2 / |C|^2 of the account's covariance, sampling noise taken off, shape (n,), 1 to 12."""
-    n, _, covariance = covariances(view)
-    trace = np.einsum("nii->n", covariance)
-    diagonal = (np.einsum("nii->ni", covariance) ** 2).sum(axis=1)
-    off = (covariance**2).sum(axis=(1, 2)) - diagonal
+    n = view.tally("novel")
+    trace, diagonal, off = covariances(view)
     noise = (trace**2 - diagonal) / np.maximum(n, 1)
     value = trace**2 / np.maximum(diagonal + np.maximum(off - noise, 1e-3 * trace**2), 1e-12)
     return np.where(n >= NOVEL_MIN, np.clip(value, 1, CO_DIMS), np.nan)
@@ -79,21 +105,33 @@ def mmd_squared(view: WindowView) -> FloatArray:
 
 def label_divergences(view: WindowView) -> FloatArray:
     """Jensen-Shannon divergence of the account's labels to the model's usual ones, nats, shape (n,)."""
-    counts = view.span("labels")
-    totals = counts.sum(axis=1)
-    p = counts / np.maximum(totals, 1)[:, None]
-    q = view.label_shares
-    m = (p + q) / 2
-    value = _relative(p, m) / 2 + _relative(q, m) / 2
-    return np.where((totals >= NOVEL_MIN) & ~np.isnan(q).any(axis=1), value, np.nan)
+    counts = view.sums[:, SPANS["labels"].columns]
+    value = np.empty(len(view))
+    _divergences(counts, view.label_shares, value)
+    return value
 
 
 def label_balances(view: WindowView) -> FloatArray:
     """Entropy of the account's labels in nats, Miller-Madow corrected, shape (n,): high where rebalanced."""
-    counts = view.span("labels")
+    counts = view.sums[:, SPANS["labels"].columns]
     return np.where(counts.sum(axis=1) >= NOVEL_MIN, _bins_entropy(counts), np.nan)
 
 
-def _relative(p: FloatArray, q: FloatArray) -> FloatArray:
-    value: FloatArray = (p * np.log(np.maximum(p, 1e-12) / np.maximum(q, 1e-12))).sum(axis=1)
-    return value
+@njit(cache=True)
+def _divergences(counts, usual, out):  # type: ignore[no-untyped-def]
+    for i in range(counts.shape[0]):
+        total, known = 0.0, 0.0
+        for k in range(counts.shape[1]):
+            total += counts[i, k]
+            known += usual[i, k]
+        out[i] = np.nan
+        if total < NOVEL_MIN or np.isnan(known):
+            continue
+        out[i] = 0.0
+        for k in range(counts.shape[1]):
+            p, q = counts[i, k] / total, usual[i, k]
+            middle = max((p + q) / 2, SHARE_MIN)
+            if p > 0:
+                out[i] += p * np.log(max(p, SHARE_MIN) / middle) / 2
+            if q > 0:
+                out[i] += q * np.log(max(q, SHARE_MIN) / middle) / 2

@@ -1,10 +1,19 @@
 """How much an account asks, at several horizons."""
 
 import numpy as np
+from numba import njit
 
 from copycatch.records.columns import FloatArray
-from copycatch.records.layout import LONG_PANES, PANE_SUMS, SHORT_PANES
+from copycatch.records.layout import LONG_PANES, PANE_SUMS, SHORT_PANES, SPANS
 from copycatch.records.view import WindowView
+
+
+@njit(cache=True)
+def _totals(sums, start, n_panes, totals):  # type: ignore[no-untyped-def]
+    for i in range(len(sums)):
+        for pane in range(n_panes):
+            for k in range(PANE_SUMS):
+                totals[i, k] += sums[i, start + pane * PANE_SUMS + k]
 
 
 def _pane_totals(view: WindowView, span: str, n_panes: int) -> FloatArray:
@@ -13,7 +22,8 @@ def _pane_totals(view: WindowView, span: str, n_panes: int) -> FloatArray:
     A look follows a record of its account, and that record has cleared every pane that had passed: what
     stands in the ring is the window.
     """
-    totals: FloatArray = view.span(span).reshape(len(view), n_panes, PANE_SUMS).sum(axis=1)
+    totals = np.zeros((len(view), PANE_SUMS))
+    _totals(view.sums, SPANS[span].start, n_panes, totals)
     return totals
 
 

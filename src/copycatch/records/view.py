@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import njit
 
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
 from copycatch.records.layout import (
@@ -17,6 +18,21 @@ from copycatch.records.layout import (
 )
 
 VALUES_MIN = 8  # a mean over fewer values says little, a deviation nothing
+
+
+@njit(cache=True)
+def _moments(sums, start, means, deviations):  # type: ignore[no-untyped-def]
+    """Means and deviations of all signals, (n_signals, n) each; NaN below `VALUES_MIN` values."""
+    for i in range(len(sums)):
+        for k in range(len(means)):
+            at = start + k * SUM_FIELDS
+            n = np.float64(sums[i, at])
+            means[k, i] = deviations[k, i] = np.nan
+            if n >= VALUES_MIN:
+                mean = np.float64(sums[i, at + 1]) / n
+                variance = max(np.float64(sums[i, at + 2]) / n - mean * mean, 0.0) * n / (n - 1)
+                means[k, i] = mean
+                deviations[k, i] = np.sqrt(variance)
 
 
 @dataclass(slots=True)
@@ -88,17 +104,15 @@ class WindowView:
             return np.full(len(self), np.nan)
         if self._moments is None:
             self._moments = self._all_moments()
-        return self._moments[moment][:, index]
+        column: FloatArray = self._moments[moment][index]
+        return column
 
     def _all_moments(self) -> tuple[FloatArray, FloatArray]:
         """Means and deviations of all signals at once: most are asked for, and one pass costs like one."""
-        fields = self.sums[:, SPANS[self._span_name].columns].astype(np.float64)
-        fields = fields.reshape(len(self), -1, SUM_FIELDS)
-        n, total, squares = np.moveaxis(fields, 2, 0)
-        mean = total / np.maximum(n, 1)
-        variance = np.maximum(squares / np.maximum(n, 1) - mean**2, 0) * n / np.maximum(n - 1, 1)
-        is_known = n >= VALUES_MIN
-        return np.where(is_known, mean, np.nan), np.where(is_known, np.sqrt(variance), np.nan)
+        span = SPANS[self._span_name]
+        moments = np.empty((2, span.length // SUM_FIELDS, len(self)))
+        _moments(self.sums, span.start, moments[0], moments[1])
+        return moments[0], moments[1]
 
     def drift(self, name: str) -> FloatArray:
         """Unbiased squared length of the mean class residual over sqrt(dimensions); NaN below eight values.
