@@ -23,6 +23,9 @@ def select(batch: RecordBatch, indices: IntArray) -> RecordBatch:
     """
     if len(indices) == len(batch):
         return batch
+    is_run = len(indices) > 0 and int(indices[-1]) - int(indices[0]) + 1 == len(indices)
+    if is_run:  # as ticks cut them: views and slices, nothing is gathered
+        return _run_of(batch, int(indices[0]), int(indices[-1]) + 1)
     picks = indices.tolist()
     columns: dict[str, Any] = {}
     for field in fields(batch):
@@ -37,6 +40,23 @@ def select(batch: RecordBatch, indices: IntArray) -> RecordBatch:
             ]
         else:
             columns[field.name] = [column[pick] for pick in picks]
+    return replace(batch, **columns)
+
+
+def _run_of(batch: RecordBatch, start: int, stop: int) -> RecordBatch:
+    """Records that stand side by side."""
+    columns: dict[str, Any] = {}
+    for field in fields(batch):
+        column = getattr(batch, field.name)
+        if field.name in {"inputs", "embeddings", "probabilities"}:
+            columns[field.name] = []
+            for block in column:
+                first, last = np.searchsorted(block.rows, [start, stop]).tolist()
+                if first < last:
+                    rows, values = block.rows[first:last] - start, block.values[first:last]
+                    columns[field.name].append(replace(block, rows=rows, values=values))
+        elif field.name != "raw":
+            columns[field.name] = column[start:stop]
     return replace(batch, **columns)
 
 

@@ -7,6 +7,7 @@ has one is pushed out by it.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 
@@ -59,13 +60,13 @@ class Slots:
 
     def rows_for(self, keys: Iterable[Key], shard: int) -> IntArray:
         """The row of each key; new accounts get one while there is room, else -1."""
-        row_by_key = self.row_by_key
-        rows = []
-        for key in keys:
-            row = row_by_key.get(key, NO_ROW)
-            if row == NO_ROW:
-                row = self._take(key, shard)
-            rows.append(row)
+        asked = list(keys)
+        rows: list[int] = list(map(self.row_by_key.get, asked, repeat(NO_ROW)))
+        if NO_ROW in rows:
+            for index, (key, row) in enumerate(zip(asked, rows, strict=True)):
+                if row == NO_ROW:  # new, or new with an earlier record of this batch
+                    known = self.row_by_key.get(key, NO_ROW)
+                    rows[index] = known if known != NO_ROW else self._take(key, shard)
         return np.array(rows, dtype=np.int64)
 
     def _take(self, key: Key, shard: int) -> int:
