@@ -1,6 +1,7 @@
 """Compiled kernels equal the slow obvious form."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from tests.support.streams import WORDS, Normal
 
 from copycatch.population.lexicon import empty_lexicon, learn_words
 from copycatch.population.reference import ACCOUNTS_MIN, Reference
-from copycatch.records.columns import IntArray
+from copycatch.records.columns import IntArray, Middle
+from copycatch.records.space import SKETCH_LENGTH
 from copycatch.scoring.persistence import FIRST, NEWEST, follow
 from copycatch.signals.geometry import class_residuals, multiply, pair_likelihoods, sketches_of, standardise
 from copycatch.signals.neighbours import compare_with_bank
@@ -41,6 +43,34 @@ def test_neighbours_are_those_of_an_exhaustive_search(normal: Normal) -> None:
         assert got[i, 3] == pytest.approx(margins[i] - space.bank_margins[allowed][nearest].mean(), abs=1e-4)
         assert got[i, 5] == pytest.approx(np.log(distances[same].min()), abs=2e-3)
         assert got[i, 6] == pytest.approx(got[i, 5] - got[i, 0], abs=1e-5)
+
+
+@pytest.mark.parametrize("n_rows", [7, 8, 70, 480])
+def test_of_equal_neighbours_the_first_are_taken(normal: Normal, n_rows: int) -> None:
+    rng, space = np.random.default_rng(n_rows), normal.space
+    grid = rng.integers(0, 3, (n_rows, SKETCH_LENGTH)).astype(np.float32)
+    grid[:, 3:] = 0  # 27 places: many rows at the same distance
+    space = replace(
+        space, bank_sketches=grid, bank_accounts=space.bank_accounts[:n_rows],
+        bank_hashes=space.bank_hashes[:n_rows], bank_labels=space.bank_labels[:n_rows],
+        bank_margins=rng.random(n_rows).astype(np.float32),
+        bank_entropies=rng.random(n_rows).astype(np.float32),
+    )  # fmt: skip
+    sketches = rng.integers(0, 3, (40, SKETCH_LENGTH)).astype(np.float32)
+    sketches[:, 3:] = 0
+    accounts, labels = rng.integers(1, 60, 40), rng.integers(-1, 4, 40)
+    ones = np.ones(40, dtype=np.float32)
+    got = compare_with_bank(sketches, accounts, np.zeros(40, dtype=np.int64), labels, ones, ones, space)
+    for i in range(40):
+        squares = ((space.bank_sketches - sketches[i]) ** 2).sum(axis=1)
+        squares[space.bank_accounts == accounts[i]] = np.inf
+        nearest = np.argsort(squares, kind="stable")[:8]
+        if len(nearest) < 8 or np.isinf(squares[nearest[-1]]):
+            assert np.isnan(got[i]).all()
+            continue
+        assert got[i, 1] == pytest.approx(0.5 * np.log(squares[nearest] + 1e-6).mean(), abs=1e-5)
+        assert got[i, 3] == pytest.approx(1 - space.bank_margins[nearest].mean(), abs=1e-5)
+        assert got[i, 4] == pytest.approx(1 - space.bank_entropies[nearest].mean(), abs=1e-5)
 
 
 def test_pair_likelihood_is_the_mean_of_table_entries(normal: Normal) -> None:
@@ -126,6 +156,12 @@ def test_reference_leaves_the_account_itself_out(seed: int) -> None:
             assert normal.highs[i, f] == pytest.approx(q[4])
             assert normal.aboves[i, f] == pytest.approx((column >= values[i, f]).mean())
             assert normal.belows[i, f] == pytest.approx((column <= values[i, f]).mean())
+    columns, places = np.array([2, 0]), np.array([7, 1, 2, 3, 4, 5])
+    middle = Middle.unknown(8, 2)
+    reference.put_middles(middle, places, columns, np.full(6, 25), accounts)
+    for name in ("medians", "ups", "downs"):
+        np.testing.assert_allclose(getattr(middle, name)[places], getattr(normal, name)[:, columns])
+        assert np.isnan(getattr(middle, name)[[0, 6]]).all()
 
 
 def test_levels_follow_in_order_however_cut() -> None:

@@ -22,50 +22,67 @@ COLUMNS = (
 GROUPS = 64  # rows of the bank that lie so far apart make a group; the least of each is looked at first
 # 1e30 as float32, read as an integer: beyond every distance; NaN lies beyond it, too.
 BEYOND = np.float32(1e30).view(np.int32)
-NO_KEY = np.int64(BEYOND) << np.int64(32)
+SPARE, FOUND_MAX = 4, 32  # more groups than needed are no harm; so many squares are compared all with all
 NO_SAME_LABEL = 1.0  # log distance beyond the neighbours where the bank has no row of the label
 TINY = 1e-6
 
 
 @njit(cache=True)
-def _put_in_order(keys, key):  # type: ignore[no-untyped-def]
-    """Put a key among the smallest ones, ascending, where it is one of them."""
-    if key >= keys[N_NEIGHBOURS - 1]:
-        return
-    p = N_NEIGHBOURS - 1
-    while p > 0 and keys[p - 1] > key:
-        keys[p] = keys[p - 1]
-        p -= 1
-    keys[p] = key
+def _bound(least):  # type: ignore[no-untyped-def]
+    """A square that at least eight of `least` reach and hardly more; below BEYOND, whoever reaches it.
+
+    Found by halving and counting, which has no branch to be guessed wrong.
+    """
+    low, high = least.min(), min(least.max(), BEYOND - 1)
+    while low < high:
+        middle = (low + high) // 2
+        count = 0
+        for g in range(GROUPS):
+            count += least[g] <= middle
+        if count < N_NEIGHBOURS:
+            low = middle + 1
+        else:
+            high = middle
+            if count <= N_NEIGHBOURS + SPARE:
+                break
+    return high
 
 
 @njit(cache=True)
-def _nearest(squares, least, found, keys):  # type: ignore[no-untyped-def]
-    """Keys of the eight smallest of `squares`, in any order, the first of equals first; NO_KEY where fewer.
+def _nearest(squares, least, near_groups, found, keys):  # type: ignore[no-untyped-def]
+    """Keys of the eight smallest of `squares`, in any order, the first of equals first; how many there are.
 
-    A key is the square, as an integer, above its place. `squares` has a column for each group; the eighth
-    smallest of the least of each bounds the eighth smallest of all, and hardly ever more than eight reach it.
+    A key is the square, as an integer, above its place. `squares` has a column for each group. What eight of
+    the least of each group reach bounds the eighth smallest of all, and hardly ever more than a dozen do.
     """
     least[:] = squares[0]
     for r in range(1, squares.shape[0]):
         for g in range(GROUPS):
             least[g] = min(least[g], squares[r, g])
-    keys[:] = NO_KEY
+    bound = _bound(least)
+    n_groups = n_found = 0
     for g in range(GROUPS):
-        _put_in_order(keys, np.int64(least[g]) << np.int64(32))
-    bound = keys[N_NEIGHBOURS - 1] >> np.int64(32)
-    n_found = 0
-    for g in range(GROUPS):
-        if least[g] <= bound:
-            for r in range(squares.shape[0]):
-                found[n_found] = (np.int64(squares[r, g]) << np.int64(32)) | (r * GROUPS + g)
-                n_found += squares[r, g] <= bound
-    if n_found == N_NEIGHBOURS and bound < BEYOND:
+        near_groups[n_groups] = g
+        n_groups += least[g] <= bound
+    for index in range(n_groups):
+        g = near_groups[index]
+        for r in range(squares.shape[0]):
+            found[n_found] = (np.int64(squares[r, g]) << np.int64(32)) | (r * GROUPS + g)
+            n_found += squares[r, g] <= bound
+    if n_found > FOUND_MAX:  # many at one distance: rare, and the same in order
+        found[:n_found].sort()
         keys[:] = found[:N_NEIGHBOURS]
-        return
-    keys[:] = NO_KEY
+        return N_NEIGHBOURS
+    n_keys = 0
     for index in range(n_found):
-        _put_in_order(keys, found[index])
+        before = 0
+        for other in range(n_found):
+            before += found[other] < found[index]
+        keys[min(n_keys, N_NEIGHBOURS - 1)] = (
+            found[index] if before < N_NEIGHBOURS else keys[N_NEIGHBOURS - 1]
+        )
+        n_keys += before < N_NEIGHBOURS
+    return n_keys
 
 
 @njit(cache=True)
@@ -89,6 +106,7 @@ def _search(  # type: ignore[no-untyped-def]
     as_integers = squares.view(np.int32)
     in_groups = as_integers.reshape(width // GROUPS, GROUPS)
     least = np.empty(GROUPS, dtype=np.int32)
+    near_groups = np.empty(GROUPS + 1, dtype=np.int64)
     found = np.empty(width + 1, dtype=np.int64)
     keys = np.empty(N_NEIGHBOURS, dtype=np.int64)
     integer = np.empty(1, dtype=np.int32)
@@ -105,21 +123,17 @@ def _search(  # type: ignore[no-untyped-def]
         _leave_out(as_integers, accounts[i], account_order, account_places)
         if hashes[i] != 0:
             _leave_out(as_integers, hashes[i], hash_order, hash_places)
-        _nearest(in_groups, least, found, keys)
-        nearest, product, agreement, margin, entropy = NO_KEY, 1.0, 0, 0.0, 0.0
+        if _nearest(in_groups, least, near_groups, found, keys) < N_NEIGHBOURS:
+            continue
+        nearest, product, agreement, margin, entropy = keys[0], 1.0, 0, 0.0, 0.0
         for p in range(N_NEIGHBOURS):
             nearest = min(nearest, keys[p])
-            if keys[p] == NO_KEY:
-                product = np.nan
-                break
             at = keys[p] & np.int64(0xFFFFFFFF)
             integer[0] = keys[p] >> np.int64(32)
             product *= single[0] + TINY
             agreement += bank_codes[at] == label_codes[i]
             margin += bank_margins[at]
             entropy += bank_entropies[at]
-        if np.isnan(product):
-            continue
         integer[0] = nearest >> np.int64(32)
         out[i, 0] = 0.5 * np.log(single[0] + TINY)
         out[i, 1] = 0.5 * np.log(product) / N_NEIGHBOURS
