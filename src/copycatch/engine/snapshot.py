@@ -58,7 +58,7 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "ids_older": sorted(admission.ids_older),
         "ids_newer": sorted(admission.ids_newer),
         "decisions": state.decision(shard).snapshot(),
-        "keys": [list(state.slots.keys[row] or ()) for row in rows.tolist()],
+        "keys": [list(state.slots.key_of(row)) for row in rows.tolist()],
         "windows": state.windows.take(rows).by_name(),
         "rows": {name: getattr(state.rows, name)[rows] for name in RowArrays.__dataclass_fields__},
         "populations": {model_id: to_plain(p) for model_id, p in state.populations.items()},

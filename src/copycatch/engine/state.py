@@ -149,9 +149,7 @@ class EngineState:
             return
         self.rows.clear(np.array(self.slots.new_rows, dtype=np.int64))
         for row in self.slots.new_rows:
-            key = self.slots.keys[row]
-            assert key is not None
-            self.rows.account_hashes[row] = hash_of(key)
+            self.rows.account_hashes[row] = hash_of(self.slots.key_of(row))
         self.slots.new_rows.clear()
 
     @property

@@ -15,6 +15,8 @@ from copycatch.records.columns import IntArray
 
 Key = tuple[str | None, str, str]
 """tenant_id, account_id, model_id"""
+Group = tuple[str | None, str]
+"""tenant_id, model_id: accounts are looked up by name within one, which needs no key of three parts each."""
 
 NO_ROW = -1
 # Evict down to this share of the maximum once FULL_SHARE is reached: a few per cent at a time, so that the
@@ -42,8 +44,9 @@ class Slots:
 
     def __init__(self, accounts_max: int) -> None:
         self.accounts_max = accounts_max
-        self.row_by_key: dict[Key, int] = {}
-        self.keys: list[Key | None] = []
+        self._rows_by_group: dict[Group, dict[str, int]] = {}
+        self._accounts: list[str | None] = []  # name by row; None where the row is free
+        self._groups: list[Group] = []  # by row
         self.shards: list[int] = []  # shard number of each row: the shard that first brought the account
         self.free_rows: list[int] = []
         self.new_rows: list[int] = []  # given out since the caller last emptied this
@@ -51,51 +54,119 @@ class Slots:
         self.evicted = 0
 
     def __len__(self) -> int:
-        return len(self.row_by_key)
+        return len(self._accounts) - len(self.free_rows)
 
     @property
     def n_rows(self) -> int:
         """Rows ever in use: arrays along rows need this length."""
-        return len(self.keys)
+        return len(self._accounts)
+
+    @property
+    def row_by_key(self) -> dict[Key, int]:
+        """All accounts with their rows; made anew each time."""
+        return {
+            (tenant_id, account, model_id): row
+            for (tenant_id, model_id), rows in self._rows_by_group.items()
+            for account, row in rows.items()
+        }
+
+    def key_of(self, row: int) -> Key:
+        """Whose row it is."""
+        account, (tenant_id, model_id) = self._accounts[row], self._groups[row]
+        assert account is not None
+        return tenant_id, account, model_id
+
+    def rows_of_model(self, model_id: str) -> IntArray:
+        """Rows of all accounts on one model."""
+        rows = [
+            row
+            for group, rows in self._rows_by_group.items()
+            if group[1] == model_id
+            for row in rows.values()
+        ]
+        return np.array(rows, dtype=np.int64)
 
     def rows_for(self, keys: Iterable[Key], shard: int) -> IntArray:
         """The row of each key; new accounts get one while there is room, else -1."""
-        asked = list(keys)
-        rows: list[int] = list(map(self.row_by_key.get, asked, repeat(NO_ROW)))
+        tenant_ids, account_ids, model_ids = [], [], []
+        for tenant_id, account_id, model_id in keys:
+            tenant_ids.append(tenant_id)
+            account_ids.append(account_id)
+            model_ids.append(model_id)
+        return self.rows_of(tenant_ids, account_ids, model_ids, shard)
+
+    def rows_of(
+        self,
+        tenant_ids: Sequence[str | None],
+        account_ids: Sequence[str],
+        model_ids: Sequence[str],
+        shard: int,
+    ) -> IntArray:
+        """The same for keys that come as columns.
+
+        Examples
+        --------
+        >>> Slots(accounts_max=9).rows_of([None, "t", None], ["a", "a", "a"], ["m", "m", "m"], 0).tolist()
+        [0, 1, 0]
+        """
+        if not len(account_ids):
+            return np.empty(0, dtype=np.int64)
+        if len(set(tenant_ids)) == 1 and len(set(model_ids)) == 1:
+            known = self._rows_by_group.get((tenant_ids[0], model_ids[0]), {})
+            rows = list(map(known.get, account_ids, repeat(NO_ROW)))
+        else:
+            nobody: dict[str, int] = {}
+            rows = [
+                self._rows_by_group.get(group, nobody).get(account, NO_ROW)
+                for group, account in zip(zip(tenant_ids, model_ids, strict=True), account_ids, strict=True)
+            ]
         if NO_ROW in rows:
-            for index, (key, row) in enumerate(zip(asked, rows, strict=True)):
+            for index, row in enumerate(rows):
                 if row == NO_ROW:  # new, or new with an earlier record of this batch
-                    known = self.row_by_key.get(key, NO_ROW)
-                    rows[index] = known if known != NO_ROW else self._take(key, shard)
+                    rows[index] = self._take((tenant_ids[index], model_ids[index]), account_ids[index], shard)
         return np.array(rows, dtype=np.int64)
 
-    def _take(self, key: Key, shard: int) -> int:
-        if len(self.row_by_key) >= self.accounts_max:
+    def _take(self, group: Group, account: str, shard: int) -> int:
+        rows = self._rows_by_group.get(group)
+        row = NO_ROW if rows is None else rows.get(account, NO_ROW)
+        if row != NO_ROW:
+            return row
+        if len(self) >= self.accounts_max:
             self.refused += 1
             return NO_ROW
         if self.free_rows:
             row = self.free_rows.pop()
-            self.keys[row] = key
-            self.shards[row] = shard
+            self._accounts[row], self._groups[row], self.shards[row] = account, group, shard
         else:
-            row = len(self.keys)
-            self.keys.append(key)
+            row = len(self._accounts)
+            self._accounts.append(account)
+            self._groups.append(group)
             self.shards.append(shard)
-        self.row_by_key[key] = row
+        if rows is None:
+            rows = self._rows_by_group[group] = {}
+        else:
+            self._groups[row] = self._groups[next(iter(rows.values()))]  # one tuple serves them all
+        rows[account] = row
         self.new_rows.append(row)
         return row
 
     def release(self, rows: Sequence[int]) -> None:
         """Give rows back; their state must be cleared by the caller."""
         for row in rows:
-            key = self.keys[row]
-            assert key is not None
-            del self.row_by_key[key]
-            self.keys[row] = None
+            tenant_id, account, model_id = self.key_of(row)
+            of_group = self._rows_by_group[tenant_id, model_id]
+            del of_group[account]
+            if not of_group:
+                del self._rows_by_group[tenant_id, model_id]
+            self._accounts[row] = None
             self.free_rows.append(row)
 
+    def rows_in_use(self) -> list[int]:
+        """Of all accounts."""
+        return [row for rows in self._rows_by_group.values() for row in rows.values()]
+
     def rows_of_shard(self, shard: int) -> list[int]:
-        return [row for row in self.row_by_key.values() if self.shards[row] == shard]
+        return [row for row in self.rows_in_use() if self.shards[row] == shard]
 
 
 def rows_to_evict(
@@ -121,7 +192,7 @@ def rows_to_evict(
     n_used = len(slots)
     if n_used < FULL_SHARE * slots.accounts_max:
         return np.empty(0, dtype=np.int64)
-    rows = np.fromiter(slots.row_by_key.values(), dtype=np.int64, count=n_used)
+    rows = np.array(slots.rows_in_use(), dtype=np.int64)
     n_evicted = n_used - int(TARGET_SHARE * slots.accounts_max)
     rank = np.asarray(is_suspect)[rows] * 2 + (queries[rows] >= QUERIES_ESTABLISHED)
     order = np.lexsort((rows, last_seen_ms[rows], rank))

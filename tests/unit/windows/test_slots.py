@@ -48,3 +48,29 @@ def test_rows_are_used_again() -> None:
     slots.release([int(first[1])])
     assert slots.rows_for([(None, "new", "m")], 0).tolist() == [int(first[1])]
     assert slots.n_rows == 3
+
+
+def test_rows_are_those_of_a_plain_dictionary() -> None:
+    rng, slots = np.random.default_rng(5), Slots(accounts_max=60)
+    known: dict[tuple[str | None, str, str], int] = {}
+    for turn in range(40):
+        tenants = [None, "t"] if turn % 2 else [None]
+        asked = [
+            (tenants[rng.integers(len(tenants))], f"a{rng.integers(30)}", f"m{rng.integers(1 + turn % 3)}")
+            for _ in range(20)
+        ]
+        rows = slots.rows_of([k[0] for k in asked], [k[1] for k in asked], [k[2] for k in asked], shard=turn)
+        for key, row in zip(asked, rows.tolist(), strict=True):
+            assert known.setdefault(key, row) == row or row == -1
+            if row == -1:
+                del known[key]
+            else:
+                assert slots.key_of(row) == key
+        assert slots.row_by_key == known
+        assert len(slots) == len(known) == len(set(known.values()))
+        gone = [key for key in known if rng.random() < 0.2]
+        slots.release([known.pop(key) for key in gone])
+        assert sorted(slots.rows_of_model("m0").tolist()) == sorted(
+            r for k, r in known.items() if k[2] == "m0"
+        )
+    assert slots.refused > 0
