@@ -104,7 +104,7 @@ class RemoteSnapshots:
     def candidates(self, shard: Shard) -> list[SnapshotInfo]:
         found = [match for name in self._names(shard) if (match := NAME.fullmatch(name))]
         infos = [SnapshotInfo(shard, int(match[1]), int(match[2]), 0, "") for match in found]
-        return sorted(infos, key=lambda info: -info.generation)
+        return sorted(infos, key=lambda info: (-info.generation, -info.position))
 
     def _read(self, path: str) -> bytes:
         try:

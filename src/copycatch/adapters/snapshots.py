@@ -223,7 +223,7 @@ class DirectorySnapshots:
         folder = self._folder(shard)
         found = [match for path in _listing(folder) if (match := NAME.fullmatch(path.name))]
         infos = [SnapshotInfo(shard, int(match[1]), int(match[2]), 0, "") for match in found]
-        return sorted(infos, key=lambda info: -info.generation)
+        return sorted(infos, key=lambda info: (-info.generation, -info.position))
 
     def load(self, info: SnapshotInfo) -> tuple[SnapshotInfo, memoryview]:
         path = self._path(info)

@@ -2,7 +2,7 @@
 
 For every poll that brought records:
 
-1. judge: state changes in memory, nowhere else.
+1. judge: state changes in memory, nowhere else; a note of what is to be said is kept with the snapshots.
 2. deliver: outcomes, the next positions and the unit's sequence number become facts as one unit (one Kafka
    transaction; one ledger entry for files). With at_least_once: outcomes first, positions after them.
 3. only then poll again. So between polls, state stands exactly at the committed positions.
@@ -15,7 +15,9 @@ a. the sink settles what a killed predecessor left open; then the committed posi
 b. the newest snapshot that verifies and does not lie ahead of it is restored; damaged and foreign ones are
    refused, counted and passed over;
 c. the records between the two are judged in silence: whoever committed them has delivered their outcomes;
-d. judging goes on, and outcomes count again.
+d. what was said stands, by the snapshot and the notes of units that were committed after it, whatever c. came
+   to: shards share what is normal and come in another order than the first time, so it may judge otherwise;
+e. judging goes on, and outcomes count again.
 
 A shard that another worker takes is snapshotted at its committed position before it is let go, so that the
 new owner has nothing to replay. A shard that is lost (we were declared dead) is forgotten.
@@ -24,7 +26,7 @@ What a kill -9 leaves behind, and what the next start does:
 
 | killed | committed | what the restart does | outcomes |
 |---|---|---|---|
-| before or while delivering | the unit before | transaction aborted, records judged again | once |
+| before or while delivering | the unit before | note dropped, transaction aborted; judged again | once |
 | after delivering | this unit | silent replay from the last snapshot up to it | once |
 | while writing a snapshot | this unit | the unfinished file is ignored and removed | once |
 | after a snapshot | this unit | nothing to replay | once |
@@ -41,6 +43,7 @@ from functools import partial
 
 import structlog
 
+from copycatch.adapters.orphans import die_with
 from copycatch.errors import StateError
 from copycatch.ports import (
     Clock,
@@ -345,12 +348,14 @@ class Checkpoint:
         """Write in a child: it sees the state as of now, and the parent goes on."""
         # Frozen objects are not touched by the child's collector, so their pages stay shared.
         gc.freeze()
+        parent = os.getpid()
         child = os.fork()
         if child:
             gc.unfreeze()
             return child
         status = 1
         try:
+            die_with(parent)
             os.nice(CHILD_NICE)
             self._hook("in snapshot")
             self._save_all(infos)
