@@ -10,6 +10,7 @@ from numba import njit
 
 from copycatch.records import layout
 from copycatch.windows.memory import LANES, WORK_ROWS, compare_with_memory, fixed_raw, remember
+from copycatch.windows.prefetch import prefetch_row
 from copycatch.windows.ring import SKETCH_UNIT, compare_with_ring, fixed, short_hash, short_label
 from copycatch.windows.schedule import next_look
 
@@ -48,6 +49,7 @@ SHORT_PANES, LONG_PANES, PANE_SUMS = layout.SHORT_PANES, layout.LONG_PANES, layo
 # what counts is about the last one to two horizons. float32 loses single units above 2^24: the same halving
 # after this many queries keeps the sums of very busy accounts exact.
 AGING_QUERIES = 1 << 20
+AHEAD = 2  # events: one alone takes about as long as the memory, more would push rows out again
 
 
 @njit(cache=True)
@@ -187,6 +189,20 @@ def age(sums, first_ms, last_ms, time_ms, memory_ms, queries):  # type: ignore[n
 
 
 @njit(cache=True)
+def fetch_ahead(rows, i, sums, ring_sketch, memory, ring_hash, ring_label, ring_margin, ring_words):  # type: ignore[no-untyped-def]
+    """Ask for what the fold will touch of the row that comes soon after event `i`."""
+    row = rows[i + AHEAD] if i + AHEAD < len(rows) else -1
+    if row >= 0:
+        prefetch_row(sums, row)
+        prefetch_row(ring_sketch, row)
+        prefetch_row(memory, row)
+        prefetch_row(ring_hash, row)
+        prefetch_row(ring_label, row)
+        prefetch_row(ring_margin, row)
+        prefetch_row(ring_words, row)
+
+
+@njit(cache=True)
 def fold(  # type: ignore[no-untyped-def]
     rows,
     times_ms,
@@ -238,6 +254,7 @@ def fold(  # type: ignore[no-untyped-def]
     raw = np.empty(layout.RAW, dtype=np.int8)
     work = np.zeros((WORK_ROWS, LANES), dtype=np.float32)
     for i in range(len(rows)):
+        fetch_ahead(rows, i, sums, ring_sketch, memory, ring_hash, ring_label, ring_margin, ring_words)
         row = rows[i]
         if row < 0:
             continue
@@ -298,7 +315,6 @@ def fold(  # type: ignore[no-untyped-def]
             next_looks[row] = next_look(queries[row])
             due_events[n_due] = i
             due_sums[n_due] = row_sums
-            due_counts[n_due, 0] = queries[row]
-            due_counts[n_due, 1] = first_ms[row]
+            due_counts[n_due, 0], due_counts[n_due, 1] = queries[row], first_ms[row]
             n_due += 1
     return n_due
