@@ -77,7 +77,11 @@ class ModelPopulation:
 
     def tick(self, now_ms: int, flagged: frozenset[int]) -> bool:
         """Learn what has waited long enough; True when the geometry is new (old sums must be forgotten)."""
-        admitted = self.pool.admit(now_ms, 0 if now_ms - self.born_ms < DELAY_MS else DELAY_MS, flagged)
+        age_ms = now_ms - self.born_ms
+        delay_ms = 0 if age_ms < DELAY_MS else DELAY_MS
+        # What waits was asked a day ago: the last of the founders come in a day after the founding.
+        is_founding = age_ms < FOUNDING_MS + DELAY_MS
+        admitted = self.pool.admit(now_ms, delay_ms, flagged, is_founding=is_founding)
         for query in admitted:
             if len(query.words):
                 if self.lexicon is None:

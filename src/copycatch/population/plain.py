@@ -40,6 +40,8 @@ def to_plain(population: ModelPopulation) -> dict[str, Any]:
         "lexicon": None if population.lexicon is None else _fields_of(population.lexicon),
         "pool": _queries_to_plain([q for qs in population.pool.queries_by_account.values() for q in qs]),
         "waiting": _queries_to_plain(list(population.pool.waiting)),
+        "pool_newcomers_day": population.pool.newcomers_day,
+        "pool_newcomers": population.pool.newcomers,
         "reference_values": reference.values,
         "reference_accounts": reference.accounts,
         "reference_next": reference.next_index,
@@ -76,7 +78,11 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
             population.lexicon = Lexicon(**plain["lexicon"])
         if plain["space"] is not None:
             population.space = _space_of(plain["space"], population.lexicon)
-        population.pool = Pool(waiting=deque(_queries_of(plain["waiting"])))
+        population.pool = Pool(
+            waiting=deque(_queries_of(plain["waiting"])),
+            newcomers_day=plain.get("pool_newcomers_day", -1),  # younger than the first snapshots
+            newcomers=plain.get("pool_newcomers", 0),
+        )
         for query in _queries_of(plain["pool"]):
             population.pool.queries_by_account.setdefault(query.account_hash, []).append(query)
         population.reference = _reference_of(plain, n_features)

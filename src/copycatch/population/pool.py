@@ -12,12 +12,15 @@ from itertools import chain
 import numpy as np
 
 from copycatch.records.columns import Float32Array, Uint64Array
+from copycatch.units import MS_PER_DAY
 
 PER_ACCOUNT_MAX = 24
 PER_TICK_MAX = 4  # of one account: a burst is one voice
 ACCOUNTS_MAX = 400  # x 24 queries x d floats: 7.5 MB a model at d = 196
 WAITING_MAX = 20_000
 DELAY_MS = 24 * 3_600_000
+# Whoever opens many accounts must not soon be what is usual: 16 of 400 are a twenty-fifth of the pool a day.
+NEWCOMERS_PER_DAY_MAX = 16
 NO_VECTOR: Float32Array = np.empty(0, dtype=np.float32)  # one for all: an array object takes 112 bytes
 NO_WORDS: Uint64Array = np.empty(0, dtype=np.uint64)
 
@@ -52,6 +55,8 @@ class Pool:
 
     queries_by_account: dict[int, list[Query]] = field(default_factory=dict)
     waiting: deque[Query] = field(default_factory=deque)
+    newcomers_day: int = -1
+    newcomers: int = 0  # accounts that were let in on `newcomers_day`
 
     @property
     def vector_length(self) -> int | None:
@@ -65,14 +70,32 @@ class Pool:
             self.waiting.popleft()
         self.waiting.append(query)
 
-    def admit(self, now_ms: int, delay_ms: int, flagged: frozenset[int]) -> list[Query]:
-        """Let in what has waited long enough and belongs to no flagged account; gives what was new."""
+    def admit(
+        self, now_ms: int, delay_ms: int, flagged: frozenset[int], *, is_founding: bool = True
+    ) -> list[Query]:
+        """Let in what has waited long enough and belongs to no flagged account; gives what was new.
+
+        Of accounts not in the pool only `NEWCOMERS_PER_DAY_MAX` a day get in, once the model is founded.
+        """
         admitted = []
         while self.waiting and self.waiting[0].time_ms <= now_ms - delay_ms:
             query = self.waiting.popleft()
-            if query.account_hash not in flagged and self.add(query):
+            if query.account_hash in flagged or not (is_founding or self._may_enter(query, now_ms)):
+                continue
+            if self.add(query):
                 admitted.append(query)
         return admitted
+
+    def _may_enter(self, query: Query, now_ms: int) -> bool:
+        if query.account_hash in self.queries_by_account:
+            return True
+        day = now_ms // MS_PER_DAY
+        if day != self.newcomers_day:
+            self.newcomers_day, self.newcomers = day, 0
+        if self.newcomers >= NEWCOMERS_PER_DAY_MAX:
+            return False
+        self.newcomers += 1
+        return True
 
     def add(self, query: Query) -> bool:
         """Put in one query unless its account has it already; the account becomes the most recent."""

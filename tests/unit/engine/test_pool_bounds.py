@@ -1,0 +1,58 @@
+"""How far traffic can move what the usual queries of a model are: the bounds that SECURITY.md states."""
+
+import numpy as np
+import pytest
+from tests.support.traffic import START_MS
+
+from copycatch.population.geometry import BANK_ROWS
+from copycatch.population.model import FOUNDING_MS, ModelPopulation
+from copycatch.population.plain import from_plain, to_plain
+from copycatch.population.pool import ACCOUNTS_MAX, DELAY_MS, NEWCOMERS_PER_DAY_MAX, PER_ACCOUNT_MAX, Query
+from copycatch.units import MS_PER_DAY
+
+
+def usual_queries(first: int, n_accounts: int, time_ms: int, value: float) -> list[Query]:
+    """As many queries of each account as the pool keeps of one, all at one place."""
+    return [
+        Query(account, time_ms, account * 100 + index, 0, 0.5, 0.5, np.full(2, value, dtype=np.float32))
+        for account in range(first, first + n_accounts)
+        for index in range(PER_ACCOUNT_MAX)
+    ]
+
+
+def test_a_flood_of_fake_accounts_moves_what_is_usual_by_a_bound_each_day() -> None:
+    """Not as large a share of the pool as of the traffic: with each day a twenty-fifth of it more."""
+    population = ModelPopulation(START_MS, n_features=1)
+    for query in usual_queries(1, ACCOUNTS_MAX, START_MS, 0.0):
+        population.pool.wait(query)
+    population.tick(START_MS + 1, frozenset())
+    assert population.pool.n_accounts == ACCOUNTS_MAX
+    begin_ms = (START_MS + FOUNDING_MS + 2 * DELAY_MS) // MS_PER_DAY * MS_PER_DAY
+    for day in range(1, 8):
+        for part in range(4):
+            now_ms = begin_ms + day * MS_PER_DAY + part * MS_PER_DAY // 4
+            for query in usual_queries(1_000_000 + 1_000 * day + 200 * part, 200, now_ms - DELAY_MS, 1.0):
+                population.pool.wait(query)
+            population.tick(now_ms, frozenset())
+            population = from_plain(to_plain(population), 1)  # a restart grants no second helping
+        share = day * NEWCOMERS_PER_DAY_MAX / ACCOUNTS_MAX
+        kept = [q for queries in population.pool.queries_by_account.values() for q in queries]
+        centre = float(np.mean([query.vector[0] for query in kept]))
+        bank_centre = float(np.mean([query.vector[0] for query in population.pool.sample(BANK_ROWS)]))
+        assert centre == pytest.approx(share)
+        assert bank_centre == pytest.approx(share, abs=0.01)
+    assert share < 0.3, "after a week seven in ten of them are still honest ones"
+
+
+def test_one_account_is_one_of_the_pool_however_much_it_sends() -> None:
+    population = ModelPopulation(START_MS, n_features=1)
+    for query in usual_queries(1, 99, START_MS, 0.0):
+        population.pool.wait(query)
+    for index in range(10_000):
+        drift = np.full(2, 1.0 + index, dtype=np.float32)
+        population.pool.wait(Query(500, START_MS + index, 7_000_000 + index, 0, 0.5, 0.5, drift))
+    population.tick(START_MS + 20_000, frozenset())
+    kept = [q for queries in population.pool.queries_by_account.values() for q in queries]
+    assert sum(query.account_hash == 500 for query in kept) == PER_ACCOUNT_MAX == len(kept) // 100
+    bank = population.pool.sample(BANK_ROWS)
+    assert sum(query.account_hash == 500 for query in bank) <= len(bank) // 100 + 1
