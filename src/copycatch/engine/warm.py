@@ -10,9 +10,12 @@ from copycatch.engine.state import new_state
 from copycatch.engine.step import step
 from copycatch.formats.plain import scan
 from copycatch.intake.decode import Intake
-from copycatch.records.columns import RawBatch
+from copycatch.population.reference import Reference
+from copycatch.records.columns import Middle, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.records.wire import InferenceRecord, Rejected
+from copycatch.scoring.half_space import WINDOW
+from copycatch.scoring.panel import LEARNERS
 from copycatch.units import UnixMs
 
 RECORDS = 900
@@ -25,6 +28,20 @@ class _Decoded:
         self.records = records
         self.positions = list(range(len(records)))
         self.rejects: list[Rejected] = []
+
+
+def _judge_some(rng: np.random.Generator) -> None:
+    """What no look needs before a model's population has settled, a day after its first record."""
+    values, evidence, accounts = rng.normal(size=(40, 2)), np.full(40, 25), np.arange(1, 41)
+    reference = Reference(n_features=2)
+    for account, row in zip(accounts.tolist(), values, strict=True):
+        reference.learn(account, 25, row)
+    reference.compare(values, evidence, accounts)
+    reference.put_middles(Middle.unknown(40, 2), np.arange(40), np.arange(2), evidence, accounts)
+    for spec in LEARNERS:
+        scorer, looks = spec.make(), rng.uniform(size=(WINDOW, spec.n_inputs))
+        scorer.learn_many(np.arange(WINDOW), looks)
+        scorer.score_many(looks)
 
 
 def compile_ahead() -> int:
@@ -62,5 +79,6 @@ def compile_ahead() -> int:
     scan(RawBatch("warm-up", 0, [0], [b"{}"]))  # the lane of plain records, which these here do not take
     raw = RawBatch("warm-up", 0, list(range(RECORDS)), [])
     batch, _ = Intake(b"", None).columns(raw, _Decoded(records))
+    _judge_some(rng)
     outcomes = step(new_state(Policy(), ACCOUNTS * 2), batch, UnixMs(SPACING_MS * RECORDS), Policy())
     return sum(len(looks) for looks, _ in outcomes.evaluations)
