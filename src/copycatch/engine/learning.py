@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from copycatch.engine.looks import Looks
@@ -36,21 +37,26 @@ FALSE_ALARM_SHARE = 0.01  # of all accounts: a few more than the budget expects
 MATURE_MAX = 20_000  # accounts that calibrate: the tail of so many is known far beyond any budget
 
 
-def sample_queries(state: EngineState, batch: RecordBatch, rows: IntArray, block: SignalBlock) -> None:
-    """Put the first few queries per tick of every sampled account in the waiting line of its model's pool."""
-    picks = _first_of_tick(state, batch, rows)
+def sample_queries(
+    state: EngineState, batch: RecordBatch, rows: IntArray, block: SignalBlock, first: int, stop: int
+) -> None:
+    """Put the first few queries per tick of every sampled account in the waiting line of its model's pool.
+
+    Records `first` to `stop` of the batch are those of this tick.
+    """
+    picks = _first_of_tick(state, batch.statuses[first:stop], rows[first:stop]) + first
     if not len(picks):
         return
     embeddings, inputs = _places(batch.embeddings, picks), _places(batch.inputs, picks)
-    starts, stops = block.word_starts[picks].tolist(), block.word_starts[picks + 1].tolist()
+    words_at = zip(block.word_starts[picks].tolist(), block.word_starts[picks + 1].tolist(), strict=True)
     # As plain numbers at once: taken out of the arrays one by one they would cost more than all else here.
     numbers = zip(
         state.rows.account_hashes[rows[picks]].tolist(), batch.event_times_ms[picks].tolist(),
         batch.input_hashes[picks].tolist(), batch.label_codes[picks].tolist(), batch.margins[picks].tolist(),
         batch.entropies[picks].tolist(), strict=True,
     )  # fmt: skip
-    for index, start, stop, (account_hash, time_ms, input_hash, label, margin, entropy) in zip(
-        picks.tolist(), starts, stops, numbers, strict=True
+    for index, (begin, end), (account_hash, time_ms, input_hash, label, margin, entropy) in zip(
+        picks.tolist(), words_at, numbers, strict=True
     ):
         population = state.populations.get(batch.model_ids[index])
         if population is None:
@@ -63,7 +69,7 @@ def sample_queries(state: EngineState, batch: RecordBatch, rows: IntArray, block
             continue
         is_beside = numeric is not None and not population.uses_inputs
         beside = numeric.copy() if is_beside and numeric is not None else NO_VECTOR
-        words = block.words[start:stop].copy() if stop > start else NO_WORDS
+        words = block.words[begin:end].copy() if end > begin else NO_WORDS
         population.pool.wait(
             Query(account_hash, time_ms, input_hash, label, margin, entropy, vector.copy(), beside, words)
         )
@@ -79,9 +85,9 @@ def _places(blocks: Sequence[VectorBlock], picks: IntArray) -> dict[int, Float32
     return found
 
 
-def _first_of_tick(state: EngineState, batch: RecordBatch, rows: IntArray) -> IntArray:
+def _first_of_tick(state: EngineState, statuses: npt.NDArray[np.int16], rows: IntArray) -> IntArray:
     """Answered records of accounts that are sampled in this tick, at most `PER_TICK_MAX` of each."""
-    known = np.flatnonzero((rows >= 0) & (batch.statuses < HTTP_ERROR))
+    known = np.flatnonzero((rows >= 0) & (statuses < HTTP_ERROR))
     is_turn = (
         state.rows.account_hashes[rows[known]] % state.sample_modulus == state.tick % state.sample_modulus
     )
@@ -148,8 +154,8 @@ def queue_looks(
         state.pending.append(Pending(model_id, account_hash, block_evidence[index], block))
 
 
-def learn(state: EngineState, now_ms: int) -> None:
-    """Let every model's population learn what the segment showed."""
+def learn(state: EngineState, now_ms: int, n_accounts: int) -> None:
+    """Let every model's population learn what the segment showed; `n_accounts` are known at its end."""
     n = state.slots.n_rows
     flagged_rows = np.flatnonzero(state.rows.flagged_ms[:n] > now_ms - FLAG_MS)
     flagged = frozenset(state.rows.account_hashes[flagged_rows].tolist())
@@ -167,7 +173,7 @@ def learn(state: EngineState, now_ms: int) -> None:
         _learn_model(state, model_id, rows, flagged, now_ms)
         if rows is not None and is_due:
             _calibrate(state, population, rows, now_ms)
-    state.sample_modulus = max(1, len(state.slots) // SAMPLED_ACCOUNTS)
+    state.sample_modulus = max(1, n_accounts // SAMPLED_ACCOUNTS)
 
 
 def _rows_of(state: EngineState, model_id: str) -> IntArray:

@@ -246,6 +246,21 @@ def _families(state: EngineState, groups: list[tuple[str, IntArray]], inputs: In
     return values
 
 
+def part_of(looks: Looks, first: int, stop: int) -> Looks:
+    """Looks `first` to `stop`, not yet scored; values are shared."""
+    part = slice(first, stop)
+    if first == 0 and stop == len(looks):
+        return looks
+    columns: dict[str, Any] = {
+        each.name: getattr(looks.evaluations, each.name)[part] for each in fields(Evaluations)
+    }
+    origin = Origin(looks.origin.batch, looks.origin.events[part], looks.origin.sampled[part])
+    return Looks(
+        Evaluations(**columns), looks.life_values[part], looks.block_values[part], looks.evidence[part],
+        looks.block_evidence[part], origin,
+    )  # fmt: skip
+
+
 def by_model(model_ids: list[str]) -> list[tuple[str, IntArray]]:
     """Positions of each model, in order of first appearance."""
     if len(set(model_ids)) == 1:

@@ -1,10 +1,11 @@
 """One batch through every stage, in order. The only file that knows the order.
 
-Time is cut into *segments* by ticks: a tick falls where event time crosses a multiple of `TICK_MS`, and after
-`SEGMENT_RECORDS_MAX` records. Within a segment everything that is learned (spaces, references, calibrations)
-is frozen; at the tick the population learns what the segment showed, idle episodes are worked off and room is
-made for new accounts. Ticks belong to the sequence of records, not to how a broker cut it into batches, and
-each account's own state is a sequential fold: therefore the same records give the same outcomes, however cut.
+Time is cut into *segments* by ticks: a tick falls where event time crosses a multiple of `stretch.TICK_MS`,
+and after `stretch.SEGMENT_RECORDS_MAX` records. Within a segment everything that is learned (spaces,
+references, calibrations) is frozen; at the tick the population learns what the segment showed, idle episodes
+are worked off and room is made for new accounts. Ticks belong to the sequence of records, not to how a broker
+cut it into batches, and each account's own state is a sequential fold: therefore the same records give the
+same outcomes, however cut.
 """
 
 import numpy as np
@@ -12,21 +13,19 @@ import numpy as np
 from copycatch.decisions.judge import Verdicts, judge, may_be_told
 from copycatch.decisions.judge import advance as advance_decisions
 from copycatch.engine.learning import FLAG_MS, learn, queue_looks, sample_queries
-from copycatch.engine.looks import compare, fold_segment, pick_evaluations, pick_scores, score
+from copycatch.engine.looks import compare, pick_evaluations, pick_scores, score
 from copycatch.engine.reasons import add_reasons
 from copycatch.engine.state import EngineState
+from copycatch.engine.stretch import Stretch, fold_stretch, segment_stops, tick_ms
 from copycatch.features.catalog import SPECS
 from copycatch.records.columns import BoolArray, Evaluations, IntArray, Outcomes, RecordBatch, Scores
 from copycatch.records.policy import Policy
 from copycatch.records.rejects import reject
 from copycatch.records.selection import select
 from copycatch.records.wire import RejectReason
-from copycatch.signals.compute import compute_signals
 from copycatch.units import UnixMs, format_rfc3339, to_ms
 from copycatch.windows.slots import rows_to_evict
 
-TICK_MS = 300_000  # five minutes: learning is never older than that, and its cost is shared by many records
-SEGMENT_RECORDS_MAX = 16_384  # under load a tick comes after so many records
 FUTURE_MS_MAX = 300_000  # clocks of honest gateways agree within five minutes
 MODELS_REMEMBERED_MAX = 4_096  # whose vector lengths are remembered; those of further models go unchecked
 
@@ -64,19 +63,22 @@ def step(
     clocks_ms = np.maximum(np.maximum.accumulate(latest_ms), state.clock_ms) if len(latest_ms) else latest_ms
     start = 0
     while start < len(batch):
-        crossing = state.clock_ms // TICK_MS * TICK_MS + TICK_MS
-        stop = min(
-            int(np.searchsorted(clocks_ms, crossing)), start + SEGMENT_RECORDS_MAX - state.tick_records
-        )
-        if stop > start:
-            indices = np.arange(start, stop, dtype=np.int64)
-            _run_segment(state, select(batch, indices), shard_name, policy, outcomes, silent)
-            state.tick_records += stop - start
-            state.clock_ms = int(clocks_ms[stop - 1])
-        if stop < len(batch):
-            next_ms = int(clocks_ms[stop])
-            _tick(state, max(state.clock_ms, next_ms // TICK_MS * TICK_MS), policy, outcomes, silent)
-        start = max(start, stop)
+        stops = segment_stops(state, batch, clocks_ms, start)
+        first = start
+        together = None
+        if stops[-1] > first:
+            part = select(batch, np.arange(first, stops[-1], dtype=np.int64))
+            together = fold_stretch(state, part, shard_name, policy)
+        for stop in stops:
+            if together is not None and stop > start:
+                _judge_segment(state, together, start - first, stop - first, policy, outcomes, silent)
+                state.tick_records += stop - start
+                state.clock_ms = int(clocks_ms[stop - 1])
+            if stop < len(batch):
+                n_accounts = len(state.slots) if together is None else together.n_accounts_at(stop - first)
+                now = tick_ms(state.clock_ms, int(clocks_ms[stop]))
+                _tick(state, now, n_accounts, policy, outcomes, silent)
+            start = stop
     return outcomes
 
 
@@ -192,24 +194,18 @@ def _start_afresh(state: EngineState, model_id: str, field: str, length: int) ->
         state.windows.forget_space(np.array(rows, dtype=np.int64))
 
 
-def _run_segment(
+def _judge_segment(
     state: EngineState,
-    batch: RecordBatch,
-    shard_name: str,
+    stretch: Stretch,
+    first: int,
+    stop: int,
     policy: Policy,
     outcomes: Outcomes,
     silent: frozenset[str],
 ) -> None:
-    """Signals, windows, features, scores, verdicts of records between two ticks."""
-    for model_id in dict.fromkeys(batch.model_ids):
-        state.population(model_id, int(batch.event_times_ms[0]))
-    keys = zip(batch.tenant_ids, batch.account_ids, batch.model_ids, strict=True)
-    rows = state.slots.rows_for(keys, state.shard_number(shard_name))
-    state.name_new_rows()
-    hashes = np.where(rows >= 0, state.rows.account_hashes[np.maximum(rows, 0)], 0)
-    block = compute_signals(batch, state.spaces(), hashes)
-    looks = fold_segment(state, batch, rows, block, policy)
-    sample_queries(state, batch, rows, block)
+    """Scores and verdicts of the looks that records between two ticks made due."""
+    looks = stretch.looks_of(first, stop)
+    sample_queries(state, stretch.batch, stretch.rows, stretch.block, first, stop)
     if not len(looks):
         return
     scores, raw_scores, families = score(state, looks, *compare(state, looks))
@@ -243,10 +239,15 @@ def _judge(
 
 
 def _tick(
-    state: EngineState, now_ms: int, policy: Policy, outcomes: Outcomes, silent: frozenset[str]
+    state: EngineState,
+    now_ms: int,
+    n_accounts: int,
+    policy: Policy,
+    outcomes: Outcomes,
+    silent: frozenset[str],
 ) -> None:
     """Learn, work off idle episodes, make room."""
-    learn(state, now_ms)
+    learn(state, now_ms, n_accounts)
     _advance_decisions(state, now_ms, policy, outcomes, silent)
     _evict(state, now_ms)
     state.tick += 1

@@ -18,7 +18,7 @@ from copycatch.population.reference import Reference
 from copycatch.records.columns import FloatArray
 from copycatch.records.layout import FOURIER, LABEL_BINS
 from copycatch.records.space import Lexicon, ModelSpace
-from copycatch.units import MS_PER_DAY
+from copycatch.units import MS_PER_DAY, UNIX_MS_MIN
 
 HOUR_MS = 3_600_000
 # The geometry is rebuilt whenever the pool has grown threefold, until it holds enough queries or a day has
@@ -74,6 +74,20 @@ class ModelPopulation:
 
     def age_h(self, now_ms: int) -> int:
         return (now_ms - self.born_ms) // HOUR_MS
+
+    @property
+    def free_until_ms(self) -> int:
+        """Ticks before this time leave the space, the words and the shares of labels as they are.
+
+        Examples
+        --------
+        >>> ModelPopulation(born_ms=0, n_features=1).free_until_ms < 0  # new: every tick may build a space
+        True
+        """
+        if not self.is_settled or self.lexicon is not None:
+            return UNIX_MS_MIN
+        due_h = min(self.calibrated_h + 1, self.bank_built_h + BANK_EVERY_H)
+        return self.born_ms + due_h * HOUR_MS
 
     def tick(self, now_ms: int, flagged: frozenset[int]) -> bool:
         """Learn what has waited long enough; True when the geometry is new (old sums must be forgotten)."""

@@ -35,7 +35,7 @@ def vote(state: EngineState, value_by_account: dict[int, float], now_ms: int) ->
         Pending("m1", account, EVIDENCE, np.full(len(NAMES), value))
         for account, value in value_by_account.items()
     ]
-    learn(state, now_ms)
+    learn(state, now_ms, len(state.slots))
 
 
 def quantiles(reference: Reference) -> FloatArray:
@@ -101,7 +101,7 @@ def test_flagged_accounts_teach_nothing() -> None:
             row = state.slots.row_by_key[None, name, "m1"]
             before = population.reference.accounts.tolist(), population.reference.values.tobytes()
             state.pending = [Pending("m1", account, EVIDENCE, np.full(len(NAMES), 7.0))]
-            learn(state, int(state.rows.flagged_ms[row]) + 1)
+            learn(state, int(state.rows.flagged_ms[row]) + 1, len(state.slots))
             after = population.reference.accounts.tolist(), population.reference.values.tobytes()
             assert after == before
             assert account not in population.pool.queries_by_account

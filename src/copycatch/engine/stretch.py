@@ -1,0 +1,119 @@
+"""Segments that may be folded together: no tick between them changes what their records are measured in.
+
+Signals and features rest on the model's space, its labels and its words. Those change at some ticks only:
+while a model is new, once an hour, and whenever words are learned. In a quiet log a tick of five minutes has
+a few dozen records, and some hundred passes over so few cost as much as over hundreds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from copycatch.engine.looks import Looks, fold_segment, part_of
+from copycatch.engine.state import EngineState
+from copycatch.records.columns import IntArray, RecordBatch, SignalBlock
+from copycatch.records.policy import Policy
+from copycatch.signals.compute import compute_signals
+from copycatch.windows.slots import FULL_SHARE
+
+TICK_MS = 300_000  # five minutes: learning is never older than that, and its cost is shared by many records
+SEGMENT_RECORDS_MAX = 16_384  # under load a tick comes after so many records
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Records folded together: their signals, their looks, and how many accounts there were at each.
+
+    `newcomers` are the positions of the first records of accounts that were not known before.
+    """
+
+    batch: RecordBatch
+    rows: IntArray
+    block: SignalBlock
+    looks: Looks
+    n_accounts_before: int
+    newcomers: IntArray
+
+    def looks_of(self, first: int, stop: int) -> Looks:
+        """Those that records `first` to `stop` made due."""
+        begin, end = np.searchsorted(self.looks.origin.events, [first, stop]).tolist()
+        return part_of(self.looks, begin, end)
+
+    def n_accounts_at(self, stop: int) -> int:
+        """How many accounts there were after so many of its records."""
+        return self.n_accounts_before + int(np.searchsorted(self.newcomers, stop))
+
+
+def segment_stops(state: EngineState, batch: RecordBatch, clocks_ms: IntArray, start: int) -> list[int]:
+    """Where the next segment ends, and those after it that may be folded with it.
+
+    Parameters
+    ----------
+    batch : RecordBatch
+    clocks_ms : ndarray of int64, shape (n,)
+        Event time of the shard at each record, never falling.
+    start : int
+
+    Returns
+    -------
+    list of int
+        Ascending; a tick comes after each but the end of the batch. The first may be `start` itself.
+    """
+    free_until_ms = _free_until_ms(state, batch)
+    clock_ms, n_since, at = state.clock_ms, state.tick_records, start
+    stops: list[int] = []
+    while True:
+        crossing = clock_ms // TICK_MS * TICK_MS + TICK_MS
+        stop = min(int(np.searchsorted(clocks_ms, crossing)), at + SEGMENT_RECORDS_MAX - n_since)
+        stops.append(max(at, stop))
+        if stop >= len(batch):
+            return stops
+        clock_ms = tick_ms(int(clocks_ms[stop - 1]) if stop > at else clock_ms, int(clocks_ms[stop]))
+        if clock_ms >= free_until_ms:
+            return stops
+        n_since, at = 0, max(at, stop)
+
+
+def tick_ms(clock_ms: int, next_ms: int) -> int:
+    """The time of a tick between two records.
+
+    Examples
+    --------
+    >>> tick_ms(299_000, 650_000), tick_ms(299_000, 299_500)
+    (600000, 299000)
+    """
+    return max(clock_ms, next_ms // TICK_MS * TICK_MS)
+
+
+def _free_until_ms(state: EngineState, batch: RecordBatch) -> int:
+    """Ticks before that change nothing that the batch's signals and features rest on."""
+    if len(state.slots) + len(batch) >= FULL_SHARE * state.slots.accounts_max:
+        return state.clock_ms  # a tick may make room, and rows change hands
+    populations = [state.populations.get(model_id) for model_id in set(batch.model_ids)]
+    return min(
+        (state.clock_ms if each is None else each.free_until_ms for each in populations),
+        default=state.clock_ms,
+    )
+
+
+def fold_stretch(state: EngineState, batch: RecordBatch, shard: str, policy: Policy) -> Stretch:
+    """Signals, windows and features of the records of segments that may be folded together."""
+    for model_id in dict.fromkeys(batch.model_ids):
+        state.population(model_id, int(batch.event_times_ms[0]))
+    n_before = len(state.slots)
+    keys = zip(batch.tenant_ids, batch.account_ids, batch.model_ids, strict=True)
+    rows = state.slots.rows_for(keys, state.shard_number(shard))
+    newcomers = _firsts(rows, state.slots.new_rows)
+    state.name_new_rows()
+    hashes = np.where(rows >= 0, state.rows.account_hashes[np.maximum(rows, 0)], 0)
+    block = compute_signals(batch, state.spaces(), hashes)
+    looks = fold_segment(state, batch, rows, block, policy)
+    return Stretch(batch, rows, block, looks, n_before, newcomers)
+
+
+def _firsts(rows: IntArray, new_rows: list[int]) -> IntArray:
+    """Positions of the first record of each new row, ascending."""
+    if not new_rows:
+        return np.empty(0, dtype=np.int64)
+    found, firsts = np.unique(rows, return_index=True)
+    return np.sort(firsts[np.isin(found, new_rows)])
