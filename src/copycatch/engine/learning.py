@@ -22,6 +22,7 @@ from copycatch.records.columns import (
     VectorBlock,
 )
 from copycatch.records.layout import LABEL_BINS
+from copycatch.scoring.combine import FAMILY_SCALE_MINS
 from copycatch.scoring.panel import LEARNERS
 from copycatch.units import MS_PER_DAY
 
@@ -221,7 +222,7 @@ def _calibrate(state: EngineState, population: ModelPopulation, rows: IntArray, 
     is_known = np.isfinite(maxima)
     lived_days = (now_ms - judged.judged_ms[old[kept]]) / MS_PER_DAY
     families = judged.family_max[old[kept]].astype(np.float64)
-    population.calibrate(now_ms, maxima[is_known], lived_days[is_known], families)
+    population.calibrate(now_ms, maxima[is_known], lived_days[is_known], families, FAMILY_SCALE_MINS)
 
 
 def _without_flagged(maxima: FloatArray, is_flagged: BoolArray) -> IntArray:

@@ -18,13 +18,10 @@ from copycatch.records.columns import FloatArray
 BASE_PROB = 0.25
 ACCOUNTS_MIN = 30  # the upper quarter then has seven or eight exceedances
 FAMILY_ACCOUNTS_MIN = 20
-# A family value is a mean of log(1 + z): a tail no steeper than one e-fold per 0.7 (z doubles). Bounded below
-# rather than fitted: accounts that never did anything in a family would call the first that does a miracle.
-FAMILY_SCALE_MIN = 0.7
 SCORE_SCALE_MIN = 0.3
 # Standard errors added to the scale of the score. More would be worse: where a ring is under way a threshold
 # just above it keeps it unnamed, its accounts count as honest, and the threshold stays there.
-CAUTION = 0.35
+CAUTION = 0.4
 UNREMARKABLE = 0.35  # -ln p below the median
 NEVER = 1e9
 # Sums fade with the memory of the default policy: after so many days a life brings hardly a new maximum.
@@ -122,8 +119,17 @@ def calibrate(maxima: FloatArray, lived_days: FloatArray) -> Calibration | None:
     return Calibration(base, scale, life_days, len(maxima))
 
 
-def family_tails(maxima: FloatArray) -> FamilyTails | None:
-    """Fit the tail of each family's lifetime maxima, (n_accounts, n_families), -inf where never judged."""
+def family_tails(maxima: FloatArray, scale_mins: FloatArray) -> FamilyTails | None:
+    """Fit the tail of each family's lifetime maxima; None while there are too few accounts.
+
+    Parameters
+    ----------
+    maxima : ndarray of float64, shape (n_accounts, n_families)
+        -inf where never judged.
+    scale_mins : ndarray of float64, shape (n_families,)
+        Bounds from below: accounts that never did anything in a family would call the first that does a
+        miracle.
+    """
     known = maxima[np.isfinite(maxima).any(axis=1)]
     if len(known) < FAMILY_ACCOUNTS_MIN:
         return None
@@ -136,5 +142,5 @@ def family_tails(maxima: FloatArray) -> FamilyTails | None:
             medians[family] = bases[family] = NEVER  # too few to say anything: never odd
             continue
         medians[family], bases[family] = np.quantile(column, [0.5, 1 - BASE_PROB])
-        scales[family] = max(_bulk_scale(medians[family], bases[family]), FAMILY_SCALE_MIN)
+        scales[family] = max(_bulk_scale(medians[family], bases[family]), scale_mins[family])
     return FamilyTails(medians, bases, scales)

@@ -127,11 +127,16 @@ class ModelPopulation:
         return True
 
     def calibrate(
-        self, now_ms: int, maxima: FloatArray, lived_days: FloatArray, family_maxima: FloatArray
+        self,
+        now_ms: int,
+        maxima: FloatArray,
+        lived_days: FloatArray,
+        family_maxima: FloatArray,
+        family_scale_mins: FloatArray,
     ) -> None:
         """Fit the tails anew, once an hour; keep the old ones where there are too few accounts."""
         self.calibrated_h = self.age_h(now_ms)
-        self.tails = family_tails(family_maxima) or self.tails
+        self.tails = family_tails(family_maxima, family_scale_mins) or self.tails
         self.calibration = calibrate(maxima, lived_days) or self.calibration
 
     def _refresh_space(self, age_h: int) -> bool:

@@ -11,8 +11,8 @@ from copycatch.records.layout import SKETCH
 
 # Mean cosine between the class residuals of two queries of an account. On the development traces noise has
 # .01 to .06, ordinary use 0 to .03, other populations .05 to .37, mis-scaled inputs .35 to .45.
-SILENT, FULL_VOICE = -0.02, 0.08
-LEAST = 0.35
+SILENT, FULL_VOICE = 0.0, 0.1
+LEAST = 0.2
 
 
 def coherence_of(class_drift: FloatArray, class_distance: FloatArray) -> FloatArray:
@@ -44,8 +44,8 @@ def voice_of(coherence: FloatArray) -> FloatArray:
 
     Examples
     --------
-    >>> voice_of(np.array([-0.1, 0.03, 0.4, np.nan])).tolist()
-    [0.35, 0.5, 1.0, 1.0]
+    >>> voice_of(np.array([-0.1, 0.05, 0.4, np.nan])).tolist()
+    [0.2, 0.5, 1.0, 1.0]
     """
     rise = (coherence - SILENT) / (FULL_VOICE - SILENT)
     factors: FloatArray = np.where(np.isnan(coherence), 1.0, np.clip(rise, LEAST, 1.0))

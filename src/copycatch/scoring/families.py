@@ -3,13 +3,15 @@
 import numpy as np
 
 from copycatch.records.columns import FloatArray, IntArray, Normal
-from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
+from copycatch.scoring.tails import FEW_QUERIES, LOUDEST_FAMILIES, TAIL_FAMILIES, TAILS
 
 EVIDENCE_MIN = 12  # distinct queries below which means say too little
 ODDNESS_MAX = 4.0  # log(1 + z) of z = 54: beyond, more is no more
 _SIGNS = np.array([tail.sign for tail in TAILS])
 _FLOORS = np.array([tail.floor for tail in TAILS])
+_IS_SHARE = np.array([tail.is_share for tail in TAILS])
 _NEEDS_EVIDENCE = np.array([tail.needs_evidence for tail in TAILS])
+_IS_LOUDEST = np.array([family in LOUDEST_FAMILIES for family in TAIL_FAMILIES])
 MEMBERS = [np.array([tail.family == family for tail in TAILS]) for family in TAIL_FAMILIES]
 # The first member of every family, the second of every family, and so on; a column of nothing where a family
 # has no more. Families are then summed all at once, member by member in order.
@@ -42,8 +44,10 @@ def deviations_of(
         NaN where missing, or where there is too little evidence.
     """
     distance = values[:, columns] - normal.medians[:, columns]
-    up = distance / np.maximum(normal.ups[:, columns], _FLOORS)
-    down = distance / np.maximum(normal.downs[:, columns], _FLOORS)
+    of_few = FEW_QUERIES / np.maximum(evidence, 1)
+    floors = np.where(_IS_SHARE, np.maximum(_FLOORS, of_few[:, None]), _FLOORS)
+    up = distance / np.maximum(normal.ups[:, columns], floors)
+    down = distance / np.maximum(normal.downs[:, columns], floors)
     deviations = np.where(distance >= 0, up, down)
     discount = 1 - np.clip(np.nan_to_num(near_shares), 0, 0.95)
     deviations = np.where(_NEEDS_EVIDENCE, deviations * discount[:, None], deviations)
@@ -77,7 +81,15 @@ def positions_of(deviations: FloatArray) -> FloatArray:
 
 
 def family_values(oddness: FloatArray) -> FloatArray:
-    """Mean oddness of each family's known features, shape (n, n_families); NaN where none is known.
+    """Mean oddness of each family's known features, or the loudest; NaN where none is known.
+
+    Parameters
+    ----------
+    oddness : ndarray of float64, shape (n, n_tails)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_families)
 
     Examples
     --------
@@ -91,7 +103,11 @@ def family_values(oddness: FloatArray) -> FloatArray:
     counted = np.zeros((n, len(TAILS) + 1), dtype=np.int64)
     counted[:, :-1] = is_known
     total, known = np.zeros((n, len(TAIL_FAMILIES))), np.zeros((n, len(TAIL_FAMILIES)), dtype=np.int64)
+    loudest = np.zeros_like(total)
     for places in _PLACES:
-        total += padded[:, places]
+        values = padded[:, places]
+        total += values
         known += counted[:, places]
-    return np.where(known > 0, total / np.maximum(known, 1), np.nan)
+        loudest = np.maximum(loudest, values)
+    means = total / np.maximum(known, 1)
+    return np.where(known > 0, np.where(_IS_LOUDEST, loudest, means), np.nan)
