@@ -25,6 +25,17 @@ pytestmark = pytest.mark.kafka
 PARTITIONS = 3
 N_RECORDS = 10_000
 PARTS = 5  # before each start the next of them is produced
+# A plain limit speaks whatever the engine has learned by then: in which order it reads partitions is chance.
+POLICY = """\
+version: 1
+rules:
+  - name: extraction
+  - name: hard_limits
+    when: {feature: queries_per_s, above: 0.002, for: 1m}
+    severity: high
+    action: throttle
+    clear_after: 30m
+"""
 HOOKED = {"COPYCATCH_FAIL_AT": "after note:1", "COPYCATCH_TEST_HOOKS": "1"}
 
 
@@ -33,7 +44,7 @@ def test_no_kill_makes_what_was_told_untrue(kafka_servers: str, tmp_path: Path) 
     topics = Topics.make(kafka_servers, PARTITIONS)
     lines = [(account, json.dumps(each).encode()) for account, each in hunted(N_RECORDS, seed=5, hours=50)]
     more = {"poll_records_max": 100, "snapshots": {"interval": "700ms"}}
-    service = ServiceProcess(kafka_servers, topics, tmp_path, instance="one", more=more)
+    service = ServiceProcess(kafka_servers, topics, tmp_path, instance="one", policy=POLICY, more=more)
     choose = random.Random(11)
     told_before: list[bytes] = []
     died_with_a_note = 0
