@@ -170,17 +170,11 @@ def learn(state: EngineState, now_ms: int, n_accounts: int) -> None:
     for model_id, population in state.populations.items():
         age_h = population.age_h(now_ms)
         is_due = age_h > population.calibrated_h
-        rows = _rows_of(state, model_id) if is_due or not population.is_settled else None
+        rows = state.slots.rows_of_model(model_id) if is_due or not population.is_settled else None
         _learn_model(state, model_id, rows, flagged, now_ms)
         if rows is not None and is_due:
             _calibrate(state, population, rows, now_ms)
     state.sample_modulus = max(1, n_accounts // SAMPLED_ACCOUNTS)
-
-
-def _rows_of(state: EngineState, model_id: str) -> IntArray:
-    return np.array(
-        [row for key, row in state.slots.row_by_key.items() if key[2] == model_id], dtype=np.int64
-    )
 
 
 def _learn_model(

@@ -190,8 +190,7 @@ def _start_afresh(state: EngineState, model_id: str, field: str, length: int) ->
     if population.pool.vector_length not in {None, length}:
         del state.populations[model_id]
         state.panels.pop(model_id, None)
-        rows = [row for key, row in state.slots.row_by_key.items() if key[2] == model_id]
-        state.windows.forget_space(np.array(rows, dtype=np.int64))
+        state.windows.forget_space(state.slots.rows_of_model(model_id))
 
 
 def _judge_segment(

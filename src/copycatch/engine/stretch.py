@@ -101,8 +101,9 @@ def fold_stretch(state: EngineState, batch: RecordBatch, shard: str, policy: Pol
     for model_id in dict.fromkeys(batch.model_ids):
         state.population(model_id, int(batch.event_times_ms[0]))
     n_before = len(state.slots)
-    keys = zip(batch.tenant_ids, batch.account_ids, batch.model_ids, strict=True)
-    rows = state.slots.rows_for(keys, state.shard_number(shard))
+    rows = state.slots.rows_of(
+        batch.tenant_ids, batch.account_ids, batch.model_ids, state.shard_number(shard)
+    )
     newcomers = _firsts(rows, state.slots.new_rows)
     state.name_new_rows()
     hashes = np.where(rows >= 0, state.rows.account_hashes[np.maximum(rows, 0)], 0)
