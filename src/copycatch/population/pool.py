@@ -18,6 +18,7 @@ PER_ACCOUNT_MAX = 24
 PER_TICK_MAX = 4  # of one account: a burst is one voice
 ACCOUNTS_MAX = 400  # x 24 queries x d floats: 7.5 MB a model at d = 196
 WAITING_MAX = 20_000
+WAITING_AT_ONCE_MAX = 10_000  # the other half comes in over the time that queries wait
 DELAY_MS = 24 * 3_600_000
 # Whoever opens many accounts must not soon be what is usual: 16 of 400 are a twenty-fifth of the pool a day.
 NEWCOMERS_PER_DAY_MAX = 16
@@ -66,9 +67,15 @@ class Pool:
         return len(self.waiting[0].vector) if self.waiting else None
 
     def wait(self, query: Query) -> None:
-        if len(self.waiting) >= WAITING_MAX:
-            self.waiting.popleft()
-        self.waiting.append(query)
+        """Put a query in line, where there is room: more of it the longer the first in line has waited.
+
+        Whoever is in line stays there: were the oldest to give way, on a busy model nobody would ever have
+        waited long enough, and what is usual would be that of its first day for ever.
+        """
+        waited_ms = max(query.time_ms - self.waiting[0].time_ms, 0) if self.waiting else 0
+        later_max = (WAITING_MAX - WAITING_AT_ONCE_MAX) * min(waited_ms, DELAY_MS) // DELAY_MS
+        if len(self.waiting) < WAITING_AT_ONCE_MAX + later_max:
+            self.waiting.append(query)
 
     def admit(
         self, now_ms: int, delay_ms: int, flagged: frozenset[int], *, is_founding: bool = True

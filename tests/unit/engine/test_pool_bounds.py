@@ -7,7 +7,14 @@ from tests.support.traffic import START_MS
 from copycatch.population.geometry import BANK_ROWS
 from copycatch.population.model import FOUNDING_MS, ModelPopulation
 from copycatch.population.plain import from_plain, to_plain
-from copycatch.population.pool import ACCOUNTS_MAX, DELAY_MS, NEWCOMERS_PER_DAY_MAX, PER_ACCOUNT_MAX, Query
+from copycatch.population.pool import (
+    ACCOUNTS_MAX,
+    DELAY_MS,
+    NEWCOMERS_PER_DAY_MAX,
+    PER_ACCOUNT_MAX,
+    WAITING_MAX,
+    Query,
+)
 from copycatch.units import MS_PER_DAY
 
 
@@ -56,3 +63,23 @@ def test_one_account_is_one_of_the_pool_however_much_it_sends() -> None:
     assert sum(query.account_hash == 500 for query in kept) == PER_ACCOUNT_MAX == len(kept) // 100
     bank = population.pool.sample(BANK_ROWS)
     assert sum(query.account_hash == 500 for query in bank) <= len(bank) // 100 + 1
+
+
+def test_a_busy_model_goes_on_learning_what_is_usual_at_all_hours() -> None:
+    """As many queries a tick as are sampled at the most: the line is full for ever, and yet it moves."""
+    population = ModelPopulation(START_MS, n_features=1)
+    tick_ms, number, hours = 300_000, 0, set()
+    for tick in range(4 * MS_PER_DAY // tick_ms):
+        now_ms = START_MS + tick * tick_ms
+        for _ in range(150):
+            number += 1
+            population.pool.wait(
+                Query(1 + number % 300, now_ms, number, 0, 0.5, 0.5, np.zeros(2, dtype=np.float32))
+            )
+        population.tick(now_ms, frozenset())
+        assert len(population.pool.waiting) <= WAITING_MAX
+        if tick >= 3 * MS_PER_DAY // tick_ms:
+            newest_ms = max(query.time_ms for query in population.pool.queries())
+            assert newest_ms > now_ms - DELAY_MS - MS_PER_DAY // 12, "two hours late at the most"
+            hours.add(newest_ms // (MS_PER_DAY // 24))
+    assert len(hours) >= 22
