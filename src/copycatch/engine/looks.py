@@ -37,7 +37,6 @@ assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns a
 SCOPE_CODES = np.array([SCOPES.index(spec.scope) for spec in SIGNALS], dtype=np.int64)
 INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
 TAIL_COLUMNS = np.array([FEATURE_INDEX[tail.feature] for tail in TAILS], dtype=np.int64)
-ALL_TAILS = list(range(len(TAILS)))
 SERVER_ERROR = 500
 REFUSALS = (401, 403, 429)
 
@@ -178,7 +177,7 @@ def score(
     evaluations = looks.evaluations
     near = FEATURE_INDEX["near_share"]
     life_away, block_away = (
-        deviations_of(values[:, TAIL_COLUMNS], normal, ALL_TAILS, evidence, values[:, near])  # type: ignore[arg-type]
+        deviations_of(values[:, TAIL_COLUMNS], normal, evidence, values[:, near])
         for values, normal, evidence in (
             (looks.life_values, middle, looks.evidence),
             (looks.block_values, block_middle, looks.block_evidence),

@@ -1,28 +1,42 @@
 """From deviations to the values of families of tails."""
 
 import numpy as np
+from numba import njit
 
-from copycatch.records.columns import FloatArray, IntArray, Normal
+from copycatch.records.columns import FloatArray, IntArray, Middle
 from copycatch.scoring.tails import FEW_QUERIES, LOUDEST_FAMILIES, TAIL_FAMILIES, TAILS
 
 EVIDENCE_MIN = 12  # distinct queries below which means say too little
 ODDNESS_MAX = 4.0  # log(1 + z) of z = 54: beyond, more is no more
+DISCOUNT_MAX = 0.95
 _SIGNS = np.array([tail.sign for tail in TAILS])
 _FLOORS = np.array([tail.floor for tail in TAILS])
 _IS_SHARE = np.array([tail.is_share for tail in TAILS])
 _NEEDS_EVIDENCE = np.array([tail.needs_evidence for tail in TAILS])
+_FAMILY_OF = np.array([TAIL_FAMILIES.index(tail.family) for tail in TAILS])
 _IS_LOUDEST = np.array([family in LOUDEST_FAMILIES for family in TAIL_FAMILIES])
-MEMBERS = [np.array([tail.family == family for tail in TAILS]) for family in TAIL_FAMILIES]
-# The first member of every family, the second of every family, and so on; a column of nothing where a family
-# has no more. Families are then summed all at once, member by member in order.
-_PLACES = [
-    [members[turn] if turn < len(members) else len(TAILS) for members in map(np.flatnonzero, MEMBERS)]
-    for turn in range(max(int(members.sum()) for members in MEMBERS))
-]
+
+
+@njit(cache=True)
+def _deviations(  # type: ignore[no-untyped-def]
+    values, medians, ups, downs, floors, is_share, needs_evidence, evidence, near_shares, out
+):
+    for i in range(values.shape[0]):
+        near = 0.0 if np.isnan(near_shares[i]) else min(max(near_shares[i], 0.0), DISCOUNT_MAX)
+        of_few = FEW_QUERIES / max(evidence[i], 1)
+        for t in range(values.shape[1]):
+            distance = values[i, t] - medians[i, t]
+            scale = ups[i, t] if distance >= 0 else downs[i, t]
+            if np.isnan(distance) or np.isnan(scale) or (needs_evidence[t] and evidence[i] < EVIDENCE_MIN):
+                out[i, t] = np.nan
+                continue
+            floor = max(floors[t], of_few) if is_share[t] else floors[t]
+            deviation = distance / max(scale, floor)
+            out[i, t] = deviation * (1 - near) if needs_evidence[t] else deviation
 
 
 def deviations_of(
-    values: FloatArray, normal: Normal, columns: list[int], evidence: IntArray, near_shares: FloatArray
+    values: FloatArray, middle: Middle, evidence: IntArray, near_shares: FloatArray
 ) -> FloatArray:
     """Signed robust deviation from the median of every feature in `TAILS`.
 
@@ -31,10 +45,10 @@ def deviations_of(
 
     Parameters
     ----------
-    values : ndarray of float64, shape (n, n_features)
-    normal : Normal
-    columns : list of int
-        Column of each tail's feature.
+    values : ndarray of float64, shape (n, n_tails)
+        The tails' features.
+    middle : Middle
+        What is normal of them, (n, n_tails).
     evidence : ndarray of int64, shape (n,)
     near_shares : ndarray of float64, shape (n,)
 
@@ -43,16 +57,22 @@ def deviations_of(
     ndarray of float64, shape (n, n_tails)
         NaN where missing, or where there is too little evidence.
     """
-    distance = values[:, columns] - normal.medians[:, columns]
-    of_few = FEW_QUERIES / np.maximum(evidence, 1)
-    floors = np.where(_IS_SHARE, np.maximum(_FLOORS, of_few[:, None]), _FLOORS)
-    up = distance / np.maximum(normal.ups[:, columns], floors)
-    down = distance / np.maximum(normal.downs[:, columns], floors)
-    deviations = np.where(distance >= 0, up, down)
-    discount = 1 - np.clip(np.nan_to_num(near_shares), 0, 0.95)
-    deviations = np.where(_NEEDS_EVIDENCE, deviations * discount[:, None], deviations)
-    is_thin = _NEEDS_EVIDENCE & (evidence < EVIDENCE_MIN)[:, None]
-    return np.where(is_thin, np.nan, deviations)
+    out = np.empty_like(values)
+    _deviations(values, middle.medians, middle.ups, middle.downs, _FLOORS, _IS_SHARE, _NEEDS_EVIDENCE,
+                evidence, near_shares, out)  # fmt: skip
+    return out
+
+
+@njit(cache=True)
+def _oddness(deviations, signs, out):  # type: ignore[no-untyped-def]
+    for i in range(deviations.shape[0]):
+        for t in range(deviations.shape[1]):
+            deviation = deviations[i, t]
+            harmful = abs(deviation) if signs[t] == 0 else deviation * signs[t]
+            if harmful > 0:
+                out[i, t] = min(np.log1p(harmful), ODDNESS_MAX)
+            else:
+                out[i, t] = np.nan if np.isnan(harmful) else 0.0
 
 
 def oddness_of(deviations: FloatArray) -> FloatArray:
@@ -63,8 +83,9 @@ def oddness_of(deviations: FloatArray) -> FloatArray:
     >>> float(oddness_of(-2.0 * _SIGNS[None, :])[0, 0])
     0.0
     """
-    harmful = np.where(_SIGNS == 0, np.abs(deviations), deviations * _SIGNS)
-    return np.minimum(np.log1p(np.maximum(harmful, 0)), ODDNESS_MAX)
+    out = np.empty(deviations.shape)
+    _oddness(deviations, _SIGNS, out)
+    return out
 
 
 def positions_of(deviations: FloatArray) -> FloatArray:
@@ -78,6 +99,25 @@ def positions_of(deviations: FloatArray) -> FloatArray:
     bounded = np.clip(deviations, -1e9, 1e9)
     rounded: FloatArray = np.round(0.5 + 0.5 * bounded / (2 + np.abs(bounded)), 6)
     return rounded
+
+
+@njit(cache=True)
+def _family_values(oddness, families, is_loudest, out):  # type: ignore[no-untyped-def]
+    known = np.empty(out.shape[1], dtype=np.int64)
+    for i in range(oddness.shape[0]):
+        known[:] = 0
+        out[i] = 0.0
+        for t in range(oddness.shape[1]):
+            family, value = families[t], oddness[i, t]
+            if np.isnan(value):
+                continue
+            known[family] += 1
+            out[i, family] = max(out[i, family], value) if is_loudest[family] else out[i, family] + value
+        for family in range(len(known)):
+            if known[family] == 0:
+                out[i, family] = np.nan
+            elif not is_loudest[family]:
+                out[i, family] /= known[family]
 
 
 def family_values(oddness: FloatArray) -> FloatArray:
@@ -96,18 +136,6 @@ def family_values(oddness: FloatArray) -> FloatArray:
     >>> float(family_values(np.full((1, len(TAILS)), 0.5))[0, 0])
     0.5
     """
-    n = len(oddness)
-    is_known = ~np.isnan(oddness)
-    padded = np.zeros((n, len(TAILS) + 1))
-    padded[:, :-1] = np.where(is_known, oddness, 0.0)
-    counted = np.zeros((n, len(TAILS) + 1), dtype=np.int64)
-    counted[:, :-1] = is_known
-    total, known = np.zeros((n, len(TAIL_FAMILIES))), np.zeros((n, len(TAIL_FAMILIES)), dtype=np.int64)
-    loudest = np.zeros_like(total)
-    for places in _PLACES:
-        values = padded[:, places]
-        total += values
-        known += counted[:, places]
-        loudest = np.maximum(loudest, values)
-    means = total / np.maximum(known, 1)
-    return np.where(known > 0, np.where(_IS_LOUDEST, loudest, means), np.nan)
+    out = np.empty((len(oddness), len(TAIL_FAMILIES)))
+    _family_values(oddness, _FAMILY_OF, _IS_LOUDEST, out)
+    return out

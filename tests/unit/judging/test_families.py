@@ -3,22 +3,20 @@
 import numpy as np
 import pytest
 
-from copycatch.features.catalog import FEATURE_INDEX, NAMES
-from copycatch.records.columns import FloatArray, Normal
-from copycatch.scoring.families import deviations_of, family_values
+from copycatch.records.columns import FloatArray, Middle
+from copycatch.scoring.families import EVIDENCE_MIN, deviations_of, family_values, oddness_of
 from copycatch.scoring.tails import FEW_QUERIES, LOUDEST_FAMILIES, TAIL_FAMILIES, TAILS
 
-COLUMNS = [FEATURE_INDEX[tail.feature] for tail in TAILS]
+FEATURES = [tail.feature for tail in TAILS]
 
 
 def deviation(feature: str, value: float, evidence: int) -> float:
     """Of one account, among others that all have 0 and never differ."""
-    values, normal = np.zeros((1, len(NAMES))), Normal.unknown(1, len(NAMES))
-    for column in (normal.medians, normal.ups, normal.downs):
-        column[:] = 0.0
-    values[0, FEATURE_INDEX[feature]] = value
-    away = deviations_of(values, normal, COLUMNS, np.array([evidence]), np.zeros(1))
-    return float(away[0, [tail.feature for tail in TAILS].index(feature)])
+    zeros = np.zeros((1, len(TAILS)))
+    values = zeros.copy()
+    values[0, FEATURES.index(feature)] = value
+    away = deviations_of(values, Middle(zeros, zeros, zeros), np.array([evidence]), np.zeros(1))
+    return float(away[0, FEATURES.index(feature)])
 
 
 @pytest.mark.parametrize("feature", [tail.feature for tail in TAILS if tail.is_share])
@@ -45,3 +43,19 @@ def test_one_loud_feature_is_enough_where_attacks_raise_different_ones() -> None
     assert family("novelty", {"whitened_distance": 3.0}) == pytest.approx(
         0.75
     )  # four say it, one says it alone
+
+
+def test_what_is_missing_or_rests_on_too_little_is_unknown_and_near_repeats_are_discounted() -> None:
+    zeros = np.zeros((1, len(TAILS)))
+    middle = Middle(zeros, zeros, zeros)
+    few = deviations_of(np.ones_like(zeros), middle, np.array([EVIDENCE_MIN - 1]), np.zeros(1))
+    assert [bool(np.isnan(value)) for value in few[0]] == [tail.needs_evidence for tail in TAILS]
+    full, discounted = (
+        deviations_of(np.ones_like(zeros), middle, np.array([100]), np.array([near]))
+        for near in (np.nan, 0.5)
+    )
+    expected = [0.5 if tail.needs_evidence else 1.0 for tail in TAILS]
+    np.testing.assert_allclose(discounted / full, [expected])
+    unknown = deviations_of(np.full_like(zeros, np.nan), middle, np.array([100]), np.zeros(1))
+    assert np.isnan(family_values(oddness_of(unknown))).all()
+    assert np.isnan(deviations_of(zeros, Middle.unknown(1, len(TAILS)), np.array([100]), np.zeros(1))).all()
