@@ -13,12 +13,13 @@ from copycatch.population.geometry import (
     rebuild_bank,
 )
 from copycatch.population.lexicon import empty_lexicon, learn_words
+from copycatch.population.newcomers import Newcomers
 from copycatch.population.pool import DELAY_MS, PER_ACCOUNT_MAX, Pool
 from copycatch.population.reference import Reference
 from copycatch.records.columns import FloatArray
 from copycatch.records.layout import FOURIER, LABEL_BINS
 from copycatch.records.space import Lexicon, ModelSpace
-from copycatch.units import MS_PER_DAY, UNIX_MS_MIN
+from copycatch.units import UNIX_MS_MIN
 
 HOUR_MS = 3_600_000
 # The geometry is rebuilt whenever the pool has grown threefold, until it holds enough queries or a day has
@@ -28,9 +29,6 @@ SETTLED_QUERIES = 2_400
 SETTLED_ACCOUNTS = 100
 SETTLED_AGE_H = 24
 BANK_EVERY_H = 3
-# Whoever opens many accounts must not soon be the majority of what is normal. With 256 seats a stratum, 16 a
-# day leave the median within honest values for a week, and follow honest change within weeks.
-NEWCOMERS_PER_DAY_MAX = 16
 FOUNDING_MS = 48 * HOUR_MS  # all who come so early found the reference
 
 
@@ -56,8 +54,7 @@ class ModelPopulation:
     bank_built_h: int = -1
     calibrated_h: int = -1
     is_settled: bool = False
-    newcomers_day: int = -1
-    newcomers: int = 0  # that were given a vote on `newcomers_day`
+    voters: Newcomers = field(default_factory=Newcomers)
 
     def __post_init__(self) -> None:
         self.reference = Reference(self.n_features)
@@ -118,13 +115,7 @@ class ModelPopulation:
         """
         if now_ms - self.born_ms < FOUNDING_MS or self.reference.knows(account_hash):
             return True
-        day = now_ms // MS_PER_DAY
-        if day != self.newcomers_day:
-            self.newcomers_day, self.newcomers = day, 0
-        if self.newcomers >= NEWCOMERS_PER_DAY_MAX:
-            return False
-        self.newcomers += 1
-        return True
+        return self.voters.let_in(now_ms)
 
     def calibrate(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 from copycatch.errors import StateError
 from copycatch.population.calibration import Calibration, FamilyTails
 from copycatch.population.model import ModelPopulation
+from copycatch.population.newcomers import Newcomers
 from copycatch.population.pool import Pool, Query
 from copycatch.population.reference import Reference
 from copycatch.records.space import Frame, Lexicon, ModelSpace
@@ -31,8 +32,7 @@ def to_plain(population: ModelPopulation) -> dict[str, Any]:
         "bank_built_h": population.bank_built_h,
         "calibrated_h": population.calibrated_h,
         "is_settled": population.is_settled,
-        "newcomers_day": population.newcomers_day,
-        "newcomers": population.newcomers,
+        "voters": asdict(population.voters),
         "label_counts": population.label_counts,
         "calibration": None if population.calibration is None else asdict(population.calibration),
         "tails": None if population.tails is None else _fields_of(population.tails),
@@ -40,8 +40,7 @@ def to_plain(population: ModelPopulation) -> dict[str, Any]:
         "lexicon": None if population.lexicon is None else _fields_of(population.lexicon),
         "pool": _queries_to_plain([q for qs in population.pool.queries_by_account.values() for q in qs]),
         "waiting": _queries_to_plain(list(population.pool.waiting)),
-        "pool_newcomers_day": population.pool.newcomers_day,
-        "pool_newcomers": population.pool.newcomers,
+        "newcomers": asdict(population.pool.newcomers),
         "reference_values": reference.values,
         "reference_accounts": reference.accounts,
         "reference_next": reference.next_index,
@@ -67,8 +66,7 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
         population.bank_built_h = plain["bank_built_h"]
         population.calibrated_h = plain["calibrated_h"]
         population.is_settled = plain["is_settled"]
-        population.newcomers_day = plain.get("newcomers_day", -1)  # younger than the first snapshots
-        population.newcomers = plain.get("newcomers", 0)
+        population.voters = Newcomers(**plain["voters"])
         population.label_counts = plain["label_counts"]
         if plain["calibration"] is not None:
             population.calibration = Calibration(**plain["calibration"])
@@ -80,8 +78,7 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
             population.space = _space_of(plain["space"], population.lexicon)
         population.pool = Pool(
             waiting=deque(_queries_of(plain["waiting"])),
-            newcomers_day=plain.get("pool_newcomers_day", -1),  # younger than the first snapshots
-            newcomers=plain.get("pool_newcomers", 0),
+            newcomers=Newcomers(**plain["newcomers"]),
         )
         for query in _queries_of(plain["pool"]):
             population.pool.queries_by_account.setdefault(query.account_hash, []).append(query)

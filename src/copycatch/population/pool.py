@@ -11,8 +11,8 @@ from itertools import chain
 
 import numpy as np
 
+from copycatch.population.newcomers import Newcomers
 from copycatch.records.columns import Float32Array, Uint64Array
-from copycatch.units import MS_PER_DAY
 
 PER_ACCOUNT_MAX = 24
 PER_TICK_MAX = 4  # of one account: a burst is one voice
@@ -20,8 +20,6 @@ ACCOUNTS_MAX = 400  # x 24 queries x d floats: 7.5 MB a model at d = 196
 WAITING_MAX = 20_000
 WAITING_AT_ONCE_MAX = 10_000  # the other half comes in over the time that queries wait
 DELAY_MS = 24 * 3_600_000
-# Whoever opens many accounts must not soon be what is usual: 16 of 400 are a twenty-fifth of the pool a day.
-NEWCOMERS_PER_DAY_MAX = 16
 NO_VECTOR: Float32Array = np.empty(0, dtype=np.float32)  # one for all: an array object takes 112 bytes
 NO_WORDS: Uint64Array = np.empty(0, dtype=np.uint64)
 
@@ -56,8 +54,7 @@ class Pool:
 
     queries_by_account: dict[int, list[Query]] = field(default_factory=dict)
     waiting: deque[Query] = field(default_factory=deque)
-    newcomers_day: int = -1
-    newcomers: int = 0  # accounts that were let in on `newcomers_day`
+    newcomers: Newcomers = field(default_factory=Newcomers)
 
     @property
     def vector_length(self) -> int | None:
@@ -94,15 +91,7 @@ class Pool:
         return admitted
 
     def _may_enter(self, query: Query, now_ms: int) -> bool:
-        if query.account_hash in self.queries_by_account:
-            return True
-        day = now_ms // MS_PER_DAY
-        if day != self.newcomers_day:
-            self.newcomers_day, self.newcomers = day, 0
-        if self.newcomers >= NEWCOMERS_PER_DAY_MAX:
-            return False
-        self.newcomers += 1
-        return True
+        return query.account_hash in self.queries_by_account or self.newcomers.let_in(now_ms)
 
     def add(self, query: Query) -> bool:
         """Put in one query unless its account has it already; the account becomes the most recent."""

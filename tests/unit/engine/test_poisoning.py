@@ -9,7 +9,8 @@ from copycatch.engine.learning import learn
 from copycatch.engine.state import EngineState, Pending, hash_of
 from copycatch.features.catalog import NAMES, SPECS
 from copycatch.intake.decode import Intake
-from copycatch.population.model import FOUNDING_MS, NEWCOMERS_PER_DAY_MAX
+from copycatch.population.model import FOUNDING_MS
+from copycatch.population.newcomers import NEWCOMERS_PER_DAY_MAX
 from copycatch.population.reference import ACCOUNTS_MAX, QUANTILES, STRATA, Reference
 from copycatch.records.columns import FloatArray
 from copycatch.records.policy import Policy

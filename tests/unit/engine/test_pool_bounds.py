@@ -6,11 +6,11 @@ from tests.support.traffic import START_MS
 
 from copycatch.population.geometry import BANK_ROWS
 from copycatch.population.model import FOUNDING_MS, ModelPopulation
+from copycatch.population.newcomers import NEWCOMERS_PER_DAY_MAX
 from copycatch.population.plain import from_plain, to_plain
 from copycatch.population.pool import (
     ACCOUNTS_MAX,
     DELAY_MS,
-    NEWCOMERS_PER_DAY_MAX,
     PER_ACCOUNT_MAX,
     WAITING_MAX,
     Query,

@@ -18,6 +18,7 @@ from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
 from copycatch.intake.decode import Intake
 from copycatch.intake.embed import EMBEDDING_LENGTH, WordLlamaEmbedder
+from copycatch.population.newcomers import Newcomers
 from copycatch.records.columns import Counts, Outcomes
 from copycatch.records.layout import SPANS, TALLY
 from copycatch.records.policy import LimitRule, Policy
@@ -161,7 +162,7 @@ def test_what_is_normal_moves_along_with_a_shard() -> None:
         if turn < len(batch_list) // 2:
             step(early, batch, UnixMs(NOW_MS), Policy())
     known = late.populations["m1"]
-    known.newcomers_day, known.newcomers = 3, 7
+    known.voters = Newcomers(day=3, count=7)
     parts: list[bytes] = []
     snapshot(late, "logs:0", lambda data: parts.append(bytes(data)))
     for state in (new_state(Policy()), early):
@@ -169,7 +170,7 @@ def test_what_is_normal_moves_along_with_a_shard() -> None:
         taken = state.populations["m1"]
         assert np.array_equal(taken.reference.values, known.reference.values, equal_nan=True)
         assert taken.reference.index_by_account == known.reference.index_by_account
-        assert (taken.newcomers_day, taken.newcomers) == (3, 7), "no rebalance renews the day's votes"
+        assert taken.voters == known.voters, "no rebalance renews the day's votes"
         assert list(taken.pool.queries_by_account) == list(known.pool.queries_by_account)
     older: list[bytes] = []
     fresh = new_state(Policy())
