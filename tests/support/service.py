@@ -58,6 +58,7 @@ class ServiceProcess:
     more: Mapping[str, Any] = field(default_factory=dict)
     module: str = "copycatch"
     process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
 
     def settings(self) -> dict[str, Any]:
         kafka: dict[str, Any] = {
@@ -103,6 +104,7 @@ class ServiceProcess:
                 policy.write_text(self.policy)
             command += ["--policy", str(policy)]
         plain = {key: value for key, value in os.environ.items() if not key.startswith("COPYCATCH_")}
+        self.starts = len(self.events("starting")) if self.log_file.exists() else 0
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -131,8 +133,13 @@ class ServiceProcess:
         )
 
     def stop(self) -> int:
-        """SIGTERM, and the exit code."""
+        """SIGTERM as soon as it would drain, and the exit code."""
         assert self.process is not None
+        process = self.process
+        wait_until(
+            lambda: process.poll() is not None or len(self.events("starting")) > self.starts,
+            PATIENCE_S, lambda: f"never started:\n{self.log[-3000:]}",
+        )  # fmt: skip
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE_S)

@@ -234,6 +234,7 @@ class Instance:
     def run(self) -> Summary:
         """Until SIGTERM or SIGINT (or the end of the files)."""
         self._watch_signals()
+        log.info("starting", pid=os.getpid())  # from here on SIGTERM drains
         try:
             if self._compiles_ahead:
                 compile_ahead()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError
@@ -97,6 +97,9 @@ def test_a_damaged_batch_is_refused_after_what_came_before_it() -> None:
 
 @settings(deadline=None)  # the first call compiles
 @given(at=st.integers(61, 140), byte=st.integers(0, 255))
+@example(at=81, byte=129)  # a header without a value
+@example(at=76, byte=31)  # a header's name of a length below 0
+@example(at=87, byte=1)  # an offset below that of the record before
 def test_garbage_with_a_right_checksum_is_refused_or_read_alike(at: int, byte: int) -> None:
     """Without the checksum, as a producer could send it: no garbage gets past one reader alone."""
     data = bytearray(batch_of([(5, b"key", b"value", [("name", b"x")]), (6, None, b"y" * 90, [])]))
@@ -113,7 +116,8 @@ def plain(parts: list[Any]) -> list[Plain]:
             headers = each.headers or [[] for _ in each.offsets]
             found += zip(each.offsets, each.times_ms, each.keys, each.values, headers, strict=True)
         else:
-            found.append((each.offset, each.timestamp, each.key, each.value or b"", each.headers))
+            known = [(name, value or b"") for name, value in each.headers]
+            found.append((each.offset, each.timestamp, each.key, each.value or b"", known))
     return found
 
 

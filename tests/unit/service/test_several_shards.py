@@ -145,4 +145,4 @@ def test_a_policy_that_changed_while_it_was_down_is_told() -> None:
     assert found_in(log, judge) == []
     last = {each.message.key: each.message.value for each in log.written if each.kind == "recommendation"}
     for suspect in suspects:
-        assert [value for key, value in last.items() if suspect.account_id.encode() in key] == [None]
+        assert [value for key, value in last.items() if f"|{suspect.account_id}|".encode() in key] == [None]

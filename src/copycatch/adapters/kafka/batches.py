@@ -94,11 +94,13 @@ def _find_records(data, batches, places):  # type: ignore[no-untyped-def]
     row = 0
     for b in range(len(batches) - 1):
         at, end = batches[b, _START], batches[b + 1, _START]
+        before = -1
         for _ in range(batches[b, _COUNT]):
             at = _find_record(data, at, end, places[row])
-            if at < 0:
-                return b
             place = places[row]
+            if at < 0 or place[_OFFSET] <= before:
+                return b  # offsets rise: whoever looks one up may halve
+            before = place[_OFFSET]
             place[_OFFSET] += batches[b, _FIRST_OFFSET]
             place[_TIME] += batches[b, _FIRST_TIME]
             if batches[b, _APPEND_TIME] >= 0:
@@ -172,7 +174,9 @@ def _headers_of(data: bytes, at: int, stop: int) -> Headers:
         n, at = decode_varint(data, at)
         for _ in range(n):
             length, at = decode_varint(data, at)
-            name = data[at : at + length].decode()  # a length below 0 leaves a wrong end
+            if length < 0:
+                raise ValueError(length)  # noqa: TRY301 (told below with the others)
+            name = data[at : at + length].decode()
             at += length
             length, at = decode_varint(data, at)
             headers.append((name, b"" if length < 0 else data[at : at + length]))
