@@ -16,6 +16,7 @@ from copycatch.settings.policy import load_policy
 from copycatch.units import parse_rfc3339
 from tests.support.records import record, traffic
 from tests.support.service import (
+    PATIENCE_S,
     ServiceProcess,
     Topics,
     ended,
@@ -102,7 +103,7 @@ def test_a_real_trace_gives_what_a_replay_gives(kafka_servers: str, tmp_path: Pa
         for step in ("after deliver:3", "before deliver:3"):
             process = service.start({"COPYCATCH_FAIL_AT": step, "COPYCATCH_TEST_HOOKS": "1"}).process
             assert process is not None
-            assert process.wait(120) == -9
+            assert process.wait(PATIENCE_S) == -9  # the first start compiles
         service.start()
         wait_drained(service, TRACE_RECORDS)
         assert service.stop() == 0
