@@ -5,7 +5,8 @@ from numba import njit
 
 from copycatch.records.columns import FloatArray
 from copycatch.scoring.catalog import FAMILIES, GROUPS
-from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
+from copycatch.scoring.families import FAMILY_OF
+from copycatch.scoring.tails import TAIL_FAMILIES
 
 # A tail probability above this is no evidence: with a dozen families some are always a little odd.
 # exp(-1.4) is about the upper quarter of normal accounts' whole lives.
@@ -18,7 +19,6 @@ NOVELTY = [FAMILIES.index(family) for group in GROUPS if group.name == "novelty"
 FAMILY_SCALE_MINS = np.array([1.0 if family in NOVELTY else 0.7 for family in range(len(FAMILIES))])
 
 
-FAMILY_OF = np.array([TAIL_FAMILIES.index(tail.family) for tail in TAILS])
 LOUDEST, MEAN, FIRST_OR_MEAN = range(3)
 # How a group speaks. There are several ways to be far off: look-alikes lack one or two, attacks none.
 _VOICES = {"novelty": MEAN, "boundary": FIRST_OR_MEAN}

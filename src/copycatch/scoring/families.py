@@ -13,7 +13,7 @@ _SIGNS = np.array([tail.sign for tail in TAILS])
 _FLOORS = np.array([tail.floor for tail in TAILS])
 _IS_SHARE = np.array([tail.is_share for tail in TAILS])
 _NEEDS_EVIDENCE = np.array([tail.needs_evidence for tail in TAILS])
-_FAMILY_OF = np.array([TAIL_FAMILIES.index(tail.family) for tail in TAILS])
+FAMILY_OF = np.array([TAIL_FAMILIES.index(tail.family) for tail in TAILS])
 _IS_LOUDEST = np.array([family in LOUDEST_FAMILIES for family in TAIL_FAMILIES])
 
 
@@ -137,5 +137,5 @@ def family_values(oddness: FloatArray) -> FloatArray:
     0.5
     """
     out = np.empty((len(oddness), len(TAIL_FAMILIES)))
-    _family_values(oddness, _FAMILY_OF, _IS_LOUDEST, out)
+    _family_values(oddness, FAMILY_OF, _IS_LOUDEST, out)
     return out
