@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.streams import row_by_key
 from tests.support.traffic import NOW_MS, batches, traffic
 
 from copycatch.engine import new_state, step
@@ -31,7 +32,7 @@ def test_counts_and_panes_equal_the_slow_ones(seed: int, cut: int) -> None:
         by_account[each["account_id"]].append(each)
     for batch in batches(records, [cut]):
         step(state, batch, UnixMs(NOW_MS), policy)
-    for (_, account, _), row in state.slots.row_by_key.items():
+    for (_, account, _), row in row_by_key(state.slots).items():
         own = by_account[account]
         times_ms = [each["event_time"] for each in own]
         sums = state.windows.sums[row]

@@ -15,6 +15,7 @@ from copycatch.records.policy import Policy
 from copycatch.records.space import ModelSpace
 from copycatch.signals.compute import compute_signals
 from copycatch.signals.words import hash_words
+from copycatch.windows.slots import Key, Slots
 from tests.support.traffic import START_MS, columns, raw_batch, record
 
 D, N_CLASSES = 8, 4
@@ -57,6 +58,11 @@ class Normal:
                           row.astype(np.float32), words=words)
                 )  # fmt: skip
         return build_space(queries, queries[::2], uses_inputs=True, version=1, lexicon=lexicon)
+
+
+def row_by_key(slots: Slots) -> dict[Key, int]:
+    """All accounts with their rows."""
+    return {slots.key_of(row): row for row in slots.rows_in_use()}
 
 
 def fold(normal: Normal, records: Sequence[dict[str, Any]]) -> Looks:

@@ -61,15 +61,6 @@ class Slots:
         """Rows ever in use: arrays along rows need this length."""
         return len(self._accounts)
 
-    @property
-    def row_by_key(self) -> dict[Key, int]:
-        """All accounts with their rows; made anew each time."""
-        return {
-            (tenant_id, account, model_id): row
-            for (tenant_id, model_id), rows in self._rows_by_group.items()
-            for account, row in rows.items()
-        }
-
     def key_of(self, row: int) -> Key:
         """Whose row it is."""
         account, (tenant_id, model_id) = self._accounts[row], self._groups[row]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.support.streams import row_by_key
 from tests.support.traffic import HMAC_KEY, NOW_MS, START_MS, batches, columns, raw_batch, record, traffic
 
 from copycatch.engine import new_state, step
@@ -99,7 +100,7 @@ def test_flagged_accounts_teach_nothing() -> None:
         population = state.populations["m1"]
         for name in flagged_at:
             account = hash_of((None, name, "m1"))
-            row = state.slots.row_by_key[None, name, "m1"]
+            row = row_by_key(state.slots)[None, name, "m1"]
             before = population.reference.accounts.tolist(), population.reference.values.tobytes()
             state.pending = [Pending("m1", account, EVIDENCE, np.full(len(NAMES), 7.0))]
             learn(state, int(state.rows.flagged_ms[row]) + 1, len(state.slots))
@@ -147,7 +148,7 @@ def test_a_flood_of_new_accounts_pushes_no_suspect_out() -> None:
     state = new_state(policy, accounts_max=2_000)
     batch, _ = columns(raw_batch([record(index, account_id="suspect") for index in range(60)]))
     step(state, batch, UnixMs(NOW_MS), policy)
-    row = state.slots.row_by_key[None, "suspect", "m1"]
+    row = row_by_key(state.slots)[None, "suspect", "m1"]
     state.rows.flagged_ms[row] = START_MS + 60_000
     for start in range(0, 10_000, 2_500):
         flood = [
@@ -156,7 +157,7 @@ def test_a_flood_of_new_accounts_pushes_no_suspect_out() -> None:
         ]
         batch, _ = columns(raw_batch(flood, 100 + start))
         step(state, batch, UnixMs(NOW_MS), policy)
-    assert state.slots.row_by_key[None, "suspect", "m1"] == row
+    assert row_by_key(state.slots)[None, "suspect", "m1"] == row
     assert int(state.windows.queries[row]) == 60
     assert state.rows.flagged_ms[row] > 0
     assert len(state.slots) <= 2_000

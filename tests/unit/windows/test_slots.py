@@ -1,6 +1,7 @@
 """Rows are bounded; a flood of newcomers pushes nobody out who matters."""
 
 import numpy as np
+from tests.support.streams import row_by_key
 
 from copycatch.windows.slots import Slots, rows_to_evict
 
@@ -25,7 +26,7 @@ def test_flood_of_new_accounts_evicts_itself() -> None:
         evicted = rows_to_evict(slots, last_seen, queries, is_suspect)
         assert (evicted >= 900).all(), "only newcomers go"
         slots.release(evicted.tolist())
-    known = {key[1] for key in slots.row_by_key}
+    known = {key[1] for key in row_by_key(slots)}
     assert {f"old{index}" for index in range(900)} <= known
     assert len(slots) <= 1000
     assert slots.refused > 0
@@ -66,7 +67,7 @@ def test_rows_are_those_of_a_plain_dictionary() -> None:
                 del known[key]
             else:
                 assert slots.key_of(row) == key
-        assert slots.row_by_key == known
+        assert row_by_key(slots) == known
         assert len(slots) == len(known) == len(set(known.values()))
         gone = [key for key in known if rng.random() < 0.2]
         slots.release([known.pop(key) for key in gone])
