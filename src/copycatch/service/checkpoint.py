@@ -34,16 +34,13 @@ What a kill -9 leaves behind, and what the next start does:
 With at_least_once, a kill between outcomes and positions repeats outcomes with the same keys.
 """
 
-import gc
-import os
-import traceback
 import uuid
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 import structlog
 
-from copycatch.adapters.orphans import die_with
+from copycatch.adapters.forked import Forked
 from copycatch.errors import StateError
 from copycatch.ports import (
     Clock,
@@ -60,8 +57,7 @@ from copycatch.service.judging import Judge
 
 log = structlog.get_logger(__name__)
 
-# Judging goes first where cores are scarce: a snapshot may take its time.
-CHILD_NICE = 10
+WRITER_S_MAX = 900  # for a large state and a slow store
 # A flood of alerts must not fill the store with notes: so many, and a snapshot takes their place.
 NOTES_MAX = 200
 SETTLED = ""  # run of a note that is known to count
@@ -109,7 +105,7 @@ class Checkpoint:
         self._sequence = 0
         self._position_by_shard: dict[Shard, int] = {}
         self._generation_by_shard: dict[Shard, int] = {}
-        self._child: int | None = None
+        self._writer: Forked | None = None
         self._next_snapshot_s = clock.monotonic_s() + interval_s
         self._changed: set[Shard] = set()
         self._restored_generation = 0
@@ -293,7 +289,7 @@ class Checkpoint:
         if (
             self._store is None
             or self._clock.monotonic_s() < self._next_snapshot_s
-            or self._child is not None
+            or self._writer is not None
         ):
             return
         self._next_snapshot_s = self._clock.monotonic_s() + self._interval_s
@@ -302,7 +298,7 @@ class Checkpoint:
             self._hook("before snapshot")
             began_s = self._clock.monotonic_s()
             if self._is_forking:
-                self._child = self._fork(infos)
+                self._fork(infos)
             else:
                 self._write_or_log(infos)
             self._metrics.observe("copycatch_snapshot_pause_seconds", self._clock.monotonic_s() - began_s)
@@ -344,44 +340,27 @@ class Checkpoint:
         self._metrics.count("copycatch_snapshots_total", result="failed")
         log.error("snapshot failed; the one before stays, the next is tried in time", reason=reason)
 
-    def _fork(self, infos: list[SnapshotInfo]) -> int:
-        """Write in a child: it sees the state as of now, and the parent goes on."""
-        # Frozen objects are not touched by the child's collector, so their pages stay shared.
-        gc.freeze()
-        parent = os.getpid()
-        child = os.fork()
-        if child:
-            gc.unfreeze()
-            return child
-        status = 1
-        try:
-            die_with(parent)
-            os.nice(CHILD_NICE)
+    def _fork(self, infos: list[SnapshotInfo]) -> None:
+        def write() -> None:
             self._hook("in snapshot")
             self._save_all(infos)
-            status = 0
+
+        try:
+            self._writer = Forked(write, WRITER_S_MAX)
         except OSError as error:
-            status = 2 if error.errno is None else 0x40 | (error.errno & 0x3F)
-        except BaseException:  # noqa: BLE001 (the parent cannot see it, and the child must not go on as a second service)
-            traceback.print_exc()
-        finally:
-            # No clean-up of the parent's: its sockets, locks and buffers are not ours.
-            os._exit(status)
+            self._failed(str(error))
 
     def _reap(self, *, is_waiting: bool) -> None:
-        if self._child is None:
+        if self._writer is None:
             return
-        child, status = os.waitpid(self._child, 0 if is_waiting else os.WNOHANG)
-        if child == 0:
+        failure = self._writer.failure(is_waiting=is_waiting)
+        if failure is None:
             return
-        self._child = None
-        code = os.waitstatus_to_exitcode(status)
-        if code == 0:
-            self._note_written()
-        elif code > 0 and code & 0x40:
-            self._failed(os.strerror(code & 0x3F))
+        self._writer = None
+        if failure:
+            self._failed(failure)
         else:
-            self._failed(f"the writer ended with {code}")
+            self._note_written()
 
     def close(self) -> None:
         """Wait for a snapshot under way."""
