@@ -40,6 +40,9 @@ def check_kill_at_step(servers: str, folder: Path, step: str, kafka: Mapping[str
         else:
             assert service.wait_end() == -9
         service.start()
+        if step.startswith("in snapshot"):
+            # All may have been committed before the kill: then draining waits for nothing.
+            pass
         wait_drained(service, 1500)
         assert service.stop() == 0
     assert written_uids(servers, topics) == expected_uids(shards_of(servers, topics))
