@@ -29,12 +29,12 @@ from copycatch.scoring.families import ODDNESS_MAX, deviations_of, family_values
 from copycatch.scoring.persistence import follow, lateness
 from copycatch.scoring.protocol import Inputs
 from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
-from copycatch.signals.catalog import SCOPES, SIGNAL_INDEX, SIGNALS
+from copycatch.signals.catalog import SIGNAL_INDEX, SIGNALS
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
 
 assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns as signals/catalog.py rows"
-SCOPE_CODES = np.array([SCOPES.index(spec.scope) for spec in SIGNALS], dtype=np.int64)
+IS_DISTINCT = np.array([spec.scope == "distinct" for spec in SIGNALS])
 INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
 TAIL_COLUMNS = np.array([FEATURE_INDEX[tail.feature] for tail in TAILS], dtype=np.int64)
 SERVER_ERROR = 500
@@ -87,7 +87,7 @@ def fold_segment(
     is_evidence = ~((statuses >= SERVER_ERROR) | np.isin(statuses, REFUSALS))
     n_due = fold(
         rows, batch.event_times_ms, is_evidence, batch.input_hashes, batch.label_codes, batch.margins,
-        block.signals, SCOPE_CODES, SIGNAL_INDEX["is_low_margin"], SIGNAL_INDEX["neighbour_log"],
+        block.signals, IS_DISTINCT, SIGNAL_INDEX["is_low_margin"], SIGNAL_INDEX["neighbour_log"],
         block.sketches, block.residuals, block.input_residuals, block.raws, block.cells, block.fouriers,
         block.words_seen, _extras(batch), block.nears, block.raw_ratios,
         block.flat_logs, round(short_s * 1000), round(long_s * 1000),

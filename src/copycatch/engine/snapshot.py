@@ -23,7 +23,7 @@ from copycatch.scoring.panel import Panel
 from copycatch.windows.admission import Shard
 from copycatch.windows.state import WindowArrays
 
-FORMAT = 3  # 2: the windows keep a memory of inputs; 3: narrower rows
+FORMAT = 4  # 2: the windows keep a memory of inputs; 3: narrower rows; 4: no sums that nothing reads
 LIBRARIES = ("numpy", "river")
 
 

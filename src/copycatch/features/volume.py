@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from copycatch.records.columns import FloatArray
-from copycatch.records.layout import LONG_PANES, PANE_SUMS, SHORT_PANES, SPANS
+from copycatch.records.layout import LONG_PANES, SHORT_PANES, SPANS
 from copycatch.records.view import WindowView
 
 
@@ -12,31 +12,30 @@ from copycatch.records.view import WindowView
 def _totals(sums, start, n_panes, totals):  # type: ignore[no-untyped-def]
     for i in range(len(sums)):
         for pane in range(n_panes):
-            for k in range(PANE_SUMS):
-                totals[i, k] += sums[i, start + pane * PANE_SUMS + k]
+            totals[i] += sums[i, start + pane]
 
 
-def _pane_totals(view: WindowView, span: str, n_panes: int) -> FloatArray:
-    """Queries and tokens of all panes of a window, shape (n, PANE_SUMS).
+def _pane_totals(view: WindowView, span: str) -> FloatArray:
+    """Sums over all panes of a window, shape (n,).
 
     A look follows a record of its account, and that record has cleared every pane that had passed: what
     stands in the ring is the window.
     """
-    totals = np.zeros((len(view), PANE_SUMS))
-    _totals(view.sums, SPANS[span].start, n_panes, totals)
+    totals = np.zeros(len(view))
+    _totals(view.sums, SPANS[span].start, SPANS[span].length, totals)
     return totals
 
 
 def short_rates(view: WindowView) -> FloatArray:
     """Queries per second over the short window, or since the first query where that is later, shape (n,)."""
-    queries = _pane_totals(view, "short_panes", SHORT_PANES)[:, 0]
+    queries = _pane_totals(view, "short_panes")
     rates: FloatArray = queries / _observed_s(view, SHORT_PANES * view.short_pane_s, view.short_pane_s)
     return rates
 
 
 def long_rates(view: WindowView) -> FloatArray:
     """Queries per second over the long window, or since the first query where that is later, shape (n,)."""
-    queries = _pane_totals(view, "long_panes", LONG_PANES)[:, 0]
+    queries = _pane_totals(view, "long_panes")
     rates: FloatArray = queries / _observed_s(view, LONG_PANES * view.long_pane_s, view.long_pane_s)
     return rates
 
@@ -48,7 +47,7 @@ def _observed_s(view: WindowView, window_s: float, pane_s: float) -> FloatArray:
 
 def token_rates(view: WindowView) -> FloatArray:
     """Tokens per second over the long window; NaN where the log gives no token counts, shape (n,)."""
-    tokens = _pane_totals(view, "long_panes", LONG_PANES)[:, 1]
+    tokens = _pane_totals(view, "long_tokens")
     rates = tokens / _observed_s(view, LONG_PANES * view.long_pane_s, view.long_pane_s)
     is_known = view.tally("input_tokens") + view.tally("output_tokens") > 0
     return np.where(is_known, rates, np.nan)

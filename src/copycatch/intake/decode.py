@@ -103,9 +103,7 @@ class Intake:
         batch = plain_batch(raw, scan, self._pseudonymiser, self._code_by_label)
         self._fold_case(batch.texts, batch.embeddings)
         batch.embeddings += self._embed_texts(batch.texts, batch.model_ids, batch.embeddings)
-        _fill_confidences(
-            batch.probabilities, batch.label_codes, batch.top1_probs, batch.margins, batch.entropies
-        )
+        _fill_confidences(batch.probabilities, batch.label_codes, batch.margins, batch.entropies)
         return batch
 
     def _embed_texts(
@@ -156,7 +154,7 @@ class Intake:
     ) -> RecordBatch:
         records = decoded.records
         labels = code_labels([record.predicted_label for record in records], self._code_by_label)
-        top1_probs, margins, entropies = _confidences_of(records, probabilities, labels)
+        margins, entropies = _confidences_of(records, probabilities, labels)
         params = [record.params for record in records]
         return RecordBatch(
             raw=raw,
@@ -175,15 +173,11 @@ class Intake:
             label_codes=labels,
             statuses=np.array([200 if r.status is None else r.status for r in records], dtype=np.int16),
             has_logprobs=_column([_has_logprobs(p) for p in params]),
-            top_logprobs=_column([None if p is None else p.top_logprobs or 0 for p in params]),
             logit_biases=_column([_logit_biases(p) for p in params]),
             choices=_column([None if p is None else p.n for p in params]),
             max_tokens=_column([None if p is None else p.max_tokens for p in params]),
-            temperatures=_column([None if p is None else p.temperature for p in params]),
             input_tokens=_column([record.input_tokens for record in records]),
             output_tokens=_column([record.output_tokens for record in records]),
-            latencies_ms=_column([record.latency_ms for record in records]),
-            top1_probs=top1_probs,
             margins=margins,
             entropies=entropies,
             inputs=inputs,
@@ -321,33 +315,28 @@ def _check_top_scores(records: Sequence[InferenceRecord], found: _Faults) -> Non
 
 def _confidences_of(
     records: Sequence[InferenceRecord], probabilities: Sequence[VectorBlock], labels: IntArray
-) -> tuple[Float32Array, Float32Array, Float32Array]:
-    """Top score, margin and normalised entropy; fills the labels that only the probabilities tell."""
+) -> tuple[Float32Array, Float32Array]:
+    """Margin and normalised entropy; fills the labels that only the probabilities tell."""
     n = len(records)
-    top1_probs, margins, entropies = (np.full(n, np.nan, dtype=np.float32) for _ in range(3))
+    margins, entropies = (np.full(n, np.nan, dtype=np.float32) for _ in range(2))
     for row, record in enumerate(records):
-        if record.top_scores:
-            top1_probs[row] = record.top_scores[0]
-            if len(record.top_scores) > 1:
-                margins[row] = record.top_scores[0] - record.top_scores[1]
-    _fill_confidences(probabilities, labels, top1_probs, margins, entropies)
-    return top1_probs, margins, entropies
+        if record.top_scores is not None and len(record.top_scores) > 1:
+            margins[row] = record.top_scores[0] - record.top_scores[1]
+    _fill_confidences(probabilities, labels, margins, entropies)
+    return margins, entropies
 
 
 def _fill_confidences(
-    probabilities: Sequence[VectorBlock], labels: IntArray, top1_probs: Float32Array, margins: Float32Array,
-    entropies: Float32Array,
-) -> None:  # fmt: skip
+    probabilities: Sequence[VectorBlock], labels: IntArray, margins: Float32Array, entropies: Float32Array
+) -> None:
     """Of records with a whole probability vector."""
     for block in probabilities:
         n_classes = block.values.shape[1]
         if n_classes == 1:  # the score of the positive class
             positive = block.values[:, 0]
-            top1_probs[block.rows] = np.maximum(positive, 1 - positive)
             margins[block.rows] = np.abs(2 * positive - 1)
             continue
         highest = np.partition(block.values, n_classes - 2, axis=1)[:, -2:]
-        top1_probs[block.rows] = highest[:, 1]
         margins[block.rows] = highest[:, 1] - highest[:, 0]
         probs = np.maximum(block.values, np.float32(1e-12))
         entropies[block.rows] = -(probs * np.log(probs)).sum(axis=1) / np.float32(np.log(n_classes))

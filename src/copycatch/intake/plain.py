@@ -163,10 +163,8 @@ def plain_batch(
         input_hashes=plain_hashes(texts, inputs, pseudonymiser.input_key),
         label_codes=plain_labels(scan, names, code_by_label),
         statuses=np.where(np.isnan(statuses), OK, statuses).astype(np.int16),
-        has_logprobs=column("has_logprobs"), top_logprobs=column("top_logprobs"),
-        logit_biases=column("logit_bias"), choices=column("n"), max_tokens=column("max_tokens"),
-        temperatures=column("temperature"), input_tokens=column("input_tokens"),
-        output_tokens=column("output_tokens"), latencies_ms=column("latency_ms"),
-        top1_probs=first.astype(np.float32), margins=(first - second).astype(np.float32), entropies=nothing,
+        has_logprobs=column("has_logprobs"), logit_biases=column("logit_bias"), choices=column("n"),
+        max_tokens=column("max_tokens"), input_tokens=column("input_tokens"),
+        output_tokens=column("output_tokens"), margins=(first - second).astype(np.float32), entropies=nothing,
         inputs=inputs, embeddings=embeddings, probabilities=probabilities,
     )  # fmt: skip

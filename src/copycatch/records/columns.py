@@ -68,16 +68,12 @@ class RecordBatch:
     label_codes: IntArray  # an integer per label, stable over runs; -1 where missing
     statuses: npt.NDArray[np.int16]  # 200 where the record names none
     has_logprobs: Float32Array  # 1, 0, or NaN where the record carries no params
-    top_logprobs: Float32Array
     logit_biases: Float32Array  # how many tokens are biased
     choices: Float32Array  # `n`
     max_tokens: Float32Array
-    temperatures: Float32Array
     input_tokens: Float32Array
     output_tokens: Float32Array
-    latencies_ms: Float32Array
-    top1_probs: Float32Array  # highest probability
-    margins: Float32Array  # highest minus second; NaN where only one score is logged
+    margins: Float32Array  # highest less second probability; NaN where only one score is logged
     entropies: Float32Array  # of the whole probability vector over log K, in [0, 1]; NaN where only top-k
     inputs: list[VectorBlock]  # numeric inputs
     embeddings: list[VectorBlock]

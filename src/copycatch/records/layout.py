@@ -25,13 +25,15 @@ class Span(NamedTuple):
 
 # Signals that the model's reference gives per query (signals/catalog.py names them) and those that the
 # account's own recent queries give (computed by the fold); both are summed alike. The first N_BLOCK of the
-# former, and all of the latter, are summed over the block too.
-N_SIGNALS: Final = 34
-N_BLOCK: Final = 26
+# former, and all of the latter, are summed over the block too. Squares are kept of the first N_SQUARED only:
+# features ask for the spread of these.
+N_SIGNALS: Final = 26
+N_BLOCK: Final = 24
+N_SQUARED: Final = 5
 N_OWN: Final = 13
 N_SUMMED: Final = N_SIGNALS + N_OWN
 N_BLOCK_SUMMED: Final = N_BLOCK + N_OWN
-SUM_FIELDS: Final = 3  # n, sum, sum of squares
+SUM_FIELDS: Final = 2  # n, sum
 
 # Own signals, in the order the fold writes them. Repeats of an input flip their label or lie close to a
 # boundary now and then; what counts for probing is how often they do beyond that
@@ -67,7 +69,6 @@ CELLS: Final = 32
 FOURIER: Final = 32
 SHORT_PANES: Final = 16
 LONG_PANES: Final = 24
-PANE_SUMS: Final = 2  # queries, tokens
 DRIFT: Final = 2 + SKETCH  # n, sum of squared norms, sum of whitened class residuals
 
 TALLIES: Final = (
@@ -95,11 +96,14 @@ def _spans() -> dict[str, Span]:
     widths = {
         "tallies": len(TALLIES),
         "hours": 24,
-        "short_panes": SHORT_PANES * PANE_SUMS,
-        "long_panes": LONG_PANES * PANE_SUMS,
+        "short_panes": SHORT_PANES,  # queries
+        "long_panes": LONG_PANES,
+        "long_tokens": LONG_PANES,
         # From here on everything is measured in the model's space and starts afresh when that is rebuilt.
         "signals": N_SUMMED * SUM_FIELDS,
+        "squares": N_SQUARED,
         "block_signals": N_BLOCK_SUMMED * SUM_FIELDS,
+        "block_squares": N_SQUARED,
         "drift": DRIFT,
         "block_drift": DRIFT,
         "input_drift": DRIFT,

@@ -10,6 +10,7 @@ from copycatch.records.columns import Float32Array, FloatArray, IntArray
 from copycatch.records.layout import (
     N_BLOCK,
     N_SIGNALS,
+    N_SQUARED,
     OWN_NAMES,
     SKETCH,
     SPANS,
@@ -21,18 +22,20 @@ VALUES_MIN = 8  # a mean over fewer values says little, a deviation nothing
 
 
 @njit(cache=True)
-def _moments(sums, start, means, deviations):  # type: ignore[no-untyped-def]
-    """Means and deviations of all signals, (n_signals, n) each; NaN below `VALUES_MIN` values."""
+def _moments(sums, start, squares_start, means, deviations):  # type: ignore[no-untyped-def]
+    """Means of all signals and deviations of the first few, (.., n) each; NaN below `VALUES_MIN` values."""
     for i in range(len(sums)):
         for k in range(len(means)):
             at = start + k * SUM_FIELDS
             n = np.float64(sums[i, at])
-            means[k, i] = deviations[k, i] = np.nan
-            if n >= VALUES_MIN:
-                mean = np.float64(sums[i, at + 1]) / n
-                variance = max(np.float64(sums[i, at + 2]) / n - mean * mean, 0.0) * n / (n - 1)
-                means[k, i] = mean
-                deviations[k, i] = np.sqrt(variance)
+            is_known = n >= VALUES_MIN
+            mean = np.float64(sums[i, at + 1]) / n if is_known else np.nan
+            means[k, i] = mean
+            if k < len(deviations):
+                deviations[k, i] = np.nan
+                if is_known:
+                    mean_square = np.float64(sums[i, squares_start + k]) / n
+                    deviations[k, i] = np.sqrt(max(mean_square - mean * mean, 0.0) * n / (n - 1))
 
 
 @dataclass(slots=True)
@@ -75,7 +78,8 @@ class WindowView:
         return self._column(0, signal)
 
     def deviation(self, signal: str) -> FloatArray:
-        """Standard deviation of a signal; NaN below eight values."""
+        """Standard deviation of a signal whose squares are summed; NaN below eight values."""
+        assert self.index_by_signal[signal] < N_SQUARED, signal
         return self._column(1, signal)
 
     def mean_beyond(self, signal: str, free: float) -> FloatArray:
@@ -110,9 +114,11 @@ class WindowView:
     def _all_moments(self) -> tuple[FloatArray, FloatArray]:
         """Means and deviations of all signals at once: most are asked for, and one pass costs like one."""
         span = SPANS[self._span_name]
-        moments = np.empty((2, span.length // SUM_FIELDS, len(self)))
-        _moments(self.sums, span.start, moments[0], moments[1])
-        return moments[0], moments[1]
+        squares_start = SPANS["block_squares" if self.is_block else "squares"].start
+        means = np.empty((span.length // SUM_FIELDS, len(self)))
+        deviations = np.empty((N_SQUARED, len(self)))
+        _moments(self.sums, span.start, squares_start, means, deviations)
+        return means, deviations
 
     def drift(self, name: str) -> FloatArray:
         """Unbiased squared length of the mean class residual over sqrt(dimensions); NaN below eight values.

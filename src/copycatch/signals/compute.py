@@ -20,7 +20,7 @@ from copycatch.signals.geometry import (
     sketches_of,
     standardise,
 )
-from copycatch.signals.inputs import text_signals, value_signals
+from copycatch.signals.inputs import byte_entropies, value_signals
 from copycatch.signals.neighbours import COLUMNS, compare_with_bank
 from copycatch.signals.words import hash_words, word_novelty, word_sets
 
@@ -47,12 +47,6 @@ def compute_signals(
     """
     block = _empty(len(batch))
     _put(block, "margin", batch.margins)
-    _put(block, "output_entropy", batch.entropies)
-    _put(block, "top1_prob", batch.top1_probs)
-    _put(block, "temperature", batch.temperatures)
-    _put(block, "top_logprobs", batch.top_logprobs)
-    _put(block, "latency_log", np.log1p(np.maximum(batch.latencies_ms, 0)))
-    _put(block, "output_tokens_log", np.log1p(np.maximum(batch.output_tokens, 0)))
     _add_low_margins(block, batch, spaces)
     if any(text is not None for text in batch.texts):
         _add_texts(block, batch, spaces, account_hashes)
@@ -125,9 +119,7 @@ def _add_low_margins(block: SignalBlock, batch: RecordBatch, spaces: Mapping[str
 def _add_texts(
     block: SignalBlock, batch: RecordBatch, spaces: Mapping[str, ModelSpace], account_hashes: IntArray
 ) -> None:
-    texts = text_signals(batch.texts)
-    _put(block, "byte_entropy", texts[:, 0])
-    _put(block, "text_length_log", texts[:, 1])
+    _put(block, "byte_entropy", byte_entropies(batch.texts))
     _put(block, "elicitation", elicitation_of(batch.texts))
     block.word_starts, block.words = hash_words(batch.texts)
     block.words_seen = word_sets(block.word_starts, block.words)
@@ -172,9 +164,7 @@ def _add_inputs(
     rows = _places(vectors.rows, len(block.cells))
     z = standardise(vectors.values, frame)
     scores = _add_frame(block, rows, z, space, frame)
-    residuals, class_log, _ = class_residuals(scores, batch.label_codes[rows], frame)
-    block.input_residuals[rows] = residuals
-    _put_at(block, rows, "input_class_log", class_log)
+    block.input_residuals[rows], _, _ = class_residuals(scores, batch.label_codes[rows], frame)
     _add_raws(block, rows, vectors.values, space)
     values = value_signals(z)
     _put_at(block, rows, "edge_share", values[:, 0])

@@ -26,25 +26,23 @@ def _byte_entropies(buffer, starts, out):  # type: ignore[no-untyped-def]
         for count in counts:
             if count:
                 entropy -= count / n * np.log2(count / n)
-        out[i, 0] = max(entropy, 0.0)
+        out[i] = max(entropy, 0.0)
 
 
-def text_signals(texts: Sequence[str | None]) -> Float32Array:
-    """Entropy of the bytes (bits) and log length of each text, float32 (n, 2); NaN where there is no text.
+def byte_entropies(texts: Sequence[str | None]) -> Float32Array:
+    """Entropy of the bytes of each text in bits, float32 (n,); NaN where there is no text.
 
     Examples
     --------
-    >>> text_signals(["aaaa", "abab", None])[:, 0].tolist()
+    >>> byte_entropies(["aaaa", "abab", None]).tolist()
     [0.0, 1.0, nan]
     """
-    out = np.full((len(texts), 2), np.nan, dtype=np.float32)
+    out = np.full(len(texts), np.nan, dtype=np.float32)
     encoded = [
         b"" if text is None else text[:ENTROPY_CHARS_MAX].encode("utf-8", "surrogatepass") for text in texts
     ]
     starts = np.concatenate([[0], np.cumsum([len(part) for part in encoded])]).astype(np.int64)
     _byte_entropies(np.frombuffer(b"".join(encoded), dtype=np.uint8), starts, out)
-    lengths = np.array([0 if text is None else len(text) for text in texts])
-    out[:, 1] = np.where(lengths > 0, np.log(np.maximum(lengths, 1)), np.nan)
     return out
 
 

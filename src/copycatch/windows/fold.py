@@ -16,13 +16,14 @@ from copycatch.windows.schedule import next_look
 
 SIGNALS = layout.SPANS["signals"].start
 BLOCK_SIGNALS = layout.SPANS["block_signals"].start
+SQUARES, BLOCK_SQUARES = layout.SPANS["squares"].start, layout.SPANS["block_squares"].start
 DRIFT, BLOCK_DRIFT = layout.SPANS["drift"].start, layout.SPANS["block_drift"].start
 INPUT_DRIFT, BLOCK_INPUT_DRIFT = layout.SPANS["input_drift"].start, layout.SPANS["block_input_drift"].start
 DRIFT_WIDTH = layout.DRIFT
 HOURS = layout.SPANS["hours"].start
 SHORT = layout.SPANS["short_panes"].start
-LONG = layout.SPANS["long_panes"].start
-PANES_STOP = layout.SPANS["long_panes"].stop  # the two spans of panes lie side by side
+LONG, LONG_TOKENS = layout.SPANS["long_panes"].start, layout.SPANS["long_tokens"].start
+PANES_STOP = layout.SPANS["long_tokens"].stop  # the spans of panes lie side by side
 CO_MEANS = layout.SPANS["co_means"].start
 CO_PRODUCTS = layout.SPANS["co_products"].start
 LABELS = layout.SPANS["labels"].start
@@ -41,9 +42,10 @@ PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
 )
 N_BLOCK_SUMMED = layout.N_BLOCK_SUMMED
 N_SIGNALS, N_OWN, N_BLOCK, SUM_FIELDS = layout.N_SIGNALS, layout.N_OWN, layout.N_BLOCK, layout.SUM_FIELDS
+N_SQUARED = layout.N_SQUARED
 SKETCH, RING, BLOCK, CO_DIMS = layout.SKETCH, layout.RING, layout.BLOCK, layout.CO_DIMS
 LABEL_BINS, CELLS, FOURIER = layout.LABEL_BINS, layout.CELLS, layout.FOURIER
-SHORT_PANES, LONG_PANES, PANE_SUMS = layout.SHORT_PANES, layout.LONG_PANES, layout.PANE_SUMS
+SHORT_PANES, LONG_PANES = layout.SHORT_PANES, layout.LONG_PANES
 
 # The memory horizon: all sums but the panes are halved each time an account has lived so long again, so that
 # what counts is about the last one to two horizons. float32 loses single units above 2^24: the same halving
@@ -59,7 +61,6 @@ def add_value(sums, at, value):  # type: ignore[no-untyped-def]
         return
     sums[at] += 1
     sums[at + 1] += value
-    sums[at + 2] += value * value
 
 
 @njit(cache=True)
@@ -74,19 +75,15 @@ def add_drift(sums, at, residual):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def add_pane(sums, start, n_panes, pane, last_pane, tokens):  # type: ignore[no-untyped-def]
-    """Count a query in a ring of panes, clearing the panes that passed since the last one."""
+def add_pane(sums, start, n_panes, pane, last_pane, amount):  # type: ignore[no-untyped-def]
+    """Add to a ring of panes, clearing the panes that passed since the last one."""
     if pane > last_pane:
         first = max(last_pane + 1, pane - n_panes + 1)
         for passed in range(first, pane + 1):
-            at = start + (passed % n_panes) * PANE_SUMS
-            sums[at] = 0
-            sums[at + 1] = 0
+            sums[start + passed % n_panes] = 0
     elif pane <= last_pane - n_panes:
         return  # late by more than the whole ring: the pane is gone
-    at = start + (pane % n_panes) * PANE_SUMS
-    sums[at] += 1
-    sums[at + 1] += tokens
+    sums[start + pane % n_panes] += amount
 
 
 @njit(cache=True)
@@ -121,16 +118,19 @@ def add_novel(sums, residual, input_residual, sketch, cell, fourier, label):  # 
 
 
 @njit(cache=True)
-def add_signals(sums, signals, own, scopes, is_repeat, is_novel):  # type: ignore[no-untyped-def]
+def add_signals(sums, signals, own, is_distinct, is_repeat, is_novel):  # type: ignore[no-untyped-def]
     """Add all signals of one query to the sums of life and block, each over its scope."""
     for k in range(N_OWN):
         add_value(sums, SIGNALS + (N_SIGNALS + k) * SUM_FIELDS, own[k])
         add_value(sums, BLOCK_SIGNALS + (N_BLOCK + k) * SUM_FIELDS, own[k])
     for k in range(N_SIGNALS):
-        if scopes[k] == 0 or (scopes[k] == 1 and not is_repeat) or (scopes[k] == 2 and is_novel):
+        if is_novel or (is_distinct[k] and not is_repeat):
             add_value(sums, SIGNALS + k * SUM_FIELDS, signals[k])
             if k < N_BLOCK:
                 add_value(sums, BLOCK_SIGNALS + k * SUM_FIELDS, signals[k])
+            if k < N_SQUARED and not np.isnan(signals[k]):
+                sums[SQUARES + k] += signals[k] * signals[k]
+                sums[BLOCK_SQUARES + k] += signals[k] * signals[k]
 
 
 @njit(cache=True)
@@ -140,6 +140,8 @@ def clear_block(sums):  # type: ignore[no-untyped-def]
     sums[BLOCK_NOVEL] = 0
     for k in range(N_BLOCK_SUMMED * SUM_FIELDS):
         sums[BLOCK_SIGNALS + k] = 0
+    for k in range(N_SQUARED):
+        sums[BLOCK_SQUARES + k] = 0
     for k in range(DRIFT_WIDTH):
         sums[BLOCK_DRIFT + k] = 0
         sums[BLOCK_INPUT_DRIFT + k] = 0
@@ -158,8 +160,9 @@ def add_tallies(sums, last_ms, time_ms, queries, short_ms, long_ms, is_evidence,
     short_pane, long_pane = time_ms // short_ms, time_ms // long_ms
     last_short = last_ms // short_ms if queries else short_pane - SHORT_PANES
     last_long = last_ms // long_ms if queries else long_pane - LONG_PANES
-    add_pane(sums, SHORT, SHORT_PANES, short_pane, last_short, tokens)
-    add_pane(sums, LONG, LONG_PANES, long_pane, last_long, tokens)
+    add_pane(sums, SHORT, SHORT_PANES, short_pane, last_short, 1)
+    add_pane(sums, LONG, LONG_PANES, long_pane, last_long, 1)
+    add_pane(sums, LONG_TOKENS, LONG_PANES, long_pane, last_long, tokens)
     if short_pane > last_short:
         sums[ACTIVE] += 1
     sums[HOURS + (time_ms // 3_600_000) % 24] += 1
@@ -211,7 +214,7 @@ def fold(  # type: ignore[no-untyped-def]
     labels,
     margins,
     signals,
-    scopes,
+    is_distinct,
     low_margin_at,
     neighbour_at,
     sketches,
@@ -297,7 +300,7 @@ def fold(  # type: ignore[no-untyped-def]
                     clear_block(row_sums)
                 row_sums[BLOCK_DISTINCT] += 1
                 row_sums[DISTINCT] += 1
-            add_signals(row_sums, signals[i], own, scopes, is_repeat, is_novel)
+            add_signals(row_sums, signals[i], own, is_distinct, is_repeat, is_novel)
             if is_novel:
                 add_novel(
                     row_sums, residuals[i], input_residuals[i], sketches[i], cells[i], fouriers[i], labels[i]

@@ -33,12 +33,11 @@ def test_columns_of_a_full_record() -> None:
     assert batch.tenant_ids == ["t1"]
     assert batch.label_codes.tolist() == [1]
     assert batch.margins[0] == pytest.approx(0.5)
-    assert batch.top1_probs[0] == pytest.approx(0.7)
     probs = np.array([0.2, 0.7, 0.1])
     assert batch.entropies[0] == pytest.approx(-(probs * np.log(probs)).sum() / np.log(3), abs=1e-6)
     assert batch.has_logprobs[0] == 1
     assert (batch.logit_biases[0], batch.choices[0], batch.max_tokens[0]) == (1, 2, 1)
-    assert (batch.input_tokens[0], batch.output_tokens[0], batch.latencies_ms[0]) == (12, 3, 8.5)
+    assert (batch.input_tokens[0], batch.output_tokens[0]) == (12, 3)
     assert batch.inputs[0].values.shape == (1, 4)
 
 
@@ -46,7 +45,7 @@ def test_missing_is_nan_not_zero() -> None:
     bare = record(0, input=None, probabilities=None, predicted_label=None, status=None)
     batch, rejects = columns(raw_batch([bare]))
     assert not rejects
-    for column in (batch.margins, batch.entropies, batch.top1_probs, batch.has_logprobs, batch.input_tokens):
+    for column in (batch.margins, batch.entropies, batch.has_logprobs, batch.input_tokens):
         assert np.isnan(column).all()
     assert batch.label_codes.tolist() == [-1]
     assert batch.input_hashes.tolist() == [0]
