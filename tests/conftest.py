@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a real Kafka, topics of a test's own."""
+"""Fixtures for all tests: a real Kafka, topics of a test's own, a real S3 API."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from tests.support.broker import Broker, KafkaMissing, running_broker
+from tests.support.broker import Broker, running_broker
+from tests.support.bucket import S3Server, running_s3
+from tests.support.maven import ServerMissing
 
 
-def no_kafka(reason: object) -> None:
-    if os.environ.get("COPYCATCH_REQUIRE_KAFKA"):
-        pytest.fail(f"COPYCATCH_REQUIRE_KAFKA is set, and there is no Kafka: {reason}")
-    pytest.skip(f"no Kafka: {reason}")
+def no_server(name: str, reason: object) -> None:
+    required = f"COPYCATCH_REQUIRE_{name.upper()}"
+    if os.environ.get(required):
+        pytest.fail(f"{required} is set, and there is no {name}: {reason}")
+    pytest.skip(f"no {name}: {reason}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -32,8 +35,8 @@ def kafka_servers() -> Iterator[str]:
     try:
         with running_broker() as broker:
             yield broker.servers
-    except KafkaMissing as reason:
-        no_kafka(reason)
+    except ServerMissing as reason:
+        no_server("Kafka", reason)
 
 
 @pytest.fixture
@@ -42,8 +45,18 @@ def own_broker() -> Iterator[Broker]:
     try:
         with running_broker() as broker:
             yield broker
-    except KafkaMissing as reason:
-        no_kafka(reason)
+    except ServerMissing as reason:
+        no_server("Kafka", reason)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A store of objects behind the S3 API."""
+    try:
+        with running_s3() as server:
+            yield server
+    except ServerMissing as reason:
+        no_server("S3", reason)
 
 
 TopicMaker = Callable[[str, int], str]

@@ -24,7 +24,8 @@ from tests.benchmarks.isolated import ROOT, MeasurementFailed, compile_ahead, ru
 from tests.benchmarks.measure import Figure, Part, Target, ratios
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.traffic import START_MS, Draw, Pool, Shape
-from tests.support.broker import KafkaMissing, running_broker
+from tests.support.broker import running_broker
+from tests.support.maven import ServerMissing
 from tests.support.service import ServiceProcess, Topics, ended, produce
 
 Client = Literal["kafka-python", "confluent"]
@@ -249,7 +250,7 @@ def run(scale: Scale) -> Part:
         compile_ahead()
         with broker_servers() as servers:
             _measure(part, servers, scale)
-    except (KafkaMissing, MeasurementFailed) as error:
+    except (ServerMissing, MeasurementFailed) as error:
         part.skipped.append(str(error))
     return part
 

@@ -23,7 +23,7 @@ from tests.benchmarks.kafka_loop import Client, account_of, broker_servers, clie
 from tests.benchmarks.measure import Figure, Part, Target
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.traffic import Draw, Pool, Shape
-from tests.support.broker import KafkaMissing
+from tests.support.maven import ServerMissing
 from tests.support.service import ServiceProcess, Topics, ended, produce, wait_drained
 
 LOADS = (0.25, 0.50, 0.80)
@@ -228,6 +228,6 @@ def run(scale: Scale) -> Part:
                     measure(client, servers, scale, part)
                 except (MeasurementFailed, AssertionError) as error:
                     part.skipped.append(f"{client}: {error}")
-    except (KafkaMissing, MeasurementFailed) as error:
+    except (ServerMissing, MeasurementFailed) as error:
         part.skipped.append(str(error))
     return part

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from tests.support.broker import Broker, free_port
+from tests.support.broker import Broker
 from tests.support.counting import expected_uids
 from tests.support.delivery import COUNTING, shards_of, written_uids
+from tests.support.maven import free_port
 from tests.support.records import traffic
 from tests.support.service import (
     PATIENCE_S,

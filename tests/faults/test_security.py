@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import no_kafka
-from tests.support.broker import Broker, KafkaMissing, running_broker
+from tests.conftest import no_server
+from tests.support.broker import Broker, running_broker
 from tests.support.counting import expected_uids
 from tests.support.delivery import COUNTING, shards_of, written_uids
+from tests.support.maven import ServerMissing
 from tests.support.records import traffic
 from tests.support.service import ServiceProcess, Topics, ended, produce, wait_drained
 
@@ -81,8 +82,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, 
             scram={"copycatch": PASSWORD, "stranger": PASSWORD},
         ) as broker:
             yield broker, certificates
-    except KafkaMissing as reason:
-        no_kafka(reason)
+    except ServerMissing as reason:
+        no_server("Kafka", reason)
 
 
 def secured_service(

@@ -2,10 +2,12 @@
 
 import random
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 
+from tests.support.bucket import S3Server
 from tests.support.counting import expected_uids
 from tests.support.delivery import (
     COUNTING,
@@ -66,25 +68,37 @@ def test_kill_at_random_instants_changes_no_outcome(
     assert written_uids(kafka_servers, topics) == expected_uids(shards_of(kafka_servers, topics))
 
 
-def test_state_at_a_url_survives_a_kill(kafka_servers: str, tmp_path: Path) -> None:
-    topics = Topics.make(kafka_servers)
-    directory = f"file://{tmp_path}/elsewhere"
+def check_state_elsewhere(servers: str, folder: Path, directory: str, secrets: dict[str, str]) -> str:
+    """Killed after a snapshot, the service goes on from it; gives its log."""
+    topics = Topics.make(servers)
     service = ServiceProcess(
-        kafka_servers, topics, tmp_path, instance="one", module=COUNTING,
+        servers, topics, folder, instance="one", module=COUNTING,
         more={"poll_records_max": 100, "snapshots": {"interval": "10ms", "directory": directory}},
     )  # fmt: skip
-    keys = {"COPYCATCH_SNAPSHOTS__KEY": "k" * 32, "COPYCATCH_HMAC_KEY": "h" * 32}
-    produce(kafka_servers, topics.records, traffic(1500))
+    secrets |= {"COPYCATCH_SNAPSHOTS__KEY": "k" * 32, "COPYCATCH_HMAC_KEY": "h" * 32}
+    produce(servers, topics.records, traffic(1500))
     with ended(service):
-        service.start(keys | {"COPYCATCH_FAIL_AT": "after snapshot:3", "COPYCATCH_TEST_HOOKS": "1"})
+        service.start(secrets | {"COPYCATCH_FAIL_AT": "after snapshot:3", "COPYCATCH_TEST_HOOKS": "1"})
         assert service.wait_end() == -9
-        service.start(keys)
+        service.start(secrets)
         service.wait_for("shard begins", times=2)  # all may have been committed before the third snapshot
         wait_drained(service, 1500)
         assert service.stop() == 0
-    assert written_uids(kafka_servers, topics) == expected_uids(shards_of(kafka_servers, topics))
+    assert written_uids(servers, topics) == expected_uids(shards_of(servers, topics))
     assert service.events("shard begins")[-1]["read_from"] > 0
+    return service.log
+
+
+def test_state_at_a_url_survives_a_kill(kafka_servers: str, tmp_path: Path) -> None:
+    check_state_elsewhere(kafka_servers, tmp_path, f"file://{tmp_path}/elsewhere", {})
     assert list((tmp_path / "elsewhere").rglob("*.snapshot"))
+
+
+def test_state_in_a_bucket_survives_a_kill(kafka_servers: str, s3: S3Server, tmp_path: Path) -> None:
+    bucket = s3.make_bucket(f"state-{uuid.uuid4().hex[:8]}")
+    log = check_state_elsewhere(kafka_servers, tmp_path, f"s3://{bucket.name}/copycatch", s3.environment)
+    assert list(bucket.rglob("*.snapshot"))
+    assert s3.secret not in log
 
 
 def test_at_least_once_repeats_the_same_uids_only(kafka_servers: str, tmp_path: Path) -> None:

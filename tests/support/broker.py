@@ -4,9 +4,6 @@
 """
 
 import contextlib
-import ctypes
-import fcntl
-import os
 import shutil
 import signal
 import socket
@@ -18,19 +15,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.maven import JVM, ServerMissing, die_with_parent, free_port, jars, pom
+
 KAFKA_VERSION = "4.1.0"
-POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>copycatch.tests</groupId><artifactId>broker</artifactId><version>1</version>
-  <dependencies><dependency>
-    <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{KAFKA_VERSION}</version>
-  </dependency></dependencies>
-</project>
-"""
-PR_SET_PDEATHSIG = 1
-# Small and quick to start rather than fast: two cores are shared with what is tested.
-JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 CONFIG = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -54,56 +41,6 @@ CONFIG = {
 }
 
 
-class KafkaMissing(Exception):  # noqa: N818 (says what is missing; not an error of the code)
-    """Why there is no Kafka to test with."""
-
-
-def _die_with_parent() -> None:
-    """The kernel kills the broker when the test process dies, however it dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def jars() -> Path:
-    """The folder with Kafka's jars; fetched once, also when several test runs start at a time."""
-    cache = Path(os.environ.get("COPYCATCH_CACHE") or ROOT / ".cache") / f"kafka-{KAFKA_VERSION}"
-    if (cache / "complete").exists():
-        return cache / "libs"
-    for tool, package in (("java", "a Java runtime, 17 or newer"), ("mvn", "Maven")):
-        if shutil.which(tool) is None:
-            msg = f"{tool} is not installed ({package}); or set COPYCATCH_TEST_KAFKA=host:port"
-            raise KafkaMissing(msg)
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (cache / "complete").exists():
-            return cache / "libs"
-        (cache / "pom.xml").write_text(POM)
-        shutil.rmtree(cache / "libs", ignore_errors=True)
-        command = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"]
-        try:
-            done = subprocess.run(
-                [*command, f"-DoutputDirectory={cache / 'libs'}"],
-                cwd=cache, capture_output=True, text=True, timeout=600, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            msg = "Maven did not fetch Kafka's jars within 10 minutes"
-            raise KafkaMissing(msg) from error
-        if done.returncode != 0:
-            words = [line for line in done.stdout.splitlines() if "ERROR" in line]
-            raise KafkaMissing(
-                "Maven cannot fetch Kafka's jars: " + (words[0] if words else done.stderr[-500:])
-            )
-        (cache / "complete").touch()
-    return cache / "libs"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Broker:
     """A node of its own, in a folder of its own; it can be stopped, started, frozen and thawed.
 
@@ -123,7 +60,11 @@ class Broker:
         listeners: Mapping[str, str] | None = None,
         scram: Mapping[str, str] | None = None,
     ) -> None:
-        self._libs = jars()
+        self._libs = jars(
+            f"kafka-{KAFKA_VERSION}",
+            pom(f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"),
+            instead="; or set COPYCATCH_TEST_KAFKA=host:port",
+        )
         self._folder = Path(tempfile.mkdtemp(prefix="copycatch-kafka-"))
         self._scram = dict(scram or {})
         protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **(listeners or {})}
@@ -162,14 +103,14 @@ class Broker:
         done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
             msg = f"Kafka's storage cannot be formatted: {done.stderr[-800:] or done.stdout[-800:]}"
-            raise KafkaMissing(msg)
+            raise ServerMissing(msg)
 
     def start(self, timeout_s: float = 90.0) -> None:
         with (self._folder / "log.txt").open("ab") as log:
             self._process = subprocess.Popen(
                 self._java("kafka.Kafka", str(self._config_file)),
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self._folder,
-                start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509 (no lock is taken there)
+                start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509 (no lock is taken there)
             )  # fmt: skip
         deadline = time.monotonic() + timeout_s
         while not self._is_ready():
@@ -177,7 +118,7 @@ class Broker:
                 words = (self._folder / "log.txt").read_text(errors="replace")[-1500:]
                 self.stop()
                 msg = f"Kafka did not start within {timeout_s:.0f} s: {words}"
-                raise KafkaMissing(msg)
+                raise ServerMissing(msg)
             time.sleep(0.2)
 
     def _is_ready(self) -> bool:
@@ -222,7 +163,7 @@ def running_broker(**options: Mapping[str, str]) -> Iterator[Broker]:
         try:
             broker.start()
             break
-        except KafkaMissing:
+        except ServerMissing:
             broker.remove()
             if attempt == 2:
                 raise

@@ -7,6 +7,8 @@ import urllib.parse
 from functools import partial
 from typing import Any
 
+import structlog
+
 from copycatch.adapters.snapshots import (
     NAME,
     NOTE,
@@ -20,7 +22,10 @@ from copycatch.adapters.snapshots import (
 from copycatch.errors import ConfigError, RecoverableError, StateError
 from copycatch.ports import Shard, SnapshotInfo, SnapshotWriter
 
+log = structlog.get_logger(__name__)
+
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*(::|://).+")
+_PASSWORD = re.compile(r"(?<=//)[^/@:]*:[^/@]*(?=@)")
 
 
 def is_url(directory: str) -> bool:
@@ -34,16 +39,26 @@ def is_url(directory: str) -> bool:
     return _URL.fullmatch(directory) is not None
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Whether the store, or its library for want of credentials, refuses us: waiting will not help.
+
+    Every library has an error of its own for credentials that it cannot find; they agree on the word.
+    """
+    return isinstance(error, PermissionError) or "credential" in type(error).__name__.lower()
+
+
 class RemoteSnapshots:
     """One prefix a shard, one object a snapshot; the last `keep` stay.
 
     Objects appear whole or not at all: they are written within the file system's transaction. Errors of the
-    store while a shard begins are worth another try, so that an outage never looks like lost state.
+    store while a shard begins are worth another try, so that an outage never looks like lost state. A bucket
+    is never made: one that is not there is a mistyped one.
 
     Raises
     ------
     ConfigError
-        If the URL's protocol is unknown, or the package that speaks it is not installed.
+        If the URL's protocol is unknown, the package that speaks it is not installed, the bucket is not there
+        or the store refuses our credentials.
     """
 
     def __init__(self, url: str, key: bytes, keep: int = 3) -> None:
@@ -51,7 +66,11 @@ class RemoteSnapshots:
         self._key = key
         self._keep = keep
         self._opened: tuple[int, Any, str] | None = None
-        self._open()
+        self._is_checked = False
+        try:
+            self._check()
+        except RecoverableError as error:
+            log.warning("snapshots cannot be reached yet; tried again when a shard begins", reason=str(error))
 
     def _open(self) -> tuple[Any, str]:
         """The file system and the path in it; anew in a forked child, where connections are not ours."""
@@ -65,10 +84,59 @@ class RemoteSnapshots:
         try:
             file_system, root = url_to_fs(self._url, skip_instance_cache=True)
         except (ImportError, ValueError) as error:
-            msg = f"snapshots.directory: {self._url} cannot be opened: {error}"
+            msg = f"snapshots.directory: {self._named_url()} cannot be opened: {error}"
             raise ConfigError(msg) from error
         self._opened = os.getpid(), file_system, root
         return file_system, root
+
+    def _named_url(self) -> str:
+        """The URL without the password that some protocols take in it."""
+        return _PASSWORD.sub("***", self._url)
+
+    def _bucket(self) -> str | None:
+        """The first part of a path in a store of objects; None where paths begin at a root, as on disks."""
+        root = self._open()[1]
+        return None if root.startswith("/") or "://" in root else root.partition("/")[0]
+
+    def _check(self) -> None:
+        """Once: that the bucket is there and lets us in."""
+        bucket = self._bucket()
+        if self._is_checked or bucket is None:
+            return
+        try:
+            is_there = self._is_there(bucket)
+        except Exception as error:
+            if _is_refusal(error):
+                msg = f"snapshots.directory: {self._named_url()}: {self._refused(error)}"
+                raise ConfigError(msg) from error
+            raise self._passing(self._open()[1], error) from error
+        if not is_there:
+            msg = (
+                f"snapshots.directory: {self._named_url()}: there is no bucket {bucket!r}; "
+                "correct the URL, or make the bucket (copycatch makes none)"
+            )
+            raise ConfigError(msg)
+        self._is_checked = True
+
+    def _is_there(self, bucket: str) -> bool:
+        file_system, root = self._open()
+        try:
+            file_system.ls(root, detail=False)
+        except FileNotFoundError:  # nothing was written yet, or there is no such bucket
+            try:
+                file_system.info(bucket)
+            except FileNotFoundError:
+                return False
+            except PermissionError:
+                return True  # it let us list below the prefix: these credentials are good for no more
+        return True
+
+    def _refused(self, error: Exception) -> str:
+        return (
+            f"the store refuses us ({type(error).__name__}: {error}); give credentials that may list, read, "
+            "write and delete there, in the environment or files that its library reads (for s3:// "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_PROFILE, and AWS_ENDPOINT_URL)"
+        )
 
     def _folder(self, shard: Shard) -> str:
         return posixpath.join(self._open()[1], "shard-" + urllib.parse.quote(str(shard), safe=""))
@@ -82,7 +150,8 @@ class RemoteSnapshots:
     def _write(self, path: str, info: SnapshotInfo, content: SnapshotWriter) -> int:
         file_system = self._open()[0]
         try:
-            file_system.makedirs(posixpath.dirname(path), exist_ok=True)
+            if self._bucket() is None:  # stores of objects have no folders, and would make the bucket
+                file_system.makedirs(posixpath.dirname(path), exist_ok=True)
             with file_system.transaction, file_system.open(path, "wb") as file:
                 return write_snapshot(file.write, info, content, self._key)
         except OSError:
@@ -92,6 +161,7 @@ class RemoteSnapshots:
             raise OSError(msg) from error
 
     def _names(self, shard: Shard) -> list[str]:
+        self._check()
         file_system, folder = self._open()[0], self._folder(shard)
         try:
             file_system.invalidate_cache(folder)
@@ -126,7 +196,8 @@ class RemoteSnapshots:
         return found, content
 
     def _passing(self, path: str, error: Exception) -> RecoverableError:
-        return RecoverableError(f"snapshots at {path}: {type(error).__name__}: {error}")
+        words = self._refused(error) if _is_refusal(error) else f"{type(error).__name__}: {error}"
+        return RecoverableError(f"snapshots at {path}: {words}")
 
     def prune(self, shard: Shard) -> None:
         file_system, folder = self._open()[0], self._folder(shard)
