@@ -101,7 +101,7 @@ class RecordSource(Protocol):
     def resume(self, shards: Iterable[Shard]) -> None: ...
 
     def lags(self) -> dict[Shard, int]:
-        """Records not yet given out, as far as known without asking."""
+        """Records not yet given out, of shards where that is known without asking."""
         ...
 
     @property

@@ -55,7 +55,13 @@ class CountingJudge:
         self.steps = 0
         self.fail_on: bytes | None = None
 
-    def step(self, raw: RawBatch, now_ms: UnixMs, silent: Collection[Shard] = ()) -> Outcomes:
+    def step(
+        self,
+        raw: RawBatch,
+        now_ms: UnixMs,
+        silent: Collection[Shard] = (),
+        behind: Collection[Shard] = (),
+    ) -> Outcomes:
         self.steps += 1
         outcomes = Outcomes()
         counts = self.counts.setdefault(str(Shard(raw.topic, raw.partition)), {})

@@ -8,6 +8,8 @@ cut it into batches, and each account's own state is a sequential fold: therefor
 same outcomes, however cut.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from copycatch.decisions.judge import Verdicts, judge, may_be_told
@@ -36,6 +38,7 @@ def step(
     now_ms: UnixMs,
     policy: Policy,
     silent: frozenset[str] = frozenset(),
+    behind: frozenset[str] = frozenset(),
 ) -> Outcomes:
     """Take one batch through every stage.
 
@@ -50,6 +53,10 @@ def step(
     policy : Policy
     silent : frozenset of str
         Shards of which nothing is to be said: what is committed of them is being replayed.
+    behind : frozenset of str
+        Other shards of which records are still to come: their episodes go by their own clock, as those of
+        this one do, while quiet shards go by the latest of all. Else who lags would seem to have fallen
+        silent.
 
     Returns
     -------
@@ -61,6 +68,7 @@ def step(
     accepted, latest_ms = _admit(state, batch, shard_name, now_ms, policy, outcomes)
     batch = select(batch, accepted)
     clocks_ms = np.maximum(np.maximum.accumulate(latest_ms), state.clock_ms) if len(latest_ms) else latest_ms
+    clock_by_shard = {name: state.shard(name).latest_ms for name in behind if name in state.shards}
     start = 0
     while start < len(batch):
         stops = segment_stops(state, batch, clocks_ms, start)
@@ -77,7 +85,8 @@ def step(
             if stop < len(batch):
                 n_accounts = len(state.slots) if together is None else together.n_accounts_at(stop - first)
                 now = tick_ms(state.clock_ms, int(clocks_ms[stop]))
-                _tick(state, now, n_accounts, policy, outcomes, silent)
+                clock_by_shard[shard_name] = int(latest_ms[stop])
+                _tick(state, now, n_accounts, policy, outcomes, silent, clock_by_shard)
             start = stop
     return outcomes
 
@@ -95,7 +104,7 @@ def advance(state: EngineState, watermark_ms: UnixMs, policy: Policy) -> Outcome
     []
     """
     outcomes = Outcomes()
-    _advance_decisions(state, watermark_ms, policy, outcomes, frozenset())
+    _advance_decisions(state, watermark_ms, policy, outcomes, frozenset(), {})
     return outcomes
 
 
@@ -118,7 +127,9 @@ def _admit(
     good = np.flatnonzero(~is_bad)
     is_late, latest_ms = shard.is_late(batch.event_times_ms[good], to_ms(policy.windows.late_s_max))
     timely = good[~is_late]
-    is_duplicate = shard.is_duplicate(_identities(batch, timely))
+    is_duplicate = shard.seen.mark(
+        batch.event_times_ms[timely], _picked(batch.account_ids, timely), _picked(batch.event_ids, timely)
+    )
     accepted = timely[~is_duplicate]
     counts = outcomes.counts
     counts.rejected += int(is_bad.sum())
@@ -128,13 +139,8 @@ def _admit(
     return accepted, latest_ms[~is_late][~is_duplicate]
 
 
-def _identities(batch: RecordBatch, indices: IntArray) -> list[str]:
-    """What makes a record a repeat of another: its id alone would not do where clients choose the ids.
-
-    Whoever sent all queries under one id would otherwise have all but the first dropped unseen.
-    """
-    times_ms, accounts, ids = batch.event_times_ms.tolist(), batch.account_ids, batch.event_ids
-    return [f"{times_ms[index]}/{accounts[index]}/{ids[index]}" for index in indices.tolist()]
+def _picked(texts: list[str], indices: IntArray) -> list[str]:
+    return texts if len(indices) == len(texts) else [texts[index] for index in indices.tolist()]
 
 
 def _reject(
@@ -244,10 +250,11 @@ def _tick(
     policy: Policy,
     outcomes: Outcomes,
     silent: frozenset[str],
+    clock_by_shard: Mapping[str, int],
 ) -> None:
     """Learn, work off idle episodes, make room."""
     learn(state, now_ms, n_accounts)
-    _advance_decisions(state, now_ms, policy, outcomes, silent)
+    _advance_decisions(state, now_ms, policy, outcomes, silent, clock_by_shard)
     _evict(state, now_ms)
     state.tick += 1
     state.tick_records = 0
@@ -255,10 +262,17 @@ def _tick(
 
 
 def _advance_decisions(
-    state: EngineState, now_ms: int, policy: Policy, outcomes: Outcomes, silent: frozenset[str]
+    state: EngineState,
+    now_ms: int,
+    policy: Policy,
+    outcomes: Outcomes,
+    silent: frozenset[str],
+    clock_by_shard: Mapping[str, int],
 ) -> None:
+    """Work off deadlines; shards of `clock_by_shard` have not come to `now_ms` yet."""
     for name, decisions in state.decisions.items():
-        _say(outcomes, name, advance_decisions(decisions, now_ms, policy), silent)
+        at_ms = min(now_ms, clock_by_shard.get(name, now_ms))
+        _say(outcomes, name, advance_decisions(decisions, at_ms, policy), silent)
 
 
 def _say(outcomes: Outcomes, shard: str, verdicts: Verdicts, silent: frozenset[str]) -> None:

@@ -26,8 +26,18 @@ _LENGTH_BYTES = 8
 class Judge(Protocol):
     """What the runner and the checkpoint need of the engine's side."""
 
-    def step(self, raw: RawBatch, now_ms: UnixMs, silent: Collection[Shard] = ()) -> Outcomes:
-        """Judge a batch; nothing is said of `silent` shards: what is committed of them is replayed."""
+    def step(
+        self,
+        raw: RawBatch,
+        now_ms: UnixMs,
+        silent: Collection[Shard] = (),
+        behind: Collection[Shard] = (),
+    ) -> Outcomes:
+        """Judge a batch.
+
+        Nothing is said of `silent` shards: what is committed of them is replayed. Of those `behind` there are
+        records to come, so that they go by their own clock.
+        """
         ...
 
     def end(self, now_ms: UnixMs) -> Outcomes:
@@ -102,11 +112,17 @@ class EngineJudge:
             self._decoder_by_topic[name] = self._make_decoder_by_topic[name]()
         return self._decoder_by_topic[name]
 
-    def step(self, raw: RawBatch, now_ms: UnixMs, silent: Collection[Shard] = ()) -> Outcomes:
+    def step(
+        self,
+        raw: RawBatch,
+        now_ms: UnixMs,
+        silent: Collection[Shard] = (),
+        behind: Collection[Shard] = (),
+    ) -> Outcomes:
         decoder = self._decoder(raw.topic)
         if isinstance(decoder, PlainLane):
             plain, others = decoder.read_plain(raw)
-            return self._judge(raw, decoder.decode(others), now_ms, plain, silent)
+            return self._judge(raw, decoder.decode(others), now_ms, plain, silent, behind)
         decoded = decoder.decode(raw)
         if isinstance(decoder, JoiningDecoder):
             given_up = decoder.flush(now_ms)
@@ -114,7 +130,7 @@ class EngineJudge:
             decoded.positions += given_up.positions
             decoded.rejects += given_up.rejects
             decoded.notes += given_up.notes
-        return self._judge(raw, decoded, now_ms, silent=silent)
+        return self._judge(raw, decoded, now_ms, silent=silent, behind=behind)
 
     def end(self, now_ms: UnixMs) -> Outcomes:
         """The source has ended: halves that still wait for their other half are given up."""
@@ -141,6 +157,7 @@ class EngineJudge:
         now_ms: UnixMs,
         plain: Scan | None = None,
         silent: Collection[Shard] = (),
+        behind: Collection[Shard] = (),
     ) -> Outcomes:
         self._count_notes(decoded)
         if plain is None or not len(plain):
@@ -153,8 +170,8 @@ class EngineJudge:
         if len(batch):
             newest_ms = int(np.max(batch.event_times_ms))
             self._newest_event_ms = UnixMs(max(newest_ms, self._newest_event_ms or newest_ms))
-        hushed = frozenset(map(str, silent))
-        outcomes = engine.step(self._state, batch, now_ms, self._policy, hushed)
+        hushed, lagging = frozenset(map(str, silent)), frozenset(map(str, behind))
+        outcomes = engine.step(self._state, batch, now_ms, self._policy, hushed, lagging)
         outcomes.rejects[:0] = rejects
         outcomes.counts.rejected += len(rejects)
         for name, labels, value in measure(self._state.decisions.values(), self._policy):

@@ -78,6 +78,7 @@ class Runner:
         self._on_turn = on_turn
         self._silent_until: dict[Shard, int] = {}
         self._shards: set[Shard] = set()
+        self._behind: set[Shard] = set()  # those with records to come
         self._is_stopping = False
         self._stop_deadline_s = float("inf")
         # True while state is ahead of what is committed: it must not be snapshotted then.
@@ -143,19 +144,25 @@ class Runner:
         # A clock that is set back must not make honest records look as if from the future.
         now_ms = self._now_ms = max(self._now_ms, self._clock.now_ms())
         self._is_ahead = True
+        lags = self._source.lags()
+        # One of which nothing is known has just come, and may well have far to go.
+        self._behind = {shard for shard in self._shards if lags.get(shard, 1)}
+        self._behind.update(Shard(raw.topic, raw.partition) for raw in batches)
         for raw in batches:
             shard = Shard(raw.topic, raw.partition)
             live = self._replay(shard, raw, now_ms, unit)
             if live is not None:
                 unit.add(self._step(live, now_ms))
                 positions[shard] = live.positions[-1] + 1
+            if lags.get(shard) == 0:
+                self._behind.discard(shard)
         if not (positions or unit.said) or self._deliver(unit, positions):
             self._is_ahead = False
 
     def _step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
         began_s = self._clock.monotonic_s()
         try:
-            outcomes = self._judge.step(raw, now_ms, self._silent_until)
+            outcomes = self._judge.step(raw, now_ms, self._silent_until, self._behind)
         except Exception:
             # Neither skipped nor tried for ever: someone has to look at it. Nothing of it is committed.
             log.critical(

@@ -189,9 +189,14 @@ def test_a_clock_that_is_set_back_rejects_nobody() -> None:
     parts = Parts(full_log(500))
     step = parts.judge.step
 
-    def watched(raw: RawBatch, now_ms: UnixMs, silent: Collection[Shard] = ()) -> Outcomes:
+    def watched(
+        raw: RawBatch,
+        now_ms: UnixMs,
+        silent: Collection[Shard] = (),
+        behind: Collection[Shard] = (),
+    ) -> Outcomes:
         seen.append(now_ms)
-        return step(raw, now_ms, silent)
+        return step(raw, now_ms, silent, behind)
 
     parts.judge.step = watched  # type: ignore[method-assign]
 

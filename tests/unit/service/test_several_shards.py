@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 import zlib
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from copycatch.adapters.clock import ManualClock
 from copycatch.adapters.memory import MemoryLog, MemoryMetrics, MemorySink, MemorySnapshots, MemorySource
 from copycatch.ports import Delivery, Shard
 from copycatch.records.columns import RawBatch
-from copycatch.records.policy import Exemption, Match, Policy
+from copycatch.records.policy import Exemption, LimitRule, Match, Policy
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.judging import EngineJudge
@@ -48,9 +49,9 @@ def lines() -> list[tuple[str, bytes]]:
     return [(account, json.dumps(record).encode()) for account, record in hunted(N_RECORDS, seed=5, hours=50)]
 
 
-def full_log(partitions: int) -> MemoryLog:
+def full_log(partitions: int, n_records: int = N_RECORDS) -> MemoryLog:
     log = MemoryLog()
-    for account, value in lines():
+    for account, value in lines()[:n_records]:
         log.append(Shard(TOPIC, zlib.crc32(account.encode()) % partitions), [value])
     return log
 
@@ -61,6 +62,7 @@ def run(
     seed: int,
     die_after: int | None = None,
     policy: Policy | None = None,
+    make_source: Callable[[MemoryLog, int], MemorySource] = Shuffled,
 ) -> tuple[Runner, EngineJudge]:
     """One process from start to end; a killed one ends before or after a delivery, by `seed`."""
     clock, metrics, sink = ManualClock(UnixMs(NOW_MS)), MemoryMetrics(), MemorySink(log)
@@ -68,7 +70,7 @@ def run(
     judge = make_judge(policy or Policy(), 10_000, b"tests: no secret", decoders, metrics)
     checkpoint = Checkpoint(judge, sink, snapshots, clock, metrics, 15.0, is_forking=False)
     runner = Runner(
-        Shuffled(log, seed), sink, judge, checkpoint, clock, metrics,
+        make_source(log, seed), sink, judge, checkpoint, clock, metrics,
         pace=Pace(records_max=400), on_turn=lambda: clock.sleep(1.0),
     )  # fmt: skip
     runner._close = lambda: None  # type: ignore[method-assign]
@@ -146,3 +148,32 @@ def test_a_policy_that_changed_while_it_was_down_is_told() -> None:
     last = {each.message.key: each.message.value for each in log.written if each.kind == "recommendation"}
     for suspect in suspects:
         assert [value for key, value in last.items() if f"|{suspect.account_id}|".encode() in key] == [None]
+
+
+class Skewed(MemorySource):
+    """One partition after the other, as a worker reads what piled up: the last one lags by all there is."""
+
+    def __init__(self, log: MemoryLog, seed: int) -> None:
+        super().__init__(log)
+        self._order = random.Random(seed).sample(range(len(self._shards)), len(self._shards))
+
+    def poll(self, records_max: int, timeout_s: float) -> list[RawBatch]:
+        lags = self.lags()
+        self._turn = next((each for each in self._order if lags.get(self._shards[each])), 0)
+        return super().poll(60, timeout_s)
+
+
+def test_who_lags_has_not_fallen_silent() -> None:
+    """By another's clock its episodes would close while they go on, and its alerts all fall in one minute."""
+    limit = LimitRule("busy", "queries_per_s", 0.002, 0.0, "high", "throttle", repeat_after_s=30 * 86_400.0)
+    policy = Policy(limits=(limit,))
+    told = []
+    for log, source in ((full_log(1, 4_000), Shuffled), (full_log(4, 4_000), Skewed)):
+        _, judge = run(log, MemorySnapshots(), 3, policy=policy, make_source=source)
+        alerts = [json.loads(m.value) for kind, m in log.written if kind == "alert" and m.value]
+        told.append(
+            [(a["entity"]["id"], a["uid"], a["op"], a["time"]) for a in alerts if a["rule"] == "busy"]
+        )
+        assert found_in(log, judge) == []
+    assert len(told[0]) > 100
+    assert sorted(told[0]) == sorted(told[1])

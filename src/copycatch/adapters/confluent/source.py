@@ -208,7 +208,7 @@ class ConfluentSource:
         for shard, position in self._next_by_shard.items():
             with translated("asking for the lag"):
                 found = self._consumer.get_watermark_offsets(TopicPartition(*shard), cached=True)
-            if found is not None:
+            if found is not None and found[1] >= 0:  # else nothing was fetched yet
                 lags[shard] = max(0, found[1] - position)
         return lags
 
