@@ -12,6 +12,7 @@ import numpy as np
 from copycatch.adapters.clock import SystemClock
 from copycatch.adapters.memory import MemoryLog, MemoryMetrics, MemorySink
 from copycatch.adapters.snapshots import DirectorySnapshots
+from copycatch.engine.state import BYTES_PER_ACCOUNT
 from copycatch.ports import Shard, SnapshotInfo, SnapshotStore, SnapshotWriter
 from copycatch.records.columns import Outcomes
 from copycatch.records.policy import Policy
@@ -67,7 +68,7 @@ def measure_writing(
         resident.append(resident_bytes())
     return {
         "grown_bytes": grown_bytes,
-        "row_bytes": bench.state.bytes_per_account,
+        "row_bytes": BYTES_PER_ACCOUNT,
         "rows": len(bench.state.slots),
         "snapshot_bytes": size_bytes,
         "written_s": written_s,

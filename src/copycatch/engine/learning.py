@@ -94,7 +94,8 @@ def _first_of_tick(state: EngineState, statuses: npt.NDArray[np.int16], rows: In
     )
     turn = known[is_turn]
     is_first = np.zeros(len(turn), dtype=np.bool_)
-    _count_in_tick(rows[turn], state.tick, state.rows.tick_ids, state.rows.tick_counts, is_first)
+    judged = state.rows.table
+    _count_in_tick(rows[turn], state.tick, judged["tick_ids"], judged["tick_counts"], is_first)
     picks: IntArray = turn[is_first]
     return picks
 

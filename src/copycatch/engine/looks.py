@@ -19,8 +19,9 @@ from copycatch.records.columns import (
     Scores,
     SignalBlock,
 )
-from copycatch.records.layout import FOURIER, LABEL_BINS, LONG_PANES, N_SIGNALS, SHORT_PANES, WIDTH
+from copycatch.records.layout import FOURIER, LABEL_BINS, LONG_PANES, N_SIGNALS, SHORT_PANES
 from copycatch.records.policy import Policy
+from copycatch.records.rows import as_bytes
 from copycatch.records.view import WindowView, signal_indices
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.coherence import coherence_of, voice_of
@@ -77,30 +78,24 @@ def fold_segment(
     state: EngineState, batch: RecordBatch, rows: IntArray, block: SignalBlock, policy: Policy
 ) -> Looks:
     """Add the records to their accounts' windows; gives the looks that became due, in event order."""
-    n = len(batch)
-    windows = state.windows
+    counters, history = state.windows.counters, state.windows.history
     short_s, long_s = policy.windows.short_s / SHORT_PANES, policy.windows.long_s / LONG_PANES
-    due_events = np.empty(n, dtype=np.int64)
-    due_sums = np.empty((n, WIDTH), dtype=np.float32)
-    due_counts = np.empty((n, 2), dtype=np.int64)
     statuses = batch.statuses
     is_evidence = ~((statuses >= SERVER_ERROR) | np.isin(statuses, REFUSALS))
-    n_due = fold(
+    events, sums, counts = fold(
         rows, batch.event_times_ms, is_evidence, batch.input_hashes, batch.label_codes, batch.margins,
         block.signals, IS_DISTINCT, SIGNAL_INDEX["is_low_margin"], SIGNAL_INDEX["neighbour_log"],
         block.sketches, block.residuals, block.input_residuals, block.raws, block.cells, block.fouriers,
         block.words_seen, _extras(batch), block.nears, block.raw_ratios,
         block.flat_logs, round(short_s * 1000), round(long_s * 1000),
         round(policy.windows.memory_s * 1000),
-        windows.queries, windows.next_look, windows.first_ms, windows.last_ms, windows.sums,
-        windows.ring_count, windows.ring_sketch, windows.ring_hash, windows.ring_label,
-        windows.ring_margin, windows.ring_words, windows.memory, due_events, due_sums, due_counts,
+        counters["queries"], counters["next_look"], counters["first_ms"], counters["last_ms"],
+        counters["ring_count"], as_bytes(history),
     )  # fmt: skip
-    events = due_events[:n_due]
-    view = _view(state, batch, events, due_sums[:n_due], due_counts[:n_due], short_s, long_s)
+    view = _view(state, batch, events, sums, counts, short_s, long_s)
     block_view = replace(view, is_block=True)
-    sampled = sample_ids(batch.event_ids, rows, events, windows.sample_ids, windows.sample_at)
-    values = compute_features(view) if n_due else np.empty((0, len(NAMES)))
+    sampled = sample_ids(batch.event_ids, rows, events, history["sample_ids"], counters["sample_at"])
+    values = compute_features(view) if len(view) else np.empty((0, len(NAMES)))
     picks = events.tolist()
     evaluations = Evaluations(
         rows=rows[events],
@@ -114,7 +109,7 @@ def fold_segment(
         sample_event_ids=[[] for _ in picks],
         client_ips=[[] for _ in picks],
     )
-    block_values = compute_features(block_view) if n_due else np.empty((0, len(NAMES)))
+    block_values = compute_features(block_view) if len(view) else np.empty((0, len(NAMES)))
     origin = Origin(batch, events, sampled)
     return Looks(evaluations, values, block_values, view.evidence, block_view.evidence, origin)
 

@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 
 from copycatch.decisions.state import DecisionState
-from copycatch.engine.state import EngineState, Pending, RowArrays
+from copycatch.engine.state import JUDGED, EngineState, Pending
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
 from copycatch.population.plain import from_plain, to_plain
 from copycatch.records.columns import IntArray, Outcomes
 from copycatch.records.layout import WIDTH
 from copycatch.records.packing import copied, pack, unpack
+from copycatch.records.rows import Columns, put, take
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.panel import Panel
 from copycatch.windows.admission import Shard
-from copycatch.windows.state import WindowArrays
+from copycatch.windows.seen import SeenRecords
+from copycatch.windows.state import COUNTERS, HISTORY
 
 FORMAT = 4  # 2: the windows keep a memory of inputs; 3: narrower rows; 4: no sums that nothing reads
 LIBRARIES = ("numpy", "river")
@@ -55,12 +57,11 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "sample_modulus": state.sample_modulus,
         "vector_lengths": [[*key, length] for key, length in state.vector_lengths.items()],
         "latest_ms": admission.latest_ms,
-        "ids_older": sorted(admission.ids_older),
-        "ids_newer": sorted(admission.ids_newer),
+        "seen": admission.seen.to_plain(),
         "decisions": state.decision(shard).snapshot(),
         "keys": [list(state.slots.key_of(row)) for row in rows.tolist()],
-        "windows": state.windows.take(rows).by_name(),
-        "rows": {name: getattr(state.rows, name)[rows] for name in RowArrays.__dataclass_fields__},
+        "windows": state.windows.take(rows),
+        "rows": take(state.rows.table, rows),
         "populations": {model_id: to_plain(p) for model_id, p in state.populations.items()},
         "panels": {model_id: panel.snapshot() for model_id, panel in state.panels.items()},
         "pending": [[p.model_id, p.account_hash, p.evidence, p.values] for p in state.pending],
@@ -90,8 +91,9 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
     try:
         for name in ("populations", "panels", "pending", "decisions"):
             head[name] = copied(head[name])
-        windows = WindowArrays(**head["windows"])
-        judged = RowArrays(**head["rows"])
+        windows, judged = head["windows"], head["rows"]
+        _check_columns(windows, (COUNTERS, HISTORY), len(head["keys"]))
+        _check_columns(judged, (JUDGED,), len(head["keys"]))
         keys = [
             (None if tenant is None else str(tenant), account, model)
             for tenant, account, model in head["keys"]
@@ -100,7 +102,7 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         panels = {model_id: Panel() for model_id in head["panels"]}
         notes = [f"{m}: {note}" for m, panel in panels.items() for note in panel.restore(head["panels"][m])]
         decisions = DecisionState.restore(head["decisions"])
-        admission = Shard(head["latest_ms"], set(head["ids_older"]), set(head["ids_newer"]))
+        admission = Shard(head["latest_ms"], SeenRecords.from_plain(head["seen"]))
         pending = [Pending(*row) for row in head["pending"]]
     except (KeyError, TypeError, ValueError) as error:
         message = f"the snapshot of {shard} lacks or garbles a part: {error!r}"
@@ -177,18 +179,30 @@ def _check(head: Any, shard: str) -> None:
             raise StateError(message)
 
 
+def _check_columns(columns: Columns, dtypes: Sequence[np.dtype[np.void]], n_rows: int) -> None:
+    """That rows can be put as they are: all fields, as many rows, the same shapes."""
+    for dtype in dtypes:
+        for name, (of_field, *_) in (dtype.fields or {}).items():
+            if columns[name].shape != (n_rows, *of_field.shape):
+                message = f"{name} has shape {columns[name].shape} for {n_rows} accounts"
+                raise ValueError(message)
+
+
 def _put_rows(
     state: EngineState,
     shard: str,
     keys: list[tuple[str | None, str, str]],
-    windows: WindowArrays,
-    judged: RowArrays,
+    windows: Columns,
+    judged: Columns,
 ) -> None:
     rows = state.slots.rows_for(keys, state.shard_number(shard))
     state.name_new_rows()
     is_kept = rows >= 0
-    is_kept[is_kept] &= windows.queries[is_kept] >= state.windows.queries[rows[is_kept]]
+    is_kept[is_kept] &= windows["queries"][is_kept] >= state.windows.queries[rows[is_kept]]
     kept = np.flatnonzero(is_kept)
-    state.windows.put(rows[kept], windows if len(kept) == len(rows) else windows.take(kept))
-    for name in RowArrays.__dataclass_fields__:
-        getattr(state.rows, name)[rows[kept]] = getattr(judged, name)[kept]
+    if len(kept) < len(rows):
+        windows, judged = (
+            {name: column[kept] for name, column in part.items()} for part in (windows, judged)
+        )
+    state.windows.put(rows[kept], windows)
+    put(state.rows.table, rows[kept], judged)

@@ -2,16 +2,16 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from copycatch.decisions.state import DecisionState
 from copycatch.features.catalog import SPECS
 from copycatch.population.model import ModelPopulation
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
 from copycatch.records.policy import Policy
+from copycatch.records.rows import Rows, grown, row_dtype
 from copycatch.records.space import ModelSpace
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.panel import Panel
@@ -19,7 +19,8 @@ from copycatch.scoring.switches import Switches
 from copycatch.units import UNIX_MS_MIN
 from copycatch.windows.admission import Shard
 from copycatch.windows.slots import Key, Slots
-from copycatch.windows.state import WindowArrays, empty_arrays
+from copycatch.windows.state import BYTES_PER_ROW as WINDOW_BYTES_PER_ROW
+from copycatch.windows.state import WindowRows
 
 ACCOUNTS_MAX = 1_000_000
 MODELS_MAX = (
@@ -27,56 +28,62 @@ MODELS_MAX = (
 )
 
 
+JUDGED: Final = row_dtype(
+    {
+        "account_hashes": (np.int64, ()),
+        "tick_ids": (np.int32, ()),  # tick in which the account was last sampled
+        "tick_counts": (np.uint8, ()),  # its records in that tick so far, as far as they are counted
+        "score_max": (np.float32, ()),  # highest score of its life; -inf before the first
+        "level": (np.float64, ()),  # of its score over its looks; NaN before the first
+        "flagged_ms": (np.int64, ()),  # event time of the last verdict over a threshold; 0 for never
+        "judged_ms": (np.int64, ()),  # event time of its first look; 0 before
+        "family_max": (np.float32, (len(FAMILIES),)),  # highest value of each; -inf before the first
+    }
+)
+BYTES_PER_ACCOUNT: Final = WINDOW_BYTES_PER_ROW + JUDGED.itemsize
+
+
 @dataclass(slots=True)
-class RowArrays:
+class JudgedRows:
     """What the judge keeps per account beside its windows; one row an account."""
 
-    account_hashes: IntArray
-    score_max: Float32Array  # highest score of its life; -inf before the first
-    level: FloatArray  # of its score over its looks; NaN before the first
-    family_max: Float32Array  # (n, n_families) highest value of each family; -inf before the first
-    flagged_ms: IntArray  # event time of the last verdict over a threshold; 0 for never
-    judged_ms: IntArray  # event time of its first look; 0 before
-    tick_ids: npt.NDArray[np.int32]  # tick in which the account was last sampled
-    tick_counts: npt.NDArray[np.uint8]  # its records in that tick so far, as far as they are counted
-
-    @classmethod
-    def fresh(cls, n: int) -> "RowArrays":
-        """Rows of accounts that were never judged."""
-        return cls(
-            account_hashes=np.zeros(n, dtype=np.int64),
-            score_max=np.full(n, -np.inf, dtype=np.float32),
-            level=np.full(n, np.nan),
-            family_max=np.full((n, len(FAMILIES)), -np.inf, dtype=np.float32),
-            flagged_ms=np.zeros(n, dtype=np.int64),
-            judged_ms=np.zeros(n, dtype=np.int64),
-            tick_ids=np.zeros(n, dtype=np.int32),
-            tick_counts=np.zeros(n, dtype=np.uint8),
-        )
+    table: Rows = field(default_factory=lambda: np.zeros(0, dtype=JUDGED))
 
     @property
-    def bytes_per_row(self) -> int:
-        row = RowArrays.fresh(1)
-        return sum(getattr(row, name).nbytes for name in self.__dataclass_fields__)
+    def account_hashes(self) -> IntArray:
+        return self.table["account_hashes"]
+
+    @property
+    def score_max(self) -> Float32Array:
+        return self.table["score_max"]
+
+    @property
+    def level(self) -> FloatArray:
+        return self.table["level"]
+
+    @property
+    def family_max(self) -> Float32Array:
+        return self.table["family_max"]
+
+    @property
+    def flagged_ms(self) -> IntArray:
+        return self.table["flagged_ms"]
+
+    @property
+    def judged_ms(self) -> IntArray:
+        return self.table["judged_ms"]
 
     def grow(self, n_rows: int) -> None:
-        """Make room for at least `n_rows` rows, which are to be cleared before they are used.
-
-        Nothing is written into the room: memory for it is given when an account moves in.
-        """
-        if n_rows <= len(self.account_hashes):
-            return
-        for name in self.__dataclass_fields__:
-            rows = getattr(self, name)
-            roomy = np.empty((n_rows, *rows.shape[1:]), dtype=rows.dtype)
-            roomy[: len(rows)] = rows
-            setattr(self, name, roomy)
+        """Make room for at least `n_rows` rows, which are to be cleared before they are used."""
+        if n_rows > len(self.table):
+            self.table = grown(self.table, n_rows)
 
     def clear(self, rows: IntArray) -> None:
         """Forget these accounts."""
-        fresh = RowArrays.fresh(1)
-        for name in self.__dataclass_fields__:
-            getattr(self, name)[rows] = getattr(fresh, name)[0]
+        fresh = np.zeros(1, dtype=JUDGED)
+        fresh["score_max"] = fresh["family_max"] = -np.inf
+        fresh["level"] = np.nan
+        self.table[rows] = fresh
 
 
 class Pending(NamedTuple):
@@ -96,8 +103,8 @@ class EngineState:
     """
 
     slots: Slots
-    windows: WindowArrays = field(default_factory=lambda: empty_arrays(0))
-    rows: RowArrays = field(default_factory=lambda: RowArrays.fresh(0))
+    windows: WindowRows = field(default_factory=WindowRows)
+    rows: JudgedRows = field(default_factory=JudgedRows)
     shard_numbers: dict[str, int] = field(default_factory=dict)
     shards: dict[str, Shard] = field(default_factory=dict)
     decisions: dict[str, DecisionState] = field(default_factory=dict)
@@ -151,10 +158,6 @@ class EngineState:
         for row in self.slots.new_rows:
             self.rows.account_hashes[row] = hash_of(self.slots.key_of(row))
         self.slots.new_rows.clear()
-
-    @property
-    def bytes_per_account(self) -> int:
-        return self.windows.bytes_per_row + self.rows.bytes_per_row
 
 
 def hash_of(key: Key) -> int:

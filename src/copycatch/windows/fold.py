@@ -9,11 +9,20 @@ import numpy as np
 from numba import njit
 
 from copycatch.records import layout
+from copycatch.records.rows import place_of
 from copycatch.windows.memory import LANES, WORK_ROWS, compare_with_memory, fixed_raw, remember
 from copycatch.windows.prefetch import prefetch_row
 from copycatch.windows.ring import SKETCH_UNIT, compare_with_ring, fixed, short_hash, short_label
 from copycatch.windows.schedule import next_look
+from copycatch.windows.state import HISTORY
 
+SUMS_AT, SUMS_TO = place_of(HISTORY, "sums")
+WORDS_AT, WORDS_TO = place_of(HISTORY, "ring_words")
+HASHES_AT, HASHES_TO = place_of(HISTORY, "ring_hash")
+RING_LABELS_AT, RING_LABELS_TO = place_of(HISTORY, "ring_label")
+MARGINS_AT, MARGINS_TO = place_of(HISTORY, "ring_margin")
+SKETCHES_AT, SKETCHES_TO = place_of(HISTORY, "ring_sketch")
+MEMORY_AT, MEMORY_TO = place_of(HISTORY, "memory")
 SIGNALS = layout.SPANS["signals"].start
 BLOCK_SIGNALS = layout.SPANS["block_signals"].start
 SQUARES, BLOCK_SQUARES = layout.SPANS["squares"].start, layout.SPANS["block_squares"].start
@@ -192,17 +201,38 @@ def age(sums, first_ms, last_ms, time_ms, memory_ms, queries):  # type: ignore[n
 
 
 @njit(cache=True)
-def fetch_ahead(rows, i, sums, ring_sketch, memory, ring_hash, ring_label, ring_margin, ring_words):  # type: ignore[no-untyped-def]
+def fetch_ahead(rows, i, queries, ring_count, history):  # type: ignore[no-untyped-def]
     """Ask for what the fold will touch of the row that comes soon after event `i`."""
     row = rows[i + AHEAD] if i + AHEAD < len(rows) else -1
     if row >= 0:
-        prefetch_row(sums, row)
-        prefetch_row(ring_sketch, row)
-        prefetch_row(memory, row)
-        prefetch_row(ring_hash, row)
-        prefetch_row(ring_label, row)
-        prefetch_row(ring_margin, row)
-        prefetch_row(ring_words, row)
+        prefetch_row(queries, row)
+        prefetch_row(ring_count, row)  # may stand on another cache line than the first of its record
+        prefetch_row(history, row)
+
+
+@njit(cache=True)
+def ring_of(history):  # type: ignore[no-untyped-def]
+    """Sketches, hashes, labels, margins and words of one account's recent queries, as views."""
+    return (
+        history[SKETCHES_AT:SKETCHES_TO].view(np.int16).reshape(RING, SKETCH),
+        history[HASHES_AT:HASHES_TO].view(np.uint32),
+        history[RING_LABELS_AT:RING_LABELS_TO].view(np.int32),
+        history[MARGINS_AT:MARGINS_TO].view(np.float32),
+        history[WORDS_AT:WORDS_TO].view(np.uint64),
+    )
+
+
+@njit(cache=True)
+def put_in_ring(ring, count, sketch, hash_, label, margin, words):  # type: ignore[no-untyped-def]
+    """The account's `count`-th distinct query takes the place of the oldest in the ring."""
+    ring_sketch, ring_hash, ring_label, ring_margin, ring_words = ring
+    at = count % RING
+    ring_hash[at] = short_hash(hash_)
+    ring_label[at] = short_label(label)
+    ring_margin[at] = margin
+    ring_words[at] = words
+    for k in range(SKETCH):
+        ring_sketch[at, k] = fixed(sketch[k], SKETCH_UNIT)
 
 
 @njit(cache=True)
@@ -235,33 +265,30 @@ def fold(  # type: ignore[no-untyped-def]
     next_looks,
     first_ms,
     last_ms,
-    sums,
     ring_count,
-    ring_sketch,
-    ring_hash,
-    ring_label,
-    ring_margin,
-    ring_words,
-    memory,
-    due_events,
-    due_sums,
-    due_counts,
+    history,
 ):
     """Add events to rows in order; copy the row's sums wherever an account becomes due.
 
-    Returns the number of due accounts; `due_events` holds the position of the event that made each due,
-    `due_counts` the account's (queries, first_ms) then.
+    `history` are the bytes of `WindowRows.history`: views of a row's own bytes lie as compiled loops like it,
+    while a field of all rows does not.
+
+    Returns the positions of the events that made an account due, its sums and its (queries, first_ms) then.
     """
     n_due = 0
+    # Room for all, of which few take memory: this allocator, unlike numpy's, asks for no pages of 2 MiB.
+    due_events = np.empty(len(rows), dtype=np.int64)
+    due_sums = np.empty((len(rows), layout.WIDTH), dtype=np.float32)
+    due_counts = np.empty((len(rows), 2), dtype=np.int64)
     own = np.empty(N_OWN, dtype=np.float32)
     raw = np.empty(layout.RAW, dtype=np.int8)
     work = np.zeros((WORK_ROWS, LANES), dtype=np.float32)
     for i in range(len(rows)):
-        fetch_ahead(rows, i, sums, ring_sketch, memory, ring_hash, ring_label, ring_margin, ring_words)
+        fetch_ahead(rows, i, queries, ring_count, history)
         row = rows[i]
         if row < 0:
             continue
-        row_sums = sums[row]
+        row_sums = history[row, SUMS_AT:SUMS_TO].view(np.float32)
         if queries[row] == 0:
             first_ms[row] = times_ms[i]
             next_looks[row] = next_look(0)
@@ -272,6 +299,7 @@ def fold(  # type: ignore[no-untyped-def]
         age(row_sums, first_ms[row], last_ms[row], times_ms[i], memory_ms, queries[row])
         last_ms[row] = max(last_ms[row], times_ms[i])
         if is_evidence[i]:
+            memory = history[row, MEMORY_AT:MEMORY_TO].view(np.int8).reshape(layout.MEMORY, layout.RAW)
             is_repeat, at_nearest = compare_with_ring(
                 own,
                 short_hash(hashes[i]),
@@ -283,19 +311,15 @@ def fold(  # type: ignore[no-untyped-def]
                 words_seen[i],
                 sketches[i],
                 ring_count[row],
-                ring_sketch[row],
-                ring_hash[row],
-                ring_label[row],
-                ring_margin[row],
-                ring_words[row],
+                *ring_of(history[row]),
             )
             is_novel = not is_repeat and own[2] != 1.0
             if not is_repeat:
                 fixed_raw(raws[i], raw)
                 compare_with_memory(
-                    own, raw, raw_ratios[i], memory[row], ring_count[row], at_nearest, flat_logs[i], work
+                    own, raw, raw_ratios[i], memory, ring_count[row], at_nearest, flat_logs[i], work
                 )
-                remember(memory[row], raw, ring_count[row])
+                remember(memory, raw, ring_count[row])
                 if row_sums[BLOCK_DISTINCT] >= BLOCK:
                     clear_block(row_sums)
                 row_sums[BLOCK_DISTINCT] += 1
@@ -306,18 +330,15 @@ def fold(  # type: ignore[no-untyped-def]
                     row_sums, residuals[i], input_residuals[i], sketches[i], cells[i], fouriers[i], labels[i]
                 )
             if not is_repeat:
-                at = ring_count[row] % RING
+                put_in_ring(
+                    ring_of(history[row]), ring_count[row], sketches[i], hashes[i], labels[i], margins[i],
+                    words_seen[i],
+                )  # fmt: skip
                 ring_count[row] += 1
-                ring_hash[row, at] = short_hash(hashes[i])
-                ring_label[row, at] = short_label(labels[i])
-                ring_margin[row, at] = margins[i]
-                ring_words[row, at] = words_seen[i]
-                for k in range(SKETCH):
-                    ring_sketch[row, at, k] = fixed(sketches[i, k], SKETCH_UNIT)
         if queries[row] >= next_looks[row]:
             next_looks[row] = next_look(queries[row])
             due_events[n_due] = i
             due_sums[n_due] = row_sums
             due_counts[n_due, 0], due_counts[n_due, 1] = queries[row], first_ms[row]
             n_due += 1
-    return n_due
+    return due_events[:n_due], due_sums[:n_due], due_counts[:n_due]

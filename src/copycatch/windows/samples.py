@@ -5,6 +5,7 @@ import numpy.typing as npt
 from numba import njit
 
 from copycatch.records.columns import IntArray
+from copycatch.windows.seen import joined
 
 
 @njit(cache=True)
@@ -62,19 +63,10 @@ def sample_ids(
     [['b', 'c'], ['c', 'too long']]
     """
     width = ring.dtype.itemsize
-    joined = "".join(event_ids)
-    if joined.isascii():
-        lengths = list(map(len, event_ids))
-        data = joined.encode()
-    else:
-        encoded = [event_id.encode("utf-8", "surrogatepass") for event_id in event_ids]
-        lengths = list(map(len, encoded))
-        data = b"".join(encoded)
-    starts = np.zeros(len(event_ids) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=starts[1:])
+    data, starts = joined(event_ids)
     out = np.zeros((len(due_events), ring.shape[1], width), dtype=np.uint8)
     in_bytes = ring.view(np.uint8).reshape(*ring.shape, width)
-    _fold_ids(rows, np.frombuffer(data, dtype=np.uint8), starts, due_events, in_bytes, ring_at, out)
+    _fold_ids(rows, data, starts, due_events, in_bytes, ring_at, out)
     found: npt.NDArray[np.bytes_] = out.view(ring.dtype)[:, :, 0]
     return found
 
