@@ -103,12 +103,18 @@ def holds_of(state: EngineState) -> list[Hold]:
     return [hold for each in state.decisions.values() for hold in each.table.hold_by_key.values()]
 
 
-def holds_kept(directory: Path, group: str, shards: Iterable[Shard]) -> list[Hold]:
-    """Those of the newest snapshots, which a worker writes when it ends."""
-    state = engine.new_state(Policy())
+def states_kept(directory: Path, group: str, shards: Iterable[Shard]) -> list[EngineState]:
+    """What the newest snapshot of each shard holds; a worker writes one when it lets the shard go."""
     store = DirectorySnapshots(directory / f"group-{group}", (directory / "signing.key").read_bytes())
+    states = []
     for shard in shards:
         _, content = store.load(store.candidates(shard)[0])
         waiting = int.from_bytes(content[:8], "little")  # of a decoder that joins; none here
-        engine.restore(state, str(shard), content[8 + waiting :])
-    return holds_of(state)
+        states.append(engine.new_state(Policy()))
+        engine.restore(states[-1], str(shard), content[8 + waiting :])
+    return states
+
+
+def holds_kept(directory: Path, group: str, shards: Iterable[Shard]) -> list[Hold]:
+    """Those of the newest snapshots."""
+    return [hold for state in states_kept(directory, group, shards) for hold in holds_of(state)]
