@@ -108,6 +108,7 @@ class Checkpoint:
         self._writer: Forked | None = None
         self._next_snapshot_s = clock.monotonic_s() + interval_s
         self._changed: set[Shard] = set()
+        self._writing: set[Shard] = set()  # those that the child is at
         self._restored_generation = 0
         self._notes = 0  # since the last snapshot began
 
@@ -257,7 +258,9 @@ class Checkpoint:
         shards = [shard for shard in shards if shard in self._position_by_shard]
         if is_ours and self._store is not None:
             try:
-                infos = self._infos(shard for shard in shards if shard in self._changed and shard not in busy)
+                # What the child is at may come too late for the next owner.
+                unwritten = self._changed | self._writing
+                infos = self._infos(shard for shard in shards if shard in unwritten and shard not in busy)
                 if infos:
                     self._save_all(infos)
                     self._note_written()
@@ -276,6 +279,7 @@ class Checkpoint:
         self._judge.reset()
         self._position_by_shard.clear()
         self._changed.clear()
+        self._writing.clear()
 
     # ---- snapshots
 
@@ -297,12 +301,12 @@ class Checkpoint:
         if infos:
             self._hook("before snapshot")
             began_s = self._clock.monotonic_s()
+            self._changed -= {info.shard for info in infos}
             if self._is_forking:
                 self._fork(infos)
             else:
                 self._write_or_log(infos)
             self._metrics.observe("copycatch_snapshot_pause_seconds", self._clock.monotonic_s() - began_s)
-            self._changed -= {info.shard for info in infos}
             self._notes = 0
             self._hook("after snapshot")
 
@@ -334,9 +338,10 @@ class Checkpoint:
             self._metrics.set("copycatch_snapshot_bytes", self._save_all(infos))
             self._note_written()
         except OSError as error:
-            self._failed(str(error))
+            self._failed(str(error), {info.shard for info in infos})
 
-    def _failed(self, reason: str) -> None:
+    def _failed(self, reason: str, shards: Collection[Shard] = ()) -> None:
+        self._changed |= self._position_by_shard.keys() & shards
         self._metrics.count("copycatch_snapshots_total", result="failed")
         log.error("snapshot failed; the one before stays, the next is tried in time", reason=reason)
 
@@ -345,10 +350,12 @@ class Checkpoint:
             self._hook("in snapshot")
             self._save_all(infos)
 
+        shards = {info.shard for info in infos}
         try:
             self._writer = Forked(write, WRITER_S_MAX)
+            self._writing = shards
         except OSError as error:
-            self._failed(str(error))
+            self._failed(str(error), shards)
 
     def _reap(self, *, is_waiting: bool) -> None:
         if self._writer is None:
@@ -357,8 +364,9 @@ class Checkpoint:
         if failure is None:
             return
         self._writer = None
+        shards, self._writing = self._writing, set()
         if failure:
-            self._failed(failure)
+            self._failed(failure, shards)
         else:
             self._note_written()
 

@@ -22,7 +22,7 @@ from copycatch.service.health import Health
 from copycatch.service.http import HttpPort
 from copycatch.service.logs import safe, set_up_logging
 from copycatch.service.policy_watch import PolicyWatch
-from copycatch.settings.service import load_service
+from copycatch.settings.service import Service, load_service
 
 
 def settings_file(folder: Path, text: str) -> Path:
@@ -97,6 +97,10 @@ def test_logs_are_lines_of_json_whatever_an_id_holds() -> None:
     assert json.loads(line)["event"] == "rejected"
     assert "\x1b" not in line
     structlog.reset_defaults()
+
+
+def test_the_http_port_is_nobody_elses_unless_told_so() -> None:
+    assert Service().http.bind == "127.0.0.1"
 
 
 def test_the_http_port_tells_live_ready_and_metrics() -> None:

@@ -8,7 +8,7 @@ import pytest
 from copycatch.adapters.clock import ManualClock
 from copycatch.adapters.memory import MemoryLog, MemoryMetrics, MemorySink, MemorySnapshots, MemorySource
 from copycatch.errors import FencedError, RecoverableError, TransportError
-from copycatch.ports import Delivery, Shard
+from copycatch.ports import Delivery, Shard, SnapshotInfo, SnapshotWriter
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.runner import Pace, Runner
@@ -229,3 +229,36 @@ def test_every_record_is_counted_once() -> None:
     parts = Parts(full_log(777))
     assert parts.runner.run().counts.total == 777
     assert parts.metrics.get("copycatch_records_total", outcome="accepted") == 777
+
+
+def test_a_full_disk_delays_snapshots_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(full_log())
+    save, failed = parts.snapshots.save, []
+
+    def full(info: SnapshotInfo, content: SnapshotWriter) -> int:
+        if info.generation < 5:
+            failed.append(info)
+            raise OSError(28, "No space left on device")
+        return save(info, content)
+
+    monkeypatch.setattr(parts.snapshots, "save", full)
+    parts.runner.run()
+    assert parts.uids() == expected_uids(parts.log.records_by_shard)
+    assert failed
+    assert parts.metrics.get("copycatch_snapshots_total", result="failed") >= 2
+    for shard in (LEFT, RIGHT):  # tried again until there was room
+        assert parts.snapshots.candidates(shard)[0].position == len(parts.log.records_by_shard[shard])
+
+
+def test_a_snapshot_that_failed_is_tried_again_without_a_new_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(full_log(), interval_s=1e9)
+    parts.checkpoint.begin(LEFT, None, 0)
+    parts.checkpoint.replayed(LEFT, 50)
+    save = parts.snapshots.save
+    monkeypatch.setattr(parts.snapshots, "save", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    parts.checkpoint.snapshot_soon()
+    parts.checkpoint.snapshot_if_due()
+    monkeypatch.setattr(parts.snapshots, "save", save)
+    parts.checkpoint.snapshot_soon()
+    parts.checkpoint.snapshot_if_due()
+    assert parts.snapshots.candidates(LEFT)[0].position == 50
