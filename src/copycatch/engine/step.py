@@ -230,10 +230,10 @@ def _judge(
 ) -> BoolArray:
     """Verdicts, account by account's home shard; who is over is flagged."""
     is_over = np.zeros(len(evaluations), dtype=np.bool_)
-    homes = np.array([state.slots.shards[row] for row in evaluations.rows.tolist()])
+    homes = [state.slots.shards[row] for row in evaluations.rows.tolist()]
     names = list(state.shard_numbers)
-    for home in np.unique(homes).tolist():
-        members = np.flatnonzero(homes == home)
+    for home in sorted(set(homes)):
+        members = np.flatnonzero(np.array(homes) == home)
         verdicts = judge(pick_evaluations(evaluations, members), pick_scores(scores, members), policy, SPECS,
                          state.decision(names[home]))  # fmt: skip
         is_over[members] = verdicts.is_over

@@ -96,7 +96,7 @@ class Pool:
     def add(self, query: Query) -> bool:
         """Put in one query unless its account has it already; the account becomes the most recent."""
         queries = self.queries_by_account.pop(query.account_hash, [])
-        is_new = query.input_hash == 0 or all(known.input_hash != query.input_hash for known in queries)
+        is_new = query.input_hash == 0 or query.input_hash not in [known.input_hash for known in queries]
         if is_new:
             queries.append(query)
             del queries[:-PER_ACCOUNT_MAX]

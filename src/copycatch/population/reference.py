@@ -226,7 +226,9 @@ class Reference:
             low, high = max(low - 1, 0), min(high + 1, len(STRATA) - 1)
         peers = None
         if len(places) > ACCOUNTS_MIN:
-            strata, indices = np.array(list(places.values()), dtype=np.int64).T
+            strata, indices = (
+                np.fromiter(each, dtype=np.int64) for each in zip(*places.values(), strict=True)
+            )
             values = self.values[strata, indices]
             row_by_account = {account: row for row, account in enumerate(places)}
             ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
@@ -296,7 +298,7 @@ class Reference:
     ) -> Iterator[tuple[IntArray, IntArray, Peers]]:
         """Positions of each stratum's rows, each account's own row among its peers or -1, and these."""
         strata = strata_of(evidence)
-        for stratum in np.unique(strata).tolist():
+        for stratum in np.flatnonzero(np.bincount(strata)).tolist():
             peers = self._peers(stratum)
             if peers is None:
                 continue

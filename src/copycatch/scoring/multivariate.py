@@ -68,9 +68,10 @@ class Multivariate:
         return scores
 
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
-        for account, row in zip(account_hashes.tolist(), values, strict=True):
+        kept = np.where(np.isnan(values), np.nan, within_unit(values, 0.0))
+        for account, row in zip(account_hashes.tolist(), kept, strict=True):
             self._row_by_account.pop(account, None)
-            self._row_by_account[account] = np.where(np.isnan(row), np.nan, within_unit(row, 0.0))
+            self._row_by_account[account] = row.copy()  # not the batch that it came in
         while len(self._row_by_account) > ACCOUNTS_MAX:
             del self._row_by_account[next(iter(self._row_by_account))]
         if len(values) and len(self._row_by_account) >= ACCOUNTS_MIN:
