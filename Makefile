@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test lint format bench bench-detection audit schemas clean
+.PHONY: help setup demo test lint format bench bench-detection teach audit schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -65,8 +65,11 @@ bench: $(VENV)/.stamp-dev ## throughput, latency and memory, beside peers
 bench-detection: $(VENV)/.stamp-dev ## what is caught, at which false-alarm rate, how early
 	@$(BIN)/python -m tests.benchmarks.detection $(BENCH_ARGS)
 
+teach: $(VENV)/.stamp-dev ## let simulated attacks teach the scorers anew (writes scoring/lessons.json)
+	@$(BIN)/python -m tests.benchmarks.detection.teach $(TEACH_ARGS)
+
 schemas: $(VENV)/.stamp-dev ## write schemas/ from the code's own models
-	@$(BIN)/copycatch schemas --output schemas
+	@$(BIN)/copycatch schemas --out schemas
 
 audit: $(VENV)/.stamp-dev ## known vulnerabilities in what we depend on
 	@$(BIN)/python -m pip install --quiet --prefer-binary pip-audit

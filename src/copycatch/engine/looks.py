@@ -30,6 +30,7 @@ from copycatch.scoring.families import ODDNESS_MAX, deviations_of, family_values
 from copycatch.scoring.persistence import follow, lateness
 from copycatch.scoring.protocol import Inputs
 from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
+from copycatch.scoring.taught import chance_of
 from copycatch.signals.catalog import SIGNAL_INDEX, SIGNALS
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
@@ -37,6 +38,7 @@ from copycatch.windows.samples import sample_ids
 assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns as signals/catalog.py rows"
 IS_DISTINCT = np.array([spec.scope == "distinct" for spec in SIGNALS])
 INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
+TAUGHT = FAMILIES.index("taught")
 TAIL_COLUMNS = np.array([FEATURE_INDEX[tail.feature] for tail in TAILS], dtype=np.int64)
 SERVER_ERROR = 500
 REFUSALS = (401, 403, 429)
@@ -208,14 +210,14 @@ def score(
     evaluations.values[rows, TAIL_COLUMNS[tails]] = looks.block_values[rows, TAIL_COLUMNS[tails]]
     shares = np.zeros_like(evaluations.values)
     shares[:, TAIL_COLUMNS] = feature_shares(parts, oddness)
-    return _scores_of(tail_probs, shares), raw, families
+    return _scores_of(tail_probs, chance_of(families[:, TAUGHT]), shares), raw, families
 
 
-def _scores_of(tail_probs: FloatArray, shares: FloatArray) -> Scores:
+def _scores_of(tail_probs: FloatArray, attack_probs: FloatArray, shares: FloatArray) -> Scores:
     """Scores without reasons."""
     return Scores(
         tail_probs=tail_probs,
-        attack_probs=np.full(len(tail_probs), np.nan),
+        attack_probs=attack_probs,
         is_warm=~np.isnan(tail_probs),
         feature_tail_probs=np.full_like(shares, np.nan),
         shares=shares,

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from copycatch.scoring.half_space import HalfSpaceTrees
+from copycatch.scoring.lessons import LESSONS
 from copycatch.scoring.multivariate import Multivariate
 from copycatch.scoring.protocol import Scorer, Takes
 from copycatch.scoring.robust_tails import RobustTails
 from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
+from copycatch.scoring.taught import Taught
 
 
 class Group(NamedTuple):
@@ -37,7 +39,11 @@ GROUPS: tuple[Group, ...] = (
     Group("flat", ("flat",), 3.0),
     Group("half_space", ("half_space",), 1.0),
     Group("multivariate", ("multivariate",), 2.5),
+    Group("taught", ("taught",), 0.6),
 )
+# What simulated attacks taught about the caps' proportions, within `WEIGHT_MIN` and `WEIGHT_MAX`.
+WEIGHTS: dict[str, float] = {group.name: LESSONS.weights.get(group.name, 1.0) for group in GROUPS}
+assert LESSONS.weights.keys() <= WEIGHTS.keys(), "lessons.json weighs another group: make teach"
 
 
 class ScorerSpec(NamedTuple):
@@ -66,6 +72,8 @@ SCORERS: tuple[ScorerSpec, ...] = (
     ScorerSpec("multivariate", ("multivariate",), "families", len(TAIL_FAMILIES),
                lambda: Multivariate(len(TAIL_FAMILIES)), True, 0.0, _cap("multivariate"),
                "how unlike the families' normal way of moving together it is"),
+    ScorerSpec("taught", ("taught",), "positions", len(TAILS), Taught, True, 0.0, _cap("taught"),
+               "how much more it looks like a simulated attack than like a normal account"),
 )  # fmt: skip
 FAMILIES: tuple[str, ...] = tuple(family for spec in SCORERS for family in spec.families)
 assert {family for group in GROUPS for family in group.families} == set(FAMILIES)

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from copycatch.records.columns import FloatArray
-from copycatch.scoring.catalog import FAMILIES, GROUPS
+from copycatch.scoring.catalog import FAMILIES, GROUPS, WEIGHTS
 from copycatch.scoring.families import FAMILY_OF
 from copycatch.scoring.tails import TAIL_FAMILIES
 
@@ -17,23 +17,24 @@ NOVELTY = [FAMILIES.index(family) for group in GROUPS if group.name == "novelty"
 # A family's value is in log(1 + z), so its evidence grows by a nat when z doubles, and no faster. The five of
 # novelty all rise together for whoever is merely far away, as a disturbed test set is: they grow slower.
 FAMILY_SCALE_MINS = np.array([1.0 if family in NOVELTY else 0.7 for family in range(len(FAMILIES))])
-
+FAMILY_SCALE_MINS[FAMILIES.index("taught")] = 0.5  # it is in log odds already
 
 LOUDEST, MEAN, FIRST_OR_MEAN = range(3)
 # How a group speaks. There are several ways to be far off: look-alikes lack one or two, attacks none.
 _VOICES = {"novelty": MEAN, "boundary": FIRST_OR_MEAN}
-# Families group by group, where each group's begin and end, how it speaks, and its cap.
+# Families group by group, where each group's begin and end, how it speaks, its cap and its weight.
 _LAYOUT = (
     np.array([FAMILIES.index(family) for group in GROUPS for family in group.families]),
     np.cumsum([0, *(len(group.families) for group in GROUPS)]),
     np.array([_VOICES.get(group.name, LOUDEST) for group in GROUPS]),
     np.array([group.cap for group in GROUPS]),
+    np.array([WEIGHTS[group.name] for group in GROUPS]),
 )
 
 
 @njit(cache=True)
-def _voices(evidence, families, starts, kinds, caps, parts):  # type: ignore[no-untyped-def]
-    """Each family's part of its group's voice, saturated at the group's cap."""
+def _voices(evidence, families, starts, kinds, caps, weights, parts):  # type: ignore[no-untyped-def]
+    """Each family's part of its group's voice, saturated at the group's cap and weighed."""
     for i in range(len(evidence)):
         for g in range(len(caps)):
             if caps[g] <= 0:
@@ -53,7 +54,7 @@ def _voices(evidence, families, starts, kinds, caps, parts):  # type: ignore[no-
                 voice = total / len(own)
             elif kinds[g] == FIRST_OR_MEAN:
                 voice = max(first, total / len(own))
-            loud = caps[g] * (1 - np.exp(-voice / caps[g])) / max(total, 1e-12)
+            loud = weights[g] * caps[g] * (1 - np.exp(-voice / caps[g])) / max(total, 1e-12)
             for index in range(len(own)):
                 parts[i, own[index]] *= loud
 

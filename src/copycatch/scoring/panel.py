@@ -23,7 +23,7 @@ class Panel:
     Examples
     --------
     >>> sorted(Panel().scorers)
-    ['half_space', 'multivariate', 'robust_tails']
+    ['half_space', 'multivariate', 'robust_tails', 'taught']
     """
 
     scorers: dict[str, Scorer] = field(default_factory=lambda: {spec.name: spec.make() for spec in SCORERS})

@@ -79,7 +79,7 @@ FIELD_WORDS: dict[str, dict[str, str]] = {
     "Score": {
         "tail_prob": "Chance that a normal account is ever this odd within one day; null for plain limits.",
         "rank": "The same in words.",
-        "attack_prob": "Probability of an attack by the model taught with feedback, where it speaks.",
+        "attack_prob": "Chance of an attack if one account in fifty extracts, by what simulated ones taught.",
     },
     "Reason": {
         "feature": "Name of the feature in the catalogue.",

@@ -1,0 +1,213 @@
+"""`make teach`: simulated campaigns teach the taught scorer and the groups' weights; writes `lessons.json`.
+
+python -m tests.benchmarks.detection.teach                     simulates the campaigns of `CAMPAIGNS` anew
+python -m tests.benchmarks.detection.teach --traces FOLDERS    whole traces that lie there, instead
+
+The development traces are never taught: they and fresh campaigns tell whether the lessons hold elsewhere
+(`make bench-detection`).
+"""
+
+import argparse
+import csv
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+
+import copycatch.scoring
+from copycatch.engine.looks import Looks, by_model
+from copycatch.engine.state import EngineState
+from copycatch.records.columns import BoolArray, FloatArray, IntArray
+from copycatch.records.policy import Policy
+from copycatch.redteam.trace import LOG_NAME
+from copycatch.scoring.catalog import FAMILIES, GROUPS, WEIGHTS
+from copycatch.scoring.combine import score_of
+from copycatch.scoring.lessons import FILE, WEIGHT_MAX, WEIGHT_MIN, Lessons, write_lessons
+from copycatch.scoring.protocol import within_unit
+from copycatch.scoring.taught import MIDDLE
+from copycatch.service.replay import replay
+from copycatch.units import UnixMs
+from tests.benchmarks.detection.judging import HARD_TO_FIND
+from tests.benchmarks.detection.traces import found_traces
+from tests.benchmarks.engine import NOW_MS
+from tests.benchmarks.isolated import run_isolated
+
+CAMPAIGNS = tuple(
+    (victim, "trace", seed)
+    for victim, seeds in (("digits", (22, 24)), ("tabular", (21, 25)), ("intents", (23, 26)))
+    for seed in seeds
+)
+LOOKS_PER_ACCOUNT = 6
+QUERIES_MAX = 400  # later looks come too late to matter
+STRENGTH = 3.0  # of the regression's fit against its coefficients' squares
+CAUTION = 0.6  # how much the weights' logarithms cost: little is known from six campaigns
+TAUGHT = "taught"  # not weighed: it has seen the same attacks
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Looks of one campaign at settled populations; `voices` are the groups' before they are weighed."""
+
+    accounts: list[str]
+    queries: IntArray
+    positions: FloatArray
+    voices: FloatArray
+
+    def picked(self, rows: IntArray) -> "Seen":
+        names = [self.accounts[row] for row in rows.tolist()]
+        return Seen(names, self.queries[rows], self.positions[rows], self.voices[rows])
+
+
+def voices_of(state: EngineState, looks: Looks, families: FloatArray) -> FloatArray:
+    """Voice of every group, (n, n_groups), before it is weighed; NaN before anything is calibrated."""
+    evidence = np.full_like(families, np.nan)
+    for model_id, members in by_model(looks.evaluations.model_ids):
+        population = state.populations.get(model_id)
+        if population is not None and population.tails is not None:
+            evidence[members] = population.tails.evidence(families[members])
+    _, parts = score_of(evidence)
+    own = [[FAMILIES.index(family) for family in group.families] for group in GROUPS]
+    weights = np.array([WEIGHTS[group.name] for group in GROUPS])
+    voices: FloatArray = np.stack([parts[:, columns].sum(axis=1) for columns in own], axis=1) / weights
+    voices[np.isnan(evidence).all(axis=1)] = np.nan
+    return voices
+
+
+def watch(trace: str, out: str) -> dict[str, int]:
+    """Replay a trace and keep what the scorers see; runs in a child."""
+    step: Any = sys.modules["copycatch.engine.step"]
+    queue_looks = step.queue_looks
+    kept: list[Seen] = []
+
+    def listen(
+        state: EngineState, looks: Looks, raw: FloatArray, families: FloatArray, over: BoolArray
+    ) -> None:
+        if looks.inputs is not None:
+            found = looks.evaluations
+            voices = voices_of(state, looks, families)
+            every = Seen(found.account_ids, found.queries, looks.inputs.positions, voices)
+            kept.append(every.picked(np.flatnonzero(~np.isnan(voices).any(axis=1))))
+        queue_looks(state, looks, raw, families, over)
+
+    step.queue_looks = listen
+    replay([str(Path(trace) / LOG_NAME)], Policy(), lambda _outcomes: None, now_ms=UnixMs(NOW_MS))
+    np.savez_compressed(
+        out,
+        accounts=np.array([name for seen in kept for name in seen.accounts]),
+        queries=np.concatenate([seen.queries for seen in kept]),
+        positions=np.concatenate([seen.positions for seen in kept]),
+        voices=np.concatenate([seen.voices for seen in kept]),
+    )
+    return {"looks": sum(len(seen.accounts) for seen in kept)}
+
+
+def lesson_of(trace: Path, looks: Path) -> tuple[Seen, BoolArray, Seen, BoolArray]:
+    """Looks for the regression and for the weights, each with who attacks.
+
+    The weights are learned from each honest account's loudest look, for that one decides about a false alarm.
+    In-domain attackers are left out: nobody can be asked to find them.
+    """
+    with (trace / "labels.csv").open(newline="") as file:
+        kinds = {row["account_id"]: (row["is_attack"] == "1", row["kind"]) for row in csv.DictReader(file)}
+    with np.load(looks) as found:
+        seen = Seen(found["accounts"].tolist(), found["queries"], found["positions"], found["voices"])
+    early = np.flatnonzero(seen.queries <= QUERIES_MAX)
+    rows_by_account: dict[str, list[int]] = {}
+    for row in early.tolist():
+        rows_by_account.setdefault(seen.accounts[row], []).append(row)
+    spread: list[int] = []
+    loudest: list[int] = []
+    for account, rows in rows_by_account.items():
+        is_attack, kind = kinds[account]
+        if kind.startswith(HARD_TO_FIND):
+            continue
+        at = np.linspace(0, len(rows) - 1, min(len(rows), LOOKS_PER_ACCOUNT)).round().astype(int)
+        picks = [rows[index] for index in at.tolist()]
+        spread += picks
+        loudest += picks if is_attack else [max(rows, key=lambda row: float(seen.voices[row].sum()))]
+    one, other = seen.picked(np.array(spread)), seen.picked(np.array(loudest))
+    attacks = (np.array([kinds[account][0] for account in each.accounts]) for each in (one, other))
+    return one, next(attacks), other, next(attacks)
+
+
+def learn_weights(voices: FloatArray, is_attack: BoolArray) -> dict[str, float]:
+    """Weights within their bounds that tell attacks from honest accounts' loudest looks best.
+
+    Logistic loss, both kinds weighing the same; the further a weight is from 1 the more it costs.
+    """
+    free = np.array([group.name != TAUGHT for group in GROUPS])
+    share = np.where(is_attack, 0.5 / is_attack.sum(), 0.5 / (~is_attack).sum())
+    sign = np.where(is_attack, -1.0, 1.0)
+
+    def cost(wanted: FloatArray) -> float:
+        threshold, slope, logs = wanted[0], np.exp(wanted[1]), wanted[2:]
+        margins = sign * (slope * (voices @ np.exp(logs)) - threshold)
+        return float((share * np.logaddexp(0, margins)).sum() + CAUTION * (logs**2).sum() / free.sum())
+
+    within = (np.log(WEIGHT_MIN), np.log(WEIGHT_MAX))
+    bounds = [(None, None), (-3, 3), *(within if each else (0.0, 0.0) for each in free.tolist())]
+    found = minimize(cost, np.array([4.0, *np.zeros(1 + len(GROUPS))]), bounds=bounds, method="L-BFGS-B")
+    weights = np.exp(found.x[2:]).clip(WEIGHT_MIN, WEIGHT_MAX)
+    return {
+        group.name: float(weight)
+        for group, weight, is_free in zip(GROUPS, weights, free, strict=True)
+        if is_free
+    }
+
+
+def teach(traces: list[Path], looks: list[Path], taught_on: list[str]) -> Lessons:
+    """Lessons of some campaigns."""
+    parts = [lesson_of(trace, place) for trace, place in zip(traces, looks, strict=True)]
+    positions = within_unit(np.concatenate([one.positions for one, _, _, _ in parts]), MIDDLE)
+    is_attack = np.concatenate([attack for _, attack, _, _ in parts])
+    fitted = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=5000).fit(positions, is_attack)
+    voices = np.concatenate([other.voices for _, _, other, _ in parts])
+    weights = learn_weights(voices, np.concatenate([attack for _, _, _, attack in parts]))
+    return Lessons(fitted.coef_[0], float(fitted.intercept_[0]), positions[is_attack], weights, taught_on)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="make teach", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--traces", type=Path, nargs="*", help="folders of traces, instead of simulating")
+    parser.add_argument("--jobs", type=int, default=2, help="children side by side")
+    parser.add_argument("--work", type=Path, default=Path("bench-out") / "teach", help="traces and looks")
+    parser.add_argument("--out", type=Path, default=Path(copycatch.scoring.__path__[0]) / FILE)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        if args.traces:
+            traces = found_traces(args.traces)
+        else:
+            made = pool.map(partial(_simulate, args.work), CAMPAIGNS)
+            traces = [Path(each["folder"]) for each in made]
+        looks = [args.work / f"{trace.name}.npz" for trace in traces]
+        list(pool.map(_watch, traces, looks))
+    lessons = teach(traces, looks, [trace.name for trace in traces])
+    args.out.write_bytes(write_lessons(lessons))
+    print(f"{len(lessons.attack_looks)} looks of attackers from {len(traces)} campaigns: {args.out}")
+    print("weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in lessons.weights.items()))
+    return 0
+
+
+def _simulate(work: Path, campaign: tuple[str, str, int]) -> dict[str, Any]:
+    victim, preset, seed = campaign
+    return run_isolated(
+        "tests.benchmarks.detection.traces:write_simulated",
+        {"victim": victim, "preset": preset, "seed": seed, "folder": str(work)},
+    )
+
+
+def _watch(trace: Path, out: Path) -> dict[str, Any]:
+    return run_isolated("tests.benchmarks.detection.teach:watch", {"trace": str(trace), "out": str(out)})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
