@@ -78,7 +78,7 @@ def check_state_elsewhere(servers: str, folder: Path, directory: str, secrets: d
     secrets |= {"COPYCATCH_SNAPSHOTS__KEY": "k" * 32, "COPYCATCH_HMAC_KEY": "h" * 32}
     produce(servers, topics.records, traffic(1500))
     with ended(service):
-        # The second is begun when the first is written; a third, only where the writer keeps up with the reader.
+        # The second begins when the first is written; a third only where the writer keeps up with the reader.
         service.start(secrets | {"COPYCATCH_FAIL_AT": "after snapshot:2", "COPYCATCH_TEST_HOOKS": "1"})
         assert service.wait_end() == -9
         service.start(secrets)
