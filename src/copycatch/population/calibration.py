@@ -21,7 +21,7 @@ FAMILY_ACCOUNTS_MIN = 20
 SCORE_SCALE_MIN = 0.3
 # Standard errors added to the scale of the score. More would be worse: where a ring is under way a threshold
 # just above it keeps it unnamed, its accounts count as honest, and the threshold stays there.
-CAUTION = 0.4
+CAUTION = 0.6
 UNREMARKABLE = 0.35  # -ln p below the median
 NEVER = 1e9
 # Sums fade with the memory of the default policy: after so many days a life brings hardly a new maximum.

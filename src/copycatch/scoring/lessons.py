@@ -37,7 +37,7 @@ class Lessons:
     weights : mapping of str to float
         By group of families; what is not named weighs 1.
     taught_on : sequence of str
-        The campaigns, as victim, preset and seed.
+        The campaigns, as victim and seed.
     """
 
     coefficients: FloatArray
@@ -53,7 +53,7 @@ def write_lessons(lessons: Lessons) -> bytes:
     Examples
     --------
     >>> looks = np.full((2, len(TAILS)), 0.6)
-    >>> lessons = Lessons(np.zeros(len(TAILS)), -1.0, looks, {"novelty": 0.9}, ["digits trace 1"])
+    >>> lessons = Lessons(np.zeros(len(TAILS)), -1.0, looks, {"novelty": 0.9}, ["digits, seed 1"])
     >>> again = read_lessons(write_lessons(lessons))
     >>> again.weights, again.intercept, again.attack_looks.shape == looks.shape
     ({'novelty': 0.9}, -1.0, True)

@@ -9,7 +9,9 @@ The development traces are never taught: they and fresh campaigns tell whether t
 
 import argparse
 import csv
+import json
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -38,11 +40,9 @@ from tests.benchmarks.detection.traces import found_traces
 from tests.benchmarks.engine import NOW_MS
 from tests.benchmarks.isolated import run_isolated
 
-CAMPAIGNS = tuple(
-    (victim, "trace", seed)
-    for victim, seeds in (("digits", (22, 24)), ("tabular", (21, 25)), ("intents", (23, 26)))
-    for seed in seeds
-)
+CAMPAIGNS = (
+    ("digits", 22), ("digits", 24), ("tabular", 21), ("tabular", 25), ("intents", 23), ("intents", 26),
+)  # fmt: skip
 LOOKS_PER_ACCOUNT = 6
 QUERIES_MAX = 400  # later looks come too late to matter
 STRENGTH = 3.0  # of the regression's fit against its coefficients' squares
@@ -136,14 +136,29 @@ def lesson_of(trace: Path, looks: Path) -> tuple[Seen, BoolArray, Seen, BoolArra
     return one, next(attacks), other, next(attacks)
 
 
-def learn_weights(voices: FloatArray, is_attack: BoolArray) -> dict[str, float]:
+def shares_of(is_attack: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """How much each look counts, both kinds the same, and on which side of a threshold it is wrong."""
+    share = np.where(is_attack, 0.5 / is_attack.sum(), 0.5 / (~is_attack).sum())
+    return share, np.where(is_attack, -1.0, 1.0)
+
+
+def loss_of(scores: FloatArray, is_attack: BoolArray) -> float:
+    """Logistic loss at the best threshold and slope: what the order of the scores is worth."""
+    share, sign = shares_of(is_attack)
+
+    def cost(wanted: FloatArray) -> float:
+        return float((share * np.logaddexp(0, sign * (np.exp(wanted[1]) * scores - wanted[0]))).sum())
+
+    return float(minimize(cost, np.array([2.0, 0.0]), method="L-BFGS-B").fun)
+
+
+def learn_weights(voices: FloatArray, is_attack: BoolArray) -> FloatArray:
     """Weights within their bounds that tell attacks from honest accounts' loudest looks best.
 
-    Logistic loss, both kinds weighing the same; the further a weight is from 1 the more it costs.
+    Logistic loss; the further a weight is from 1 the more it costs.
     """
     free = np.array([group.name != TAUGHT for group in GROUPS])
-    share = np.where(is_attack, 0.5 / is_attack.sum(), 0.5 / (~is_attack).sum())
-    sign = np.where(is_attack, -1.0, 1.0)
+    share, sign = shares_of(is_attack)
 
     def cost(wanted: FloatArray) -> float:
         threshold, slope, logs = wanted[0], np.exp(wanted[1]), wanted[2:]
@@ -153,22 +168,50 @@ def learn_weights(voices: FloatArray, is_attack: BoolArray) -> dict[str, float]:
     within = (np.log(WEIGHT_MIN), np.log(WEIGHT_MAX))
     bounds = [(None, None), (-3, 3), *(within if each else (0.0, 0.0) for each in free.tolist())]
     found = minimize(cost, np.array([4.0, *np.zeros(1 + len(GROUPS))]), bounds=bounds, method="L-BFGS-B")
-    weights = np.exp(found.x[2:]).clip(WEIGHT_MIN, WEIGHT_MAX)
-    return {
-        group.name: float(weight)
-        for group, weight, is_free in zip(GROUPS, weights, free, strict=True)
-        if is_free
-    }
+    weights: FloatArray = np.exp(found.x[2:]).clip(WEIGHT_MIN, WEIGHT_MAX)
+    return weights
 
 
-def teach(traces: list[Path], looks: list[Path], taught_on: list[str]) -> Lessons:
+def weights_that_hold(lessons: Sequence[tuple[str, FloatArray, BoolArray]]) -> dict[str, float]:
+    """Learned weights, or none of them where they do not hold on each kind of victim that was left out.
+
+    Parameters
+    ----------
+    lessons : sequence of (victim, voices, is_attack)
+    """
+
+    def joined(wanted: set[str]) -> tuple[FloatArray, BoolArray]:
+        kept = [(voices, is_attack) for victim, voices, is_attack in lessons if victim in wanted]
+        return np.concatenate([one for one, _ in kept]), np.concatenate([other for _, other in kept])
+
+    victims = {victim for victim, _, _ in lessons}
+    gains = []
+    for left_out in sorted(victims):
+        weights = learn_weights(*joined(victims - {left_out}))
+        voices, is_attack = joined({left_out})
+        before, after = loss_of(voices.sum(axis=1), is_attack), loss_of(voices @ weights, is_attack)
+        print(f"weights learned without {left_out}: loss there {before:.4f} unweighed, {after:.4f} weighed")
+        gains.append(before - after)
+    weights = learn_weights(*joined(victims))
+    print("weights: " + ", ".join(f"{g.name} {w:.2f}" for g, w in zip(GROUPS, weights, strict=True)))
+    if min(gains) <= 0:
+        print("they do not hold on every victim left out: all stay at 1")
+        return {}
+    return {group.name: float(weight) for group, weight in zip(GROUPS, weights, strict=True)}
+
+
+def teach(traces: list[Path], looks: list[Path]) -> Lessons:
     """Lessons of some campaigns."""
     parts = [lesson_of(trace, place) for trace, place in zip(traces, looks, strict=True)]
     positions = within_unit(np.concatenate([one.positions for one, _, _, _ in parts]), MIDDLE)
     is_attack = np.concatenate([attack for _, attack, _, _ in parts])
     fitted = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=5000).fit(positions, is_attack)
-    voices = np.concatenate([other.voices for _, _, other, _ in parts])
-    weights = learn_weights(voices, np.concatenate([attack for _, _, _, attack in parts]))
+    campaigns = [json.loads((trace / "meta.json").read_bytes()) for trace in traces]
+    victims = ["+".join(each["victims"]) for each in campaigns]
+    weights = weights_that_hold(
+        [(victim, loud.voices, attack) for victim, (_, _, loud, attack) in zip(victims, parts, strict=True)]
+    )
+    taught_on = [f"{name}, seed {each['seed']}" for name, each in zip(victims, campaigns, strict=True)]
     return Lessons(fitted.coef_[0], float(fitted.intercept_[0]), positions[is_attack], weights, taught_on)
 
 
@@ -190,18 +233,17 @@ def main() -> int:
             traces = [Path(each["folder"]) for each in made]
         looks = [args.work / f"{trace.name}.npz" for trace in traces]
         list(pool.map(_watch, traces, looks))
-    lessons = teach(traces, looks, [trace.name for trace in traces])
+    lessons = teach(traces, looks)
     args.out.write_bytes(write_lessons(lessons))
     print(f"{len(lessons.attack_looks)} looks of attackers from {len(traces)} campaigns: {args.out}")
-    print("weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in lessons.weights.items()))
     return 0
 
 
-def _simulate(work: Path, campaign: tuple[str, str, int]) -> dict[str, Any]:
-    victim, preset, seed = campaign
+def _simulate(work: Path, campaign: tuple[str, int]) -> dict[str, Any]:
+    victim, seed = campaign
     return run_isolated(
         "tests.benchmarks.detection.traces:write_simulated",
-        {"victim": victim, "preset": preset, "seed": seed, "folder": str(work)},
+        {"victim": victim, "preset": "trace", "seed": seed, "folder": str(work)},
     )
 
 
