@@ -10,6 +10,7 @@ import hmac
 import os
 import re
 import struct
+import threading
 import urllib.parse
 import zlib
 from collections.abc import Callable
@@ -162,16 +163,9 @@ def kept_key(directory: Path, name: str, given: bytes | None, setting: str) -> b
     path = directory / name
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            key = path.read_bytes()
-        else:
-            key = os.urandom(32)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(key)
-                file.flush()
-                os.fsync(file.fileno())
+        if not path.exists():
+            _make_key(path)
+        key = path.read_bytes()
     except OSError as error:
         msg = f"snapshots.directory: cannot use {directory}: {error.strerror}"
         raise ConfigError(msg) from error
@@ -179,6 +173,23 @@ def kept_key(directory: Path, name: str, given: bytes | None, setting: str) -> b
         msg = f"{path}: the key is too short; remove the file to have a new one made"
         raise ConfigError(msg)
     return key
+
+
+def _make_key(path: Path) -> None:
+    """Whole or not at all, though the disk be full; of several workers that start at once the first one's."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(part, path)
+        except OSError:  # another worker was first, or the file system has no hard links
+            if not path.exists():
+                part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 class DirectorySnapshots:

@@ -1,7 +1,11 @@
 """Snapshots on a disk: whole or not at all, ours or not at all."""
 
+import errno
+import os
 import stat
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,6 +108,31 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space"):
         store.save(SnapshotInfo(SHARD, 1, 1, 1, "run"), breaks_off)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_leaves_no_half_key_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as while_full:
+        while_full.setattr(os, "fsync", is_full)
+        with pytest.raises(ConfigError, match=r"snapshots.directory: cannot use .*: No space left"):
+            kept_key(tmp_path, "signing.key", None, "snapshots.key")
+    assert list(tmp_path.iterdir()) == []
+    assert len(kept_key(tmp_path, "signing.key", None, "snapshots.key")) == 32
+
+
+def test_workers_that_start_at_once_share_one_key(tmp_path: Path) -> None:
+    for turn in range(20):
+        gate = threading.Barrier(8)
+
+        def start(_worker: int, name: str = f"{turn}.key", gate: threading.Barrier = gate) -> bytes:
+            gate.wait()
+            return kept_key(tmp_path, name, None, "snapshots.key")
+
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(start, range(8)))) == 1
+    assert {path.suffix for path in tmp_path.iterdir()} == {".key"}
 
 
 def test_keys_are_made_once_and_kept_private(tmp_path: Path) -> None:
