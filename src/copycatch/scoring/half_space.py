@@ -17,7 +17,7 @@ from river.anomaly import HalfSpaceTrees as RiverTrees
 from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray, IntArray
 from copycatch.records.packing import pack, unpack
-from copycatch.scoring.protocol import Takes, within_unit
+from copycatch.scoring.protocol import MIDDLE, Takes, within_unit
 
 TREES = 10
 HEIGHT = 8
@@ -25,7 +25,6 @@ WINDOW = 250  # rows; until that many are learned it says nothing
 SEED = 20_260_105
 MASS_MIN = 1e-6  # -ln of it, about 14, is the oddest
 MASS_TO_GO_ON = 0.1 * WINDOW  # river's own limit, from the paper
-MIDDLE = 0.5  # where a missing feature is put: in the middle of the normal range
 
 
 _Flat = tuple[IntArray, FloatArray, FloatArray]

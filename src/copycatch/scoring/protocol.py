@@ -8,6 +8,7 @@ import numpy as np
 from copycatch.records.columns import FloatArray, IntArray
 
 Takes = Literal["positions", "oddness", "families"]
+MIDDLE = 0.5  # where a missing position is put: in the middle of the normal range
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,10 @@ from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray, IntArray
 from copycatch.records.packing import pack, unpack
 from copycatch.scoring.lessons import LESSONS
-from copycatch.scoring.protocol import Takes, within_unit
+from copycatch.scoring.protocol import MIDDLE, Takes, within_unit
 
 RATE = 0.01
 SHIFT_MAX = 1.0  # of a coefficient, from what the lessons made it; they are up to 7
-MIDDLE = 0.5  # where a missing feature is put: in the middle of the normal range
 SEPARATES_MIN = 0.75  # share of pairs in which the attack stands out; of the last hundred or so
 _FADING = 0.01
 # Accounts that extract, of all: what turns odds among equally many looks of both kinds into a chance.

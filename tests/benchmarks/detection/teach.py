@@ -31,8 +31,7 @@ from copycatch.redteam.trace import LOG_NAME
 from copycatch.scoring.catalog import FAMILIES, GROUPS, WEIGHTS
 from copycatch.scoring.combine import score_of
 from copycatch.scoring.lessons import FILE, WEIGHT_MAX, WEIGHT_MIN, Lessons, write_lessons
-from copycatch.scoring.protocol import within_unit
-from copycatch.scoring.taught import MIDDLE
+from copycatch.scoring.protocol import MIDDLE, within_unit
 from copycatch.service.replay import replay
 from copycatch.units import UnixMs
 from tests.benchmarks.detection.judging import HARD_TO_FIND
