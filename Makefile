@@ -71,7 +71,10 @@ teach: $(VENV)/.stamp-dev ## let simulated attacks teach the scorers anew (write
 schemas: $(VENV)/.stamp-dev ## write schemas/ from the code's own models
 	@$(BIN)/copycatch schemas --out schemas
 
-audit: $(VENV)/.stamp-dev ## known vulnerabilities in what we depend on
+audit: $(VENV)/.stamp-dev ## known vulnerabilities in what we depend on (ADVISORIES=<folder>: offline)
+ifneq ($(strip $(ADVISORIES)),)
+	@$(BIN)/python -m tests.support.audit deploy/constraints.txt "$(ADVISORIES)"
+else
 	@$(BIN)/python -m pip install --quiet --prefer-binary pip-audit
 	@for service in pypi osv; do \
 	  if words="$$($(BIN)/pip-audit --strict --vulnerability-service $$service --requirement deploy/constraints.txt --no-deps --disable-pip 2>&1)"; \
@@ -80,7 +83,9 @@ audit: $(VENV)/.stamp-dev ## known vulnerabilities in what we depend on
 	  echo "audit: $$service: $$(tail -n 1 <<< "$$words")" >&2; \
 	done; \
 	echo "audit: NOTHING was audited: neither pypi.org/pypi/<name>/<version>/json nor api.osv.dev gave advisories;" \
-	  "run this where one of them can be reached (an index that only mirrors packages has none)" >&2; exit 1
+	  "run this where one of them can be reached (an index that only mirrors packages has none)," \
+	  "or, in a closed network, with ADVISORIES=<folder>: a checkout of an advisory database in the OSV format" >&2; exit 1
+endif
 
 clean: ## remove what the targets made, except .cache
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-out bench-out
