@@ -24,8 +24,8 @@ from copycatch.records.policy import Policy
 from copycatch.records.rows import as_bytes
 from copycatch.records.view import WindowView, signal_indices
 from copycatch.scoring.catalog import FAMILIES
-from copycatch.scoring.coherence import coherence_of, voice_of
-from copycatch.scoring.combine import NOVELTY, feature_shares, score_of
+from copycatch.scoring.coherence import coherence_of, mixture_voice, novelty_voice
+from copycatch.scoring.combine import MIXTURE, NOVELTY, feature_shares, score_of
 from copycatch.scoring.families import ODDNESS_MAX, deviations_of, family_values, oddness_of, positions_of
 from copycatch.scoring.persistence import follow, lateness
 from copycatch.scoring.protocol import Inputs
@@ -87,6 +87,7 @@ def fold_segment(
     events, sums, counts = fold(
         rows, batch.event_times_ms, is_evidence, batch.input_hashes, batch.label_codes, batch.margins,
         block.signals, IS_DISTINCT, SIGNAL_INDEX["is_low_margin"], SIGNAL_INDEX["neighbour_log"],
+        SIGNAL_INDEX["is_odd"], SIGNAL_INDEX["is_far"],
         block.sketches, block.residuals, block.input_residuals, block.raws, block.cells, block.fouriers,
         block.words_seen, _extras(batch), block.nears, block.raw_ratios,
         block.flat_logs, round(short_s * 1000), round(long_s * 1000),
@@ -184,7 +185,7 @@ def score(
     looks.is_block = is_block = np.nan_to_num(block) > np.nan_to_num(life)
     oddness = np.fmax(life, block)
     of_tails = np.fmax(family_values(life), family_values(block))
-    coherence = np.fmax(_coherence(looks.life_values), _coherence(looks.block_values))
+    coherence = _coherence(looks)
     looks.inputs = Inputs(
         positions=positions_of(np.where(is_block, block_away, life_away)),
         oddness=oddness / ODDNESS_MAX,
@@ -193,7 +194,8 @@ def score(
     groups = by_model(evaluations.model_ids)
     families = _families(state, groups, looks.inputs)
     families[:, : len(TAIL_FAMILIES)] = of_tails
-    families[:, NOVELTY] *= voice_of(coherence)[:, None]
+    families[:, NOVELTY] *= novelty_voice(coherence)[:, None]
+    families[:, MIXTURE] *= mixture_voice(coherence)
     evidence = np.full_like(families, np.nan)
     tail_probs = np.full(len(looks), np.nan)
     for model_id, members in groups:
@@ -227,9 +229,19 @@ def _scores_of(tail_probs: FloatArray, attack_probs: FloatArray, shares: FloatAr
     )
 
 
-def _coherence(values: FloatArray) -> FloatArray:
-    drift, distance = (values[:, FEATURE_INDEX[name]] for name in ("class_drift", "class_distance"))
-    return coherence_of(drift, distance)
+def _coherence(looks: Looks) -> FloatArray:
+    """Of all queries of life or block, or of the odd ones alone, whichever is highest: among cover traffic
+    only what is odd has anything in common.
+    """
+    drift, distance, odd = (
+        FEATURE_INDEX[name] for name in ("class_drift", "class_distance", "odd_coherence")
+    )
+    of_all = [
+        coherence_of(values[:, drift], values[:, distance])
+        for values in (looks.life_values, looks.block_values)
+    ]
+    highest: FloatArray = np.fmax(np.fmax(*of_all), looks.life_values[:, odd])
+    return highest
 
 
 def _families(state: EngineState, groups: list[tuple[str, IntArray]], inputs: Inputs) -> FloatArray:

@@ -25,7 +25,7 @@ from copycatch.windows.admission import Shard
 from copycatch.windows.seen import SeenRecords
 from copycatch.windows.state import COUNTERS, HISTORY
 
-FORMAT = 4  # 2: the windows keep a memory of inputs; 3: narrower rows; 4: no sums that nothing reads
+FORMAT = 5  # 2: the windows keep a memory of inputs; 3, 4: narrower rows; 5: sums of odd queries
 LIBRARIES = ("numpy", "river")
 
 

@@ -9,7 +9,7 @@ References
 .. [1] Pickands, Statistical inference using extreme order statistics, 1975 (exceedances; shape 0).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,9 +19,10 @@ BASE_PROB = 0.25
 ACCOUNTS_MIN = 30  # the upper quarter then has seven or eight exceedances
 FAMILY_ACCOUNTS_MIN = 20
 SCORE_SCALE_MIN = 0.3
-# Standard errors added to the scale of the score. More would be worse: where a ring is under way a threshold
-# just above it keeps it unnamed, its accounts count as honest, and the threshold stays there.
-CAUTION = 0.6
+CAUTION = 1.2  # standard errors added to the scale of the score
+# Attackers whom nobody has named count as honest, and the more of them lie just below the threshold, the
+# higher it would rise. So the scale may fall at once, but rise only by so much a day.
+SCALE_GROWTH_PER_DAY = 1.1
 UNREMARKABLE = 0.35  # -ln p below the median
 NEVER = 1e9
 # Sums fade with the memory of the default policy: after so many days a life brings hardly a new maximum.
@@ -50,6 +51,18 @@ class Calibration:
         life_probs = BASE_PROB * np.exp(-np.maximum(scores - self.base, 0) / self.scale)
         daily: FloatArray = life_probs / self.life_days
         return daily
+
+    def held_to(self, before: "Calibration", passed_h: int) -> "Calibration":
+        """The fit with its scale no wider than it may have grown to in the hours since the last one.
+
+        Examples
+        --------
+        >>> before, after = Calibration(1.0, 0.5, 2.5, 100), Calibration(1.0, 2.0, 2.5, 100)
+        >>> round(after.held_to(before, 24).scale, 2), before.held_to(after, 1).scale
+        (0.55, 0.5)
+        """
+        scale_max = before.scale * SCALE_GROWTH_PER_DAY ** (passed_h / 24)
+        return self if self.scale <= scale_max else replace(self, scale=scale_max)
 
 
 @dataclass(frozen=True, slots=True)

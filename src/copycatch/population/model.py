@@ -126,9 +126,13 @@ class ModelPopulation:
         family_scale_mins: FloatArray,
     ) -> None:
         """Fit the tails anew, once an hour; keep the old ones where there are too few accounts."""
+        passed_h = self.age_h(now_ms) - self.calibrated_h
         self.calibrated_h = self.age_h(now_ms)
         self.tails = family_tails(family_maxima, family_scale_mins) or self.tails
-        self.calibration = calibrate(maxima, lived_days) or self.calibration
+        fitted = calibrate(maxima, lived_days)
+        if fitted is not None:
+            before = self.calibration
+            self.calibration = fitted if before is None else fitted.held_to(before, passed_h)
 
     def _refresh_space(self, age_h: int) -> bool:
         is_bank_due = age_h >= self.bank_built_h + (BANK_EVERY_H if self.is_settled else 1)

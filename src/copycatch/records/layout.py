@@ -108,6 +108,7 @@ def _spans() -> dict[str, Span]:
         "block_drift": DRIFT,
         "input_drift": DRIFT,
         "block_input_drift": DRIFT,
+        "odd_drift": DRIFT,  # of queries odder than 95 % of the usual ones, in whatever way
         "co_means": CO_DIMS,
         "co_products": CO_DIMS * (CO_DIMS + 1) // 2,
         "labels": LABEL_BINS,

@@ -19,6 +19,7 @@ from copycatch.records.layout import (
 )
 
 VALUES_MIN = 8  # a mean over fewer values says little, a deviation nothing
+ODD_MIN = 4  # odd queries below which what they have in common is chance
 
 
 @njit(cache=True)
@@ -131,6 +132,19 @@ class WindowView:
         n, squares, total = sums[:, 0], sums[:, 1], sums[:, 2:]
         value = ((total**2).sum(axis=1) - squares) / np.maximum(n * (n - 1), 1) / np.sqrt(SKETCH)
         return np.where(n >= VALUES_MIN, value, np.nan)
+
+    def odd_coherences(self) -> FloatArray:
+        """Mean cosine between class residuals of two odd queries, less its standard error by chance.
+
+        With u the whitened residual of an odd query and S their sum over n: (|S|^2 - sum |u|^2) / ((n - 1)
+        sum |u|^2); of unrelated directions it has mean 0 and the deviation of so many pairs' cosines. NaN
+        below `ODD_MIN` odd queries. Always of the whole life: a block has too few of them.
+        """
+        sums = self.span("odd_drift")
+        n, squares, total = sums[:, 0], sums[:, 1], sums[:, 2:]
+        pairs = np.maximum(n * (n - 1) / 2, 1)
+        cosines = ((total**2).sum(axis=1) - squares) / np.maximum(squares * (n - 1), 1e-9)
+        return np.where(n >= ODD_MIN, cosines - 1 / np.sqrt(SKETCH * pairs), np.nan)
 
 
 def signal_indices(signal_names: tuple[str, ...]) -> dict[str, int]:

@@ -28,6 +28,7 @@ BLOCK_SIGNALS = layout.SPANS["block_signals"].start
 SQUARES, BLOCK_SQUARES = layout.SPANS["squares"].start, layout.SPANS["block_squares"].start
 DRIFT, BLOCK_DRIFT = layout.SPANS["drift"].start, layout.SPANS["block_drift"].start
 INPUT_DRIFT, BLOCK_INPUT_DRIFT = layout.SPANS["input_drift"].start, layout.SPANS["block_input_drift"].start
+ODD_DRIFT = layout.SPANS["odd_drift"].start
 DRIFT_WIDTH = layout.DRIFT
 HOURS = layout.SPANS["hours"].start
 SHORT = layout.SPANS["short_panes"].start
@@ -115,7 +116,7 @@ def add_shape(sums, sketch, cell, fourier, label):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)
-def add_novel(sums, residual, input_residual, sketch, cell, fourier, label):  # type: ignore[no-untyped-def]
+def add_novel(sums, residual, input_residual, sketch, cell, fourier, label, is_odd):  # type: ignore[no-untyped-def]
     """Add a query that is new to its account to drift and shape."""
     sums[NOVEL] += 1
     sums[BLOCK_NOVEL] += 1
@@ -123,6 +124,8 @@ def add_novel(sums, residual, input_residual, sketch, cell, fourier, label):  # 
     add_drift(sums, BLOCK_DRIFT, residual)
     add_drift(sums, INPUT_DRIFT, input_residual)
     add_drift(sums, BLOCK_INPUT_DRIFT, input_residual)
+    if is_odd:
+        add_drift(sums, ODD_DRIFT, residual)
     add_shape(sums, sketch, cell, fourier, label)
 
 
@@ -247,6 +250,8 @@ def fold(  # type: ignore[no-untyped-def]
     is_distinct,
     low_margin_at,
     neighbour_at,
+    odd_at,
+    far_at,
     sketches,
     residuals,
     input_residuals,
@@ -327,8 +332,9 @@ def fold(  # type: ignore[no-untyped-def]
             add_signals(row_sums, signals[i], own, is_distinct, is_repeat, is_novel)
             if is_novel:
                 add_novel(
-                    row_sums, residuals[i], input_residuals[i], sketches[i], cells[i], fouriers[i], labels[i]
-                )
+                    row_sums, residuals[i], input_residuals[i], sketches[i], cells[i], fouriers[i], labels[i],
+                    signals[i, odd_at] == 1 or signals[i, far_at] == 1,
+                )  # fmt: skip
             if not is_repeat:
                 put_in_ring(
                     ring_of(history[row]), ring_count[row], sketches[i], hashes[i], labels[i], margins[i],

@@ -8,7 +8,7 @@ a repeated test that the budget has to pay for, so they thin out, to an eighth o
 from numba import njit
 
 FIRST_QUERIES = 12
-LOOK_GAP_MIN, LOOK_GAP_MAX = 2, 500
+LOOK_GAP_MIN, LOOK_GAP_MAX = 1, 500
 GAP_SHARE = 8
 
 
@@ -23,7 +23,7 @@ def next_look(queries: int) -> int:
     ...     n = next_look(n)
     ...     looks.append(n)
     >>> looks
-    [12, 14, 16, 18, 20, 22, 24, 27, 30, 33, 37, 41, 46, 51, 57, 64, 72, 81, 91, 102]
+    [12, 13, 14, 15, 16, 18, 20, 22, 24, 27, 30, 33, 37, 41, 46, 51, 57, 64, 72, 81, 91, 102]
     >>> next_look(1000), next_look(100_000)
     (1125, 100500)
     """

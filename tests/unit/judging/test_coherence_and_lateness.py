@@ -3,8 +3,9 @@
 import numpy as np
 
 from copycatch.engine.learning import FALSE_ALARM_SHARE, _without_flagged
-from copycatch.population.calibration import calibrate
-from copycatch.scoring.coherence import LEAST, coherence_of, voice_of
+from copycatch.population.calibration import SCALE_GROWTH_PER_DAY, calibrate
+from copycatch.records.view import ODD_MIN
+from copycatch.scoring.coherence import NOVELTY_LEAST, coherence_of, mixture_voice, novelty_voice
 from copycatch.scoring.persistence import LATE_NATS_MAX, lateness
 from tests.support.streams import D, Normal, features, fold, queries
 
@@ -23,9 +24,37 @@ def test_noise_is_incoherent_and_another_population_is_not() -> None:
     seen_noisy, seen_foreign = (features(fold(normal, queries(normal, x))) for x in (noisy, foreign))
     honest = features(fold(normal, queries(normal, normal.draw(rng, N))))
     assert min(seen_noisy["class_distance"], seen_foreign["class_distance"]) > honest["class_distance"] + 0.5
-    low, full = (float(voice_of(np.array([coherence(seen)]))[0]) for seen in (seen_noisy, seen_foreign))
+    low, full = (float(novelty_voice(np.array([coherence(seen)]))[0]) for seen in (seen_noisy, seen_foreign))
     assert full == 1.0
-    assert LEAST <= low < 0.7
+    assert NOVELTY_LEAST <= low < 0.7
+
+
+def test_among_ordinary_use_a_population_shows_in_what_is_odd_and_noise_does_not() -> None:
+    normal, rng = Normal(), np.random.default_rng(4)
+    seen = []
+    for shift in (4 * np.ones(D), 0.0):
+        mixed = normal.draw(rng, 2 * N)
+        odd = np.arange(2 * N) % 8 == 0
+        noise = rng.normal(size=(int(odd.sum()), D))
+        mixed[odd] += shift if np.any(shift) else 4 * noise
+        seen.append(features(fold(normal, queries(normal, mixed))))
+    foreign, noisy = seen
+    of_odd = np.array([foreign["odd_coherence"], noisy["odd_coherence"]])
+    assert coherence(foreign) < of_odd[0] / 3  # of all queries hardly anything is left
+    assert novelty_voice(of_odd)[0] == mixture_voice(of_odd)[0] == 1.0
+    assert novelty_voice(of_odd)[1] < 0.5
+    assert mixture_voice(of_odd)[1] < 0.7
+
+
+def test_what_few_odd_queries_have_in_common_is_unknown() -> None:
+    normal, rng = Normal(), np.random.default_rng(5)
+    x = normal.draw(rng, 20)
+    usual = features(fold(normal, queries(normal, x)))
+    x[: 2 * ODD_MIN] += 4
+    some_odd = features(fold(normal, queries(normal, x)))
+    assert usual["odd_share"] * 20 < ODD_MIN <= some_odd["odd_share"] * 20
+    assert np.isnan(usual["odd_coherence"])
+    assert some_odd["odd_coherence"] > 0
 
 
 def test_late_looks_count_less_but_never_nothing() -> None:
@@ -52,6 +81,21 @@ def test_a_ring_under_way_hardly_moves_the_tail() -> None:
     assert clean is not None
     assert mixed is not None
     assert mixed.scale < 1.6 * clean.scale
+
+
+def test_unnamed_attackers_below_the_threshold_lift_it_by_so_much_a_day_and_it_falls_at_once() -> None:
+    honest = np.random.default_rng(2).exponential(1.0, 160)
+    clean = calibrate(honest, np.full(160, 5.0))
+    crowd = calibrate(np.concatenate([honest, np.full(36, honest.max())]), np.full(196, 5.0))
+    assert clean is not None
+    assert crowd is not None
+    assert crowd.scale > 2 * clean.scale
+    hourly = clean
+    for _ in range(48):
+        hourly = crowd.held_to(hourly, 1)
+    assert np.isclose(hourly.scale, clean.scale * SCALE_GROWTH_PER_DAY**2)
+    assert crowd.held_to(clean, 24 * 365).scale == crowd.scale
+    assert clean.held_to(hourly, 1).scale == clean.scale
 
 
 def test_as_many_flagged_accounts_calibrate_as_are_false_alarms() -> None:
