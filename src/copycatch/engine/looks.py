@@ -25,7 +25,7 @@ from copycatch.records.rows import as_bytes
 from copycatch.records.view import WindowView, signal_indices
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.coherence import coherence_of, mixture_voice, novelty_voice
-from copycatch.scoring.combine import MIXTURE, NOVELTY, feature_shares, score_of
+from copycatch.scoring.combine import NOVELTY, feature_shares, score_of
 from copycatch.scoring.families import ODDNESS_MAX, deviations_of, family_values, oddness_of, positions_of
 from copycatch.scoring.persistence import follow, lateness
 from copycatch.scoring.protocol import Inputs
@@ -38,7 +38,7 @@ from copycatch.windows.samples import sample_ids
 assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns as signals/catalog.py rows"
 IS_DISTINCT = np.array([spec.scope == "distinct" for spec in SIGNALS])
 INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
-TAUGHT = FAMILIES.index("taught")
+MIXTURE, TAUGHT = FAMILIES.index("mixture"), FAMILIES.index("taught")
 TAIL_COLUMNS = np.array([FEATURE_INDEX[tail.feature] for tail in TAILS], dtype=np.int64)
 SERVER_ERROR = 500
 REFUSALS = (401, 403, 429)

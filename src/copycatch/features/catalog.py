@@ -35,10 +35,6 @@ def _drift(name: str, view: WindowView) -> FloatArray:
     return view.drift(name)
 
 
-def _odd_coherences(view: WindowView) -> FloatArray:
-    return view.odd_coherences()
-
-
 INF = float("inf")
 VECTOR = ("embedding",)
 PROBS = ("probabilities",)
@@ -113,7 +109,8 @@ FEATURES: tuple[Feature, ...] = (
     _both("input_drift", "drift", "1", -INF, INF, "drift of its inputs from the usual ones of the same class",
           ("input", "predicted_label"), partial(_drift, "input_drift")),
     _life("odd_coherence", "drift", "1", -1, 1,
-          "how far its odd queries lie from the usual ones in one common direction", LABEL, _odd_coherences),
+          "how far its odd queries lie from the usual ones in one common direction", LABEL,
+          WindowView.odd_coherences),
     _both("nearest_distance", "novelty", "log distance", -INF, INF, "distance to the nearest usual query",
           VECTOR, partial(_mean, "neighbour_log")),
     _both("neighbour_distance", "novelty", "log distance", -INF, INF, "distance to the nearest usual queries",

@@ -62,7 +62,7 @@ class Calibration:
         (0.55, 0.5)
         """
         scale_max = before.scale * SCALE_GROWTH_PER_DAY ** (passed_h / 24)
-        return self if self.scale <= scale_max else replace(self, scale=scale_max)
+        return replace(self, scale=min(self.scale, scale_max))
 
 
 @dataclass(frozen=True, slots=True)

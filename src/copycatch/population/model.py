@@ -126,8 +126,8 @@ class ModelPopulation:
         family_scale_mins: FloatArray,
     ) -> None:
         """Fit the tails anew, once an hour; keep the old ones where there are too few accounts."""
-        passed_h = self.age_h(now_ms) - self.calibrated_h
-        self.calibrated_h = self.age_h(now_ms)
+        age_h = self.age_h(now_ms)
+        passed_h, self.calibrated_h = age_h - self.calibrated_h, age_h
         self.tails = family_tails(family_maxima, family_scale_mins) or self.tails
         fitted = calibrate(maxima, lived_days)
         if fitted is not None:

@@ -128,10 +128,8 @@ class WindowView:
         (|S|^2 - sum |u|^2) / (n (n - 1)), which is 0 in the mean where the account draws from the usual
         distribution of each class, in whatever mix of classes.
         """
-        sums = self.span(("block_" if self.is_block else "") + name)
-        n, squares, total = sums[:, 0], sums[:, 1], sums[:, 2:]
-        value = ((total**2).sum(axis=1) - squares) / np.maximum(n * (n - 1), 1) / np.sqrt(SKETCH)
-        return np.where(n >= VALUES_MIN, value, np.nan)
+        n, _, of_pairs = self._residuals(("block_" if self.is_block else "") + name)
+        return np.where(n >= VALUES_MIN, of_pairs / np.maximum(n * (n - 1), 1) / np.sqrt(SKETCH), np.nan)
 
     def odd_coherences(self) -> FloatArray:
         """Mean cosine between class residuals of two odd queries, less its standard error by chance.
@@ -140,11 +138,16 @@ class WindowView:
         sum |u|^2); of unrelated directions it has mean 0 and the deviation of so many pairs' cosines. NaN
         below `ODD_MIN` odd queries. Always of the whole life: a block has too few of them.
         """
-        sums = self.span("odd_drift")
+        n, squares, of_pairs = self._residuals("odd_drift")
+        cosines = of_pairs / np.maximum(squares * (n - 1), 1e-9)
+        by_chance = 1 / np.sqrt(SKETCH * np.maximum(n * (n - 1) / 2, 1))
+        return np.where(n >= ODD_MIN, cosines - by_chance, np.nan)
+
+    def _residuals(self, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of a span of class residuals u: how many, the sum of |u|^2, and that of u v over all pairs."""
+        sums = self.span(name)
         n, squares, total = sums[:, 0], sums[:, 1], sums[:, 2:]
-        pairs = np.maximum(n * (n - 1) / 2, 1)
-        cosines = ((total**2).sum(axis=1) - squares) / np.maximum(squares * (n - 1), 1e-9)
-        return np.where(n >= ODD_MIN, cosines - 1 / np.sqrt(SKETCH * pairs), np.nan)
+        return n, squares, (total**2).sum(axis=1) - squares
 
 
 def signal_indices(signal_names: tuple[str, ...]) -> dict[str, int]:

@@ -14,7 +14,6 @@ EVIDENCE_FLOOR = 1.4
 EXCESS_MAX = 10.0
 # Columns of the families that say an account is far from usual traffic.
 NOVELTY = [FAMILIES.index(family) for group in GROUPS if group.name == "novelty" for family in group.families]
-MIXTURE = FAMILIES.index("mixture")
 # A family's value is in log(1 + z), so its evidence grows by a nat when z doubles, and no faster. The five of
 # novelty all rise together for whoever is merely far away, as a disturbed test set is: they grow slower.
 FAMILY_SCALE_MINS = np.array([1.0 if family in NOVELTY else 0.7 for family in range(len(FAMILIES))])
