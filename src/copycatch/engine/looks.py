@@ -24,13 +24,14 @@ from copycatch.records.policy import Policy
 from copycatch.records.rows import as_bytes
 from copycatch.records.view import WindowView, signal_indices
 from copycatch.scoring.catalog import FAMILIES
-from copycatch.scoring.coherence import coherence_of, mixture_voice, novelty_voice
-from copycatch.scoring.combine import NOVELTY, feature_shares, score_of
+from copycatch.scoring.coherence import coherence_of
+from copycatch.scoring.combine import feature_shares, score_of
 from copycatch.scoring.families import ODDNESS_MAX, deviations_of, family_values, oddness_of, positions_of
 from copycatch.scoring.persistence import follow, lateness
 from copycatch.scoring.protocol import Inputs
 from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
 from copycatch.scoring.taught import chance_of
+from copycatch.scoring.voices import voices
 from copycatch.signals.catalog import SIGNAL_INDEX, SIGNALS
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
@@ -38,7 +39,7 @@ from copycatch.windows.samples import sample_ids
 assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns as signals/catalog.py rows"
 IS_DISTINCT = np.array([spec.scope == "distinct" for spec in SIGNALS])
 INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
-MIXTURE, TAUGHT = FAMILIES.index("mixture"), FAMILIES.index("taught")
+TAUGHT = FAMILIES.index("taught")
 TAIL_COLUMNS = np.array([FEATURE_INDEX[tail.feature] for tail in TAILS], dtype=np.int64)
 SERVER_ERROR = 500
 REFUSALS = (401, 403, 429)
@@ -84,7 +85,7 @@ def fold_segment(
     short_s, long_s = policy.windows.short_s / SHORT_PANES, policy.windows.long_s / LONG_PANES
     statuses = batch.statuses
     is_evidence = ~((statuses >= SERVER_ERROR) | np.isin(statuses, REFUSALS))
-    events, sums, counts = fold(
+    events, sums, counts, places = fold(
         rows, batch.event_times_ms, is_evidence, batch.input_hashes, batch.label_codes, batch.margins,
         block.signals, IS_DISTINCT, SIGNAL_INDEX["is_low_margin"], SIGNAL_INDEX["neighbour_log"],
         SIGNAL_INDEX["is_odd"], SIGNAL_INDEX["is_far"],
@@ -95,7 +96,7 @@ def fold_segment(
         counters["queries"], counters["next_look"], counters["first_ms"], counters["last_ms"],
         counters["ring_count"], as_bytes(history),
     )  # fmt: skip
-    view = _view(state, batch, events, sums, counts, short_s, long_s)
+    view = _view(state, batch, events, sums, counts, places, short_s, long_s)
     block_view = replace(view, is_block=True)
     sampled = sample_ids(batch.event_ids, rows, events, history["sample_ids"], counters["sample_at"])
     values = compute_features(view) if len(view) else np.empty((0, len(NAMES)))
@@ -119,7 +120,7 @@ def fold_segment(
 
 def _view(
     state: EngineState, batch: RecordBatch, events: IntArray, sums: Float32Array, counts: IntArray,
-    short_s: float, long_s: float,
+    places: FloatArray, short_s: float, long_s: float,
 ) -> WindowView:  # fmt: skip
     fourier_means = np.full((len(events), FOURIER), np.nan)
     label_shares = np.full((len(events), LABEL_BINS), np.nan)
@@ -130,7 +131,7 @@ def _view(
     return WindowView(
         sums=sums, queries=counts[:, 0], first_ms=counts[:, 1], times_ms=batch.event_times_ms[events],
         index_by_signal=INDEX_BY_SIGNAL, fourier_means=fourier_means, label_shares=label_shares,
-        short_pane_s=short_s, long_pane_s=long_s,
+        short_pane_s=short_s, long_pane_s=long_s, places=places,
     )  # fmt: skip
 
 
@@ -185,7 +186,6 @@ def score(
     looks.is_block = is_block = np.nan_to_num(block) > np.nan_to_num(life)
     oddness = np.fmax(life, block)
     of_tails = np.fmax(family_values(life), family_values(block))
-    coherence = _coherence(looks)
     looks.inputs = Inputs(
         positions=positions_of(np.where(is_block, block_away, life_away)),
         oddness=oddness / ODDNESS_MAX,
@@ -194,8 +194,8 @@ def score(
     groups = by_model(evaluations.model_ids)
     families = _families(state, groups, looks.inputs)
     families[:, : len(TAIL_FAMILIES)] = of_tails
-    families[:, NOVELTY] *= novelty_voice(coherence)[:, None]
-    families[:, MIXTURE] *= mixture_voice(coherence)
+    shift, spread = (looks.life_values[:, FEATURE_INDEX[name]] for name in ("input_shift", "input_spread"))
+    families *= voices(_coherence(looks), shift, spread)
     evidence = np.full_like(families, np.nan)
     tail_probs = np.full(len(looks), np.nan)
     for model_id, members in groups:

@@ -25,7 +25,8 @@ from copycatch.windows.admission import Shard
 from copycatch.windows.seen import SeenRecords
 from copycatch.windows.state import COUNTERS, HISTORY
 
-FORMAT = 5  # 2: the windows keep a memory of inputs; 3, 4: narrower rows; 5: sums of odd queries
+# 2: the windows keep a memory of inputs; 3, 4: narrower rows; 5: sums of odd queries; 6: features of place
+FORMAT = 6
 LIBRARIES = ("numpy", "river")
 
 

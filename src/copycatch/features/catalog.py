@@ -35,6 +35,11 @@ def _drift(name: str, view: WindowView) -> FloatArray:
     return view.drift(name)
 
 
+def _place(column: int, view: WindowView) -> FloatArray:
+    values: FloatArray = view.places[:, column]
+    return values
+
+
 INF = float("inf")
 VECTOR = ("embedding",)
 PROBS = ("probabilities",)
@@ -111,6 +116,10 @@ FEATURES: tuple[Feature, ...] = (
     _life("odd_coherence", "drift", "1", -1, 1,
           "how far its odd queries lie from the usual ones in one common direction", LABEL,
           WindowView.odd_coherences),
+    _life("input_shift", "drift", "1", 0, INF, "how far its inputs' centre lies from the usual one",
+          ("input",), partial(_place, 0)),
+    _life("input_spread", "drift", "1", 0, INF, "variance of its inputs around their own centre", ("input",),
+          partial(_place, 1)),
     _both("nearest_distance", "novelty", "log distance", -INF, INF, "distance to the nearest usual query",
           VECTOR, partial(_mean, "neighbour_log")),
     _both("neighbour_distance", "novelty", "log distance", -INF, INF, "distance to the nearest usual queries",

@@ -19,7 +19,10 @@ BASE_PROB = 0.25
 ACCOUNTS_MIN = 30  # the upper quarter then has seven or eight exceedances
 FAMILY_ACCOUNTS_MIN = 20
 SCORE_SCALE_MIN = 0.3
-CAUTION = 1.2  # standard errors added to the scale of the score
+# Honest maxima fall off more slowly the farther out: what the middle of the upper quarter says is too narrow
+# for the budgets. On 1,200 simulated honest accounts of each of three victims it takes 1.1 to 1.3.
+FAR_TAIL = 1.15
+CAUTION = 0.6  # standard errors added to the scale of the score
 # Attackers whom nobody has named count as honest, and the more of them lie just below the threshold, the
 # higher it would rise. So the scale may fall at once, but rise only by so much a day.
 SCALE_GROWTH_PER_DAY = 1.1
@@ -102,7 +105,7 @@ def _score_scale(excesses: FloatArray, median: float, base: float) -> float:
     if not len(excesses):
         return SCORE_SCALE_MIN
     middle = float(np.median(excesses) / np.log(2))
-    scale = (middle + _bulk_scale(median, base)) / 2 * (1 + CAUTION / float(np.sqrt(len(excesses))))
+    scale = (middle + _bulk_scale(median, base)) / 2 * (FAR_TAIL + CAUTION / float(np.sqrt(len(excesses))))
     return max(scale, SCORE_SCALE_MIN)
 
 

@@ -131,7 +131,9 @@ class ModelPopulation:
         self.tails = family_tails(family_maxima, family_scale_mins) or self.tails
         fitted = calibrate(maxima, lived_days)
         if fitted is not None:
-            before = self.calibration
+            # The first fits stand on a few young accounts: they may not hold down what all say later.
+            is_founded = now_ms - self.born_ms >= FOUNDING_MS
+            before = self.calibration if is_founded else None
             self.calibration = fitted if before is None else fitted.held_to(before, passed_h)
 
     def _refresh_space(self, age_h: int) -> bool:

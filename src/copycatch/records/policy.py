@@ -31,7 +31,7 @@ class ExtractionRule:
     """Judge by the learned score against the budget."""
 
     name: str = "extraction"
-    queries_min: int = 15
+    queries_min: int = 12
     severity_shares: dict[Severity, float] = field(
         default_factory=lambda: {"medium": 1.0, "high": 0.1, "critical": 0.01}
     )
@@ -118,7 +118,7 @@ class Policy:
 
     version: str = "default"
     mode: Mode = "enforce"
-    alerts_per_1000_accounts_per_day: float = 1.0
+    alerts_per_1000_accounts_per_day: float = 2.0
     recommendations_per_1000_accounts_per_day: float = 0.2
     sensitivity_factor: float = 1.0
     alerts_per_minute_max: int = 60  # of one shard; more are held back, counted and summarised

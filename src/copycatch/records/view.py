@@ -57,6 +57,7 @@ class WindowView:
     label_shares: FloatArray  # (n, LABEL_BINS) of the model's normal traffic
     short_pane_s: float
     long_pane_s: float
+    places: FloatArray  # (n, 2): shift and spread of the remembered inputs, beside the usual ones
     is_block: bool = False
     _moments: tuple[FloatArray, FloatArray] | None = field(default=None, init=False, repr=False)
 

@@ -1,7 +1,7 @@
 """Harmless kinds of use that an account resembles, in words: whoever reads an alert asks the owner first.
 
-A resemblance lowers no score. An attacker can take on each of these looks; the words tell the analyst which
-innocent explanation there would be.
+The words lower no score, for an attacker can take on each of these looks; they tell the analyst which
+innocent explanation there would be. What lowers a score, and why that is safe, is in `voices`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ import numpy as np
 
 from copycatch.records.columns import BoolArray, FloatArray, IntArray, Normal
 from copycatch.scoring.coherence import coherence_of
+from copycatch.scoring.voices import displacement
 
 QUERIES_MIN = 30  # below that habits do not show
 COPY_SHARE = 0.95  # a health check asks the same thing again and again
@@ -19,6 +20,7 @@ ODD = 3.0  # robust deviations from the median that count as far
 USUAL = 1.5  # and as near
 INCOHERENT = 0.06
 COHERENT = 0.3
+EXPLAINED = 0.5
 NEAR_BOUNDARY = 0.02
 ACTIVE_SHARE = 0.15
 HOUR_ENTROPY = 0.45
@@ -75,7 +77,9 @@ def _is_quiet_at_boundary(seen: Seen) -> BoolArray:
 
 
 def _mis_scaled(seen: Seen) -> BoolArray:
-    return seen.is_novel & (seen.coherence > COHERENT) & _is_quiet_at_boundary(seen)
+    explained = displacement(seen.value("input_shift"), seen.value("input_spread"))
+    is_moved = (explained >= EXPLAINED) | (seen.is_novel & (seen.coherence > COHERENT))
+    return is_moved & _is_quiet_at_boundary(seen)
 
 
 def _hard_cases(seen: Seen) -> BoolArray:

@@ -10,7 +10,14 @@ from numba import njit
 
 from copycatch.records import layout
 from copycatch.records.rows import place_of
-from copycatch.windows.memory import LANES, WORK_ROWS, compare_with_memory, fixed_raw, remember
+from copycatch.windows.memory import (
+    LANES,
+    WORK_ROWS,
+    compare_with_memory,
+    fixed_raw,
+    remember,
+    shift_and_spread,
+)
 from copycatch.windows.prefetch import prefetch_row
 from copycatch.windows.ring import SKETCH_UNIT, compare_with_ring, fixed, short_hash, short_label
 from copycatch.windows.schedule import next_look
@@ -226,6 +233,12 @@ def ring_of(history):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def memory_of(history):  # type: ignore[no-untyped-def]
+    """Input coordinates of one account's remembered queries, as a view."""
+    return history[MEMORY_AT:MEMORY_TO].view(np.int8).reshape(layout.MEMORY, layout.RAW)
+
+
+@njit(cache=True)
 def put_in_ring(ring, count, sketch, hash_, label, margin, words):  # type: ignore[no-untyped-def]
     """The account's `count`-th distinct query takes the place of the oldest in the ring."""
     ring_sketch, ring_hash, ring_label, ring_margin, ring_words = ring
@@ -278,13 +291,15 @@ def fold(  # type: ignore[no-untyped-def]
     `history` are the bytes of `WindowRows.history`: views of a row's own bytes lie as compiled loops like it,
     while a field of all rows does not.
 
-    Returns the positions of the events that made an account due, its sums and its (queries, first_ms) then.
+    Returns the positions of the events that made an account due, its sums, its (queries, first_ms) and the
+    (shift, spread) of its remembered inputs then.
     """
     n_due = 0
     # Room for all, of which few take memory: this allocator, unlike numpy's, asks for no pages of 2 MiB.
     due_events = np.empty(len(rows), dtype=np.int64)
     due_sums = np.empty((len(rows), layout.WIDTH), dtype=np.float32)
     due_counts = np.empty((len(rows), 2), dtype=np.int64)
+    due_places = np.empty((len(rows), 2))
     own = np.empty(N_OWN, dtype=np.float32)
     raw = np.empty(layout.RAW, dtype=np.int8)
     work = np.zeros((WORK_ROWS, LANES), dtype=np.float32)
@@ -304,7 +319,7 @@ def fold(  # type: ignore[no-untyped-def]
         age(row_sums, first_ms[row], last_ms[row], times_ms[i], memory_ms, queries[row])
         last_ms[row] = max(last_ms[row], times_ms[i])
         if is_evidence[i]:
-            memory = history[row, MEMORY_AT:MEMORY_TO].view(np.int8).reshape(layout.MEMORY, layout.RAW)
+            memory = memory_of(history[row])
             is_repeat, at_nearest = compare_with_ring(
                 own,
                 short_hash(hashes[i]),
@@ -346,5 +361,6 @@ def fold(  # type: ignore[no-untyped-def]
             due_events[n_due] = i
             due_sums[n_due] = row_sums
             due_counts[n_due, 0], due_counts[n_due, 1] = queries[row], first_ms[row]
+            due_places[n_due] = shift_and_spread(memory_of(history[row]), ring_count[row])
             n_due += 1
-    return due_events[:n_due], due_sums[:n_due], due_counts[:n_due]
+    return due_events[:n_due], due_sums[:n_due], due_counts[:n_due], due_places[:n_due]

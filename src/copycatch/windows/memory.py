@@ -35,6 +35,10 @@ STEP_MIN_SQUARED = np.float32((STEP_MIN / CODE_UNIT) ** 2)
 FLAT_FACTOR, FLAT_REST = np.float32(1.4156), np.float32(0.0626)
 MOVED_MIN = 4  # coordinates, below which a step has no shape
 IN_LINE_COS = np.float32(0.93)
+# Where the remembered inputs lie beside the usual ones. Coordinates count within the bounds of a frame's; of
+# the spreads the widest eighth is left out, for one coordinate in a wrong unit says nothing of the others.
+PLACED_MIN, KNOWN_MIN, WIDEST = 12, 4, 8
+PLACE_MAX = np.float32(8)
 # Dear evidence: every query of an account's beginning, then one in so many.
 EVERY_UP_TO, THEN_ONE_IN = 128, 4
 # Working space of a comparison: remembered rows lie side by side, so that one instruction serves eight.
@@ -76,6 +80,37 @@ def remember(memory, raw, count):  # type: ignore[no-untyped-def]
         if slot < RESERVOIR:
             memory[RECENT + slot] = memory[at]
     memory[at] = raw
+
+
+@njit(cache=True)
+def shift_and_spread(memory, count):  # type: ignore[no-untyped-def]
+    """Where the remembered inputs lie: the mean square of their centre, and their variance around it.
+
+    Both in squares of the usual inputs' spread of each coordinate, which have 0 and 1. Unbiased; NaN below
+    `PLACED_MIN` rows or `KNOWN_MIN` coordinates.
+    """
+    n = n_remembered(count)
+    variances = np.empty(RAW)
+    known, shift = 0, 0.0
+    for k in range(RAW):
+        there, total, squares = 0, 0.0, 0.0
+        for j in range(n):
+            if memory[j, k] != MISSING:
+                value = VALUES[np.uint8(memory[j, k])] * CODE_UNIT
+                value = min(max(value, -PLACE_MAX), PLACE_MAX)
+                there += 1
+                total += value
+                squares += value * value
+        if there >= PLACED_MIN:
+            mean = total / there
+            variance = max(squares / there - mean * mean, 0.0) * there / (there - 1)
+            variances[known] = variance
+            shift += mean * mean - variance / there
+            known += 1
+    if known < KNOWN_MIN:
+        return np.nan, np.nan
+    kept = np.sort(variances[:known])[: known - known // WIDEST]
+    return max(shift / known, 0.0), kept.mean()
 
 
 @njit(cache=True)

@@ -4,9 +4,13 @@ import numpy as np
 
 from copycatch.engine.learning import FALSE_ALARM_SHARE, _without_flagged
 from copycatch.population.calibration import SCALE_GROWTH_PER_DAY, calibrate
+from copycatch.population.model import FOUNDING_MS, HOUR_MS, ModelPopulation
+from copycatch.records.columns import FloatArray
 from copycatch.records.view import ODD_MIN
-from copycatch.scoring.coherence import NOVELTY_LEAST, coherence_of, mixture_voice, novelty_voice
+from copycatch.scoring.catalog import FAMILIES
+from copycatch.scoring.coherence import coherence_of
 from copycatch.scoring.persistence import LATE_NATS_MAX, lateness
+from copycatch.scoring.voices import HUSHED, voices
 from tests.support.streams import D, Normal, features, fold, queries
 
 N = 80
@@ -17,6 +21,12 @@ def coherence(seen: dict[str, float]) -> float:
     return float(found[0])
 
 
+def heard(family: str, coherences: list[float]) -> FloatArray:
+    """How loud a family may speak, of accounts whose inputs are not displaced."""
+    unknown = np.full(len(coherences), np.nan)
+    return voices(np.array(coherences), unknown, unknown)[:, FAMILIES.index(family)]
+
+
 def test_noise_is_incoherent_and_another_population_is_not() -> None:
     normal, rng = Normal(), np.random.default_rng(3)
     noisy = normal.draw(rng, N) + 3 * rng.normal(size=(N, D))
@@ -24,9 +34,9 @@ def test_noise_is_incoherent_and_another_population_is_not() -> None:
     seen_noisy, seen_foreign = (features(fold(normal, queries(normal, x))) for x in (noisy, foreign))
     honest = features(fold(normal, queries(normal, normal.draw(rng, N))))
     assert min(seen_noisy["class_distance"], seen_foreign["class_distance"]) > honest["class_distance"] + 0.5
-    low, full = (float(novelty_voice(np.array([coherence(seen)]))[0]) for seen in (seen_noisy, seen_foreign))
+    low, full = heard("novelty", [coherence(seen_noisy), coherence(seen_foreign)])
     assert full == 1.0
-    assert NOVELTY_LEAST <= low < 0.7
+    assert HUSHED[0].least <= low < 0.7
 
 
 def test_among_ordinary_use_a_population_shows_in_what_is_odd_and_noise_does_not() -> None:
@@ -39,11 +49,12 @@ def test_among_ordinary_use_a_population_shows_in_what_is_odd_and_noise_does_not
         mixed[odd] += shift if np.any(shift) else 4 * noise
         seen.append(features(fold(normal, queries(normal, mixed))))
     foreign, noisy = seen
-    of_odd = np.array([foreign["odd_coherence"], noisy["odd_coherence"]])
+    of_odd = [foreign["odd_coherence"], noisy["odd_coherence"]]
     assert coherence(foreign) < of_odd[0] / 3  # of all queries hardly anything is left
-    assert novelty_voice(of_odd)[0] == mixture_voice(of_odd)[0] == 1.0
-    assert novelty_voice(of_odd)[1] < 0.5
-    assert mixture_voice(of_odd)[1] < 0.7
+    for family, low_max in (("novelty", 0.5), ("mixture", 0.7), ("half_space", 0.7)):
+        of_foreign, of_noisy = heard(family, of_odd)
+        assert of_foreign == 1.0
+        assert of_noisy < low_max
 
 
 def test_what_few_odd_queries_have_in_common_is_unknown() -> None:
@@ -96,6 +107,24 @@ def test_unnamed_attackers_below_the_threshold_lift_it_by_so_much_a_day_and_it_f
     assert np.isclose(hourly.scale, clean.scale * SCALE_GROWTH_PER_DAY**2)
     assert crowd.held_to(clean, 24 * 365).scale == crowd.scale
     assert clean.held_to(hourly, 1).scale == clean.scale
+
+
+def test_the_first_fits_on_a_few_young_accounts_hold_nothing_down() -> None:
+    rng = np.random.default_rng(3)
+    population = ModelPopulation(born_ms=0, n_features=1)
+    few, many = rng.exponential(0.4, 40), rng.exponential(2.0, 800)
+
+    def scale_at(hours: int, maxima: FloatArray) -> float:
+        families = np.full((len(maxima), 1), -np.inf)
+        population.calibrate(hours * HOUR_MS, maxima, np.full(len(maxima), hours / 24), families, np.ones(1))
+        assert population.calibration is not None
+        return population.calibration.scale
+
+    founded_h = FOUNDING_MS // HOUR_MS
+    young = scale_at(8, few)
+    assert scale_at(20, many) > 3 * young
+    narrow = scale_at(founded_h + 24, few)
+    assert np.isclose(scale_at(founded_h + 48, many), narrow * SCALE_GROWTH_PER_DAY)
 
 
 def test_as_many_flagged_accounts_calibrate_as_are_false_alarms() -> None:

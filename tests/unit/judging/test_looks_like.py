@@ -13,6 +13,7 @@ USUAL = dict.fromkeys(NAMES, 0.0) | {
     "active_share": 0.05,
     "topics": 8.0,
     "class_drift": 0.0,
+    "input_spread": 1.0,
 }
 FAR = {"class_distance": 2.0, "whitened_distance": 2.0, "nearest_distance": 2.0}  # ten deviations
 SHIFTED = 0.6 * 16 * float(np.exp(2.0))
@@ -25,6 +26,11 @@ CASES = [
         "a client with mis-scaled inputs",
         FAR | {"class_drift": SHIFTED},
         FAR | {"class_drift": SHIFTED, "near_boundary": 0.2},
+    ),
+    (
+        "a client with mis-scaled inputs",
+        {"input_shift": 1.2, "input_spread": 0.9},
+        {"input_shift": 1.2, "input_spread": 2.0},
     ),
     (
         "a hard-case reviewer",
@@ -62,7 +68,7 @@ def test_a_kind_is_named_where_it_shows_and_only_there(
 
 
 def test_every_kind_has_its_case() -> None:
-    assert len(CASES) == len(KINDS)
+    assert len({words.split(":")[0] for words, _, _ in CASES}) == len(KINDS)
     for words, _, _ in CASES:
         assert sum(kind.words.startswith(words.split(":")[0]) for kind in KINDS) == 1
 
