@@ -20,7 +20,8 @@ def campaign_of(victim: Victim, *attacks: AttackSpec, seed: int = 3, n_benign: i
 
 
 @pytest.mark.parametrize(
-    ("disguise", "name"), [*((d, "wine") for d in DISGUISES), ("noise", "intents"), ("matched", "intents")]
+    ("disguise", "name"),
+    [*((d, "wine") for d in DISGUISES), *((d, "intents") for d in ("noise", "matched", "mistaken"))],
 )
 def test_every_disguise_wraps_an_attack(disguise: str, name: str, victim_of: VictimOf) -> None:
     spec = AttackSpec("knockoff_random", disguise, budget=60)
@@ -77,6 +78,22 @@ def test_dressed_inputs_are_what_the_victim_answers(victim_of: VictimOf) -> None
         < np.abs(plain.inputs.mean(axis=0) - natural).mean()
     )
     assert not np.array_equal(plain.inputs, noisy.inputs)
+
+
+def test_a_mistaken_attack_varies_little_and_lies_off(victim_of: VictimOf) -> None:
+    victim = victim_of("digits")
+    plain, mistaken = (
+        next(
+            lane for lane in campaign_of(victim, AttackSpec("knockoff_random", d, 60)).lanes if lane.is_attack
+        )
+        for d in ("plain", "mistaken")
+    )
+    spread = victim.held_out.std(axis=0)
+    known = spread > 0.3 * spread.max()
+    away = (mistaken.inputs.mean(axis=0) - victim.held_out.mean(axis=0))[known] / spread[known]
+    assert (mistaken.inputs.std(axis=0)[known] / spread[known]).mean() < 0.8
+    assert np.sqrt((away**2).mean()) > 0.8
+    assert mistaken.inputs.std() < plain.inputs.std()
 
 
 def test_an_adaptive_attacker_moves_and_slows_down(victim_of: VictimOf) -> None:

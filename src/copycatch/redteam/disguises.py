@@ -36,7 +36,7 @@ class Disguise:
         Share of the traffic that is ordinary use.
     is_slow : bool
         Spread over all days at a light user's pace.
-    dress : {"none", "noise", "matched"}
+    dress : {"none", "noise", "matched", "mistaken"}
         What is done to each input before it is sent.
     is_adaptive : bool
         Moves to a fresh account, and slows down, when told of an alert.
@@ -48,7 +48,7 @@ class Disguise:
     is_network_shared: bool = False
     cover_share: float = 0.0
     is_slow: bool = False
-    dress: Literal["none", "noise", "matched"] = "none"
+    dress: Literal["none", "noise", "matched", "mistaken"] = "none"
     is_adaptive: bool = False
 
 
@@ -64,6 +64,7 @@ DISGUISES: dict[str, Disguise] = {
     "ring10_topic": Disguise("ten accounts, each with its topics", n_accounts=10, sharding="topic"),
     "noise": Disguise("small noise or paraphrase on every input", dress="noise"),
     "matched": Disguise("inputs pulled towards natural ones", dress="matched"),
+    "mistaken": Disguise("inputs drawn together and moved, as by wrong preprocessing", dress="mistaken"),
     "adaptive": Disguise("reads the alerts' timing, changes account and slows down", is_adaptive=True),
 }
 
@@ -101,7 +102,21 @@ def dress_of(disguise: Disguise, thief: Thief, budget: int) -> Rewrite | None:
     if disguise.dress == "matched":
         natural = thief.seeds(budget)
         return lambda inputs, rng: _pull(thief, inputs, natural, rng)
+    if disguise.dress == "mistaken":
+        place = _odd_place(thief.seeds(budget))
+        half = 0.5
+        return lambda inputs, rng: thief.domain.blend(
+            inputs, np.repeat(place, len(inputs), axis=0), np.full(len(inputs), half), rng
+        )
     return None
+
+
+def _odd_place(natural: Inputs) -> Inputs:
+    """One input off the natural ones, by twice their spread in every field; of texts any one of them."""
+    if natural.dtype == object:
+        return natural[:1]
+    signs = np.where(np.arange(natural.shape[1]) % 2, 1.0, -1.0)
+    return np.asarray(natural.mean(axis=0) + 2 * natural.std(axis=0) * signs)[None, :]
 
 
 def _pull(thief: Thief, inputs: Inputs, natural: Inputs, rng: Rng) -> Inputs:

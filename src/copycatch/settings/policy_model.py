@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from copycatch.records.policy import Enforcement, ExtractionRule, WindowLengths
+from copycatch.records.policy import Enforcement, ExtractionRule, Policy, WindowLengths
 from copycatch.records.wire import SEVERITIES, Action, Severity
 from copycatch.settings.faults import unknown_remedy
 from copycatch.settings.policy_values import (
@@ -27,6 +27,7 @@ from copycatch.settings.policy_values import (
 
 TimedAction = Literal["observe", "throttle", "reduce_output", "perturb", "challenge", "block"]
 Share = Annotated[float, Field(gt=0, le=1)]
+_POLICY = Policy()
 _WINDOWS = WindowLengths()
 _RULE = ExtractionRule()
 _ENFORCEMENT = Enforcement()
@@ -63,19 +64,19 @@ class BudgetModel(Strict):
     """How many false alarms the team can live with; every threshold follows from it."""
 
     alerts_per_1000_accounts_per_day: float = Field(
-        default=1.0,
+        default=_POLICY.alerts_per_1000_accounts_per_day,
         gt=0,
         le=1000,
         description="Of a thousand normal accounts, how many may be alerted in a day.",
     )
     recommendations_per_1000_accounts_per_day: float = Field(
-        default=0.2,
+        default=_POLICY.recommendations_per_1000_accounts_per_day,
         gt=0,
         le=1000,
         description="The same for actions that take something away (reduce_output on).",
     )
     alerts_per_minute_max: int = Field(
-        default=60, ge=1, le=1_000_000,
+        default=_POLICY.alerts_per_minute_max, ge=1, le=1_000_000,
         description="Flood cap of one shard: more are held back, counted and summarised in one alert.",
     )  # fmt: skip
 

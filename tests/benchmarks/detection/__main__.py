@@ -19,13 +19,16 @@ import numpy as np
 
 from tests.benchmarks.detection import product
 from tests.benchmarks.detection.judging import Judged, disagreement, judge, write_firsts
-from tests.benchmarks.detection.report import Study, write_study
+from tests.benchmarks.detection.report import DEFAULT_BUDGET, Study, write_study
 from tests.benchmarks.detection.traces import DEVELOPMENT, found_traces
 from tests.benchmarks.isolated import MeasurementFailed, run_isolated
 from tests.benchmarks.machine import machine_words
 
 BUDGETS = (0.5, 1.0, 2.0, 5.0)
 FRESH = (("digits", "demo"), ("intents", "demo"))
+# Honest use alone: of few accounts a week shows no rate of .5 alerts per 1,000 accounts and day.
+POPULATIONS = ("digits", "intents", "tabular")
+POPULATION_ACCOUNTS = 1_200
 PRODUCT = "copycatch"
 
 
@@ -142,7 +145,8 @@ def run(args: argparse.Namespace) -> Study:
         peers: list[Callable[[], Any]] = [partial(measure_peers, bench, trace) for trace in traces]
         stages.append(("peers", peers, study.judged))
     if not args.no_calibration:
-        stages.append(("calibration", _budgets(bench, traces), study.calibration))
+        honest = [Path(each["folder"]) for each in bench.all(_honest(args, bench, traces))]
+        stages.append(("calibration", _budgets(bench, traces, honest), study.calibration))
     if not args.no_ablation:
         # Simulated ones differ from run to run; what a family is worth is read on those that stay.
         lasting = [trace for trace in traces if DEVELOPMENT in trace.parents] or traces
@@ -163,8 +167,7 @@ def run(args: argparse.Namespace) -> Study:
 
 
 def _simulations(args: argparse.Namespace, bench: Bench) -> list[Callable[[], Any]]:
-    seed = args.seed if args.seed is not None else secrets.randbelow(1_000_000)
-    bench.study.notes.append(f"simulated traces: seed {seed} (repeat with --seed {seed})")
+    bench.study.notes.append(f"simulated traces: seed {args.seed} (repeat with --seed {args.seed})")
     return [
         partial(
             run_isolated,
@@ -172,7 +175,7 @@ def _simulations(args: argparse.Namespace, bench: Bench) -> list[Callable[[], An
             {
                 "victim": victim,
                 "preset": args.preset or preset,
-                "seed": seed,
+                "seed": args.seed,
                 "folder": str(args.out / "traces"),
             },
         )
@@ -180,12 +183,36 @@ def _simulations(args: argparse.Namespace, bench: Bench) -> list[Callable[[], An
     ]
 
 
-def _budgets(bench: Bench, traces: list[Path]) -> list[Callable[[], Any]]:
+def _honest(args: argparse.Namespace, bench: Bench, traces: list[Path]) -> list[Callable[[], Any]]:
+    """Honest traffic alone: the development traces without their attackers, and large simulated ones."""
+    folder = str(args.out / "traces")
+    makers: list[Callable[[], Any]] = [
+        partial(
+            run_isolated,
+            "tests.benchmarks.detection.traces:write_honest_part",
+            {"trace": str(trace), "folder": folder},
+        )
+        for trace in traces
+        if DEVELOPMENT in trace.parents
+    ]
+    if not args.no_simulated:
+        makers += [
+            partial(
+                run_isolated,
+                "tests.benchmarks.detection.traces:write_population",
+                {"victim": victim, "accounts": POPULATION_ACCOUNTS, "seed": args.seed, "folder": folder},
+            )
+            for victim in POPULATIONS
+        ]
+    return makers
+
+
+def _budgets(bench: Bench, traces: list[Path], honest: list[Path]) -> list[Callable[[], Any]]:
     return [
         partial(bench.run_product, trace, f"budget {budget:g}", budget=budget)
-        for trace in traces
+        for trace in (*traces, *honest)
         for budget in BUDGETS
-        if budget != 1.0  # the default policy's: that is the product's own run
+        if trace in honest or budget != DEFAULT_BUDGET  # that is the product's own run
     ]
 
 
@@ -214,6 +241,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="children side by side")
     parser.add_argument("--out", type=Path, default=Path("bench-out") / "detection")
     args = parser.parse_args()
+    if args.seed is None:
+        args.seed = secrets.randbelow(1_000_000)
     study = run(args)
     print(study.as_text())
     print(f"tables and plots: {args.out}/")

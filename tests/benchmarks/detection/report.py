@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from copycatch.records.policy import Policy
 from tests.benchmarks.detection.judging import Judged
 
 PRODUCT = "copycatch"
+DEFAULT_BUDGET = Policy().alerts_per_1000_accounts_per_day
+HONEST = "honest"  # in the name of traffic without an attacker
+MEANS = ("mean, attackers among them", "mean, honest use alone")
 COLUMNS: tuple[tuple[str, Callable[[Judged], float], str], ...] = (
     ("recall", lambda j: j.recall, ".2f"),
     ("fidelity share at alert", lambda j: j.fidelity_share, ".2f"),
@@ -101,14 +105,18 @@ class Study:
         return rows
 
     def calibration_points(self) -> dict[str, list[tuple[float, float]]]:
-        """Budget and measured rate by trace; the mean over traces under "mean"."""
+        """Budget and measured rate by trace; means over traces with attackers and over honest use alone."""
         points: dict[str, list[tuple[float, float]]] = {}
-        by_budget: dict[float, list[float]] = {}
+        of_kind: dict[str, dict[float, list[float]]] = {}
         for each in self.calibration:
-            budget = 1.0 if each.detector == PRODUCT else float(each.detector.removeprefix("budget "))
+            budget = (
+                DEFAULT_BUDGET if each.detector == PRODUCT else float(each.detector.removeprefix("budget "))
+            )
             points.setdefault(each.trace, []).append((budget, each.alerts_per_1000_account_days))
-            by_budget.setdefault(budget, []).append(each.alerts_per_1000_account_days)
-        points["mean"] = [(budget, statistics.fmean(found)) for budget, found in by_budget.items()]
+            kind = MEANS[HONEST in each.trace]
+            of_kind.setdefault(kind, {}).setdefault(budget, []).append(each.alerts_per_1000_account_days)
+        for kind, by_budget in of_kind.items():
+            points[kind] = [(budget, statistics.fmean(found)) for budget, found in by_budget.items()]
         return {name: sorted(found) for name, found in points.items()}
 
     def _calibration(self) -> list[tuple[str, ...]]:
@@ -234,7 +242,7 @@ def _draw_calibration(study: Study, axes: Any) -> None:
         budgets, [b / 1.5 for b in budgets], [b * 1.5 for b in budgets], alpha=0.15, label="within 1.5 times"
     )
     for name, found in points.items():
-        style = {"linewidth": 2.5} if name == "mean" else {"linewidth": 1, "alpha": 0.6}
+        style = {"linewidth": 2.5} if name in MEANS else {"linewidth": 1, "alpha": 0.6}
         axes.plot(
             [b for b, _ in found], [max(rate, 0.05) for _, rate in found], marker="o", label=name, **style
         )

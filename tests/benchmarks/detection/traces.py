@@ -12,7 +12,7 @@ from copycatch.formats.native import NativeDecoder
 from copycatch.intake.decode import Intake
 from copycatch.intake.embed import WordLlamaEmbedder
 from copycatch.records.columns import Float32Array, FloatArray, IntArray, VectorBlock
-from copycatch.redteam.campaign import simulate
+from copycatch.redteam.campaign import CampaignPlan, simulate
 from copycatch.redteam.presets import PRESETS
 from copycatch.redteam.trace import LOG_NAME, write_campaign
 from copycatch.redteam.victims import build_victim
@@ -49,6 +49,36 @@ def simulated_trace(victim: str, preset: str, seed: int, folder: Path) -> Path:
 def write_simulated(victim: str, preset: str, seed: int, folder: str) -> dict[str, str]:
     """`simulated_trace` in a process of its own."""
     return {"folder": str(simulated_trace(victim, preset, seed, Path(folder)))}
+
+
+def write_population(victim: str, accounts: int, seed: int, folder: str) -> dict[str, str]:
+    """A week of honest accounts and nobody else; runs in a child."""
+    place = Path(folder) / f"{victim}-honest-{accounts}-{seed}"
+    if not found_traces([place]):
+        plan = CampaignPlan(victim, seed, n_benign=accounts)
+        write_campaign(simulate(plan, build_victim(victim, seed), lambda _words: None), place)
+    return {"folder": str(place)}
+
+
+def write_honest_part(trace: str, folder: str) -> dict[str, str]:
+    """A trace without its attackers' records; runs in a child."""
+    source, place = Path(trace), Path(folder) / f"{Path(trace).name}-honest"
+    place.mkdir(parents=True, exist_ok=True)
+    with (source / "labels.csv").open(newline="") as rows:
+        labels = list(csv.DictReader(rows))
+    honest = {row["account_id"] for row in labels if row["is_attack"] == "0"}
+    with (place / "labels.csv").open("w", newline="") as out:
+        writer = csv.DictWriter(out, list(labels[0]))
+        writer.writeheader()
+        writer.writerows(row for row in labels if row["account_id"] in honest)
+    with gzip.open(source / LOG_NAME, "rb") as lines, gzip.open(place / LOG_NAME, "wb", 3) as kept:
+        kept.writelines(line for line in lines if json.loads(line)["account_id"] in honest)
+    (place / "fidelity.json").write_text("[]")
+    packed = json.loads(gzip.decompress((source / "times.json.gz").read_bytes()))
+    packed["event_ms"] = {name: at for name, at in packed["event_ms"].items() if name in honest}
+    (place / "times.json.gz").write_bytes(gzip.compress(json.dumps(packed).encode()))
+    (place / "meta.json").write_bytes((source / "meta.json").read_bytes())
+    return {"folder": str(place)}
 
 
 @dataclass(frozen=True)

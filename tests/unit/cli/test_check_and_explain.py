@@ -60,7 +60,7 @@ def alerts_path(tmp_path: Path) -> Path:
 def test_check_tells_what_a_good_policy_means(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("check", str(DEPLOY / "policy.example.yaml"), "--at", "2027-02-20T00:00:00Z") == 0
     out = capsys.readouterr().out
-    assert "one in 10,000 normal account-days" in out
+    assert "one in 5,000 normal account-days" in out
     assert "Limit hard_limits: queries_per_s above 50 for 1 min" in out
     assert "allow for account nightly-eval expires soon" in out
     assert "silence for tenant acme, model search-v2 expired" in out

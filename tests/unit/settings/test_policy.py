@@ -16,9 +16,13 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 EXAMPLES = sorted(DEPLOY.glob("policy.*.yaml"))
 
 
-def test_the_example_of_the_contract() -> None:
+def test_the_example_says_all_that_is_the_default() -> None:
     policy = load_policy(DEPLOY / "policy.example.yaml", ["queries_per_s"])
-    assert policy.alerts_per_1000_accounts_per_day == 1.0
+    default = Policy()
+    assert policy.alerts_per_1000_accounts_per_day == default.alerts_per_1000_accounts_per_day
+    assert (
+        policy.recommendations_per_1000_accounts_per_day == default.recommendations_per_1000_accounts_per_day
+    )
     assert policy.windows == WindowLengths(60.0, 900.0, 21_600.0, 604_800.0, 120.0)
     assert policy.extraction == ExtractionRule()
     assert policy.limits == (LimitRule("hard_limits", "queries_per_s", 50.0, 60.0, "high", "throttle"),)
