@@ -8,15 +8,19 @@ from copycatch.records.layout import MEMORY, N_OWN, RAW, RECENT, RING
 from copycatch.windows.memory import (
     CODE_UNIT,
     IN_LINE_COS,
+    KNOWN_MIN,
     LANES,
     MISSING,
     MOVED_MIN,
+    PLACE_MAX,
+    PLACED_MIN,
     STEP_MIN,
     STEP_SHARE_MIN,
     WORK_ROWS,
     compare_with_memory,
     fixed_raw,
     n_remembered,
+    shift_and_spread,
 )
 
 IS_FLAT, IS_IN_LINE, KURTOSIS = 8, 9, 11
@@ -131,3 +135,27 @@ def test_too_few_or_missing_inputs_say_nothing() -> None:
         raw = np.full(RAW, code, dtype=np.int8)
         compare_with_memory(own, raw, ones, codes, count, -1, limits, work)
         assert np.isnan(own).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shift_and_spread_are_the_moments_of_what_is_remembered(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    count, n_known = int(rng.integers(0, 80)), int(rng.integers(1, RAW + 1))
+    memory = np.full((MEMORY, RAW), MISSING)
+    centre, scale = rng.normal(0, 2, RAW), rng.uniform(0.1, 6, RAW)
+    for row in memory:
+        fixed_raw(np.where(np.arange(RAW) < n_known, rng.normal(centre, scale), np.nan), row)
+    n = n_remembered(count)
+    memory[: n // 3, 0] = MISSING  # a field that some inputs lack
+    values = np.where(memory == MISSING, np.nan, np.clip(decoded(memory), -PLACE_MAX, PLACE_MAX))[:n]
+    there = (~np.isnan(values)).sum(axis=0)
+    known = values[:, there >= PLACED_MIN]
+    shift, spread = shift_and_spread(memory, count)
+    if known.shape[1] < KNOWN_MIN:
+        assert np.isnan(shift)
+        assert np.isnan(spread)
+        return
+    variances = np.nanvar(known, axis=0, ddof=1)
+    unbiased = np.nanmean(known, axis=0) ** 2 - variances / there[there >= PLACED_MIN]
+    assert np.isclose(shift, max(unbiased.mean(), 0), rtol=1e-5, atol=1e-6)
+    assert np.isclose(spread, np.sort(variances)[: len(variances) - len(variances) // 8].mean(), rtol=1e-5)
