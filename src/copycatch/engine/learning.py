@@ -34,7 +34,7 @@ SAMPLED_ACCOUNTS = 500  # per tick, about: enough to follow traffic, few enough 
 MATURE_MS = 48 * 3_600_000
 HTTP_ERROR = 400  # from here on the answer is no answer
 IS_IN_BLOCK = np.array([feature.in_block for feature in FEATURES])
-FALSE_ALARM_SHARE = 0.01  # of all accounts: a few more than the budget expects
+FALSE_ALARM_SHARE = 0.01  # of all accounts: what budgets of 1 to 2 expect in a week
 MATURE_MAX = 20_000  # accounts that calibrate: the tail of so many is known far beyond any budget
 
 

@@ -19,8 +19,9 @@ BASE_PROB = 0.25
 ACCOUNTS_MIN = 30  # the upper quarter then has seven or eight exceedances
 FAMILY_ACCOUNTS_MIN = 20
 SCORE_SCALE_MIN = 0.3
-# Honest maxima fall off more slowly the farther out: what the middle of the upper quarter says is too narrow
-# for the budgets. On 1,200 simulated honest accounts of each of three victims it takes 1.1 to 1.3.
+# Honest maxima fall off more slowly the farther out: the middle of the upper quarter alone promises too few
+# alarms. With this much more, 1,200 simulated honest accounts of each of three victims keep to the budgets
+# (tests/benchmarks/detection, calibration).
 FAR_TAIL = 1.15
 CAUTION = 0.6  # standard errors added to the scale of the score
 # Attackers whom nobody has named count as honest, and the more of them lie just below the threshold, the

@@ -20,7 +20,7 @@ import numpy as np
 from tests.benchmarks.detection import product
 from tests.benchmarks.detection.judging import Judged, disagreement, judge, write_firsts
 from tests.benchmarks.detection.report import DEFAULT_BUDGET, Study, write_study
-from tests.benchmarks.detection.traces import DEVELOPMENT, found_traces
+from tests.benchmarks.detection.traces import DEVELOPMENT, HONEST_PART, found_traces
 from tests.benchmarks.isolated import MeasurementFailed, run_isolated
 from tests.benchmarks.machine import machine_words
 
@@ -136,6 +136,9 @@ def run(args: argparse.Namespace) -> Study:
     if not args.no_simulated:
         traces += [Path(each["folder"]) for each in bench.all(_simulations(args, bench))]
     traces = [each for each in traces if not args.only or each.name in args.only]
+    study.kind_by_trace |= {
+        each.name: "traces" if DEVELOPMENT in each.parents else "small simulated traces" for each in traces
+    }
     if not traces:
         sys.exit("no trace: give folders with --traces, or leave --no-simulated out")
     stages: list[tuple[str, list[Callable[[], Any]], list[Judged]]] = []
@@ -146,6 +149,7 @@ def run(args: argparse.Namespace) -> Study:
         stages.append(("peers", peers, study.judged))
     if not args.no_calibration:
         honest = [Path(each["folder"]) for each in bench.all(_honest(args, bench, traces))]
+        study.kind_by_trace |= {each.name: _kind_of_honest(each) for each in honest}
         stages.append(("calibration", _budgets(bench, traces, honest), study.calibration))
     if not args.no_ablation:
         # Simulated ones differ from run to run; what a family is worth is read on those that stay.
@@ -205,6 +209,11 @@ def _honest(args: argparse.Namespace, bench: Bench, traces: list[Path]) -> list[
             for victim in POPULATIONS
         ]
     return makers
+
+
+def _kind_of_honest(place: Path) -> str:
+    is_part = place.name.endswith(HONEST_PART)
+    return "traces without their attackers" if is_part else "simulated honest accounts"
 
 
 def _budgets(bench: Bench, traces: list[Path], honest: list[Path]) -> list[Callable[[], Any]]:

@@ -12,8 +12,7 @@ from tests.benchmarks.detection.judging import Judged
 
 PRODUCT = "copycatch"
 DEFAULT_BUDGET = Policy().alerts_per_1000_accounts_per_day
-HONEST = "honest"  # in the name of traffic without an attacker
-MEANS = ("mean, attackers among them", "mean, honest use alone")
+MEAN_OF = "mean of "
 COLUMNS: tuple[tuple[str, Callable[[Judged], float], str], ...] = (
     ("recall", lambda j: j.recall, ".2f"),
     ("fidelity share at alert", lambda j: j.fidelity_share, ".2f"),
@@ -37,6 +36,7 @@ class Study:
     calibration: list[Judged] = field(default_factory=list)
     ablation: list[Judged] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    kind_by_trace: dict[str, str] = field(default_factory=dict)  # whose means are shown
 
     def tables(self) -> list[tuple[str, list[tuple[str, ...]]]]:
         found = [("Detectors, mean over traces", self._means(self.judged))]
@@ -105,7 +105,7 @@ class Study:
         return rows
 
     def calibration_points(self) -> dict[str, list[tuple[float, float]]]:
-        """Budget and measured rate by trace; means over traces with attackers and over honest use alone."""
+        """Budget and measured rate by trace, and the means over each kind of trace."""
         points: dict[str, list[tuple[float, float]]] = {}
         of_kind: dict[str, dict[float, list[float]]] = {}
         for each in self.calibration:
@@ -113,7 +113,7 @@ class Study:
                 DEFAULT_BUDGET if each.detector == PRODUCT else float(each.detector.removeprefix("budget "))
             )
             points.setdefault(each.trace, []).append((budget, each.alerts_per_1000_account_days))
-            kind = MEANS[HONEST in each.trace]
+            kind = MEAN_OF + self.kind_by_trace.get(each.trace, "all")
             of_kind.setdefault(kind, {}).setdefault(budget, []).append(each.alerts_per_1000_account_days)
         for kind, by_budget in of_kind.items():
             points[kind] = [(budget, statistics.fmean(found)) for budget, found in by_budget.items()]
@@ -242,7 +242,7 @@ def _draw_calibration(study: Study, axes: Any) -> None:
         budgets, [b / 1.5 for b in budgets], [b * 1.5 for b in budgets], alpha=0.15, label="within 1.5 times"
     )
     for name, found in points.items():
-        style = {"linewidth": 2.5} if name in MEANS else {"linewidth": 1, "alpha": 0.6}
+        style = {"linewidth": 2.5} if name.startswith(MEAN_OF) else {"linewidth": 1, "alpha": 0.6}
         axes.plot(
             [b for b, _ in found], [max(rate, 0.05) for _, rate in found], marker="o", label=name, **style
         )

@@ -21,6 +21,7 @@ from tests.benchmarks.traffic import raw_batches
 
 DEVELOPMENT = Path(__file__).parents[4] / "shared" / "traces"
 HTTP_ERROR = 400
+HONEST_PART = "-honest"
 NEEDED = (LOG_NAME, "labels.csv", "fidelity.json", "times.json.gz", "meta.json")
 
 
@@ -62,7 +63,7 @@ def write_population(victim: str, accounts: int, seed: int, folder: str) -> dict
 
 def write_honest_part(trace: str, folder: str) -> dict[str, str]:
     """A trace without its attackers' records; runs in a child."""
-    source, place = Path(trace), Path(folder) / f"{Path(trace).name}-honest"
+    source, place = Path(trace), Path(folder) / f"{Path(trace).name}{HONEST_PART}"
     place.mkdir(parents=True, exist_ok=True)
     with (source / "labels.csv").open(newline="") as rows:
         labels = list(csv.DictReader(rows))
