@@ -18,7 +18,7 @@ def policy_words(policy: Policy) -> list[str]:
     >>> for line in policy_words(Policy())[:2]:
     ...     print(line)
     Mode enforce: enforcement points act on what is recommended.
-    Of 1,000 normal accounts, about 1 a day may be alerted by mistake, and 0.2 get a recommendation that takes something.
+    Of 1,000 normal accounts, about 2 a day may be alerted by mistake, and 0.2 get a recommendation that takes something.
     """  # noqa: E501
     alerts = policy.alerts_per_1000_accounts_per_day * policy.sensitivity_factor
     recommendations = policy.recommendations_per_1000_accounts_per_day * policy.sensitivity_factor

@@ -125,7 +125,7 @@ def calibrate(maxima: FloatArray, lived_days: FloatArray) -> Calibration | None:
     >>> calibrate(np.ones(3), np.ones(3)) is None
     True
     >>> fitted = calibrate(np.random.default_rng(0).exponential(2.0, 40_000), np.full(40_000, 3.0))
-    >>> round(fitted.scale, 1), fitted.life_days
+    >>> round(fitted.scale / FAR_TAIL, 1), fitted.life_days
     (2.0, 3.0)
     """
     if len(maxima) < ACCOUNTS_MIN:

@@ -3,10 +3,10 @@
 Two explanations leave marks that extraction does not. Noise on usual inputs, as a test of robustness adds it,
 moves every query its own way (`coherence`). A client with wrong preprocessing, units mistaken or columns in
 another order, moves all of them alike: together they lie far off, but vary no more than usual inputs do
-(`displacement`). Inputs of another population do not do that: the model has not been made for their variety.
-What a thief could learn from inputs that vary little, and far from where the model is used, is little.
+(`displacement`). Inputs of another population seldom do: they vary in ways that the model was not made for.
 
-What is left at full voice are the marks of extraction itself: probing, lines, flat steps, spliced texts.
+A thief who knows this can pass for either, and learns less by it: SECURITY.md says how much. What is left at
+full voice are the marks of extraction itself: probing, lines, flat steps, spliced texts.
 """
 
 from typing import NamedTuple
@@ -63,7 +63,7 @@ def voices(coherence: FloatArray, shift: FloatArray, spread: FloatArray) -> Floa
     >>> factors = voices(np.array([-0.1, 0.06, np.nan]), np.full(3, np.nan), np.full(3, np.nan))
     >>> factors[:, [novelty, mixture]].round(2).tolist()
     [[0.2, 0.4], [0.4, 1.0], [1.0, 1.0]]
-    >>> voices(np.array([np.nan]), np.array([1.5]), np.array([0.9]))[0, [novelty, mixture]].tolist()
+    >>> voices(np.array([np.nan]), np.array([1.5]), np.array([0.9]))[0, [novelty, mixture]].round(2).tolist()
     [0.2, 1.0]
     """
     factors = np.ones((len(coherence), len(FAMILIES)))

@@ -321,18 +321,10 @@ def fold(  # type: ignore[no-untyped-def]
         if is_evidence[i]:
             memory = memory_of(history[row])
             is_repeat, at_nearest = compare_with_ring(
-                own,
-                short_hash(hashes[i]),
-                short_label(labels[i]),
-                margins[i],
-                signals[i, low_margin_at],
-                signals[i, neighbour_at],
-                nears[i],
-                words_seen[i],
-                sketches[i],
-                ring_count[row],
+                own, short_hash(hashes[i]), short_label(labels[i]), margins[i], signals[i, low_margin_at],
+                signals[i, neighbour_at], nears[i], words_seen[i], sketches[i], ring_count[row],
                 *ring_of(history[row]),
-            )
+            )  # fmt: skip
             is_novel = not is_repeat and own[2] != 1.0
             if not is_repeat:
                 fixed_raw(raws[i], raw)
