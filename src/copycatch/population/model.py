@@ -113,7 +113,7 @@ class ModelPopulation:
         >>> population.may_vote(1, 72 * HOUR_MS)
         True
         """
-        if now_ms - self.born_ms < FOUNDING_MS or self.reference.knows(account_hash):
+        if not self._is_founded(now_ms) or self.reference.knows(account_hash):
             return True
         return self.voters.let_in(now_ms)
 
@@ -132,9 +132,11 @@ class ModelPopulation:
         fitted = calibrate(maxima, lived_days)
         if fitted is not None:
             # The first fits stand on a few young accounts: they may not hold down what all say later.
-            is_founded = now_ms - self.born_ms >= FOUNDING_MS
-            before = self.calibration if is_founded else None
+            before = self.calibration if self._is_founded(now_ms) else None
             self.calibration = fitted if before is None else fitted.held_to(before, passed_h)
+
+    def _is_founded(self, now_ms: int) -> bool:
+        return now_ms - self.born_ms >= FOUNDING_MS
 
     def _refresh_space(self, age_h: int) -> bool:
         is_bank_due = age_h >= self.bank_built_h + (BANK_EVERY_H if self.is_settled else 1)

@@ -18,6 +18,8 @@ Rewrite = Callable[[Inputs, Rng], Inputs]
 SLOW_QUERIES_PER_DAY = 100
 # What cover traffic costs the attacker is bounded by this many times the budget.
 COVER_QUERIES_MAX_SHARE = 2.0
+# How far "mistaken" draws inputs together, towards a place so many spreads off in every field.
+MISTAKEN_SHARE, MISTAKEN_SPREADS = 0.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -103,20 +105,20 @@ def dress_of(disguise: Disguise, thief: Thief, budget: int) -> Rewrite | None:
         natural = thief.seeds(budget)
         return lambda inputs, rng: _pull(thief, inputs, natural, rng)
     if disguise.dress == "mistaken":
-        place = _odd_place(thief.seeds(budget))
-        half = 0.5
+        place = _odd_place(thief, budget)
         return lambda inputs, rng: thief.domain.blend(
-            inputs, np.repeat(place, len(inputs), axis=0), np.full(len(inputs), half), rng
+            inputs, np.repeat(place, len(inputs), axis=0), np.full(len(inputs), MISTAKEN_SHARE), rng
         )
     return None
 
 
-def _odd_place(natural: Inputs) -> Inputs:
-    """One input off the natural ones, by twice their spread in every field; of texts any one of them."""
-    if natural.dtype == object:
+def _odd_place(thief: Thief, budget: int) -> Inputs:
+    """One input that lies off the natural ones in every field; of texts any one of them."""
+    natural = thief.seeds(budget)
+    if thief.domain.kind == "text":
         return natural[:1]
     signs = np.where(np.arange(natural.shape[1]) % 2, 1.0, -1.0)
-    return np.asarray(natural.mean(axis=0) + 2 * natural.std(axis=0) * signs)[None, :]
+    return np.asarray(natural.mean(axis=0) + MISTAKEN_SPREADS * natural.std(axis=0) * signs)[None, :]
 
 
 def _pull(thief: Thief, inputs: Inputs, natural: Inputs, rng: Rng) -> Inputs:

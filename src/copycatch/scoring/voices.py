@@ -25,26 +25,26 @@ DISPLACED_LEAST = 0.2
 
 
 class Hushed(NamedTuple):
-    """Families that speak low where odd queries have no direction in common: full voice from `full` on."""
+    """Columns of families that speak low where odd queries have nothing in common; in full from `full` on."""
 
-    families: tuple[str, ...]
+    columns: list[int]
     full: float
     least: float
 
 
-def _of_group(name: str) -> tuple[str, ...]:
-    return next(group.families for group in GROUPS if group.name == name)
+def _columns(*groups: str) -> list[int]:
+    return [FAMILIES.index(family) for group in GROUPS if group.name in groups for family in group.families]
 
 
 # On the development traces noise has a coherence of .01 to .06, ordinary use 0 to .03, other populations .05
 # to .37. Among three times as much ordinary use another population has .01, its odd queries alone .06 to .12.
 HUSHED = (
-    Hushed(_of_group("novelty"), 0.15, 0.2),
-    Hushed(("mixture",), 0.06, 0.4),
-    Hushed(("half_space",), 0.06, 0.3),
+    Hushed(_columns("novelty"), 0.15, 0.2),
+    Hushed(_columns("mixture"), 0.06, 0.4),
+    Hushed(_columns("half_space"), 0.06, 0.3),
 )
 # A mistaken unit is novel, rare, and hard for the model, all at once.
-DISPLACED = (*_of_group("novelty"), *_of_group("boundary"), "half_space", "multivariate")
+DISPLACED = _columns("novelty", "boundary", "half_space", "multivariate")
 
 
 def voices(coherence: FloatArray, shift: FloatArray, spread: FloatArray) -> FloatArray:
@@ -67,13 +67,10 @@ def voices(coherence: FloatArray, shift: FloatArray, spread: FloatArray) -> Floa
     [0.2, 1.0]
     """
     factors = np.ones((len(coherence), len(FAMILIES)))
-    for families, full, least in HUSHED:
+    for columns, full, least in HUSHED:
         heard = np.where(np.isnan(coherence), 1.0, np.clip(coherence / full, least, 1.0))
-        for family in families:
-            factors[:, FAMILIES.index(family)] *= heard
-    explained = displacement(shift, spread)
-    for family in DISPLACED:
-        factors[:, FAMILIES.index(family)] *= 1 - (1 - DISPLACED_LEAST) * explained
+        factors[:, columns] *= heard[:, None]
+    factors[:, DISPLACED] *= (1 - (1 - DISPLACED_LEAST) * displacement(shift, spread))[:, None]
     return factors
 
 

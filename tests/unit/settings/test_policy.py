@@ -19,10 +19,9 @@ EXAMPLES = sorted(DEPLOY.glob("policy.*.yaml"))
 def test_the_example_says_all_that_is_the_default() -> None:
     policy = load_policy(DEPLOY / "policy.example.yaml", ["queries_per_s"])
     default = Policy()
-    assert policy.alerts_per_1000_accounts_per_day == default.alerts_per_1000_accounts_per_day
-    assert (
-        policy.recommendations_per_1000_accounts_per_day == default.recommendations_per_1000_accounts_per_day
-    )
+    assert policy.alerts_per_1000_accounts_per_day == default.alerts_per_1000_accounts_per_day == 2.0
+    assert policy.recommendations_per_1000_accounts_per_day == 0.2
+    assert default.recommendations_per_1000_accounts_per_day == 0.2
     assert policy.windows == WindowLengths(60.0, 900.0, 21_600.0, 604_800.0, 120.0)
     assert policy.extraction == ExtractionRule()
     assert policy.limits == (LimitRule("hard_limits", "queries_per_s", 50.0, 60.0, "high", "throttle"),)
