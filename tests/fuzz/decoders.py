@@ -3,7 +3,7 @@
     pip install atheris
     python tests/fuzz/decoders.py CORPUS_FOLDER -max_total_time=600
 
-The property is that of tests/properties/test_formats_take_anything.py, whose inputs are made by rule; here
+The property is that of tests/unit/formats/test_formats_take_anything.py, whose inputs are made by rule; here
 they grow towards unseen branches. The first byte picks the format.
 """
 
@@ -14,7 +14,7 @@ import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]  #
 with atheris.instrument_imports(include=["copycatch.formats", "copycatch.records.rejects"]):
     from copycatch.formats.catalog import FORMATS
 
-from tests.properties.test_formats_take_anything import check
+from tests.unit.formats.test_formats_take_anything import check
 
 NAMES = sorted(FORMATS)
 

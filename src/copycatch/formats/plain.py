@@ -3,7 +3,7 @@
 Most records of a log are alike: one flat object, known fields, no escapes, ordinary numbers. Such a record
 needs no Python object per number; anything else (an escape, a nested unknown field, a repeated field, a
 number out of the ordinary, and everything that is wrong) is left to the validating decoder, record by record.
-What is read here is what that decoder would have given: `tests/properties/test_plain_lane.py` holds the two
+What is read here is what that decoder would have given: `tests/unit/intake/test_plain_lane.py` holds the two
 together on ordinary, odd and damaged records.
 """
 

@@ -2,7 +2,7 @@
 
 Array operations over all accounts at once would need one round per repeat of an account within the batch
 and could not stop at an account's evaluation points; a compiled loop does both exactly, at about the cost
-of the memory it touches. `tests/properties/test_windows.py` holds it against the slow obvious count.
+of the memory it touches. `tests/unit/windows/test_fold.py` holds it against the slow obvious count.
 """
 
 import numpy as np

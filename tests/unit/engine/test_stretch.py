@@ -1,4 +1,4 @@
-"""How far records are folded together; `tests/properties/test_cuts.py` holds that no outcome changes."""
+"""How far records are folded together; `tests/unit/engine/test_cuts.py` holds that no outcome changes."""
 
 import numpy as np
 from tests.support.traffic import NOW_MS, batches, traffic

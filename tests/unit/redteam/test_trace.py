@@ -19,7 +19,7 @@ from copycatch.redteam.victims import Victim
 from copycatch.units import format_rfc3339, parse_rfc3339
 
 VictimOf = Callable[[str], Victim]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCORER = ROOT.parent / "shared" / "traces" / "score.py"
 ATTACKS = (
     AttackSpec("uniform", budget=60),

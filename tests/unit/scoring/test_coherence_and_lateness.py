@@ -1,6 +1,7 @@
 """What is not another population speaks low, what comes late counts less, and what calibrates is honest."""
 
 import numpy as np
+from tests.support.streams import D, Normal, features, fold, queries
 
 from copycatch.engine.learning import FALSE_ALARM_SHARE, _without_flagged
 from copycatch.population.calibration import SCALE_GROWTH_PER_DAY, calibrate
@@ -11,7 +12,6 @@ from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.coherence import coherence_of
 from copycatch.scoring.persistence import LATE_NATS_MAX, lateness
 from copycatch.scoring.voices import HUSHED, voices
-from tests.support.streams import D, Normal, features, fold, queries
 
 N = 80
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tests.support.streams import D, Normal, features, fold, queries
 
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.voices import DISPLACED, DISPLACED_LEAST, displacement, voices
 from copycatch.windows.memory import PLACED_MIN
-from tests.support.streams import D, Normal, features, fold, queries
 
 N = 60
 Make = Callable[[Normal, np.random.Generator], np.ndarray]

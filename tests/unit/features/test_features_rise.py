@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.support.streams import WORDS, D, Normal, block_features, features, fold, queries
 
 N = 60
