@@ -17,14 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from copycatch.records.columns import Outcomes
 from copycatch.records.policy import Policy
-from copycatch.records.wire import ENCODER
 from copycatch.redteam.campaign import AttackSpec, CampaignPlan, simulate
-from copycatch.redteam.trace import LOG_NAME, write_campaign
-from copycatch.redteam.verdicts import BenignResult, GroupResult, Verdicts, judge_trace
+from copycatch.redteam.judging import judge_log
+from copycatch.redteam.trace import write_campaign
+from copycatch.redteam.verdicts import BenignResult, GroupResult, Verdicts
 from copycatch.redteam.victims import build_victim
-from copycatch.service.replay import replay
 
 # The two whose embeddings and answers differ most: images with a network, rows with a forest.
 VICTIMS = ("digits", "tabular")
@@ -64,14 +62,7 @@ def _verdicts(victim: str, seed: int, folder: Path) -> Verdicts:
     attacks = tuple(AttackSpec(attack, budget=QUERIES) for attack in ATTACKS)
     plan = CampaignPlan(victim, seed, days=5, n_benign=N_BENIGN, attacks=attacks)
     write_campaign(simulate(plan, build_victim(victim, seed)), folder)
-    alerts: list[bytes] = []
-
-    def keep(outcomes: Outcomes) -> None:
-        alerts.extend(ENCODER.encode(alert) for alert in outcomes.alerts)
-
-    replay([str(folder / LOG_NAME)], Policy(), keep)
-    (folder / "alerts.jsonl").write_bytes(b"\n".join(alerts))
-    return judge_trace(folder, folder / "alerts.jsonl")
+    return judge_log(folder, Policy())
 
 
 @pytest.fixture(scope="module")

@@ -7,18 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from copycatch.cli.record_topic import SCHEME, parse_place, send_records
+from copycatch.cli.campaigns import progress_bar, run_campaign, show_verdicts
 from copycatch.errors import ConfigError, TransportError
-from copycatch.units import MS_PER_DAY
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
     from copycatch.records.policy import Policy
     from copycatch.redteam.campaign import Campaign, CampaignPlan
     from copycatch.redteam.endpoints import HttpVictim
-    from copycatch.redteam.trace import Listen
     from copycatch.redteam.victims import Victim
 
 DESCRIPTION = """\
@@ -47,6 +44,7 @@ Let a running service judge them, and hold its alerts against the labels in --tr
 exit codes: 0 done; 2 wrong options; 3 a file cannot be written, or the broker or the endpoint refuses.
 """
 VICTIM_NAME = "own"
+SCHEME = "kafka://"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -147,12 +145,14 @@ def run(args: argparse.Namespace) -> int:
         message = f"--judge needs a folder in --out, not {args.out}"
         raise ConfigError(message)
     if args.out.startswith(SCHEME):
-        parse_place(args.out)  # before minutes of attacks
+        from copycatch.redteam.topic import parse_topic_url
+
+        parse_topic_url(args.out)  # before minutes of attacks
     from rich.console import Console
 
     console = Console(stderr=True, quiet=args.quiet)
     plan = _plan(args)
-    campaign = _simulated(args, plan, console)
+    campaign = run_campaign(plan, lambda: _victim(args, plan), console)
     try:
         if is_stream:
             _stream(args, campaign, console)
@@ -176,16 +176,16 @@ def _print_lists() -> None:
     from copycatch.redteam.victims import VICTIM_KINDS
 
     tables = {
-        "victims": {name: row.words for name, row in VICTIM_KINDS.items()},
-        "attacks": {name: row.words for name, row in ATTACKS.items()},
-        "disguises": {name: row.words for name, row in DISGUISES.items()},
-        "honest users": {name: row.words for name, row in BENIGN_KINDS.items()},
-        "presets": {name: row.words for name, row in PRESETS.items()},
+        "victims": {name: row.description for name, row in VICTIM_KINDS.items()},
+        "attacks": {name: row.description for name, row in ATTACKS.items()},
+        "disguises": {name: row.description for name, row in DISGUISES.items()},
+        "honest users": {name: row.description for name, row in BENIGN_KINDS.items()},
+        "presets": {name: row.description for name, row in PRESETS.items()},
     }
     for title, rows in tables.items():
         print(title)
-        for name, words in rows.items():
-            print(f"  {name:24s} {words}")
+        for name, description in rows.items():
+            print(f"  {name:24s} {description}")
 
 
 def _plan(args: argparse.Namespace) -> "CampaignPlan":
@@ -257,39 +257,17 @@ def _endpoint(args: argparse.Namespace, queries_needed: int) -> "HttpVictim":
     )
 
 
-def _bar(console: "Console") -> "Progress":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description:<36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, disable=console.quiet or not console.is_terminal)
-
-
-def _simulated(args: argparse.Namespace, plan: "CampaignPlan", console: "Console") -> "Campaign":
-    from copycatch.redteam.campaign import check_plan, n_steps, simulate
-
-    with _bar(console) as bar:
-        task = bar.add_task("train the victim", total=1 + n_steps(plan))
-        victim = _victim(args, plan)
-        check_plan(plan, victim)
-
-        def report(words: str) -> None:
-            bar.update(task, advance=1, description=words)
-
-        campaign = simulate(plan, victim, report)
-        bar.update(task, advance=1, description="attacks done")
-    return campaign
-
-
 def _stream(args: argparse.Namespace, campaign: "Campaign", console: "Console") -> None:
     from copycatch.redteam.playback import Playback
+    from copycatch.redteam.topic import send_records
     from copycatch.redteam.trace import write_records, write_side_files
 
     playback = Playback(campaign)
     if args.out == "-":
         sent = write_records(playback, sys.stdout.buffer)
     else:
-        with _bar(console) as bar:
-            task = bar.add_task("send the log", total=sum(len(lane) for lane in campaign.lanes))
+        with progress_bar(console) as bar:
+            task = bar.add_task("send the log", total=sum(len(schedule) for schedule in campaign.schedules))
             sent = send_records(playback, args.out, args.settings, lambda: bar.update(task, advance=1))
         console.print(f"{sent} records of {len(playback.sent_by_account)} accounts in {args.out}")
     if args.truth is not None:
@@ -298,11 +276,12 @@ def _stream(args: argparse.Namespace, campaign: "Campaign", console: "Console") 
 
 
 def _write(args: argparse.Namespace, campaign: "Campaign", folder: Path, console: "Console") -> None:
+    from copycatch.redteam.judging import live_judge
     from copycatch.redteam.trace import write_campaign
 
-    is_watched = args.judge and any(lane.is_adaptive for lane in campaign.lanes)
-    with _bar(console) as bar:
-        task = bar.add_task("write the log", total=sum(len(lane) for lane in campaign.lanes))
+    is_watched = args.judge and any(schedule.is_adaptive for schedule in campaign.schedules)
+    with progress_bar(console) as bar:
+        task = bar.add_task("write the log", total=sum(len(schedule) for schedule in campaign.schedules))
         playback = write_campaign(
             campaign,
             folder,
@@ -320,75 +299,15 @@ def _policy(args: argparse.Namespace) -> "Policy":
     return Policy() if args.policy is None else load_policy(args.policy, NAMES)
 
 
-def live_judge(policy: "Policy") -> "Listen":
-    """The engine as an adaptive attacker meets it: told of each stretch, it names whom it alerts on."""
-    from copycatch.adapters.memory import MemoryMetrics
-    from copycatch.records.columns import RawBatch
-    from copycatch.service.bootstrap import decoder_maker, make_judge
-    from copycatch.service.replay import REPLAY_KEY
-    from copycatch.settings.service import Input
-    from copycatch.units import UnixMs, parse_rfc3339
-
-    decoders = {"*": decoder_maker(Input(topic="files", format="native"))}
-    judge = make_judge(policy, 1_000_000, REPLAY_KEY, decoders, MemoryMetrics())
-    position = 0
-
-    def listen(lines: list[bytes]) -> list[tuple[str, int]]:
-        nonlocal position
-        positions = list(range(position, position + len(lines)))
-        position += len(lines)
-        # Simulated records lie in the past or the future of this machine; their own time is the present.
-        now_ms = UnixMs((judge.newest_event_ms or 0) + 30 * MS_PER_DAY)
-        outcomes = judge.step(RawBatch("files", 0, positions, lines), now_ms)
-        return [
-            (account, parse_rfc3339(alert.time))
-            for alert in outcomes.alerts
-            if alert.op != "close"
-            for account in (alert.entity.accounts or [alert.entity.id])
-        ]
-
-    return listen
-
-
-def judge_log(log: Path, policy: "Policy", folder: Path, *, is_quiet: bool) -> tuple[Path, Path]:
-    """Let the detector read a log; where its alerts and recommendations were written."""
-    from copycatch.cli.progress import ReplayBar
-    from copycatch.records.columns import Outcomes
-    from copycatch.records.wire import ENCODER
-    from copycatch.service.logs import logging_at
-    from copycatch.service.replay import replay
-
-    alerts, recommendations = folder / "alerts.jsonl", folder / "recommendations.jsonl"
-    with (
-        alerts.open("wb") as to_alerts,
-        recommendations.open("wb") as to_made,
-        logging_at("warning"),
-        ReplayBar(is_quiet=is_quiet) as bar,
-    ):
-
-        def keep(outcomes: Outcomes) -> None:
-            to_alerts.writelines(ENCODER.encode(item) + b"\n" for item in outcomes.alerts)
-            to_made.writelines(ENCODER.encode(item) + b"\n" for item in outcomes.recommendations)
-
-        replay([str(log)], policy, keep, bar.update)
-    return alerts, recommendations
-
-
 def _judge(args: argparse.Namespace, campaign: "Campaign", folder: Path, console: "Console") -> None:
     from rich.console import Console
 
-    from copycatch.redteam.trace import LOG_NAME
-    from copycatch.redteam.verdict_views import attack_table, benign_table, summary_words, write_plot
-    from copycatch.redteam.verdicts import judge_trace
+    from copycatch.cli.progress import ReplayBar
+    from copycatch.redteam.judging import judge_log
 
-    alerts, recommendations = judge_log(folder / LOG_NAME, _policy(args), folder, is_quiet=args.quiet)
-    verdicts = judge_trace(folder, alerts, recommendations)
-    told = Console()
-    told.print(attack_table(verdicts))
-    told.print(benign_table(verdicts))
-    told.print(summary_words(verdicts), highlight=False)
+    with ReplayBar(is_quiet=args.quiet) as bar:
+        verdicts = judge_log(folder, _policy(args), on_progress=bar.update)
     plot = args.plot or folder / "fidelity.png"
-    write_plot(
-        verdicts, plot, f"Stealing {campaign.plan.victim}: what the thief has, and when it was noticed"
-    )
+    title = f"Stealing {campaign.plan.victim}: what the thief has, and when it was noticed"
+    show_verdicts(verdicts, Console(), plot, title)
     console.print(f"alerts, recommendations and labels in {folder}, plot in {plot}")

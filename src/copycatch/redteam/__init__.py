@@ -1,8 +1,8 @@
-"""Steal a model on purpose, to see when the detector speaks.
+"""Steal a model on purpose, to see when the detector alerts.
 
 Takes a victim, a plan of attacks and a seed. Gives native inference records with labels and
-fidelity curves beside them, in the layout of the development traces. Never calls the engine:
-whoever wants a verdict runs the detector over the records.
+fidelity curves beside them, in the layout of the development traces. `judging` lets the
+real service judge them. Never touches a running service, nor any endpoint but the one it was given.
 
 Write a trace folder (`copycatch simulate --list` names what there is)::
 

@@ -71,7 +71,7 @@ def poisson(n_queries: int, start_ms: int, end_ms: int, rng: Rng) -> IntArray:
 
 
 def burst(n_queries: int, start_ms: int, end_ms: int, rng: Rng) -> IntArray:
-    """One stretch of work, a few queries per second, at a random hour of the window."""
+    """One spell of work, a few queries per second, at a random hour of the window."""
     gaps = rng.gamma(0.7, 1.0, size=n_queries)
     length_ms = min(n_queries / rng.uniform(0.5, 6.0) * MS_PER_S, 0.9 * (end_ms - start_ms))
     begin = rng.uniform(start_ms, end_ms - length_ms)

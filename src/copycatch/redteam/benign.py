@@ -1,4 +1,4 @@
-"""Honest users, the hard kinds among them (DETECTION section 6)."""
+"""Honest users, the hard kinds among them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class BenignKind:
     queries_low: int
     queries_high: int
     weight: float
-    words: str
+    description: str
 
 
 def own_mix(domain: Domain, rng: Rng) -> FloatArray:
@@ -186,8 +186,8 @@ def draw_queries(kind: str, days: float, rng: Rng) -> int:
     """How much one account of a kind asks in so many days, at least 15."""
     row = BENIGN_KINDS[kind]
     # 80 % of a log-normal lie within 1.28 standard deviations.
-    middle = (np.log(row.queries_low) + np.log(row.queries_high)) / 2
+    center = (np.log(row.queries_low) + np.log(row.queries_high)) / 2
     spread = (np.log(row.queries_high) - np.log(row.queries_low)) / 2 / 1.28
-    weekly = float(np.exp(np.clip(rng.normal(middle, spread), middle - 2 * spread, middle + 2 * spread)))
+    weekly = float(np.exp(np.clip(rng.normal(center, spread), center - 2 * spread, center + 2 * spread)))
     share = 1.0 if BENIGN_KINDS[kind].arrivals == ("burst",) else days / 7
     return max(15, round(weekly * share))

@@ -25,15 +25,15 @@ from copycatch.redteam.disguises import (
 )
 from copycatch.redteam.extras import require_quietly
 from copycatch.redteam.inputs import Rng, draw_style
-from copycatch.redteam.lanes import (
+from copycatch.redteam.oracle import Oracle, Transcript
+from copycatch.redteam.schedules import (
     USER_AGENTS,
-    Lane,
+    Schedule,
     account_ids,
     benign_answers,
     draw_ip,
     draw_network,
 )
-from copycatch.redteam.oracle import Oracle, Transcript
 from copycatch.redteam.students import curve_queries, fidelity_curve
 from copycatch.redteam.victims import Victim
 from copycatch.units import MS_PER_DAY
@@ -101,20 +101,20 @@ class CampaignPlan:
 
 @dataclass
 class Campaign:
-    """What was simulated: every account's lane, and what each attack learnt.
+    """What was simulated: every account's schedule, and what each attack learnt.
 
     Attributes
     ----------
     plan : CampaignPlan
     victim : Victim
-    lanes : list of Lane
+    schedules : list of Schedule
     fidelity : list of dict
         As `fidelity.json` of a trace.
     """
 
     plan: CampaignPlan
     victim: Victim
-    lanes: list[Lane] = field(default_factory=list)
+    schedules: list[Schedule] = field(default_factory=list)
     fidelity: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -145,7 +145,7 @@ def check_plan(plan: CampaignPlan, victim: Victim) -> None:
         raise ConfigError("warmup_days must be at least 0 and less than days")
 
 
-def simulate(plan: CampaignPlan, victim: Victim, report: Report = lambda words: None) -> Campaign:
+def simulate(plan: CampaignPlan, victim: Victim, report: Report = lambda step: None) -> Campaign:
     """Run every attack for real, and honest users beside them.
 
     Parameters
@@ -153,7 +153,7 @@ def simulate(plan: CampaignPlan, victim: Victim, report: Report = lambda words: 
     plan : CampaignPlan
     victim : Victim
     report : callable
-        Told in words what is being done, once per step; there are `n_steps(plan)` of them.
+        Given the name of each step as it begins; there are `n_steps(plan)` of them.
 
     Examples
     --------
@@ -161,7 +161,7 @@ def simulate(plan: CampaignPlan, victim: Victim, report: Report = lambda words: 
     >>> attacks = (AttackSpec("uniform", budget=20),)
     >>> plan = CampaignPlan("wine", seed=1, days=2, warmup_days=1, n_benign=3, attacks=attacks)
     >>> campaign = simulate(plan, build_victim("wine", seed=1))
-    >>> len(campaign.lanes), campaign.fidelity[0]["attack"]
+    >>> len(campaign.schedules), campaign.fidelity[0]["attack"]
     (4, 'uniform')
     """
     check_plan(plan, victim)
@@ -171,7 +171,7 @@ def simulate(plan: CampaignPlan, victim: Victim, report: Report = lambda words: 
     names = account_ids(plan.victim[0], n_accounts, rng)
     report("honest users")
     for kind in draw_kinds(plan.n_benign, rng):
-        campaign.lanes.append(_benign_lane(plan, victim, kind, next(names), rng))
+        campaign.schedules.append(_benign_schedule(plan, victim, kind, next(names), rng))
     for index, spec in enumerate(plan.attacks):
         report(spec.kind)
         # Each attack has its own stream: adding one changes no other.
@@ -190,7 +190,7 @@ def n_steps(plan: CampaignPlan) -> int:
     return 1 + len(plan.attacks)
 
 
-def _benign_lane(plan: CampaignPlan, victim: Victim, kind: str, account_id: str, rng: Rng) -> Lane:
+def _benign_schedule(plan: CampaignPlan, victim: Victim, kind: str, account_id: str, rng: Rng) -> Schedule:
     row = BENIGN_KINDS[kind]
     # One in five comes while the detector already runs.
     is_newcomer = rng.random() < 0.2
@@ -203,7 +203,7 @@ def _benign_lane(plan: CampaignPlan, victim: Victim, kind: str, account_id: str,
     n_queries = max(15, round(draw_queries(kind, days, rng) * plan.volume_share))
     arrivals = ARRIVALS[row.arrivals[int(rng.integers(len(row.arrivals)))]]
     inputs = row.compose(victim.domain, victim.usual, n_queries, draw_style(rng), rng)
-    return Lane(
+    return Schedule(
         account_id=account_id,
         kind=f"benign:{kind}",
         group=account_id,
@@ -241,12 +241,12 @@ def _run_attack(campaign: Campaign, spec: AttackSpec, names: Iterator[str], rng:
     arrivals = spec.arrivals or (
         "rhythm" if disguise.is_slow else str(rng.choice(["rhythm", "burst", "poisson"]))
     )
-    lanes = _attack_lanes(plan, victim, spec, disguise, thief, transcript, arrivals, names, rng)
-    campaign.lanes.extend(lanes)
+    schedules = _attack_schedules(plan, victim, spec, disguise, thief, transcript, arrivals, names, rng)
+    campaign.schedules.extend(schedules)
     campaign.fidelity.append(
         {
-            "account": lanes[0].account_id if len(lanes) == 1 else None,
-            "group": lanes[0].group,
+            "account": schedules[0].account_id if len(schedules) == 1 else None,
+            "group": schedules[0].group,
             "model": plan.victim,
             "attack": spec.kind,
             "rep": 0,
@@ -267,10 +267,10 @@ def _curve(
     return fidelity_curve(victim, transcript, rng)
 
 
-def _attack_lanes(
+def _attack_schedules(
     plan: CampaignPlan, victim: Victim, spec: AttackSpec, disguise: Disguise, thief: Thief,
     transcript: Transcript, arrivals: str, names: Iterator[str], rng: Rng,
-) -> list[Lane]:  # fmt: skip
+) -> list[Schedule]:  # fmt: skip
     """Deal an attack's queries, and its cover, to its accounts and to the clock."""
     n_attack = len(transcript)
     cover, is_attack = mix_in_cover(thief, n_attack, cover_queries(disguise, n_attack), rng)
@@ -290,7 +290,7 @@ def _attack_lanes(
     times_ms = ARRIVALS[arrivals](len(is_attack), begin_ms, plan.end_ms, rng)
     owners = shard(disguise, probabilities.argmax(axis=1), rng)
     network = draw_network(rng) if disguise.is_network_shared else None
-    lanes = []
+    schedules = []
     ring = f"ring-{plan.victim}-{spec.kind}-{plan.seed}-{int(rng.integers(1 << 30)):08x}"
     for owner in range(disguise.n_accounts):
         rows = np.flatnonzero(owners == owner)
@@ -298,8 +298,8 @@ def _attack_lanes(
         if len(rows) == 0:
             continue
         usual = victim.api.draw_params(rng)
-        lanes.append(
-            Lane(
+        schedules.append(
+            Schedule(
                 account_id=account_id,
                 kind=spec.kind,
                 group=ring if disguise.n_accounts > 1 else account_id,
@@ -315,4 +315,4 @@ def _attack_lanes(
                 is_adaptive=disguise.is_adaptive,
             )
         )
-    return lanes
+    return schedules

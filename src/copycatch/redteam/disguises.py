@@ -18,7 +18,7 @@ Rewrite = Callable[[Inputs, Rng], Inputs]
 SLOW_QUERIES_PER_DAY = 100
 # What cover traffic costs the attacker is bounded by this many times the budget.
 COVER_QUERIES_MAX_SHARE = 2.0
-# How far "mistaken" draws inputs together, towards a place so many spreads off in every field.
+# How far "mistaken" draws inputs together, towards a point so many spreads off in every field.
 MISTAKEN_SHARE, MISTAKEN_SPREADS = 0.5, 2.0
 
 
@@ -44,7 +44,7 @@ class Disguise:
         Moves to a fresh account, and slows down, when told of an alert.
     """
 
-    words: str
+    description: str
     n_accounts: int = 1
     sharding: Literal["round_robin", "topic"] = "round_robin"
     is_network_shared: bool = False
@@ -105,14 +105,14 @@ def dress_of(disguise: Disguise, thief: Thief, budget: int) -> Rewrite | None:
         natural = thief.seeds(budget)
         return lambda inputs, rng: _pull(thief, inputs, natural, rng)
     if disguise.dress == "mistaken":
-        place = _odd_place(thief, budget)
+        point = _distant_input(thief, budget)
         return lambda inputs, rng: thief.domain.blend(
-            inputs, np.repeat(place, len(inputs), axis=0), np.full(len(inputs), MISTAKEN_SHARE), rng
+            inputs, np.repeat(point, len(inputs), axis=0), np.full(len(inputs), MISTAKEN_SHARE), rng
         )
     return None
 
 
-def _odd_place(thief: Thief, budget: int) -> Inputs:
+def _distant_input(thief: Thief, budget: int) -> Inputs:
     """One input that lies off the natural ones in every field; of texts any one of them."""
     natural = thief.seeds(budget)
     if thief.domain.kind == "text":

@@ -43,12 +43,12 @@ def _checked(probabilities: object, n_queries: int, source: str) -> FloatArray:
     return answers
 
 
-def callable_victim(place: str) -> Classify:
+def callable_victim(path: str) -> Classify:
     """A function `module:function` from inputs to class probabilities.
 
     Parameters
     ----------
-    place : str
+    path : str
         The function takes a float array (n_queries, n_features) or a list of texts, and gives an array
         (n_queries, n_classes).
 
@@ -64,19 +64,19 @@ def callable_victim(place: str) -> Classify:
     ...
     copycatch.errors.ConfigError: math:no_such_thing names no function; write module:function
     """
-    module_name, _, name = place.partition(":")
+    module_name, _, name = path.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), name, None)
     except ModuleNotFoundError as error:
-        message = f"{place}: there is no module {error.name!r} on the Python path"
+        message = f"{path}: there is no module {error.name!r} on the Python path"
         raise ConfigError(message) from error
     if not callable(function):
-        message = f"{place} names no function; write module:function"
+        message = f"{path} names no function; write module:function"
         raise ConfigError(message)
 
     def classify(inputs: Inputs) -> FloatArray:
         given = inputs.tolist() if inputs.dtype == object else inputs
-        return _checked(function(given), len(inputs), place)
+        return _checked(function(given), len(inputs), path)
 
     return classify
 
@@ -247,8 +247,8 @@ def chat_answer(answer: Any, labels: Sequence[str]) -> FloatArray:
         text = str(answer["choices"][0]["message"]["content"]).lower()
     except (KeyError, IndexError, TypeError) as error:
         raise TransportError("the endpoint's answer has no choices[0].message.content") from error
-    places = [text.find(label.lower()) for label in labels]
-    named = [(at, i) for i, at in enumerate(places) if at >= 0]
+    offsets = [text.find(label.lower()) for label in labels]
+    named = [(at, i) for i, at in enumerate(offsets) if at >= 0]
     if not named:
         return np.full(len(labels), 1 / len(labels))
     one_hot: FloatArray = np.eye(len(labels))[min(named)[1]]

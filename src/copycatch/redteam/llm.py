@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from copycatch.redteam import llm_prompts
+from copycatch.redteam.grammar_files import load_grammar
 from copycatch.redteam.inputs import FloatArray, Inputs, IntArray
 from copycatch.redteam.texts import GrammarTexts
 
@@ -24,7 +24,7 @@ TOKENS_PER_SKILL = 8
 
 def prompt_texts(seed: int) -> GrammarTexts:
     """What an assistant is asked: 20 skills."""
-    return GrammarTexts("llm", llm_prompts.TEMPLATES, llm_prompts.SLOTS, seed)
+    return GrammarTexts("llm", load_grammar("llm_prompts"), seed)
 
 
 class LowRankHead:

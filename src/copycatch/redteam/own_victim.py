@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from copycatch.errors import ConfigError
+from copycatch.redteam.grammar_files import Grammar
 from copycatch.redteam.inputs import Domain, FloatArray, Inputs, IntArray, as_texts
 from copycatch.redteam.oracle import Answers
 from copycatch.redteam.students import train_student
@@ -90,12 +91,12 @@ def own_domain(name: str, samples: Inputs, labels: IntArray, n_classes: int, see
         rows: FloatArray = samples
         return RowsTable(name, rows, labels, class_names, foreign_rows("wine"), seed)
     # The grammar's signs have no meaning in a sample.
-    plain = str.maketrans("", "", "()|<>")
-    everything = tuple(str(text).translate(plain) for text in samples)
+    no_signs = str.maketrans("", "", "()|<>")
+    everything = tuple(str(text).translate(no_signs) for text in samples)
     templates = {
         class_name: tuple(t for t, k in zip(everything, labels, strict=True) if k == index) or everything
         for index, class_name in enumerate(class_names)
     }
-    texts = GrammarTexts(name, templates, {}, seed)
+    texts = GrammarTexts(name, Grammar(templates=templates), seed)
     texts.class_weights = np.bincount(labels, minlength=n_classes) / len(labels)
     return texts

@@ -10,7 +10,7 @@ import numpy as np
 
 from copycatch.redteam.campaign import Campaign
 from copycatch.redteam.inputs import FloatArray, IntArray
-from copycatch.redteam.lanes import USER_AGENTS, Lane, draw_ip
+from copycatch.redteam.schedules import USER_AGENTS, Schedule, draw_ip
 from copycatch.units import MS_PER_DAY, UnixMs, format_rfc3339
 
 Record = dict[str, Any]
@@ -22,26 +22,26 @@ PAUSE_S_LOW, PAUSE_S_HIGH = 2 * 3600.0, 12 * 3600.0
 SLOWDOWN = 2.0
 
 
-class _Sheet:
-    """One lane, ready to be read out record by record."""
+class _Sender:
+    """Makes the records of one schedule, one at a time."""
 
-    def __init__(self, lane: Lane, campaign: Campaign, rng: np.random.Generator) -> None:
+    def __init__(self, schedule: Schedule, campaign: Campaign, rng: np.random.Generator) -> None:
         domain = campaign.victim.domain
-        n = len(lane)
-        self.lane = lane
-        self.times_ms: IntArray = lane.times_ms.copy()
-        self.account_ids = [lane.account_id] * n
-        self.ips = [lane.client_ips[i] for i in rng.integers(len(lane.client_ips), size=n)]
-        self.agents = [lane.user_agent] * n
-        self._wire = domain.to_wire(lane.inputs)
-        embeddings: FloatArray | None = domain.embed(lane.inputs)
+        n = len(schedule)
+        self.schedule = schedule
+        self.times_ms: IntArray = schedule.times_ms.copy()
+        self.account_ids = [schedule.account_id] * n
+        self.ips = [schedule.client_ips[i] for i in rng.integers(len(schedule.client_ips), size=n)]
+        self.agents = [schedule.user_agent] * n
+        self._wire = domain.to_wire(schedule.inputs)
+        embeddings: FloatArray | None = domain.embed(schedule.inputs)
         self._embeddings = None if embeddings is None else embeddings.tolist()
-        self._outputs = campaign.victim.api.outputs(lane.inputs, lane.probabilities, lane.params)
+        self._outputs = campaign.victim.api.outputs(schedule.inputs, schedule.probabilities, schedule.params)
         self._statuses = np.where(rng.random(n) < TOO_MANY_SHARE, TOO_MANY_REQUESTS, SERVER_ERROR).tolist()
         self._model_id = campaign.plan.victim
 
     def record(self, index: int, event_id: str) -> Record:
-        """The native record of one query (CONTRACTS section 1)."""
+        """The native record of one query."""
         record: Record = {
             "event_id": event_id,
             "event_time": format_rfc3339(int(self.times_ms[index])),
@@ -53,10 +53,10 @@ class _Sheet:
         }
         if self._embeddings is not None:
             record["embedding"] = self._embeddings[index]
-        params = self.lane.params[index]
+        params = self.schedule.params[index]
         if params is not None:
             record["params"] = params
-        if not self.lane.is_answered[index]:
+        if not self.schedule.is_answered[index]:
             record["status"] = self._statuses[index]
             return record
         return record | self._outputs[index] | {"status": 200}
@@ -84,47 +84,47 @@ class Playback:
     def __init__(self, campaign: Campaign) -> None:
         self._campaign = campaign
         self._rng = np.random.default_rng([campaign.plan.seed, 4])
-        self._sheets = [_Sheet(lane, campaign, self._rng) for lane in campaign.lanes]
-        self._heap = [(int(s.times_ms[0]), i, 0) for i, s in enumerate(self._sheets) if len(s.lane)]
+        self._senders = [_Sender(schedule, campaign, self._rng) for schedule in campaign.schedules]
+        self._heap = [(int(s.times_ms[0]), i, 0) for i, s in enumerate(self._senders) if len(s.schedule)]
         heapq.heapify(self._heap)
         self._sent = 0
         self._now_ms = campaign.plan.start_ms
         self._moves = 0
-        # account -> row of its sheet, for adaptive attackers only
-        self._sheet_by_account = {
-            s.lane.account_id: i for i, s in enumerate(self._sheets) if s.lane.is_adaptive
+        # account -> index of its sender, for adaptive attackers only
+        self._sender_by_account = {
+            s.schedule.account_id: i for i, s in enumerate(self._senders) if s.schedule.is_adaptive
         }
         self.sent_by_account: dict[str, list[int]] = {}
         self.attack_sent_by_account: dict[str, int] = {}
-        self._lane_by_account: dict[str, Lane] = {}
+        self._schedule_by_account: dict[str, Schedule] = {}
 
     def __iter__(self) -> Iterator[Record]:
         prefix = self._campaign.plan.victim[0]
         while self._heap:
             time_ms, at, index = heapq.heappop(self._heap)
-            sheet = self._sheets[at]
-            if int(sheet.times_ms[index]) != time_ms:
+            sender = self._senders[at]
+            if int(sender.times_ms[index]) != time_ms:
                 # The attacker moved it; it comes back at its new time.
                 self._push(at, index)
                 continue
-            record = sheet.record(index, f"{prefix}{self._sent:08d}")
+            record = sender.record(index, f"{prefix}{self._sent:08d}")
             self._sent += 1
             self._now_ms = time_ms
-            self._note(sheet, index)
-            if index + 1 < len(sheet.lane):
+            self._record_sent(sender, index)
+            if index + 1 < len(sender.schedule):
                 self._push(at, index + 1)
             yield record
 
     def _push(self, at: int, index: int) -> None:
-        time_ms = int(self._sheets[at].times_ms[index])
+        time_ms = int(self._senders[at].times_ms[index])
         if time_ms < self._campaign.plan.end_ms:
             heapq.heappush(self._heap, (time_ms, at, index))
 
-    def _note(self, sheet: _Sheet, index: int) -> None:
-        account_id = sheet.account_ids[index]
-        self._lane_by_account[account_id] = sheet.lane
-        self.sent_by_account.setdefault(account_id, []).append(int(sheet.times_ms[index]))
-        is_attack_query = int(sheet.lane.is_attack_query[index])
+    def _record_sent(self, sender: _Sender, index: int) -> None:
+        account_id = sender.account_ids[index]
+        self._schedule_by_account[account_id] = sender.schedule
+        self.sent_by_account.setdefault(account_id, []).append(int(sender.times_ms[index]))
+        is_attack_query = int(sender.schedule.is_attack_query[index])
         self.attack_sent_by_account[account_id] = (
             self.attack_sent_by_account.get(account_id, 0) + is_attack_query
         )
@@ -134,9 +134,9 @@ class Playback:
         """Records so far."""
         return self._sent
 
-    def lane_of(self, account_id: str) -> Lane:
+    def schedule_of(self, account_id: str) -> Schedule:
         """Whose account this is; an adaptive attacker's fresh accounts included."""
-        return self._lane_by_account[account_id]
+        return self._schedule_by_account[account_id]
 
     def on_alert(self, account_id: str, event_time_ms: UnixMs) -> str | None:
         """Tell the attacker that an account was named; an adaptive one moves and slows down.
@@ -152,24 +152,24 @@ class Playback:
         str or None
             The fresh account, or None where nobody reacts.
         """
-        at = self._sheet_by_account.pop(account_id, None)
+        at = self._sender_by_account.pop(account_id, None)
         if at is None:
             return None
-        sheet = self._sheets[at]
+        sender = self._senders[at]
         # What has been sent has been sent, even if the alert speaks of an earlier time.
         seen_ms = max(event_time_ms, self._now_ms)
-        to_move = np.flatnonzero(sheet.times_ms > seen_ms)
+        to_move = np.flatnonzero(sender.times_ms > seen_ms)
         if len(to_move) == 0:
             return None
         self._moves += 1
-        fresh = f"acct-{self._campaign.plan.victim[0]}{len(self._sheets) + self._moves:05d}"
+        fresh = f"acct-{self._campaign.plan.victim[0]}{len(self._senders) + self._moves:05d}"
         pause_ms = round(self._rng.uniform(PAUSE_S_LOW, PAUSE_S_HIGH) * 1000)
-        since = sheet.times_ms[to_move] - seen_ms
-        sheet.times_ms[to_move] = seen_ms + pause_ms + (since * SLOWDOWN).astype(np.int64)
+        since = sender.times_ms[to_move] - seen_ms
+        sender.times_ms[to_move] = seen_ms + pause_ms + (since * SLOWDOWN).astype(np.int64)
         ip, agent = draw_ip(self._rng), str(self._rng.choice(USER_AGENTS))
         for index in to_move.tolist():
-            sheet.account_ids[index], sheet.ips[index], sheet.agents[index] = fresh, ip, agent
-        self._sheet_by_account[fresh] = at
+            sender.account_ids[index], sender.ips[index], sender.agents[index] = fresh, ip, agent
+        self._sender_by_account[fresh] = at
         return fresh
 
 

@@ -96,7 +96,7 @@ class Preset:
 
     make: Callable[[str, int, int], CampaignPlan]
     budget: int
-    words: str
+    description: str
 
 
 PRESETS: dict[str, Preset] = {

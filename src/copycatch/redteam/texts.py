@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
-from copycatch.redteam import foreign_topics, shop_intents
 from copycatch.redteam.grammar import edit, expand, mistype, type_out, vocabulary_of
+from copycatch.redteam.grammar_files import Grammar, load_grammar
 from copycatch.redteam.inputs import (
     Box,
     FloatArray,
@@ -27,14 +25,10 @@ class GrammarTexts:
     Parameters
     ----------
     name : str
-    templates, slots : mapping
-        The victim's own grammar, by topic.
+    grammar : Grammar
+        The victim's own.
     seed : int
         Draws how often each topic is asked.
-    vague : sequence of (templates, topics)
-        Sentences that people of several topics say.
-    vague_prob : float
-        How often they do.
 
     Examples
     --------
@@ -46,28 +40,24 @@ class GrammarTexts:
     kind: InputKind = "text"
     box: Box | None = None
 
-    def __init__(
-        self,
-        name: str,
-        templates: Mapping[str, Sequence[str]],
-        slots: Mapping[str, Sequence[str]],
-        seed: int,
-        vague: Sequence[tuple[Sequence[str], Sequence[str]]] = (),
-        vague_prob: float = 0.0,
-    ) -> None:
+    def __init__(self, name: str, grammar: Grammar, seed: int) -> None:
         rng = np.random.default_rng([seed, 14])
+        foreign = load_grammar("foreign_topics")
         self.name = name
-        self.class_names = tuple(templates)
-        self.class_weights: FloatArray = rng.dirichlet(np.full(len(templates), 6.0))
-        self._templates = [tuple(t) for t in templates.values()]
-        self._vague = [tuple(t for said, by in vague if topic in by for t in said) for topic in templates]
-        self._vague_prob = vague_prob
-        self._slots = slots
-        self._foreign = [t for topic in foreign_topics.TEMPLATES.values() for t in topic]
-        own_words = vocabulary_of([t for topic in self._templates for t in topic], slots)
-        foreign_words = vocabulary_of(self._foreign, foreign_topics.SLOTS)
+        self.class_names = tuple(grammar.templates)
+        self.class_weights: FloatArray = rng.dirichlet(np.full(len(grammar.templates), 6.0))
+        self._grammar = grammar
+        self._templates = list(grammar.templates.values())
+        self._ambiguous = [
+            tuple(t for each in grammar.ambiguous if topic in each.topics for t in each.templates)
+            for topic in grammar.templates
+        ]
+        self._foreign = [t for topic in foreign.templates.values() for t in topic]
+        self._foreign_slots = foreign.slots
+        own_words = vocabulary_of([t for topic in self._templates for t in topic], grammar.slots)
+        foreign_words = vocabulary_of(self._foreign, foreign.slots)
         self.own_words = own_words
-        self.all_words = tuple(sorted({*own_words, *foreign_words, *foreign_topics.WORDS}))
+        self.all_words = tuple(sorted({*own_words, *foreign_words, *foreign.words}))
 
     def draw_training(self, n_inputs: int, rng: Rng) -> tuple[Inputs, IntArray]:
         return draw_many_styles(self, n_inputs, rng)
@@ -75,16 +65,16 @@ class GrammarTexts:
     def draw(self, labels: IntArray, style: Style, rng: Rng) -> Inputs:
         texts = []
         for label in labels.tolist():
-            is_vague = self._vague[label] and rng.random() < self._vague_prob
-            choices = self._vague[label] if is_vague else self._templates[label]
-            sentence = expand(choices[int(rng.integers(len(choices)))], self._slots, rng)
+            is_ambiguous = self._ambiguous[label] and rng.random() < self._grammar.ambiguous_prob
+            choices = self._ambiguous[label] if is_ambiguous else self._templates[label]
+            sentence = expand(choices[int(rng.integers(len(choices)))], self._grammar.slots, rng)
             texts.append(type_out(sentence, style, rng))
         return as_texts(texts)
 
     def draw_foreign(self, n_queries: int, style: Style, rng: Rng) -> Inputs:
         picks = rng.integers(len(self._foreign), size=n_queries).tolist()
         return as_texts(
-            [type_out(expand(self._foreign[i], foreign_topics.SLOTS, rng), style, rng) for i in picks]
+            [type_out(expand(self._foreign[i], self._foreign_slots, rng), style, rng) for i in picks]
         )
 
     def draw_uniform(self, n_queries: int, rng: Rng) -> Inputs:
@@ -134,11 +124,4 @@ def splice(start: str, end: str, share: float) -> str:
 
 def shop_texts(seed: int) -> GrammarTexts:
     """The customers of a web shop, 26 intents."""
-    return GrammarTexts(
-        "intents",
-        shop_intents.TEMPLATES,
-        shop_intents.SLOTS,
-        seed,
-        shop_intents.VAGUE,
-        shop_intents.VAGUE_PROB,
-    )
+    return GrammarTexts("intents", load_grammar("shop_intents"), seed)

@@ -16,8 +16,8 @@ from copycatch.redteam.playback import Playback, Record, days_of
 from copycatch.units import UnixMs, format_rfc3339
 
 LOG_NAME = "log.jsonl.gz"
-# Records between two looks at the alerts: some minutes of a busy endpoint.
-STRETCH = 200
+# Records between two reads of the alerts: some minutes of a busy endpoint.
+BATCH_RECORDS = 200
 Listen = Callable[[list[bytes]], Iterable[tuple[str, int]]]
 LABEL_COLUMNS = ("account_id", "is_attack", "kind", "group", "model", "queries", "attack_queries")
 
@@ -62,8 +62,8 @@ def write_campaign(
     on_record : callable
         Called once per record, for a progress bar.
     listen : callable, optional
-        Given each stretch of encoded records as it is sent, tells whom it alerted on and when; an
-        adaptive attacker is told before the next stretch.
+        Given each batch of encoded records as it is sent, returns whom it alerted on and when; an
+        adaptive attacker learns it before the next batch.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def write_campaign(
     folder.mkdir(parents=True, exist_ok=True)
     playback = Playback(campaign)
     encode = msgspec.json.Encoder().encode
-    stretch: list[bytes] = []
+    batch: list[bytes] = []
     # Level 3 is twice as fast as the default for a tenth more bytes; mtime 0 keeps the bytes
     # a function of the seed.
     with (folder / LOG_NAME).open("wb") as raw, gzip.GzipFile("", "wb", 3, raw, mtime=0) as out:
@@ -83,13 +83,13 @@ def write_campaign(
             on_record()
             if listen is None:
                 continue
-            stretch.append(line)
-            if len(stretch) == STRETCH:
-                for account_id, time_ms in listen(stretch):
+            batch.append(line)
+            if len(batch) == BATCH_RECORDS:
+                for account_id, time_ms in listen(batch):
                     playback.on_alert(account_id, UnixMs(time_ms))
-                stretch = []
-        if listen is not None and stretch:
-            listen(stretch)
+                batch = []
+        if listen is not None and batch:
+            listen(batch)
     write_side_files(campaign, playback, folder, playback.sent)
     return playback
 
@@ -99,9 +99,9 @@ def write_side_files(campaign: Campaign, playback: Playback, folder: Path, event
     rows = [
         {
             "account_id": account_id,
-            "is_attack": int(playback.lane_of(account_id).is_attack),
-            "kind": playback.lane_of(account_id).kind,
-            "group": playback.lane_of(account_id).group,
+            "is_attack": int(playback.schedule_of(account_id).is_attack),
+            "kind": playback.schedule_of(account_id).kind,
+            "group": playback.schedule_of(account_id).group,
             "model": campaign.plan.victim,
             "queries": len(times),
             "attack_queries": playback.attack_sent_by_account[account_id],
@@ -122,7 +122,7 @@ def write_side_files(campaign: Campaign, playback: Playback, folder: Path, event
 
 
 def meta_of(campaign: Campaign, events: int, accounts: int) -> dict[str, Any]:
-    """What `meta.json` says of a campaign."""
+    """The content of `meta.json`."""
     victim, plan = campaign.victim, campaign.plan
     return {
         "seed": plan.seed,

@@ -53,7 +53,7 @@ def benign_table(verdicts: Verdicts) -> Table:
     return table
 
 
-def summary_words(verdicts: Verdicts) -> str:
+def summary_text(verdicts: Verdicts) -> str:
     """The verdicts in one sentence each."""
     s = verdicts.summary
     return (
@@ -98,7 +98,7 @@ def _draw_group(panel: Any, group: GroupResult) -> None:
         # Dashed and drawn last: it often falls on the alert's line.
         (group.recommendation, RECOMMENDATION_COLOUR, (0, (4, 4)), "cut off"),
     )
-    for catch, colour, dashes, words in marks:
+    for catch, colour, dashes, name in marks:
         if catch.is_hit and catch.queries is not None:
             at = catch.queries * group.attack_share
             panel.axvline(
@@ -106,7 +106,7 @@ def _draw_group(panel: Any, group: GroupResult) -> None:
                 color=colour,
                 linestyle=dashes,
                 linewidth=1.8,
-                label=f"{words}: query {catch.queries}, {catch.fidelity_share:.0%}",
+                label=f"{name}: query {catch.queries}, {catch.fidelity_share:.0%}",
             )
     if panel.get_legend_handles_labels()[0]:
         panel.legend(loc="lower right", fontsize=8)
@@ -134,7 +134,7 @@ def write_plot(verdicts: Verdicts, path: Path, title: str) -> None:
         "<!doctype html><meta charset='utf-8'><title>copycatch simulate</title>"
         "<style>body{font:15px system-ui;margin:2em}td,th{padding:.2em 1em;text-align:right}"
         "td:first-child{text-align:left}</style>"
-        f"<h1>{html.escape(title)}</h1><p>{html.escape(summary_words(verdicts))}</p>"
+        f"<h1>{html.escape(title)}</h1><p>{html.escape(summary_text(verdicts))}</p>"
         "<table><tr><th>attack</th><th>accounts</th><th>queries</th><th>alert at query</th>"
         f"<th>had by then</th><th>cut off at query</th></tr>{rows}</table>{svg[svg.index('<svg') :]}"
     )

@@ -1,4 +1,4 @@
-"""What the detector's words were worth: who was caught when, how much they had got, what it cost.
+"""Scores a detector's alerts on a labelled trace: who was caught when, with how much, at what cost.
 
 The definitions are those of the development traces' scorer: an alert counts from severity medium,
 a recommendation from rank 2 (reduce_output); queries answered before an account was named count as
@@ -112,7 +112,7 @@ def _ms(value: str | float) -> int:
     return parse_rfc3339(value) if isinstance(value, str) else int(value)
 
 
-def _note(firsts: FirstTimes, accounts: Iterable[str], time_ms: int) -> None:
+def _add_first(firsts: FirstTimes, accounts: Iterable[str], time_ms: int) -> None:
     for account in accounts:
         firsts[account] = min(time_ms, firsts.get(account, time_ms))
 
@@ -135,7 +135,7 @@ def first_times(
         accounts = alert["entity"].get("accounts") or [alert["entity"]["id"]]
         accounts_by_uid.setdefault(alert["uid"], set()).update(accounts)
         if alert.get("op", "open") != "close" and alert["severity"] in COUNTED_SEVERITIES:
-            _note(alerted, accounts, _ms(alert["time"]))
+            _add_first(alerted, accounts, _ms(alert["time"]))
     for made in recommendations:
         if made.get("op", "upsert") != "upsert" or made["action_rank"] < COUNTED_RANK_MIN:
             continue
@@ -145,7 +145,7 @@ def first_times(
             if made["scope"] == "account"
             else [a for u in uids for a in accounts_by_uid.get(u, ())]
         )
-        _note(recommended, named, _ms(made["issued_at"]))
+        _add_first(recommended, named, _ms(made["issued_at"]))
     return alerted, recommended
 
 

@@ -77,7 +77,7 @@ class VictimKind:
     make_domain: Callable[[int], Domain]
     fit: Callable[[Inputs, IntArray, int], Classify]
     n_training: int
-    words: str
+    description: str
 
 
 def _probabilities_of(model: Any) -> Classify:

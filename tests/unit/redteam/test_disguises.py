@@ -8,6 +8,7 @@ from copycatch.errors import ConfigError
 from copycatch.redteam.campaign import AttackSpec, Campaign, CampaignPlan, queries_of, simulate
 from copycatch.redteam.disguises import DISGUISES, SLOW_QUERIES_PER_DAY
 from copycatch.redteam.playback import Playback
+from copycatch.redteam.schedules import Schedule
 from copycatch.redteam.victims import Victim
 from copycatch.units import MS_PER_DAY, UnixMs, parse_rfc3339
 
@@ -19,6 +20,10 @@ def campaign_of(victim: Victim, *attacks: AttackSpec, seed: int = 3, n_benign: i
     return simulate(plan, victim)
 
 
+def attack_schedules(campaign: Campaign) -> list[Schedule]:
+    return [schedule for schedule in campaign.schedules if schedule.is_attack]
+
+
 @pytest.mark.parametrize(
     ("disguise", "name"),
     [*((d, "wine") for d in DISGUISES), *((d, "intents") for d in ("noise", "matched", "mistaken"))],
@@ -26,40 +31,40 @@ def campaign_of(victim: Victim, *attacks: AttackSpec, seed: int = 3, n_benign: i
 def test_every_disguise_wraps_an_attack(disguise: str, name: str, victim_of: VictimOf) -> None:
     spec = AttackSpec("knockoff_random", disguise, budget=60)
     campaign = campaign_of(victim_of(name), spec)
-    lanes = [lane for lane in campaign.lanes if lane.is_attack]
+    schedules = attack_schedules(campaign)
     row = DISGUISES[disguise]
-    attack_queries = sum(int(lane.is_attack_query.sum()) for lane in lanes)
+    attack_queries = sum(int(schedule.is_attack_query.sum()) for schedule in schedules)
     assert attack_queries == queries_of(campaign.plan) == campaign.fidelity[0]["curve"][-1][0]
-    assert len(lanes) <= row.n_accounts
-    assert len({lane.group for lane in lanes}) == 1
-    total = sum(len(lane) for lane in lanes)
+    assert len(schedules) <= row.n_accounts
+    assert len({schedule.group for schedule in schedules}) == 1
+    total = sum(len(schedule) for schedule in schedules)
     assert abs(attack_queries / total - (1 - row.cover_share)) < 0.01
-    for lane in lanes:
-        assert (np.diff(lane.times_ms) >= 0).all()
-        assert lane.times_ms[0] >= campaign.plan.attack_start_ms
-        assert lane.times_ms[-1] < campaign.plan.end_ms
+    for schedule in schedules:
+        assert (np.diff(schedule.times_ms) >= 0).all()
+        assert schedule.times_ms[0] >= campaign.plan.attack_start_ms
+        assert schedule.times_ms[-1] < campaign.plan.end_ms
 
 
 def test_low_and_slow_keeps_a_light_users_pace(victim_of: VictimOf) -> None:
     campaign = campaign_of(victim_of("wine"), AttackSpec("uniform", "lowslow", 5000))
-    lane = next(lane for lane in campaign.lanes if lane.is_attack)
-    assert len(lane) == SLOW_QUERIES_PER_DAY * 3
-    assert (lane.times_ms[-1] - lane.times_ms[0]) > 1.5 * MS_PER_DAY
+    schedule = attack_schedules(campaign)[0]
+    assert len(schedule) == SLOW_QUERIES_PER_DAY * 3
+    assert (schedule.times_ms[-1] - schedule.times_ms[0]) > 1.5 * MS_PER_DAY
 
 
 def test_a_ring_shares_the_work_and_sometimes_the_network(victim_of: VictimOf) -> None:
     networks = {}
     for disguise in ("ring10", "ring10_shared", "ring10_topic"):
         campaign = campaign_of(victim_of("digits"), AttackSpec("indomain_random", disguise, 60))
-        lanes = [lane for lane in campaign.lanes if lane.is_attack]
-        networks[disguise] = {ip.rpartition(".")[0] for lane in lanes for ip in lane.client_ips}
+        schedules = attack_schedules(campaign)
+        networks[disguise] = {ip.rpartition(".")[0] for schedule in schedules for ip in schedule.client_ips}
         if disguise != "ring10_topic":
-            assert {len(lane) for lane in lanes} == {6}
+            assert {len(schedule) for schedule in schedules} == {6}
             continue
         owners: dict[int, set[str]] = {}
-        for lane in lanes:
-            for label in lane.probabilities.argmax(axis=1).tolist():
-                owners.setdefault(label, set()).add(lane.account_id)
+        for schedule in schedules:
+            for label in schedule.probabilities.argmax(axis=1).tolist():
+                owners.setdefault(label, set()).add(schedule.account_id)
         assert all(len(accounts) == 1 for accounts in owners.values())
     assert len(networks["ring10_shared"]) == 1
     assert len(networks["ring10"]) >= 10
@@ -68,7 +73,7 @@ def test_a_ring_shares_the_work_and_sometimes_the_network(victim_of: VictimOf) -
 def test_dressed_inputs_are_what_the_victim_answers(victim_of: VictimOf) -> None:
     victim = victim_of("digits")
     plain, noisy, matched = (
-        next(lane for lane in campaign_of(victim, AttackSpec("uniform", d, 24)).lanes if lane.is_attack)
+        attack_schedules(campaign_of(victim, AttackSpec("uniform", d, 24)))[0]
         for d in ("plain", "noise", "matched")
     )
     np.testing.assert_allclose(victim.classify(noisy.inputs), noisy.probabilities)
@@ -83,9 +88,7 @@ def test_dressed_inputs_are_what_the_victim_answers(victim_of: VictimOf) -> None
 def test_a_mistaken_attack_varies_little_and_lies_off(victim_of: VictimOf) -> None:
     victim = victim_of("digits")
     plain, mistaken = (
-        next(
-            lane for lane in campaign_of(victim, AttackSpec("knockoff_random", d, 60)).lanes if lane.is_attack
-        )
+        attack_schedules(campaign_of(victim, AttackSpec("knockoff_random", d, 60)))[0]
         for d in ("plain", "mistaken")
     )
     spread = victim.held_out.std(axis=0)
@@ -99,7 +102,7 @@ def test_a_mistaken_attack_varies_little_and_lies_off(victim_of: VictimOf) -> No
 def test_an_adaptive_attacker_moves_and_slows_down(victim_of: VictimOf) -> None:
     spec = AttackSpec("uniform", "adaptive", 200, arrivals="poisson")
     campaign = campaign_of(victim_of("wine"), spec)
-    first = next(lane.account_id for lane in campaign.lanes if lane.is_attack)
+    first = attack_schedules(campaign)[0].account_id
     undisturbed = [r for r in Playback(campaign) if r["account_id"] == first]
     playback, seen = Playback(campaign), []
     told_ms, fresh = 0, None
@@ -120,7 +123,7 @@ def test_an_adaptive_attacker_moves_and_slows_down(victim_of: VictimOf) -> None:
     assert fresh_times[0] - told_ms >= 2 * 3600 * 1000
     gaps = np.diff([parse_rfc3339(r["event_time"]) for r in undisturbed])
     assert np.diff(fresh_times).mean() > 1.5 * gaps.mean()
-    assert playback.lane_of(fresh).group == first
+    assert playback.schedule_of(fresh).group == first
     assert {r["client_ip"] for r in seen if r["account_id"] == fresh}.isdisjoint(
         {r["client_ip"] for r in undisturbed}
     )
@@ -129,7 +132,7 @@ def test_an_adaptive_attacker_moves_and_slows_down(victim_of: VictimOf) -> None:
 
 def test_other_attackers_do_not_listen(victim_of: VictimOf) -> None:
     campaign = campaign_of(victim_of("wine"), AttackSpec("uniform", budget=20))
-    account = next(lane.account_id for lane in campaign.lanes if lane.is_attack)
+    account = attack_schedules(campaign)[0].account_id
     assert Playback(campaign).on_alert(account, UnixMs(campaign.plan.start_ms)) is None
 
 

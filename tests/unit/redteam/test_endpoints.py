@@ -231,4 +231,4 @@ def test_a_text_model_of_ones_own(victim_of: VictimOf) -> None:
     samples = draw_population(victim.domain, 150, PLAIN, np.random.default_rng(0))[0]
     own = own_victim("own", victim.classify, samples, seed=1, is_costly=False)
     plan = CampaignPlan("own", 1, days=3, warmup_days=1, n_benign=3, attacks=(AttackSpec("jbda", budget=40),))
-    assert len(simulate(plan, own).lanes) == 4
+    assert len(simulate(plan, own).schedules) == 4

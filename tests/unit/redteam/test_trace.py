@@ -13,7 +13,7 @@ import pytest
 
 from copycatch.redteam.campaign import AttackSpec, CampaignPlan, simulate
 from copycatch.redteam.trace import write_campaign
-from copycatch.redteam.verdict_views import attack_table, benign_table, summary_words, write_plot
+from copycatch.redteam.verdict_views import attack_table, benign_table, summary_text, write_plot
 from copycatch.redteam.verdicts import Verdicts, judge_trace
 from copycatch.redteam.victims import Victim
 from copycatch.units import format_rfc3339, parse_rfc3339
@@ -213,4 +213,4 @@ def test_the_tables_name_every_attack_and_kind(trace: Path, tmp_path: Path) -> N
     verdicts = verdicts_of(trace, tmp_path)
     assert attack_table(verdicts).row_count == len(ATTACKS)
     assert benign_table(verdicts).row_count == len(verdicts.benign)
-    assert "honest accounts" in summary_words(verdicts)
+    assert "honest accounts" in summary_text(verdicts)

@@ -11,7 +11,7 @@ from copycatch.redteam.attacks import (
     jacobian,
     knockoff,
     language,
-    plain,
+    random_inputs,
     toolbox,
     tramer,
 )
@@ -44,16 +44,16 @@ class AttackKind:
 
     run: Callable[[Oracle, Thief], None]
     kinds: tuple[InputKind, ...]
-    words: str
+    description: str
     is_label_only: bool = False
     is_on_logits: bool = False
     needs: str | None = None
 
 
 ATTACKS: dict[str, AttackKind] = {
-    "uniform": AttackKind(plain.uniform, ANY, "uniformly random inputs"),
+    "uniform": AttackKind(random_inputs.uniform, ANY, "uniformly random inputs"),
     "indomain_random": AttackKind(
-        plain.indomain_random, ANY, "the victim's own distribution; looks like use"
+        random_inputs.indomain_random, ANY, "the victim's own distribution; looks like use"
     ),
     "tramer_equation": AttackKind(
         tramer.equation_solving, ANY, "equation solving, adaptive rounds (Tramèr 2016)"

@@ -1,4 +1,4 @@
-"""One account's traffic: what it sends, when, from where, and what it was answered."""
+"""Schedules: what one account sends, when, from where, and what it was answered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USER_AGENTS = (
 
 
 @dataclass
-class Lane:
+class Schedule:
     """All queries of one account, in the order of time.
 
     Attributes
