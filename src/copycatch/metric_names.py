@@ -41,6 +41,22 @@ METRICS: tuple[MetricSpec, ...] = (
         "copycatch_rebuilds_total", "counter", (), "times that state was rebuilt from what is committed"
     ),
     MetricSpec("copycatch_gaps_total", "counter", (), "times that records were gone before they were read"),
+    MetricSpec("copycatch_records_lost_total", "counter", (), "records that were gone before they were read"),
+    MetricSpec(
+        "copycatch_records_beyond_accounts_total",
+        "counter",
+        (),
+        "records of new accounts that were not judged: accounts_max was reached",
+    ),
+    MetricSpec(
+        "copycatch_accounts_evicted_total", "counter", (), "accounts forgotten to make room for new ones"
+    ),
+    MetricSpec(
+        "copycatch_records_beyond_models_total",
+        "counter",
+        (),
+        "records judged by limits only: more models than are learned",
+    ),
     MetricSpec(
         "copycatch_snapshot_pause_seconds", "histogram", (), "how long judging stood still for a snapshot"
     ),
@@ -83,5 +99,4 @@ METRICS: tuple[MetricSpec, ...] = (
         ("sink", "outcome"),
         "messages for further sinks: sent, or left_out while a sink was down or refused them",
     ),
-    MetricSpec("copycatch_resident_bytes", "gauge", (), "memory of the process"),
 )

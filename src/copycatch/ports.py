@@ -104,6 +104,12 @@ class RecordSource(Protocol):
         """Records not yet given out, of shards where that is known without asking."""
         ...
 
+    gaps: int
+    """How often records were gone before they were read."""
+
+    records_lost: int
+    """How many they were, by their positions."""
+
     @property
     def is_exhausted(self) -> bool:
         """True when no record can come any more (a file's end; never for Kafka)."""

@@ -107,7 +107,6 @@ def measure(
     """Rounds of `records` records each, in turn with the bare decoder; runs in a child."""
     lengths = WindowLengths()
     lengths = WindowLengths(
-        lengths.pane_s * window_factor,
         lengths.short_s * window_factor,
         lengths.long_s * window_factor,
         lengths.memory_s * window_factor,

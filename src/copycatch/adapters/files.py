@@ -164,6 +164,7 @@ class FileSource:
         self._index = 0
         self._lines: _Lines | None = None
         self._bytes_done = 0
+        self.gaps = self.records_lost = 0  # a file has no retention
         self._size_by_name = {name: Path(name).stat().st_size for name in self._names if name != STDIN}
         self.bytes_total = sum(self._size_by_name.values())
         """Bytes on disk, compressed as they are; 0 for standard input."""

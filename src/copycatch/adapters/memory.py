@@ -19,9 +19,14 @@ class MemoryLog:
     committed_by_shard: dict[Shard, Committed] = field(default_factory=dict)
     written: list[Addressed] = field(default_factory=list)
     epoch: int = 0  # of the newest sink: older ones are fenced
+    first_by_shard: dict[Shard, int] = field(default_factory=dict)  # where records before are gone
 
     def append(self, shard: Shard, values: Iterable[bytes]) -> None:
         self.records_by_shard.setdefault(shard, []).extend(values)
+
+    def trim(self, shard: Shard, first: int) -> None:
+        """Forget the records before `first`, as retention does."""
+        self.first_by_shard[shard] = first
 
 
 class MemorySource:
@@ -40,6 +45,8 @@ class MemorySource:
         self._position_by_shard: dict[Shard, int] = {}
         self._paused: set[Shard] = set()
         self._turn = 0
+        self.gaps = 0
+        self.records_lost = 0
 
     def start(self, listener: ShardListener) -> None:
         self._listener = listener
@@ -54,7 +61,11 @@ class MemorySource:
         for _ in range(len(self._shards)):
             shard = self._shards[self._turn % len(self._shards)]
             self._turn += 1
-            first = self._position_by_shard[shard]
+            position = self._position_by_shard[shard]
+            first = max(position, self.bounds(shard)[0])
+            self.gaps += first > position
+            self.records_lost += first - position
+            self._position_by_shard[shard] = first
             values = self._log.records_by_shard.get(shard, [])[first : first + records_max]
             if values and shard not in self._paused:
                 self._position_by_shard[shard] = first + len(values)
@@ -66,10 +77,10 @@ class MemorySource:
         self._position_by_shard[shard] = position
 
     def bounds(self, shard: Shard) -> tuple[int, int]:
-        return 0, len(self._log.records_by_shard.get(shard, []))
+        return self._log.first_by_shard.get(shard, 0), len(self._log.records_by_shard.get(shard, []))
 
     def start_position(self, shard: Shard) -> int:
-        return 0
+        return self.bounds(shard)[0]
 
     def pause(self, shards: Iterable[Shard]) -> None:
         self._paused |= set(shards)

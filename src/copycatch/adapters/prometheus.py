@@ -1,6 +1,6 @@
 """Our metrics for Prometheus, made from the one table of names."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from copycatch.metric_names import METRICS
 
@@ -30,6 +30,7 @@ class PrometheusMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # process_resident_memory_bytes, CPU seconds, open files
         self._counter_by_name: dict[str, Counter] = {}
         self._gauge_by_name: dict[str, Gauge] = {}
         self._histogram_by_name: dict[str, Histogram] = {}

@@ -116,7 +116,7 @@ class EngineState:
     tick: int = 0
     tick_records: int = 0  # records since the last tick
     sample_modulus: int = 1  # one in so many accounts is sampled for the pool per tick
-    models_refused: int = 0
+    records_beyond_models: int = 0  # of models that have no population, as there are too many
     pending: list[Pending] = field(default_factory=list)  # to learn at the next tick
 
     def shard(self, name: str) -> Shard:
@@ -195,5 +195,5 @@ def new_state(
     True
     """
     assert accounts_max > 0
-    assert policy.windows.pane_s > 0
+    assert policy.windows.short_s > 0
     return EngineState(slots=Slots(accounts_max), switches=Switches(off))

@@ -99,7 +99,8 @@ def _free_until_ms(state: EngineState, batch: RecordBatch) -> int:
 def fold_stretch(state: EngineState, batch: RecordBatch, shard: str, policy: Policy) -> Stretch:
     """Signals, windows and features of the records of segments that may be folded together."""
     for model_id in dict.fromkeys(batch.model_ids):
-        state.population(model_id, int(batch.event_times_ms[0]))
+        if state.population(model_id, int(batch.event_times_ms[0])) is None:
+            state.records_beyond_models += list(batch.model_ids).count(model_id)
     n_before = len(state.slots)
     rows = state.slots.rows_of(
         batch.tenant_ids, batch.account_ids, batch.model_ids, state.shard_number(shard)

@@ -19,7 +19,6 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class WindowLengths:
-    pane_s: float = 60.0
     short_s: float = 15 * 60.0
     long_s: float = 6 * 3600.0
     memory_s: float = 7 * 86400.0

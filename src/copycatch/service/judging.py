@@ -21,6 +21,11 @@ from copycatch.units import UnixMs
 log = structlog.get_logger(__name__)
 _AFTER_ANY_TIMEOUT_MS = 1 << 62
 _LENGTH_BYTES = 8
+_BOUND_METRICS = (
+    "copycatch_records_beyond_accounts_total",
+    "copycatch_accounts_evicted_total",
+    "copycatch_records_beyond_models_total",
+)
 
 
 class Judge(Protocol):
@@ -100,6 +105,7 @@ class EngineJudge:
         self._metrics = metrics
         self._decoder_by_topic: dict[str, Decoder] = {}
         self._newest_event_ms: UnixMs | None = None
+        self._bounds = (0, 0, 0)  # as far as they are counted
         self._state = engine.new_state(policy, accounts_max)
 
     @property
@@ -176,7 +182,17 @@ class EngineJudge:
         outcomes.counts.rejected += len(rejects)
         for name, labels, value in measure(self._state.decisions.values(), self._policy):
             self._metrics.set(name, value, **labels)
+        self._count_bounds()
         return outcomes
+
+    def _count_bounds(self) -> None:
+        """What the bounds on accounts and models have cost since the last batch."""
+        slots = self._state.slots
+        now = (slots.refused, slots.evicted, self._state.records_beyond_models)
+        for name, n, before in zip(_BOUND_METRICS, now, self._bounds, strict=True):
+            if n != before:
+                self._metrics.count(name, n - before)
+        self._bounds = now
 
     def _count_notes(self, decoded: Decoded) -> None:
         for note, n in decoded.notes.items():
@@ -225,4 +241,5 @@ class EngineJudge:
     def reset(self) -> None:
         self._state = engine.new_state(self._policy, self._accounts_max)
         self._decoder_by_topic.clear()
+        self._bounds = (0, 0, 0)
         self._newest_event_ms = None

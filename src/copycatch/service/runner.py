@@ -85,6 +85,7 @@ class Runner:
         self._is_ahead = False
         self._last_record_s = 0.0
         self._next_gauges_s = 0.0
+        self._gaps = self._records_lost = 0  # of the source, as far as they are counted
         self._idle_ms = UnixMs(0)
         self._now_ms = UnixMs(0)
         self.summary = Summary()
@@ -127,6 +128,8 @@ class Runner:
         except RecoverableError as error:
             self._back_off("poll", error, attempt=1)
             return
+        finally:
+            self._count_losses()
         if batches:
             self._take(batches)
         else:
@@ -134,6 +137,13 @@ class Runner:
         self._checkpoint.snapshot_if_due(busy=self._silent_until)
         self._gauges()
         self._on_turn()
+
+    def _count_losses(self) -> None:
+        gaps, records_lost = self._source.gaps, self._source.records_lost
+        if gaps != self._gaps:
+            self._metrics.count("copycatch_gaps_total", gaps - self._gaps)
+            self._metrics.count("copycatch_records_lost_total", records_lost - self._records_lost)
+            self._gaps, self._records_lost = gaps, records_lost
 
     # ---- judging and delivering
 

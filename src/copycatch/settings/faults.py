@@ -51,7 +51,7 @@ def nearest(name: str, known: Collection[str]) -> str | None:
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     if matches:
         return matches[0]
-    # A unit or a prefix left out ("pane_s" for "pane", "budget" for "budget_alerts") is further in letters.
+    # A unit or a prefix left out ("short_s" for "short", "budget" for "budget_alerts") is further in letters.
     inside = [k for k in known if min(len(k), len(name)) >= 3 and (k in name or name in k)]
     return min(inside, key=len) if inside else None
 

@@ -27,6 +27,7 @@ from copycatch.settings.policy_values import (
 
 TimedAction = Literal["observe", "throttle", "reduce_output", "perturb", "challenge", "block"]
 Share = Annotated[float, Field(gt=0, le=1)]
+SHORT_S_MIN = 60.0  # the shortest window that is worth cutting into parts
 _POLICY = Policy()
 _WINDOWS = WindowLengths()
 _RULE = ExtractionRule()
@@ -92,23 +93,25 @@ class BudgetModel(Strict):
 class WindowsModel(Strict):
     """Event-time windows. Changing them starts the windows anew."""
 
-    pane_s: PositiveDuration = Field(default=_WINDOWS.pane_s, alias="pane")
     short_s: PositiveDuration = Field(default=_WINDOWS.short_s, alias="short")
     long_s: PositiveDuration = Field(default=_WINDOWS.long_s, alias="long")
     memory_s: PositiveDuration = Field(default=_WINDOWS.memory_s, alias="memory")
     late_s_max: Duration = Field(default=_WINDOWS.late_s_max, alias="late_max")
 
-    @field_validator("short_s", "long_s", "memory_s")
+    @field_validator("short_s")
+    @classmethod
+    def _not_tiny(cls, value: float) -> float:
+        if value < SHORT_S_MIN:
+            refuse(f"{value:g}s holds too few queries to judge", f"at least {SHORT_S_MIN:g}s")
+        return value
+
+    @field_validator("long_s", "memory_s")
     @classmethod
     def _rising(cls, value: float, info: ValidationInfo) -> float:
-        before = {"short_s": "pane_s", "long_s": "short_s", "memory_s": "long_s"}[info.field_name or ""]
+        before = {"long_s": "short_s", "memory_s": "long_s"}[info.field_name or ""]
         shorter = info.data.get(before)
         if shorter is not None and value <= shorter:
-            name = before.removesuffix("_s")
-            refuse(f"not longer than {name}", "the order is pane < short < long < memory")
-        pane_s = info.data.get("pane_s")
-        if pane_s and value % pane_s:
-            refuse("no whole number of panes", f"a multiple of pane ({pane_s:g}s)")
+            refuse(f"not longer than {before.removesuffix('_s')}", "the order is short < long < memory")
         return value
 
 

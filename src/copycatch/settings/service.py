@@ -156,7 +156,6 @@ class Service(_Strict):
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     poll_records_max: int = Field(default=5000, ge=1, le=100_000)
     poll_timeout: Duration = 0.25
-    commit_interval: Duration = 0.2
     idle_after: Duration = 900.0
     drain_timeout: Duration = 30.0
     accounts_max: int = Field(default=100_000, ge=1, le=10_000_000)

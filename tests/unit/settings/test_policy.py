@@ -22,7 +22,7 @@ def test_the_example_says_all_that_is_the_default() -> None:
     assert policy.alerts_per_1000_accounts_per_day == default.alerts_per_1000_accounts_per_day == 2.0
     assert policy.recommendations_per_1000_accounts_per_day == 0.2
     assert default.recommendations_per_1000_accounts_per_day == 0.2
-    assert policy.windows == WindowLengths(60.0, 900.0, 21_600.0, 604_800.0, 120.0)
+    assert policy.windows == WindowLengths(900.0, 21_600.0, 604_800.0, 120.0)
     assert policy.extraction == ExtractionRule()
     assert policy.limits == (LimitRule("hard_limits", "queries_per_s", 50.0, 60.0, "high", "throttle"),)
     assert policy.overrides[1].match == Match(tenant_id="acme", model_id="fraud-v3")
@@ -99,10 +99,10 @@ def test_examples_are_good_and_fit_the_schema(path: Path) -> None:
 
 def test_the_schema_refuses_what_the_loader_refuses() -> None:
     validator = Draft202012Validator(policy_json_schema())
-    assert validator.is_valid({"version": 1, "windows": {"pane": "1m"}})
+    assert validator.is_valid({"version": 1, "windows": {"short": "15m"}})
     for wrong in (
         {"version": 1, "mood": "shadow"},
-        {"version": 1, "windows": {"pane": "1 minute"}},
+        {"version": 1, "windows": {"short": "15 minutes"}},
         {"version": 1, "rules": [{"name": "extraction", "actions": {"high": "explode"}}]},
         {"version": 1, "allow": [{"match": {"account_id": "a"}}]},
     ):
@@ -112,7 +112,7 @@ def test_the_schema_refuses_what_the_loader_refuses() -> None:
 def test_defaults_in_the_schema_are_what_the_file_would_say() -> None:
     windows = policy_json_schema()["$defs"]["WindowsModel"]["properties"]
     defaults = {name: entry["default"] for name, entry in windows.items()}
-    assert defaults == {"pane": "1m", "short": "15m", "long": "6h", "memory": "7d", "late_max": "2m"}
+    assert defaults == {"short": "15m", "long": "6h", "memory": "7d", "late_max": "2m"}
     written = parse_policy(f"version: 1\nwindows: {defaults}", "p.yaml")
     assert written.windows == WindowLengths()
 

@@ -40,6 +40,7 @@ class ConfluentSource:
         self._held: set[Shard] = set()  # paused by the runner
         self._trouble: KafkaError | None = None
         self.gaps = 0
+        self.records_lost = 0
         with translated("connecting"):
             self._consumer = self._connect()
 
@@ -161,6 +162,7 @@ class ConfluentSource:
             self.seek(shard, position)
             return
         self.gaps += 1
+        self.records_lost += max(first - position, 0)  # none where the topic was made anew
         log.error(
             "records are gone before they were read",
             shard=str(shard),

@@ -47,6 +47,7 @@ class KafkaSource:
         self._is_closed = False
         self._is_muted = False  # while a membership ends of which the listener has been told already
         self.gaps = 0
+        self.records_lost = 0
         with translated("connecting"):
             self._consumer = self._connect()
 
@@ -163,6 +164,7 @@ class KafkaSource:
             if position is None or position >= first:
                 continue
             self.gaps += 1
+            self.records_lost += first - position
             log.error(
                 "records are gone before they were read",
                 shard=str(shard),

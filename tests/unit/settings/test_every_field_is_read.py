@@ -1,0 +1,96 @@
+"""No setting without effect: each field of the settings and of the policy is read where it acts.
+
+A field counts as read where an expression `owner.field` stands in the product's code, with an owner that is
+called as the owners of its class are called there. What only checks, describes or converts does not count.
+"""
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from copycatch.records import policy as core
+from copycatch.settings import service, sinks
+from copycatch.settings.formats import OptionsModel
+
+SOURCE = Path(service.__file__).parents[1]
+IDLE = ("settings/service.py", "settings/policy", "records/policy.py", "cli/policy_words.py")
+
+# What the code calls the values of a class.
+OWNERS: dict[type, set[str]] = {
+    service.Service: {"settings", "_settings"},
+    service.Kafka: {"kafka", "_kafka", "settings"},
+    service.Security: {"security"},
+    service.Input: {"each", "settings"},
+    service.Outputs: {"outputs"},
+    service.Snapshots: {"snapshots"},
+    service.Http: {"http"},
+    sinks.Syslog: {"sink"},
+    sinks.Webhook: {"sink"},
+    sinks.Tls: {"tls", "self"},
+    OptionsModel: {"options", "_options", "checked"},
+    core.Match: {"match"},
+    core.WindowLengths: {"windows"},
+    core.ExtractionRule: {"rule", "extraction"},
+    core.LimitRule: {"limit", "rule"},
+    core.Override: {"layer", "o", "override"},
+    core.Exemption: {"exemption", "e"},
+    core.Enforcement: {"enforcement"},
+    core.Policy: {"policy", "_policy"},
+}
+UNREAD = {
+    (service.Service, "version"),  # of the file's format: refused or taken when it is read
+    (sinks.Syslog, "type"),  # chooses the class
+    (sinks.Webhook, "type"),
+    (core.Exemption, "reason"),  # for people: `copycatch check` prints them
+    (core.Exemption, "owner"),
+}
+
+
+def reads() -> set[tuple[str, str]]:
+    """`owner.field` of every attribute that the product loads."""
+    found = set()
+    for path in sorted(SOURCE.rglob("*.py")):
+        if path.relative_to(SOURCE).as_posix().startswith(IDLE):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                owner = node.value
+                name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+                found.add((name, node.attr))
+    return found
+
+
+def fields_of(cls: type) -> list[str]:
+    if issubclass(cls, BaseModel):
+        return list(cls.model_fields)
+    return list(cls.__annotations__)
+
+
+READS = reads()
+
+
+@pytest.mark.parametrize("cls", OWNERS, ids=lambda cls: cls.__name__)
+def test_every_field_is_read(cls: type) -> None:
+    unread = [
+        name
+        for name in fields_of(cls)
+        if (cls, name) not in UNREAD and not any((owner, name) in READS for owner in OWNERS[cls])
+    ]
+    assert unread == [], "nothing reads these: make them work or drop them"
+
+
+def test_no_class_of_settings_is_forgotten() -> None:
+    known = {cls.__name__ for cls in OWNERS}
+    found = {
+        cls.__name__
+        for module in (service, sinks, core)
+        for cls in vars(module).values()
+        if isinstance(cls, type)
+        and cls.__module__ == module.__name__
+        and not cls.__name__.startswith("_")
+        and (dataclasses.is_dataclass(cls) or issubclass(cls, BaseModel))
+    }
+    assert found <= known
