@@ -65,7 +65,7 @@ bench: $(VENV)/.stamp-dev ## throughput, latency and memory, beside peers
 bench-detection: $(VENV)/.stamp-dev ## what is caught, at which false-alarm rate, how early
 	@$(BIN)/python -m tests.benchmarks.detection $(BENCH_ARGS)
 
-teach: $(VENV)/.stamp-dev ## let simulated attacks teach the scorers anew (writes scoring/lessons.json)
+teach: $(VENV)/.stamp-dev ## let simulated attacks teach the scorers anew (writes scoring/pretrained_weights.json)
 	@$(BIN)/python -m tests.benchmarks.detection.teach $(TEACH_ARGS)
 
 schemas: $(VENV)/.stamp-dev ## write schemas/ from the code's own models

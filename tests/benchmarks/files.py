@@ -27,7 +27,7 @@ TRACES = Path(__file__).parents[3] / "shared" / "traces"
 
 
 def write_log(path: Path, n: int, seed: int = 5) -> None:
-    """Some quiet days, then a busy stretch: `n` records; `.gz` as rotated logs are."""
+    """Some quiet days, then a busy span: `n` records; `.gz` as rotated logs are."""
     pool = Pool(Shape(), min(n, 20_000), seed)
     n_quiet = round(n * WARM_SHARE)
     quiet_ms = round(WARM_DAYS * 86_400_000)
@@ -117,7 +117,7 @@ def _add_busy(part: Part, path: Path, scale: Scale) -> None:
     part.figures.append(
         Figure(
             part.key,
-            "the busy stretch of it alone",
+            "the busy span of it alone",
             "records/s",
             [1 / each.wall_s for each in spent["busy"]],
             "bare decode",

@@ -63,7 +63,7 @@ def account_of(line: bytes) -> str:
 
 
 def fill(servers: str, topic: str, n: int) -> int:
-    """Some quiet days, then a busy stretch; gives the offset at which that begins."""
+    """Some quiet days, then a busy span; gives the offset at which that begins."""
     pool = Pool(Shape(), min(n, 20_000), seed=5)
     n_quiet = round(n * WARM_SHARE)
     quiet_s = WARM_DAYS * 86_400
@@ -145,7 +145,7 @@ def _rates(n: int, wall_began_s: float, cpu_began_s: float) -> dict[str, float]:
 
 
 def service_rates(servers: str, topics: Topics, client: Client, start: int, stop: int) -> dict[str, float]:
-    """`copycatch run` over the topic; timed between the commits of the busy stretch."""
+    """`copycatch run` over the topic; timed between the commits of the busy span."""
     with tempfile.TemporaryDirectory(prefix="copycatch-bench-") as folder:
         service = ServiceProcess(
             servers,

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from copycatch.engine.looks import Looks, fold_segment
+from copycatch.engine.evaluate import EvaluationBatch, fold_segment
 from copycatch.engine.state import EngineState, new_state
 from copycatch.features.catalog import NAMES
 from copycatch.population.geometry import build_space
-from copycatch.population.lexicon import empty_lexicon, learn_words
+from copycatch.population.lexicon import empty_lexicon, learn_tokens
 from copycatch.population.pool import Query
 from copycatch.records.policy import Policy
 from copycatch.records.space import ModelSpace
 from copycatch.signals.compute import compute_signals
-from copycatch.signals.words import hash_words
+from copycatch.signals.words import hash_tokens
 from copycatch.windows.slots import Key, Slots
 from tests.support.traffic import START_MS, columns, raw_batch, record
 
@@ -51,8 +51,8 @@ class Normal:
         for account in range(1, 41):
             x = self.draw(rng, 24)
             for row, label, margin in zip(x, self.label(x), self.margins(x), strict=True):
-                _, words = hash_words([self.text(rng)])
-                learn_words(lexicon, words, account)
+                _, words = hash_tokens([self.text(rng)])
+                learn_tokens(lexicon, words, account)
                 queries.append(
                     Query(account, 0, int(rng.integers(1, 1 << 60)), int(label), float(margin), 0.5,
                           row.astype(np.float32), words=words)
@@ -65,7 +65,7 @@ def row_by_key(slots: Slots) -> dict[Key, int]:
     return {slots.key_of(row): row for row in slots.rows_in_use()}
 
 
-def fold(normal: Normal, records: Sequence[dict[str, Any]]) -> Looks:
+def fold(normal: Normal, records: Sequence[dict[str, Any]]) -> EvaluationBatch:
     """The looks of one account that sends these records."""
     state: EngineState = new_state(Policy())
     population = state.population("m1", START_MS)
@@ -80,14 +80,14 @@ def fold(normal: Normal, records: Sequence[dict[str, Any]]) -> Looks:
     return fold_segment(state, batch, rows, block, Policy())
 
 
-def features(looks: Looks) -> dict[str, float]:
+def features(looks: EvaluationBatch) -> dict[str, float]:
     """Of the last look, over the account's life."""
     return dict(zip(NAMES, looks.evaluations.values[-1].tolist(), strict=True))
 
 
-def block_features(looks: Looks) -> dict[str, float]:
+def block_features(looks: EvaluationBatch) -> dict[str, float]:
     """Of the last look, over its current block."""
-    return dict(zip(NAMES, looks.block_values[-1].tolist(), strict=True))
+    return dict(zip(NAMES, looks.recent_values[-1].tolist(), strict=True))
 
 
 def queries(normal: Normal, x: np.ndarray, **fields: Callable[[int], Any] | object) -> list[dict[str, Any]]:

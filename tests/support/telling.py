@@ -13,7 +13,7 @@ import numpy as np
 
 from copycatch import engine
 from copycatch.adapters.snapshots import DirectorySnapshots
-from copycatch.decisions.hold import Hold
+from copycatch.decisions.case import Case
 from copycatch.engine.state import EngineState
 from copycatch.ports import Shard
 from copycatch.records.policy import Policy
@@ -59,7 +59,7 @@ def hunted(
         )
 
 
-def faults(alerts: Iterable[bytes], recommendations: Iterable[bytes | None], holds: list[Hold]) -> list[str]:
+def faults(alerts: Iterable[bytes], recommendations: Iterable[bytes | None], holds: list[Case]) -> list[str]:
     """Everything in which the outputs contradict themselves or the holds that stand at the end."""
     op_by_uid, found = _alert_faults(json.loads(value) for value in alerts)
     revision_by_key: dict[str, int] = {}
@@ -99,8 +99,8 @@ def _alert_faults(alerts: Iterable[dict[str, Any]]) -> tuple[dict[str, str], lis
     return op_by_uid, found
 
 
-def holds_of(state: EngineState) -> list[Hold]:
-    return [hold for each in state.decisions.values() for hold in each.table.hold_by_key.values()]
+def holds_of(state: EngineState) -> list[Case]:
+    return [hold for each in state.decisions.values() for hold in each.table.case_by_key.values()]
 
 
 def states_kept(directory: Path, group: str, shards: Iterable[Shard]) -> list[EngineState]:
@@ -115,6 +115,6 @@ def states_kept(directory: Path, group: str, shards: Iterable[Shard]) -> list[En
     return states
 
 
-def holds_kept(directory: Path, group: str, shards: Iterable[Shard]) -> list[Hold]:
+def holds_kept(directory: Path, group: str, shards: Iterable[Shard]) -> list[Case]:
     """Those of the newest snapshots."""
     return [hold for state in states_kept(directory, group, shards) for hold in holds_of(state)]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from copycatch.scoring.catalog import GROUPS
-from copycatch.scoring.lessons import WEIGHT_MAX, WEIGHT_MIN
+from copycatch.scoring.pretrained_weights import WEIGHT_MAX, WEIGHT_MIN
 from tests.benchmarks.detection.teach import (
     LOOKS_PER_ACCOUNT,
-    TAUGHT,
+    PRETRAINED,
     learn_weights,
     lesson_of,
     weights_that_hold,
@@ -34,7 +34,7 @@ def test_what_tells_gets_louder_and_noise_softer_within_the_bounds() -> None:
     assert weights[NOISY] < 0.8 < 1.2 < weights[TELLING]
     assert weights.min() >= WEIGHT_MIN
     assert weights.max() <= WEIGHT_MAX
-    assert weights[[group.name for group in GROUPS].index(TAUGHT)] == 1.0
+    assert weights[[group.name for group in GROUPS].index(PRETRAINED)] == 1.0
 
 
 def test_weights_that_help_on_every_victim_left_out_are_kept(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def alert_words(alert: Alert, recommendation: Recommendation | None, is_tty: boo
     ]
     if alert.score.attack_prob is not None:
         lines.append(
-            f"  The taught model gives it a {100 * alert.score.attack_prob:.0f} % chance of an attack"
+            f"  The pretrained model gives it a {100 * alert.score.attack_prob:.0f} % chance of an attack"
         )
     if alert.entity.accounts_total > 1:
         shown = ", ".join(printable(a) for a in alert.entity.accounts[:SAMPLES_SHOWN_MAX])

@@ -66,7 +66,7 @@ class LiveView:
     def add(self, outcomes: Outcomes) -> None:
         """Take in what one batch gave."""
         for evaluations, scores in outcomes.evaluations:
-            self._add_looks(evaluations, scores)
+            self._add_evaluations(evaluations, scores)
         for alert in outcomes.alerts:
             self._add_alert(alert)
 
@@ -76,7 +76,7 @@ class LiveView:
         if self._live is not None:
             self._live.update(self._draw())
 
-    def _add_looks(self, evaluations: Evaluations, scores: Scores) -> None:
+    def _add_evaluations(self, evaluations: Evaluations, scores: Scores) -> None:
         for index, account in enumerate(evaluations.account_ids):
             known = self._seen.get(account)
             shares = scores.shares[index]

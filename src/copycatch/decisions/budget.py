@@ -9,7 +9,7 @@ from copycatch.units import MS_PER_DAY
 
 MS_PER_MINUTE = 60_000
 # Of the alerts that a minute may carry, this part is kept for the critical ones: who floods us with
-# medium oddness must not be able to hide one certain theft.
+# medium anomalies must not be able to hide one certain theft.
 CRITICAL_RESERVE_SHARE = 0.25
 MODELS_WATCHED_MAX = 1024
 FLOOD_GROUPS_MAX = 64
@@ -145,7 +145,7 @@ class FloodCap(msgspec.Struct):
         self.sent += 1
         return True
 
-    def hold_back(self, key: tuple[str | None, str, str], severity: Severity, queries: int, ms: int) -> None:
+    def withhold(self, key: tuple[str | None, str, str], severity: Severity, queries: int, ms: int) -> None:
         tenant_id, account_id, model_id = key
         self.held_back += 1
         self.held_back_total += 1

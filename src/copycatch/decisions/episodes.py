@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from copycatch.decisions.budget import BudgetGuard, FloodCap, FloodGroup, severity_rank
-from copycatch.decisions.hold import (
+from copycatch.decisions.case import (
     IDLE_MS,
     RELAPSE_MEMORY_MS,
     STRIKES_MAX,
+    ActiveRecommendation,
+    Case,
+    CaseTable,
     Episode,
-    Hold,
-    HoldTable,
-    Standing,
 )
 from copycatch.decisions.plan import EntitySettings, Plan, exemption_at
 from copycatch.decisions.recommend import (
@@ -78,7 +78,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Observation:
     """What was seen of an entity at one evaluation."""
 
     time_ms: int
@@ -90,11 +90,11 @@ class Sight:
 
 
 @dataclass(slots=True)
-class Sitting:
+class JudgingContext:
     """One call of `judge` or `advance`: what it may change and what it gives."""
 
     plan: Plan
-    table: HoldTable
+    table: CaseTable
     cap: FloodCap
     guard: BudgetGuard
     tally: Tally
@@ -110,32 +110,32 @@ class Sitting:
                 self.alerts.append(_flood_alert(self, group, minute))
 
 
-def uid_of(rule: str, hold: Hold, start_ms: int) -> str:
+def uid_of(rule: str, case: Case, start_ms: int) -> str:
     """The same for the same rule, entity and start, on every run and machine.
 
     Examples
     --------
-    >>> uid_of("extraction", Hold(None, "a", "m"), 0) == uid_of("extraction", Hold("", "a", "m"), 0)
+    >>> uid_of("extraction", Case(None, "a", "m"), 0) == uid_of("extraction", Case("", "a", "m"), 0)
     False
     """
-    parts = msgspec.json.encode([rule, hold.tenant_id, hold.account_id, hold.model_id, start_ms])
+    parts = msgspec.json.encode([rule, case.tenant_id, case.account_id, case.model_id, start_ms])
     return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
 def raise_or_keep(
-    sitting: Sitting, hold: Hold, finding: Finding, sight: Sight, settings: EntitySettings
+    context: JudgingContext, case: Case, finding: Finding, observation: Observation, settings: EntitySettings
 ) -> None:
     """Evidence: open an episode, reopen a recent one, or keep the open one and say so now and then."""
-    time_ms = sight.time_ms
-    episode = hold.episodes.get(finding.rule)
+    time_ms = observation.time_ms
+    episode = case.episodes.get(finding.rule)
     if episode is None or (not episode.is_open and time_ms - episode.closed_ms >= finding.repeat_after_ms):
-        episode = _new_episode(hold, finding, sight)
-        hold.episodes[finding.rule] = episode
+        episode = _new_episode(case, finding, observation)
+        case.episodes[finding.rule] = episode
     is_reopened = not episode.is_open
     episode.closed_ms = -1
     episode.last_over_ms = max(episode.last_over_ms, time_ms)
     episode.last_seen_ms = max(episode.last_seen_ms, time_ms)
-    episode.queries = sight.queries
+    episode.queries = observation.queries
     episode.clear_after_ms = finding.clear_after_ms
     # It may only get worse while it is open; what nobody was told of yet is what it is now.
     if not episode.is_announced or severity_rank(finding.severity) > severity_rank(episode.severity):
@@ -152,135 +152,135 @@ def raise_or_keep(
     if is_news or is_stronger:
         episode.score = finding.score
         episode.reasons = finding.reasons()
-        episode.sample_event_ids = sight.sample_event_ids
-        episode.client_ips = sight.client_ips
-        episode.looks_like = sight.looks_like
+        episode.sample_event_ids = observation.sample_event_ids
+        episode.client_ips = observation.client_ips
+        episode.looks_like = observation.looks_like
     if is_news:
-        _announce(sitting, hold, episode, settings, time_ms)
+        _announce(context, case, episode, settings, time_ms)
 
 
-def release(sitting: Sitting, hold: Hold, episode: Episode, time_ms: int, why: str) -> None:
+def release(context: JudgingContext, case: Case, episode: Episode, time_ms: int, why: str) -> None:
     """End an episode. What was never announced ends without a word."""
     assert episode.is_open
     episode.closed_ms = time_ms
     if episode.is_announced:
-        sitting.tally.closed += 1
-        words = closing_words(hold.key, episode.rule, why)
-        sitting.alerts.append(_alert(sitting, hold, episode, "close", time_ms, words))
-    if not hold.open_episodes:
-        hold.released_ms = time_ms
+        context.tally.closed += 1
+        words = closing_words(case.key, episode.rule, why)
+        context.alerts.append(_alert(context, case, episode, "close", time_ms, words))
+    if not case.open_episodes:
+        case.released_ms = time_ms
 
 
-def settle(sitting: Sitting, hold: Hold, settings: EntitySettings, time_ms: int) -> None:
+def settle(context: JudgingContext, case: Case, settings: EntitySettings, time_ms: int) -> None:
     """Make the standing recommendation what the open episodes ask for.
 
     Only announced episodes count: what analysts were not told of must not act on anybody.
     """
-    episodes = [e for e in hold.open_episodes if e.is_announced]
+    episodes = [e for e in case.open_episodes if e.is_announced]
     lead = strongest(episodes)
     if lead is None:
-        _revoke(sitting, hold, time_ms)
+        _revoke(context, case, time_ms)
         return
-    standing = hold.standing
-    enforcement = sitting.plan.policy.enforcement
+    active = case.active
+    enforcement = context.plan.policy.enforcement
     action = allowed(lead.action, enforcement)
-    is_same = standing is not None and standing.action == action and standing.mode == settings.mode
+    is_same = active is not None and active.action == action and active.mode == settings.mode
     is_fresh = any(time_ms - e.last_over_ms < max(1, e.clear_after_ms) for e in episodes)
-    is_due = standing is not None and standing.ttl_ms >= 0 and time_ms >= standing.renew_ms
+    is_due = active is not None and active.ttl_ms >= 0 and time_ms >= active.renew_ms
     if is_same and not (is_due and is_fresh):
         return
     if exemption_at(settings.silences, time_ms) is not None:
-        sitting.tally.silenced += 1
+        context.tally.silenced += 1
         return
-    if hold.was_revoked:
-        hold.was_revoked = False
-        hold.strikes = min(hold.strikes + 1, STRIKES_MAX)
-    params = standing.params if is_same and standing is not None else None
-    hold.standing = Standing(
+    if case.was_revoked:
+        case.was_revoked = False
+        case.strikes = min(case.strikes + 1, STRIKES_MAX)
+    params = active.params if is_same and active is not None else None
+    case.active = ActiveRecommendation(
         action=action,
-        params=params if params is not None else params_for(action, enforcement, hold.rates_per_s),
+        params=params if params is not None else params_for(action, enforcement, case.rates_per_s),
         mode=settings.mode,
         issued_ms=time_ms,
-        ttl_ms=ttl_ms_of(action, hold.strikes, enforcement),
+        ttl_ms=ttl_ms_of(action, case.strikes, enforcement),
         rule=lead.rule,
     )
-    hold.is_renewal_tried = False
-    hold.revision += 1
-    sitting.tally.upserts += 1
-    sitting.recommendations.append(upsert_of(hold, episodes, hold.standing, sitting.plan.policy.version))
+    case.is_renewal_tried = False
+    case.revision += 1
+    context.tally.upserts += 1
+    context.recommendations.append(upsert_of(case, episodes, case.active, context.plan.policy.version))
 
 
-def release_all(sitting: Sitting, hold: Hold, time_ms: int, why: str) -> None:
+def release_all(context: JudgingContext, case: Case, time_ms: int, why: str) -> None:
     """The allow-list, or a rule that is no more: everything about the entity ends now."""
-    hold.timers.clear()
-    for episode in hold.open_episodes:
-        release(sitting, hold, episode, time_ms, why)
-    _revoke(sitting, hold, time_ms)
+    case.timers.clear()
+    for episode in case.open_episodes:
+        release(context, case, episode, time_ms, why)
+    _revoke(context, case, time_ms)
 
 
-def expire_due(sitting: Sitting, hold: Hold, until_ms: int) -> None:
+def expire_due(context: JudgingContext, case: Case, until_ms: int) -> None:
     """Work off what time alone has brought about, each at its own time; forgets the hold at the end of it."""
-    while (due_ms := hold.deadline_ms) <= until_ms:
-        settings = sitting.plan.settings_for(hold.key)
-        hold.timers = {r: t for r, t in hold.timers.items() if t.last_ms + t.gap_ms_max > due_ms}
-        standing = hold.standing
-        if standing is not None and standing.ttl_ms >= 0:
-            if due_ms < standing.expires_ms:
-                if due_ms >= standing.renew_ms and not hold.is_renewal_tried:
-                    hold.is_renewal_tried = True
-                    settle(sitting, hold, settings, due_ms)
+    while (due_ms := case.deadline_ms) <= until_ms:
+        settings = context.plan.settings_for(case.key)
+        case.timers = {r: t for r, t in case.timers.items() if t.last_ms + t.gap_ms_max > due_ms}
+        active = case.active
+        if active is not None and active.ttl_ms >= 0:
+            if due_ms < active.expires_ms:
+                if due_ms >= active.renew_ms and not case.is_renewal_tried:
+                    case.is_renewal_tried = True
+                    settle(context, case, settings, due_ms)
                 continue
-            _expire(sitting, hold, due_ms)
-        elif hold.open_episodes:
-            for episode in hold.open_episodes:
+            _expire(context, case, due_ms)
+        elif case.open_episodes:
+            for episode in case.open_episodes:
                 if episode.last_over_ms + max(IDLE_MS, episode.clear_after_ms) <= due_ms:
-                    release(sitting, hold, episode, due_ms, "nothing more was seen of it for long")
-            settle(sitting, hold, settings, due_ms)
-        elif due_ms >= hold.released_ms + RELAPSE_MEMORY_MS:
-            sitting.table.forget(hold)
+                    release(context, case, episode, due_ms, "nothing more was seen of it for long")
+            settle(context, case, settings, due_ms)
+        elif due_ms >= case.released_ms + RELAPSE_MEMORY_MS:
+            context.table.forget(case)
             return
 
 
-def work_off(sitting: Sitting, until_ms: int) -> None:
+def work_off(context: JudgingContext, until_ms: int) -> None:
     """Every deadline of the shard up to that time, in the order of the deadlines."""
-    for hold in sitting.table.due(until_ms):
-        was_watched = hold.is_watched
-        expire_due(sitting, hold, until_ms)
-        sitting.table.watch(hold, was_watched)
+    for case in context.table.due(until_ms):
+        was_watched = case.is_watched
+        expire_due(context, case, until_ms)
+        context.table.watch(case, was_watched)
 
 
-def _expire(sitting: Sitting, hold: Hold, time_ms: int) -> None:
+def _expire(context: JudgingContext, case: Case, time_ms: int) -> None:
     """The recommendation has run out and was not renewed: the evidence is old, or it is silenced."""
-    for episode in hold.open_episodes:
+    for episode in case.open_episodes:
         if time_ms - episode.last_over_ms >= episode.clear_after_ms:
-            release(sitting, hold, episode, time_ms, "its recommendation ran out and nothing more was seen")
-    _revoke(sitting, hold, time_ms)
+            release(context, case, episode, time_ms, "its recommendation ran out and nothing more was seen")
+    _revoke(context, case, time_ms)
 
 
-def _revoke(sitting: Sitting, hold: Hold, time_ms: int) -> None:
-    standing, hold.standing = hold.standing, None
-    if standing is None:
+def _revoke(context: JudgingContext, case: Case, time_ms: int) -> None:
+    active, case.active = case.active, None
+    if active is None:
         return
-    hold.revision += 1
-    hold.was_revoked = True
-    hold.released_ms = max(hold.released_ms, time_ms)
-    sitting.tally.revokes += 1
-    episodes = [e for e in hold.episodes.values() if e.is_announced]
-    sitting.recommendations.append(revoke_of(hold, episodes, standing, sitting.plan.policy.version, time_ms))
+    case.revision += 1
+    case.was_revoked = True
+    case.released_ms = max(case.released_ms, time_ms)
+    context.tally.revokes += 1
+    episodes = [e for e in case.episodes.values() if e.is_announced]
+    context.recommendations.append(revoke_of(case, episodes, active, context.plan.policy.version, time_ms))
 
 
-def _new_episode(hold: Hold, finding: Finding, sight: Sight) -> Episode:
+def _new_episode(case: Case, finding: Finding, observation: Observation) -> Episode:
     return Episode(
         rule=finding.rule,
-        uid=uid_of(finding.rule, hold, sight.time_ms),
-        start_ms=sight.time_ms,
+        uid=uid_of(finding.rule, case, observation.time_ms),
+        start_ms=observation.time_ms,
         severity=finding.severity,
         action=finding.action,
         clear_after_ms=finding.clear_after_ms,
-        last_over_ms=sight.time_ms,
-        first_seen_ms=sight.first_seen_ms,
-        last_seen_ms=sight.time_ms,
-        queries=sight.queries,
+        last_over_ms=observation.time_ms,
+        first_seen_ms=observation.first_seen_ms,
+        last_seen_ms=observation.time_ms,
+        queries=observation.queries,
         score=finding.score,
         reasons=[],
         sample_event_ids=[],
@@ -289,36 +289,38 @@ def _new_episode(hold: Hold, finding: Finding, sight: Sight) -> Episode:
     )
 
 
-def _announce(sitting: Sitting, hold: Hold, episode: Episode, settings: EntitySettings, time_ms: int) -> None:
+def _announce(
+    context: JudgingContext, case: Case, episode: Episode, settings: EntitySettings, time_ms: int
+) -> None:
     """Send an alert, unless a silence or the flood cap holds it back; what is held back is tried again."""
     if exemption_at(settings.silences, time_ms) is not None:
-        sitting.tally.silenced += 1
+        context.tally.silenced += 1
         return
-    if not sitting.cap.admit(episode.severity, sitting.plan.policy.alerts_per_minute_max):
-        sitting.tally.held_back += 1
-        sitting.cap.hold_back(hold.key, episode.severity, episode.queries, episode.first_seen_ms)
+    if not context.cap.admit(episode.severity, context.plan.policy.alerts_per_minute_max):
+        context.tally.held_back += 1
+        context.cap.withhold(case.key, episode.severity, episode.queries, episode.first_seen_ms)
         return
     is_first = not episode.is_announced
     episode.sent_ms = time_ms
     episode.sent_severity = episode.severity
     if is_first:
-        sitting.tally.opened += 1
-        sitting.guard.opened(hold.model_id, time_ms)
+        context.tally.opened += 1
+        context.guard.opened(case.model_id, time_ms)
     else:
-        sitting.tally.updated += 1
+        context.tally.updated += 1
     words = finding_words(
-        hold.key,
+        case.key,
         episode.score,
         episode.queries,
         (episode.last_seen_ms - episode.first_seen_ms) / 1000,
         episode.reasons,
         episode.looks_like,
-        allowed(episode.action, sitting.plan.policy.enforcement),
+        allowed(episode.action, context.plan.policy.enforcement),
     )
-    sitting.alerts.append(_alert(sitting, hold, episode, "open" if is_first else "update", time_ms, words))
+    context.alerts.append(_alert(context, case, episode, "open" if is_first else "update", time_ms, words))
 
 
-def _alert(sitting: Sitting, hold: Hold, episode: Episode, op: str, time_ms: int, words: str) -> Alert:
+def _alert(context: JudgingContext, case: Case, episode: Episode, op: str, time_ms: int, words: str) -> Alert:
     return Alert(
         uid=episode.uid,
         op="open" if op == "open" else "update" if op == "update" else "close",
@@ -326,39 +328,39 @@ def _alert(sitting: Sitting, hold: Hold, episode: Episode, op: str, time_ms: int
         first_seen=format_rfc3339(episode.first_seen_ms),
         last_seen=format_rfc3339(episode.last_seen_ms),
         severity=episode.severity,
-        mode=sitting.plan.settings_for(hold.key).mode,
-        tenant_id=hold.tenant_id,
-        model_id=hold.model_id,
-        entity=Entity(kind="account", id=hold.account_id, accounts=[hold.account_id], accounts_total=1),
+        mode=context.plan.settings_for(case.key).mode,
+        tenant_id=case.tenant_id,
+        model_id=case.model_id,
+        entity=Entity(kind="account", id=case.account_id, accounts=[case.account_id], accounts_total=1),
         score=episode.score,
         rule=episode.rule,
-        policy_version=sitting.plan.policy.version,
-        detector_version=sitting.detector_version,
+        policy_version=context.plan.policy.version,
+        detector_version=context.detector_version,
         window_s=(episode.last_seen_ms - episode.first_seen_ms) / 1000,
         queries=episode.queries,
         reasons=episode.reasons,
         sample_event_ids=episode.sample_event_ids,
         techniques=techniques_of(episode),
-        recommendation=decision_key_of(hold.key),
+        recommendation=decision_key_of(case.key),
         words=words,
         client_ips=episode.client_ips,
         looks_like=episode.looks_like,
     )
 
 
-def _flood_alert(sitting: Sitting, group: FloodGroup, minute: int) -> Alert:
+def _flood_alert(context: JudgingContext, group: FloodGroup, minute: int) -> Alert:
     start = format_rfc3339(minute * MS_PER_MINUTE)
     end = format_rfc3339((minute + 1) * MS_PER_MINUTE)
     # Each partition has a cap of its own: the account tells their summaries of the same minute apart.
-    entity_hold = Hold(group.tenant_id, group.accounts[0], group.model_id)
+    entity_case = Case(group.tenant_id, group.accounts[0], group.model_id)
     return Alert(
-        uid=uid_of(FLOOD_RULE, entity_hold, minute * MS_PER_MINUTE),
+        uid=uid_of(FLOOD_RULE, entity_case, minute * MS_PER_MINUTE),
         op="open",
         time=end,
         first_seen=format_rfc3339(group.first_seen_ms),
         last_seen=end,
         severity=group.severity,
-        mode=sitting.plan.policy.mode,
+        mode=context.plan.policy.mode,
         tenant_id=group.tenant_id,
         model_id=group.model_id,
         entity=Entity(
@@ -369,8 +371,8 @@ def _flood_alert(sitting: Sitting, group: FloodGroup, minute: int) -> Alert:
         ),
         score=Score(tail_prob=None, rank="many accounts at once"),
         rule=FLOOD_RULE,
-        policy_version=sitting.plan.policy.version,
-        detector_version=sitting.detector_version,
+        policy_version=context.plan.policy.version,
+        detector_version=context.detector_version,
         window_s=MS_PER_MINUTE / 1000,
         queries=group.queries,
         reasons=[],
@@ -378,6 +380,6 @@ def _flood_alert(sitting: Sitting, group: FloodGroup, minute: int) -> Alert:
         techniques=["AML.T0024"],
         recommendation=None,
         words=flood_words(
-            group.model_id, group.accounts_total, start, sitting.plan.policy.alerts_per_minute_max
+            group.model_id, group.accounts_total, start, context.plan.policy.alerts_per_minute_max
         ),
     )

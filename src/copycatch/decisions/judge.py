@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from copycatch.decisions.budget import severity_of
+from copycatch.decisions.case import Case, Timer
 from copycatch.decisions.episodes import (
     Finding,
-    Sight,
-    Sitting,
+    JudgingContext,
+    Observation,
     expire_due,
     raise_or_keep,
     release,
@@ -24,7 +25,6 @@ from copycatch.decisions.episodes import (
     work_off,
 )
 from copycatch.decisions.explain import LOOKS_LIKE_MAX, limit_reason, printable, reasons_of, score_of
-from copycatch.decisions.hold import Hold, Timer
 from copycatch.decisions.plan import EntitySettings, Plan, exemption_at, make_plan
 from copycatch.decisions.recommend import action_for, normal_rates
 from copycatch.decisions.state import DecisionState
@@ -79,31 +79,31 @@ def judge(
     n_evaluations = len(evaluations)
     assert scores.tail_probs.shape == (n_evaluations,)
     assert evaluations.values.shape == (n_evaluations, len(catalog))
-    sitting = state.sit(policy, catalog)
+    context = state.sit(policy, catalog)
     is_over = np.zeros(n_evaluations, dtype=np.bool_)
     if n_evaluations == 0:
-        return Verdicts(sitting.alerts, sitting.recommendations, is_over)
+        return Verdicts(context.alerts, context.recommendations, is_over)
     state.clock_ms = max(state.clock_ms, int(evaluations.event_times_ms.max()))
-    state.last_days = sitting.guard.add(evaluations, state.last_days)
-    to_look = _to_look_at(evaluations, scores, sitting)
-    due: list[int] = np.flatnonzero(to_look).tolist()  # ascending, and so a heap
+    state.last_days = context.guard.add(evaluations, state.last_days)
+    needs_judging = _needs_judging(evaluations, scores, context)
+    due: list[int] = np.flatnonzero(needs_judging).tolist()  # ascending, and so a heap
     later = _LaterRows(evaluations.account_ids)
     while due:
         index = heapq.heappop(due)
-        is_over[index] = _judge_one(_Look(evaluations, scores, catalog, index), sitting)
+        is_over[index] = _judge_one(_Evaluation(evaluations, scores, catalog, index), context)
         account_id = evaluations.account_ids[index]
-        if account_id in sitting.table.watches_by_account:
+        if account_id in context.table.watches_by_account:
             # From here on its every evaluation counts, also those that looked harmless when the batch began.
             for row in later.take(account_id, index):
-                if not to_look[row]:
+                if not needs_judging[row]:
                     heapq.heappush(due, row)
-    return Verdicts(sitting.alerts, sitting.recommendations, is_over)
+    return Verdicts(context.alerts, context.recommendations, is_over)
 
 
-def may_be_told(
+def may_be_announced(
     evaluations: Evaluations, scores: Scores, policy: Policy, catalog: Sequence[FeatureSpec]
 ) -> BoolArray:
-    """Looks that a finding may be about, whatever is open: only these need reasons, bool (n,).
+    """EvaluationBatch that a finding may be about, whatever is open: only these need reasons, bool (n,).
 
     Everybody else is over no threshold, not even the wider one of an open episode, and below every limit.
     """
@@ -117,10 +117,10 @@ def may_be_told(
 def advance(state: DecisionState, watermark_ms: int, policy: Policy) -> Verdicts:
     """Work off every deadline that event time has passed: renewals, expiries, what is to be forgotten."""
     state.clock_ms = max(state.clock_ms, watermark_ms)
-    sitting = state.sit(policy, None)
-    sitting.turn_minute(watermark_ms)
-    work_off(sitting, watermark_ms)
-    return Verdicts(sitting.alerts, sitting.recommendations)
+    context = state.sit(policy, None)
+    context.turn_minute(watermark_ms)
+    work_off(context, watermark_ms)
+    return Verdicts(context.alerts, context.recommendations)
 
 
 class _LaterRows:
@@ -140,7 +140,7 @@ class _LaterRows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Evaluation:
     """One evaluation of a batch."""
 
     evaluations: Evaluations
@@ -157,9 +157,9 @@ class _Look:
     def tail_prob(self) -> float:
         return float(self.scores.tail_probs[self.index])
 
-    def sight(self) -> Sight:
+    def observation(self) -> Observation:
         e, i = self.evaluations, self.index
-        return Sight(
+        return Observation(
             time_ms=int(e.event_times_ms[i]),
             first_seen_ms=int(e.first_seen_ms[i]),
             queries=int(e.queries[i]),
@@ -169,115 +169,125 @@ class _Look:
         )
 
 
-def _to_look_at(evaluations: Evaluations, scores: Scores, sitting: Sitting) -> BoolArray:
+def _needs_judging(evaluations: Evaluations, scores: Scores, context: JudgingContext) -> BoolArray:
     """Who needs more than arithmetic: over the loosest threshold, above a limit, or watched."""
-    plan = sitting.plan
+    plan = context.plan
     # NaN compares false: who is not scored yet is over nothing.
-    to_look: BoolArray = (scores.tail_probs <= plan.alert_threshold_max) & (
+    needs_judging: BoolArray = (scores.tail_probs <= plan.alert_threshold_max) & (
         evaluations.queries >= plan.queries_min_least
     )
     if len(plan.limits):
-        to_look |= (evaluations.values[:, plan.limit_columns] > plan.limit_values).any(axis=1)
-    watched = sitting.table.watches_by_account
+        needs_judging |= (evaluations.values[:, plan.limit_columns] > plan.limit_values).any(axis=1)
+    watched = context.table.watches_by_account
     if watched:
-        to_look |= np.fromiter(map(watched.__contains__, evaluations.account_ids), np.bool_, len(evaluations))
-    return to_look
+        needs_judging |= np.fromiter(
+            map(watched.__contains__, evaluations.account_ids), np.bool_, len(evaluations)
+        )
+    return needs_judging
 
 
-def _judge_one(look: _Look, sitting: Sitting) -> bool:
-    table, plan, key = sitting.table, sitting.plan, look.key
+def _judge_one(evaluation: _Evaluation, context: JudgingContext) -> bool:
+    table, plan, key = context.table, context.plan, evaluation.key
     settings = plan.settings_for(key)
-    time_ms = int(look.evaluations.event_times_ms[look.index])
-    sitting.turn_minute(time_ms)
-    hold = table.get(key)
-    was_watched = hold is not None and hold.is_watched
-    if hold is not None:
-        expire_due(sitting, hold, time_ms)
+    time_ms = int(evaluation.evaluations.event_times_ms[evaluation.index])
+    context.turn_minute(time_ms)
+    case = table.get(key)
+    was_watched = case is not None and case.is_watched
+    if case is not None:
+        expire_due(context, case, time_ms)
         if table.get(key) is None:  # forgotten by its own deadline
-            table.watch(hold, was_watched)
-            hold, was_watched = None, False
-    candidate = hold if hold is not None else Hold(*key)
-    findings, clean = _findings(look, plan, settings, candidate, time_ms)
+            table.watch(case, was_watched)
+            case, was_watched = None, False
+    candidate = case if case is not None else Case(*key)
+    findings, clean = _findings(evaluation, plan, settings, candidate, time_ms)
     is_over = bool(findings) or bool(candidate.open_episodes)
     if exemption_at(settings.allow, time_ms) is not None:
-        sitting.tally.exempted += bool(findings)
+        context.tally.exempted += bool(findings)
         candidate.timers.clear()
-        if hold is not None:
-            release_all(sitting, hold, time_ms, "the account is on the allow-list")
-            table.watch(hold, was_watched)
+        if case is not None:
+            release_all(context, case, time_ms, "the account is on the allow-list")
+            table.watch(case, was_watched)
         return is_over
-    if hold is None:
+    if case is None:
         if not findings and not candidate.timers:
             return is_over
         # Where a newcomer's revisions begin, and who makes room, depends on who is still remembered; that may
         # not depend on how long ago the engine happened to advance.
-        work_off(sitting, time_ms)
-        _make_room(sitting, time_ms)
-        hold = candidate
-        table.add(hold)
+        work_off(context, time_ms)
+        _make_room(context, time_ms)
+        case = candidate
+        table.add(case)
     if findings:
-        hold.rates_per_s = _rates(look, plan, findings)
-        sight = look.sight()
+        case.rates_per_s = _rates(evaluation, plan, findings)
+        observation = evaluation.observation()
         for finding in findings:
-            raise_or_keep(sitting, hold, finding, sight, settings)
-    for episode in hold.open_episodes:
+            raise_or_keep(context, case, finding, observation, settings)
+    for episode in case.open_episodes:
         if episode.rule in clean and time_ms - episode.last_over_ms >= episode.clear_after_ms:
-            release(sitting, hold, episode, time_ms, "it has looked normal again for long enough")
-    settle(sitting, hold, settings, time_ms)
-    if not hold.episodes and not hold.timers:
-        table.forget(hold)
-    table.watch(hold, was_watched)
+            release(context, case, episode, time_ms, "it has looked normal again for long enough")
+    settle(context, case, settings, time_ms)
+    if not case.episodes and not case.timers:
+        table.forget(case)
+    table.watch(case, was_watched)
     return is_over
 
 
 def _findings(
-    look: _Look, plan: Plan, settings: EntitySettings, hold: Hold, time_ms: int
+    evaluation: _Evaluation, plan: Plan, settings: EntitySettings, case: Case, time_ms: int
 ) -> tuple[list[Finding], set[str]]:
     """What the rules say, and which rules see nothing amiss (missing is neither)."""
     findings: list[Finding] = []
     clean: set[str] = set()
     rule = plan.policy.extraction
-    if rule is not None and not math.isnan(look.tail_prob):
-        finding = _extraction(look, rule.name, settings, hold)
+    if rule is not None and not math.isnan(evaluation.tail_prob):
+        finding = _extraction(evaluation, rule.name, settings, case)
         if finding is not None:
             findings.append(finding)
         else:
             clean.add(rule.name)
     for limit, column in zip(plan.limits, plan.limit_columns.tolist(), strict=True):
-        value = float(look.evaluations.values[look.index, column])
+        value = float(evaluation.evaluations.values[evaluation.index, column])
         if value > limit.above:
-            if _has_lasted(limit, plan, hold, time_ms):
-                findings.append(_limit(look, limit, column, value))
+            if _has_lasted(limit, plan, case, time_ms):
+                findings.append(_limit(evaluation, limit, column, value))
         elif value <= limit.above:
-            hold.timers.pop(limit.name, None)
+            case.timers.pop(limit.name, None)
             clean.add(limit.name)
     return findings, clean
 
 
-def _extraction(look: _Look, rule_name: str, settings: EntitySettings, hold: Hold) -> Finding | None:
-    if int(look.evaluations.queries[look.index]) < settings.queries_min or not settings.thresholds:
+def _extraction(
+    evaluation: _Evaluation, rule_name: str, settings: EntitySettings, case: Case
+) -> Finding | None:
+    if (
+        int(evaluation.evaluations.queries[evaluation.index]) < settings.queries_min
+        or not settings.thresholds
+    ):
         return None
-    severity = severity_of(look.tail_prob, settings.thresholds)
+    severity = severity_of(evaluation.tail_prob, settings.thresholds)
     if severity is None:
-        episode = hold.episodes.get(rule_name)
+        episode = case.episodes.get(rule_name)
         is_kept = episode is not None and episode.is_open
-        if not is_kept or look.tail_prob > HYSTERESIS_FACTOR * settings.alert_threshold:
+        if not is_kept or evaluation.tail_prob > HYSTERESIS_FACTOR * settings.alert_threshold:
             return None
         severity = settings.thresholds[-1][0]
     return Finding(
         rule=rule_name,
         severity=severity,
-        action=action_for(look.tail_prob, severity, settings),
+        action=action_for(evaluation.tail_prob, severity, settings),
         clear_after_ms=settings.clear_after_ms,
         repeat_after_ms=settings.repeat_after_ms,
-        score=score_of(look.tail_prob, float(look.scores.attack_probs[look.index])),
+        score=score_of(evaluation.tail_prob, float(evaluation.scores.attack_probs[evaluation.index])),
         reasons=lambda: reasons_of(
-            look.evaluations.values[look.index], look.scores, look.index, look.catalog
+            evaluation.evaluations.values[evaluation.index],
+            evaluation.scores,
+            evaluation.index,
+            evaluation.catalog,
         ),
     )
 
 
-def _limit(look: _Look, limit: LimitRule, column: int, value: float) -> Finding:
+def _limit(evaluation: _Evaluation, limit: LimitRule, column: int, value: float) -> Finding:
     return Finding(
         rule=limit.name,
         severity=limit.severity,
@@ -285,34 +295,38 @@ def _limit(look: _Look, limit: LimitRule, column: int, value: float) -> Finding:
         clear_after_ms=to_ms(limit.clear_after_s),
         repeat_after_ms=to_ms(limit.repeat_after_s),
         score=Score(tail_prob=None, rank="over a fixed limit"),
-        reasons=lambda: [limit_reason(limit, column, value, look.scores, look.index, look.catalog)],
+        reasons=lambda: [
+            limit_reason(limit, column, value, evaluation.scores, evaluation.index, evaluation.catalog)
+        ],
     )
 
 
-def _has_lasted(limit: LimitRule, plan: Plan, hold: Hold, time_ms: int) -> bool:
+def _has_lasted(limit: LimitRule, plan: Plan, case: Case, time_ms: int) -> bool:
     """Whether the feature has been above its limit for as long as the rule says.
 
     Two looks further apart than the short window (or the rule's own length) share no record, so nothing is
     known in between: the count starts again.
     """
-    episode = hold.episodes.get(limit.name)
+    episode = case.episodes.get(limit.name)
     if limit.for_s <= 0 or (episode is not None and episode.is_open):
         return True
     gap_ms_max = to_ms(max(limit.for_s, plan.policy.windows.short_s))
-    timer = hold.timers.get(limit.name)
+    timer = case.timers.get(limit.name)
     if timer is None or time_ms - timer.last_ms > gap_ms_max:
-        timer = hold.timers[limit.name] = Timer(time_ms, time_ms, gap_ms_max)
+        timer = case.timers[limit.name] = Timer(time_ms, time_ms, gap_ms_max)
     timer.last_ms = max(timer.last_ms, time_ms)
     if time_ms - timer.since_ms < to_ms(limit.for_s):
         return False
-    del hold.timers[limit.name]
+    del case.timers[limit.name]
     return True
 
 
-def _rates(look: _Look, plan: Plan, findings: Sequence[Finding]) -> dict[str, float]:
+def _rates(evaluation: _Evaluation, plan: Plan, findings: Sequence[Finding]) -> dict[str, float]:
     """Rates that a throttle holds the account to: normal ones, or the policy's own limit on that rate."""
     rates = normal_rates(
-        look.catalog, look.evaluations.values[look.index], look.scores.normal_highs[look.index]
+        evaluation.catalog,
+        evaluation.evaluations.values[evaluation.index],
+        evaluation.scores.normal_highs[evaluation.index],
     )
     rules = {finding.rule for finding in findings}
     for limit in plan.limits:
@@ -322,18 +336,18 @@ def _rates(look: _Look, plan: Plan, findings: Sequence[Finding]) -> dict[str, fl
     return rates
 
 
-def _make_room(sitting: Sitting, time_ms: int) -> None:
+def _make_room(context: JudgingContext, time_ms: int) -> None:
     """Evict when full; what is said is that we lost sight, what stands runs out by itself."""
-    table = sitting.table
+    table = context.table
     for victim in table.surplus():
         was_watched = victim.is_watched
         if victim.open_episodes:
-            sitting.tally.evicted_open += 1
+            context.tally.evicted_open += 1
         else:
-            sitting.tally.evicted_closed += 1
+            context.tally.evicted_closed += 1
         for episode in victim.open_episodes:
             release(
-                sitting,
+                context,
                 victim,
                 episode,
                 time_ms,

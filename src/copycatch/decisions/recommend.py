@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from copycatch.decisions.budget import severity_rank
-from copycatch.decisions.hold import Episode, Hold, Standing
+from copycatch.decisions.case import ActiveRecommendation, Case, Episode
 from copycatch.decisions.plan import EntityKey, EntitySettings
 from copycatch.records.columns import FeatureSpec, FloatArray
 from copycatch.records.policy import Enforcement
@@ -169,47 +169,52 @@ def _escaped(text: str) -> str:
 
 
 def upsert_of(
-    hold: Hold, episodes: Sequence[Episode], standing: Standing, policy_version: str
+    case: Case, episodes: Sequence[Episode], active: ActiveRecommendation, policy_version: str
 ) -> Recommendation:
-    return _recommendation(hold, episodes, standing, policy_version, "upsert", standing.issued_ms)
+    return _recommendation(case, episodes, active, policy_version, "upsert", active.issued_ms)
 
 
 def revoke_of(
-    hold: Hold, episodes: Sequence[Episode], standing: Standing, policy_version: str, time_ms: int
+    case: Case, episodes: Sequence[Episode], active: ActiveRecommendation, policy_version: str, time_ms: int
 ) -> Recommendation:
-    return _recommendation(hold, episodes, standing, policy_version, "revoke", time_ms)
+    return _recommendation(case, episodes, active, policy_version, "revoke", time_ms)
 
 
 def _recommendation(
-    hold: Hold, episodes: Sequence[Episode], standing: Standing, policy_version: str, op: str, time_ms: int
+    case: Case,
+    episodes: Sequence[Episode],
+    active: ActiveRecommendation,
+    policy_version: str,
+    op: str,
+    time_ms: int,
 ) -> Recommendation:
-    lead = next((e for e in episodes if e.rule == standing.rule), episodes[0])
+    lead = next((e for e in episodes if e.rule == active.rule), episodes[0])
     is_upsert = op == "upsert"
-    expires_ms = standing.expires_ms if is_upsert else time_ms
+    expires_ms = active.expires_ms if is_upsert else time_ms
     return Recommendation(
-        decision_key=decision_key_of(hold.key),
-        revision=hold.revision,
+        decision_key=decision_key_of(case.key),
+        revision=case.revision,
         op="upsert" if is_upsert else "revoke",
-        mode=standing.mode,
-        action=standing.action,
-        action_rank=ACTION_RANKS[standing.action],
-        action_params=standing.params,
-        fallback_action=FALLBACKS[standing.action],
-        requires_human=standing.action == "revoke_key",
+        mode=active.mode,
+        action=active.action,
+        action_rank=ACTION_RANKS[active.action],
+        action_params=active.params,
+        fallback_action=FALLBACKS[active.action],
+        requires_human=active.action == "revoke_key",
         scope="account",
-        value=hold.account_id,
-        tenant_id=hold.tenant_id,
-        model_id=hold.model_id,
+        value=case.account_id,
+        tenant_id=case.tenant_id,
+        model_id=case.model_id,
         issued_at=format_rfc3339(time_ms),
         expires_at=format_rfc3339(expires_ms) if expires_ms >= 0 else None,
-        ttl_s=standing.ttl_ms / 1000 if is_upsert and standing.ttl_ms >= 0 else None,
+        ttl_s=active.ttl_ms / 1000 if is_upsert and active.ttl_ms >= 0 else None,
         severity=lead.severity,
         score=lead.score,
         alert_uids=[e.uid for e in episodes],
         reasons=lead.reasons,
         techniques=techniques_of(lead),
         policy_version=policy_version,
-        mitigations=list(MITIGATIONS[standing.action]),
+        mitigations=list(MITIGATIONS[active.action]),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from copycatch.decisions.hold import Hold, HoldTable
+from copycatch.decisions.case import Case, CaseTable
 from copycatch.decisions.plan import EntityKey
 from copycatch.errors import StateError
 
@@ -23,19 +23,19 @@ NOTE_FORMAT = 1
 class _Note(msgspec.Struct):
     format: int
     revision_floor: int
-    holds: list[Hold]
+    cases: list[Case]
     gone: list[EntityKey]  # spoken of, and forgotten at once
 
 
-def note_of(table: HoldTable, keys: Iterable[EntityKey]) -> bytes:
+def note_of(table: CaseTable, keys: Iterable[EntityKey]) -> bytes:
     """The holds of these entities as plain bytes.
 
     Examples
     --------
-    >>> table = HoldTable(10)
-    >>> table.add(Hold(None, "a", "m", revision=3))
+    >>> table = CaseTable(10)
+    >>> table.add(Case(None, "a", "m", revision=3))
     >>> note = note_of(table, [(None, "a", "m"), (None, "b", "m")])
-    >>> recalled(HoldTable(10), [note])[None, "a", "m"].revision
+    >>> recalled(CaseTable(10), [note])[None, "a", "m"].revision
     3
     """
     found = {key: table.get(key) for key in sorted(keys, key=lambda key: (key[0] or "", *key[1:]))}
@@ -43,13 +43,13 @@ def note_of(table: HoldTable, keys: Iterable[EntityKey]) -> bytes:
         _Note(
             NOTE_FORMAT,
             table.revision_floor,
-            [hold for hold in found.values() if hold is not None],
-            [key for key, hold in found.items() if hold is None],
+            [case for case in found.values() if case is not None],
+            [key for key, case in found.items() if case is None],
         )
     )
 
 
-def recalled(table: HoldTable, notes: Sequence[bytes]) -> dict[EntityKey, Hold]:
+def recalled(table: CaseTable, notes: Sequence[bytes]) -> dict[EntityKey, Case]:
     """What was said: the holds as they are, and after them the notes, oldest first.
 
     Raises
@@ -57,7 +57,7 @@ def recalled(table: HoldTable, notes: Sequence[bytes]) -> dict[EntityKey, Hold]:
     StateError
         If a note is of another format or damaged.
     """
-    said = {key: _copied(hold) for key, hold in table.hold_by_key.items()}
+    said = {key: _copied(case) for key, case in table.case_by_key.items()}
     for data in notes:
         try:
             note = msgspec.msgpack.decode(data, type=_Note)
@@ -69,51 +69,51 @@ def recalled(table: HoldTable, notes: Sequence[bytes]) -> dict[EntityKey, Hold]:
             raise StateError(message)
         for key in note.gone:
             said.pop(key, None)
-        said |= {hold.key: hold for hold in note.holds}
+        said |= {case.key: case for case in note.cases}
         table.revision_floor = max(table.revision_floor, note.revision_floor)
     return said
 
 
-def agree(table: HoldTable, said: dict[EntityKey, Hold]) -> int:
+def agree(table: CaseTable, said: dict[EntityKey, Case]) -> int:
     """Let stand what was said, whatever a replay has come to; gives how many holds it had otherwise.
 
     A hold of which both say the same stays as the replay left it: it knows more (timers, what was held back).
     """
     others = 0
-    for key in list(table.hold_by_key):
-        ours, known = table.hold_by_key[key], said.get(key)
+    for key in list(table.case_by_key):
+        ours, known = table.case_by_key[key], said.get(key)
         if known is None and _spoken(ours) != _NOTHING:
             others += 1
-            del table.hold_by_key[key]
+            del table.case_by_key[key]
         elif known is not None and _spoken(ours) != _spoken(known):
             others += 1
-            table.hold_by_key[key] = _with_sightings(known, ours)
-    for key in said.keys() - table.hold_by_key.keys():
+            table.case_by_key[key] = _with_sightings(known, ours)
+    for key in said.keys() - table.case_by_key.keys():
         if _spoken(said[key]) != _NOTHING:
             others += 1
-            table.hold_by_key[key] = said[key]
+            table.case_by_key[key] = said[key]
     table.requeue()
     return others
 
 
 _Spoken = tuple[int, bytes, tuple[tuple[str, bool, int, str], ...]]
-_NO_STANDING = msgspec.msgpack.encode(None)
-_NOTHING: _Spoken = (0, _NO_STANDING, ())
+_NO_ACTIVE = msgspec.msgpack.encode(None)
+_NOTHING: _Spoken = (0, _NO_ACTIVE, ())
 
 
-def _spoken(hold: Hold) -> _Spoken:
+def _spoken(case: Case) -> _Spoken:
     """All of a hold that others have been told."""
     episodes = tuple(
         (e.uid, e.is_open, e.sent_ms, e.sent_severity)
-        for _, e in sorted(hold.episodes.items())
+        for _, e in sorted(case.episodes.items())
         if e.is_announced
     )
-    if not episodes and hold.standing is None:
+    if not episodes and case.active is None:
         return _NOTHING  # its revision is only where it would begin
-    return hold.revision, msgspec.msgpack.encode(hold.standing), episodes
+    return case.revision, msgspec.msgpack.encode(case.active), episodes
 
 
-def _with_sightings(known: Hold, ours: Hold) -> Hold:
+def _with_sightings(known: Case, ours: Case) -> Case:
     """The known hold, with what the replay has seen of the same episodes since."""
     for rule, episode in known.episodes.items():
         seen = ours.episodes.get(rule)
@@ -124,5 +124,5 @@ def _with_sightings(known: Hold, ours: Hold) -> Hold:
     return known
 
 
-def _copied(hold: Hold) -> Hold:
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(hold), type=Hold)
+def _copied(case: Case) -> Case:
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(case), type=Case)

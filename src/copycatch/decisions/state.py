@@ -7,8 +7,8 @@ import numpy as np
 
 from copycatch import __version__
 from copycatch.decisions.budget import BudgetGuard, FloodCap
-from copycatch.decisions.episodes import Sitting, Tally, release, release_all, settle
-from copycatch.decisions.hold import Hold, HoldTable
+from copycatch.decisions.case import Case, CaseTable
+from copycatch.decisions.episodes import JudgingContext, Tally, release, release_all, settle
 from copycatch.decisions.plan import EntityKey, Plan, exemption_at, make_plan
 from copycatch.decisions.said import agree, note_of, recalled
 from copycatch.errors import StateError
@@ -18,14 +18,14 @@ from copycatch.records.policy import Policy
 STATE_FORMAT = 1
 # At 4 KB a hold with everything in it this is 80 MB at worst; at the default budget 100,000 accounts open
 # about 700 a week.
-HOLDS_MAX = 20_000
+CASES_MAX = 20_000
 
 
 class _Saved(msgspec.Struct):
     format: int
     clock_ms: int
     revision_floor: int
-    holds: list[Hold]
+    cases: list[Case]
     cap: FloodCap
     guard: BudgetGuard
     tally: Tally
@@ -42,8 +42,8 @@ class DecisionState:
     True
     """
 
-    def __init__(self, holds_max: int = HOLDS_MAX) -> None:
-        self.table = HoldTable(holds_max)
+    def __init__(self, cases_max: int = CASES_MAX) -> None:
+        self.table = CaseTable(cases_max)
         self.cap = FloodCap()
         self.guard = BudgetGuard()
         self.tally = Tally()
@@ -51,7 +51,7 @@ class DecisionState:
         self.clock_ms = 0
         self._plan: Plan | None = None
         self._catalog: Sequence[FeatureSpec] = ()
-        self._said: dict[EntityKey, Hold] | None = None  # while a replay is under way
+        self._said: dict[EntityKey, Case] | None = None  # while a replay is under way
 
     @property
     def next_deadline_ms(self) -> int | None:
@@ -60,10 +60,10 @@ class DecisionState:
 
     def is_open(self, tenant_id: str | None, account_id: str, model_id: str) -> bool:
         """Whether the account is under suspicion now: its window state should not be evicted."""
-        hold = self.table.get((tenant_id, account_id, model_id))
-        return hold is not None and bool(hold.open_episodes)
+        case = self.table.get((tenant_id, account_id, model_id))
+        return case is not None and bool(case.open_episodes)
 
-    def sit(self, policy: Policy, catalog: Sequence[FeatureSpec] | None) -> Sitting:
+    def sit(self, policy: Policy, catalog: Sequence[FeatureSpec] | None) -> JudgingContext:
         """Begin one call of `judge` or `advance`; a changed policy takes effect on all that is open."""
         if catalog is None:
             catalog = self._catalog
@@ -72,10 +72,10 @@ class DecisionState:
             self._plan = make_plan(policy, catalog)
             self._catalog = catalog
         assert self._plan is not None
-        sitting = Sitting(self._plan, self.table, self.cap, self.guard, self.tally, __version__)
+        context = JudgingContext(self._plan, self.table, self.cap, self.guard, self.tally, __version__)
         if is_swapped:
-            self._apply_policy(sitting)
-        return sitting
+            self._apply_policy(context)
+        return context
 
     def snapshot(self) -> bytes:
         """Plain bytes of everything that the next outcome depends on."""
@@ -83,7 +83,7 @@ class DecisionState:
             format=STATE_FORMAT,
             clock_ms=self.clock_ms,
             revision_floor=self.table.revision_floor,
-            holds=list(self.table.hold_by_key.values()),
+            cases=list(self.table.case_by_key.values()),
             cap=self.cap,
             guard=self.guard,
             tally=self.tally,
@@ -92,7 +92,7 @@ class DecisionState:
         return msgspec.msgpack.encode(saved)
 
     @classmethod
-    def restore(cls, snapshot_bytes: bytes, holds_max: int = HOLDS_MAX) -> "DecisionState":
+    def restore(cls, snapshot_bytes: bytes, cases_max: int = CASES_MAX) -> "DecisionState":
         """The state that `snapshot` wrote.
 
         Raises
@@ -108,7 +108,7 @@ class DecisionState:
         if saved.format != STATE_FORMAT:
             message = f"decision state has format {saved.format}, this version reads {STATE_FORMAT}"
             raise StateError(message)
-        state = cls(max(holds_max, len(saved.holds)))
+        state = cls(max(cases_max, len(saved.cases)))
         state.clock_ms, state.cap, state.guard, state.tally = (
             saved.clock_ms,
             saved.cap,
@@ -116,7 +116,7 @@ class DecisionState:
             saved.tally,
         )
         state.table.revision_floor = saved.revision_floor
-        state.table.hold_by_key = {hold.key: hold for hold in saved.holds}
+        state.table.case_by_key = {case.key: case for case in saved.cases}
         state.table.requeue()
         state.last_days = np.frombuffer(saved.last_days, dtype="<i4").astype(np.int64)
         return state
@@ -138,22 +138,22 @@ class DecisionState:
         self._plan = None  # what the policy has to say of them is said from here on
         return others
 
-    def _apply_policy(self, sitting: Sitting) -> None:
+    def _apply_policy(self, context: JudgingContext) -> None:
         """Release what the new policy exempts or no longer has a rule for."""
-        plan, time_ms = sitting.plan, self.clock_ms
+        plan, time_ms = context.plan, self.clock_ms
         rules = {limit.name for limit in plan.policy.limits}
         if plan.policy.extraction is not None:
             rules.add(plan.policy.extraction.name)
-        for hold in list(self.table.hold_by_key.values()):
-            was_watched = hold.is_watched
-            settings = plan.settings_for(hold.key)
-            hold.timers = {rule: timer for rule, timer in hold.timers.items() if rule in rules}
+        for case in list(self.table.case_by_key.values()):
+            was_watched = case.is_watched
+            settings = plan.settings_for(case.key)
+            case.timers = {rule: timer for rule, timer in case.timers.items() if rule in rules}
             if exemption_at(settings.allow, time_ms) is not None:
-                release_all(sitting, hold, time_ms, "the account is on the allow-list")
+                release_all(context, case, time_ms, "the account is on the allow-list")
             else:
-                gone = [e for e in hold.open_episodes if e.rule not in rules]
+                gone = [e for e in case.open_episodes if e.rule not in rules]
                 for episode in gone:
-                    release(sitting, hold, episode, time_ms, "the policy no longer has this rule")
+                    release(context, case, episode, time_ms, "the policy no longer has this rule")
                 if gone:
-                    settle(sitting, hold, settings, time_ms)
-            self.table.watch(hold, was_watched)
+                    settle(context, case, settings, time_ms)
+            self.table.watch(case, was_watched)

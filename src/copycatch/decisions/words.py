@@ -48,7 +48,9 @@ def finding_words(
     else:
         lead = f"{who_words(key)} may be extracting the model: after {seen} it is {score.rank}."
         if score.attack_prob is not None:
-            lead += f" The taught model gives it a {100 * score.attack_prob:.0f} % chance of being an attack."
+            lead += (
+                f" The pretrained model gives it a {100 * score.attack_prob:.0f} % chance of being an attack."
+            )
     parts = [lead]
     if reasons:
         parts.append("Seen: " + "; ".join(r.words for r in reasons[:REASONS_IN_WORDS_MAX]) + ".")

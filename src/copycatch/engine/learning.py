@@ -6,24 +6,24 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from copycatch.engine.looks import Looks
+from copycatch.engine.evaluate import EvaluationBatch
 from copycatch.engine.state import EngineState, Pending
 from copycatch.features.catalog import FEATURES
 from copycatch.population.model import ModelPopulation
 from copycatch.population.pool import NO_VECTOR, NO_WORDS, PER_TICK_MAX, Query
-from copycatch.population.reference import BLOCK_STRATA_BELOW
+from copycatch.population.reference import RECENT_STRATA_BELOW
 from copycatch.records.columns import (
     BoolArray,
     Float32Array,
     FloatArray,
     IntArray,
     RecordBatch,
-    SignalBlock,
+    SignalColumns,
     VectorBlock,
 )
 from copycatch.records.layout import LABEL_BINS
 from copycatch.scoring.combine import FAMILY_SCALE_MINS
-from copycatch.scoring.panel import LEARNERS
+from copycatch.scoring.ensemble import LEARNERS
 from copycatch.units import MS_PER_DAY
 
 FLAG_MS = 7 * MS_PER_DAY  # so long after a verdict an account teaches nothing and resists eviction
@@ -33,13 +33,13 @@ SAMPLED_ACCOUNTS = 500  # per tick, about: enough to follow traffic, few enough 
 # that a life brings, and an attack has been named, or is slow enough to be one among many.
 MATURE_MS = 48 * 3_600_000
 HTTP_ERROR = 400  # from here on the answer is no answer
-IS_IN_BLOCK = np.array([feature.in_block for feature in FEATURES])
+IS_IN_RECENT = np.array([feature.in_recent for feature in FEATURES])
 FALSE_ALARM_SHARE = 0.01  # of all accounts: what budgets of 1 to 2 expect in a week
 MATURE_MAX = 20_000  # accounts that calibrate: the tail of so many is known far beyond any budget
 
 
 def sample_queries(
-    state: EngineState, batch: RecordBatch, rows: IntArray, block: SignalBlock, first: int, stop: int
+    state: EngineState, batch: RecordBatch, rows: IntArray, signals: SignalColumns, first: int, stop: int
 ) -> None:
     """Put the first few queries per tick of every sampled account in the waiting line of its model's pool.
 
@@ -49,13 +49,17 @@ def sample_queries(
     if not len(picks):
         return
     embeddings, inputs = _places(batch.embeddings, picks), _places(batch.inputs, picks)
-    words_at = zip(block.word_starts[picks].tolist(), block.word_starts[picks + 1].tolist(), strict=True)
+    words_at = zip(signals.word_starts[picks].tolist(), signals.word_starts[picks + 1].tolist(), strict=True)
     # As plain numbers at once: taken out of the arrays one by one they would cost more than all else here.
     numbers = zip(
-        state.rows.account_hashes[rows[picks]].tolist(), batch.event_times_ms[picks].tolist(),
-        batch.input_hashes[picks].tolist(), batch.label_codes[picks].tolist(), batch.margins[picks].tolist(),
-        batch.entropies[picks].tolist(), strict=True,
-    )  # fmt: skip
+        state.rows.account_hashes[rows[picks]].tolist(),
+        batch.event_times_ms[picks].tolist(),
+        batch.input_hashes[picks].tolist(),
+        batch.label_codes[picks].tolist(),
+        batch.margins[picks].tolist(),
+        batch.entropies[picks].tolist(),
+        strict=True,
+    )
     for index, (begin, end), (account_hash, time_ms, input_hash, label, margin, entropy) in zip(
         picks.tolist(), words_at, numbers, strict=True
     ):
@@ -70,7 +74,7 @@ def sample_queries(
             continue
         is_beside = numeric is not None and not population.uses_inputs
         beside = numeric.copy() if is_beside and numeric is not None else NO_VECTOR
-        words = block.words[begin:end].copy() if end > begin else NO_WORDS
+        words = signals.words[begin:end].copy() if end > begin else NO_WORDS
         population.pool.wait(
             Query(account_hash, time_ms, input_hash, label, margin, entropy, vector.copy(), beside, words)
         )
@@ -79,10 +83,10 @@ def sample_queries(
 def _places(blocks: Sequence[VectorBlock], picks: IntArray) -> dict[int, Float32Array]:
     """Vectors of some of the records, by record."""
     found: dict[int, Float32Array] = {}
-    for block in blocks:
-        at = np.minimum(np.searchsorted(block.rows, picks), len(block.rows) - 1)
-        is_there = block.rows[at] == picks
-        found.update(zip(picks[is_there].tolist(), block.values[at[is_there]], strict=True))
+    for signals in blocks:
+        at = np.minimum(np.searchsorted(signals.rows, picks), len(signals.rows) - 1)
+        is_there = signals.rows[at] == picks
+        found.update(zip(picks[is_there].tolist(), signals.values[at[is_there]], strict=True))
     return found
 
 
@@ -110,9 +114,9 @@ def _count_in_tick(rows, tick, ids, counts, is_first):  # type: ignore[no-untype
         counts[row] += is_first[i]
 
 
-def queue_looks(
+def queue_evaluations(
     state: EngineState,
-    looks: Looks,
+    evaluation_batch: EvaluationBatch,
     raw_scores: FloatArray,
     families: FloatArray,
     is_over: BoolArray,
@@ -122,20 +126,24 @@ def queue_looks(
     A flagged account keeps the highest score of its time before: were it left out altogether, every false
     alarm would lower the threshold for its like; were its later scores kept, an attack would raise it.
     """
-    evaluations = looks.evaluations
+    evaluations = evaluation_batch.evaluations
     rows = evaluations.rows
     is_first = state.rows.judged_ms[rows] == 0
     state.rows.judged_ms[rows[is_first][::-1]] = evaluations.event_times_ms[is_first][::-1]  # earliest last
     is_clear = ~is_over & (state.rows.flagged_ms[rows] == 0)
     np.fmax.at(state.rows.score_max, rows[is_clear], raw_scores[is_clear].astype(np.float32))
     np.fmax.at(state.rows.family_max, rows[is_clear], families[is_clear].astype(np.float32))
-    now, first, hashes, is_flagged, evidence, block_evidence = (
+    now, first, hashes, is_flagged, n_effective, recent_n_effective = (
         column.tolist()
         for column in (
-            evaluations.event_times_ms, evaluations.first_seen_ms, state.rows.account_hashes[rows],
-            state.rows.flagged_ms[rows] != 0, looks.evidence, looks.block_evidence,
+            evaluations.event_times_ms,
+            evaluations.first_seen_ms,
+            state.rows.account_hashes[rows],
+            state.rows.flagged_ms[rows] != 0,
+            evaluation_batch.n_effective,
+            evaluation_batch.recent_n_effective,
         )
-    )  # fmt: skip
+    )
     for index in np.flatnonzero(~is_over).tolist():
         model_id = evaluations.model_ids[index]
         population = state.populations.get(model_id)
@@ -146,14 +154,14 @@ def queue_looks(
         if now[index] - population.born_ms > MATURE_MS and now[index] - first[index] < MATURE_MS:
             continue
         account_hash = hashes[index]
-        if LEARNERS and looks.inputs is not None:
-            state.panel(model_id).wait(account_hash, looks.inputs.pick(np.array([index])))
-        own = looks.life_values[index].copy()
-        if evidence[index] < BLOCK_STRATA_BELOW:
-            own[IS_IN_BLOCK] = np.nan  # of few queries blocks tell, and volume is a matter of life
-        block = looks.block_values[index].copy()
-        state.pending.append(Pending(model_id, account_hash, evidence[index], own))
-        state.pending.append(Pending(model_id, account_hash, block_evidence[index], block))
+        if LEARNERS and evaluation_batch.inputs is not None:
+            state.ensemble(model_id).wait(account_hash, evaluation_batch.inputs.pick(np.array([index])))
+        own = evaluation_batch.lifetime_values[index].copy()
+        if n_effective[index] < RECENT_STRATA_BELOW:
+            own[IS_IN_RECENT] = np.nan  # of few queries blocks tell, and volume is a matter of life
+        signals = evaluation_batch.recent_values[index].copy()
+        state.pending.append(Pending(model_id, account_hash, n_effective[index], own))
+        state.pending.append(Pending(model_id, account_hash, recent_n_effective[index], signals))
 
 
 def learn(state: EngineState, now_ms: int, n_accounts: int) -> None:
@@ -166,7 +174,7 @@ def learn(state: EngineState, now_ms: int, n_accounts: int) -> None:
         if population is None or waiting.account_hash in flagged:
             continue
         if population.may_vote(waiting.account_hash, now_ms):
-            population.reference.learn(waiting.account_hash, waiting.evidence, waiting.values)
+            population.reference.learn(waiting.account_hash, waiting.n_effective, waiting.values)
     state.pending.clear()
     for model_id, population in state.populations.items():
         age_h = population.age_h(now_ms)
@@ -187,8 +195,8 @@ def _learn_model(
 ) -> None:
     population = state.populations[model_id]
     is_new_space = population.tick(now_ms, flagged)
-    if model_id in state.panels:
-        state.panels[model_id].learn(flagged)
+    if model_id in state.ensembles:
+        state.ensembles[model_id].learn(flagged)
     if rows is None:
         return
     labels = np.array([query.label for query in population.pool.queries()], dtype=np.int64)
@@ -200,7 +208,7 @@ def _learn_model(
         state.rows.level[rows] = np.nan
         state.rows.family_max[rows] = -np.inf
         population.tails = population.calibration = None
-        state.panels.pop(model_id, None)
+        state.ensembles.pop(model_id, None)
 
 
 def _calibrate(state: EngineState, population: ModelPopulation, rows: IntArray, now_ms: int) -> None:

@@ -5,7 +5,7 @@ Only a few looks in a thousand come so far, and this costs several times as much
 
 import numpy as np
 
-from copycatch.engine.looks import TAIL_COLUMNS, Looks, by_model
+from copycatch.engine.evaluate import SCORED_COLUMNS, EvaluationBatch, by_model
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import FEATURE_INDEX
 from copycatch.records.columns import BoolArray, IntArray, Normal, Scores
@@ -13,29 +13,33 @@ from copycatch.scoring.looks_like import looks_like
 from copycatch.windows.samples import readable_ids
 
 
-def add_reasons(state: EngineState, looks: Looks, scores: Scores, may_be_told: BoolArray) -> None:
+def add_reasons(
+    state: EngineState, evaluation_batch: EvaluationBatch, scores: Scores, may_be_announced: BoolArray
+) -> None:
     """Fill in normal ranges, chances, resemblances and samples of some looks; changes evaluations and scores.
 
     Parameters
     ----------
-    may_be_told : ndarray of bool, shape (n,)
-        Looks that an alert may be about. The others keep NaN and empty lists.
+    may_be_announced : ndarray of bool, shape (n,)
+        EvaluationBatch that an alert may be about. The others keep NaN and empty lists.
     """
-    told = np.flatnonzero(may_be_told)
+    told = np.flatnonzero(may_be_announced)
     if not len(told):
         return
-    evaluations, batch = looks.evaluations, looks.origin.batch
-    events = looks.origin.events[told].tolist()
-    ids = readable_ids(looks.origin.sampled[told], [batch.event_ids[event] for event in events])
+    evaluations, batch = evaluation_batch.evaluations, evaluation_batch.origin.batch
+    events = evaluation_batch.origin.events[told].tolist()
+    ids = readable_ids(evaluation_batch.origin.sampled[told], [batch.event_ids[event] for event in events])
     for index, event, sample in zip(told.tolist(), events, ids, strict=True):
         evaluations.sample_event_ids[index] = sample
         evaluations.client_ips[index] = [] if (ip := batch.client_ips[event]) is None else [ip]
-    normal, block_normal = _normal(state, looks, told)
-    named = looks_like(looks.life_values[told], normal, evaluations.queries[told], FEATURE_INDEX)
-    rows, tails = np.nonzero(looks.is_block[told])
-    columns = TAIL_COLUMNS[tails]
+    normal, recent_normal = _normal(state, evaluation_batch, told)
+    named = looks_like(
+        evaluation_batch.lifetime_values[told], normal, evaluations.queries[told], FEATURE_INDEX
+    )
+    rows, tails = np.nonzero(evaluation_batch.is_recent[told])
+    columns = SCORED_COLUMNS[tails]
     for name in ("lows", "highs", "aboves", "belows"):
-        getattr(normal, name)[rows, columns] = getattr(block_normal, name)[rows, columns]
+        getattr(normal, name)[rows, columns] = getattr(recent_normal, name)[rows, columns]
     with np.errstate(invalid="ignore"):
         scores.feature_tail_probs[told] = np.minimum(2 * np.fmin(normal.aboves, normal.belows), 1)
     scores.normal_lows[told], scores.normal_highs[told] = normal.lows, normal.highs
@@ -43,20 +47,20 @@ def add_reasons(state: EngineState, looks: Looks, scores: Scores, may_be_told: B
         scores.looks_like[index] = words
 
 
-def _normal(state: EngineState, looks: Looks, told: IntArray) -> tuple[Normal, Normal]:
+def _normal(state: EngineState, evaluation_batch: EvaluationBatch, told: IntArray) -> tuple[Normal, Normal]:
     """What is normal for life and block of these looks, among other accounts of their models."""
-    evaluations, shape = looks.evaluations, (len(told), looks.life_values.shape[1])
-    normal, block_normal = (Normal.unknown(*shape) for _ in range(2))
+    evaluations, shape = evaluation_batch.evaluations, (len(told), evaluation_batch.lifetime_values.shape[1])
+    normal, recent_normal = (Normal.unknown(*shape) for _ in range(2))
     hashes = state.rows.account_hashes[evaluations.rows]
     for model_id, places in by_model([evaluations.model_ids[index] for index in told.tolist()]):
         population = state.populations.get(model_id)
         if population is None or not population.is_settled:
             continue
         members = told[places]
-        for into, values, evidence in (
-            (normal, looks.life_values, looks.evidence),
-            (block_normal, looks.block_values, looks.block_evidence),
+        for into, values, n_effective in (
+            (normal, evaluation_batch.lifetime_values, evaluation_batch.n_effective),
+            (recent_normal, evaluation_batch.recent_values, evaluation_batch.recent_n_effective),
         ):
-            found = population.reference.compare(values[members], evidence[members], hashes[members])
+            found = population.reference.compare(values[members], n_effective[members], hashes[members])
             into.put(places, found)
-    return normal, block_normal
+    return normal, recent_normal

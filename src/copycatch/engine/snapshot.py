@@ -14,13 +14,13 @@ from copycatch.decisions.state import DecisionState
 from copycatch.engine.state import JUDGED, EngineState, Pending
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
-from copycatch.population.plain import from_plain, to_plain
+from copycatch.population.packed import from_plain, to_plain
 from copycatch.records.columns import IntArray, Outcomes
 from copycatch.records.layout import WIDTH
 from copycatch.records.packing import copied, pack, unpack
 from copycatch.records.rows import Columns, put, take
 from copycatch.scoring.catalog import FAMILIES
-from copycatch.scoring.panel import Panel
+from copycatch.scoring.ensemble import Ensemble
 from copycatch.windows.admission import Shard
 from copycatch.windows.seen import SeenRecords
 from copycatch.windows.state import COUNTERS, HISTORY
@@ -64,8 +64,8 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "windows": state.windows.take(rows),
         "rows": take(state.rows.table, rows),
         "populations": {model_id: to_plain(p) for model_id, p in state.populations.items()},
-        "panels": {model_id: panel.snapshot() for model_id, panel in state.panels.items()},
-        "pending": [[p.model_id, p.account_hash, p.evidence, p.values] for p in state.pending],
+        "ensembles": {model_id: ensemble.snapshot() for model_id, ensemble in state.ensembles.items()},
+        "pending": [[p.model_id, p.account_hash, p.n_effective, p.values] for p in state.pending],
     }
     write(pack(head))
 
@@ -90,7 +90,7 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
     head = unpack(data, is_view=True)  # windows are hundreds of MiB, and copied into their rows below
     _check(head, shard)
     try:
-        for name in ("populations", "panels", "pending", "decisions"):
+        for name in ("populations", "ensembles", "pending", "decisions"):
             head[name] = copied(head[name])
         windows, judged = head["windows"], head["rows"]
         _check_columns(windows, (COUNTERS, HISTORY), len(head["keys"]))
@@ -100,8 +100,12 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
             for tenant, account, model in head["keys"]
         ]
         populations = {m: from_plain(plain, len(NAMES)) for m, plain in head["populations"].items()}
-        panels = {model_id: Panel() for model_id in head["panels"]}
-        notes = [f"{m}: {note}" for m, panel in panels.items() for note in panel.restore(head["panels"][m])]
+        ensembles = {model_id: Ensemble() for model_id in head["ensembles"]}
+        notes = [
+            f"{m}: {note}"
+            for m, ensemble in ensembles.items()
+            for note in ensemble.restore(head["ensembles"][m])
+        ]
         decisions = DecisionState.restore(head["decisions"])
         admission = Shard(head["latest_ms"], SeenRecords.from_plain(head["seen"]))
         pending = [Pending(*row) for row in head["pending"]]
@@ -115,9 +119,9 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
     for model_id, population in populations.items():
         if model_id not in state.populations or head["tick"] > state.tick:
             state.populations[model_id] = population
-            state.panels.pop(model_id, None)
-            if model_id in panels:
-                state.panels[model_id] = panels[model_id]
+            state.ensembles.pop(model_id, None)
+            if model_id in ensembles:
+                state.ensembles[model_id] = ensembles[model_id]
     for model_id, field, length in head["vector_lengths"]:
         state.vector_lengths.setdefault((model_id, field), length)
     if is_empty or head["tick"] > state.tick:

@@ -14,7 +14,7 @@ from copycatch.records.policy import Policy
 from copycatch.records.rows import Rows, grown, row_dtype
 from copycatch.records.space import ModelSpace
 from copycatch.scoring.catalog import FAMILIES
-from copycatch.scoring.panel import Panel
+from copycatch.scoring.ensemble import Ensemble
 from copycatch.scoring.switches import Switches
 from copycatch.units import UNIX_MS_MIN
 from copycatch.windows.admission import Shard
@@ -91,7 +91,7 @@ class Pending(NamedTuple):
 
     model_id: str
     account_hash: int
-    evidence: int
+    n_effective: int
     values: FloatArray
 
 
@@ -109,7 +109,9 @@ class EngineState:
     shards: dict[str, Shard] = field(default_factory=dict)
     decisions: dict[str, DecisionState] = field(default_factory=dict)
     populations: dict[str, ModelPopulation] = field(default_factory=dict)
-    panels: dict[str, Panel] = field(default_factory=dict)  # scorers of each model that has a population
+    ensembles: dict[str, Ensemble] = field(
+        default_factory=dict
+    )  # scorers of each model that has a population
     switches: Switches = field(default_factory=Switches)
     vector_lengths: dict[tuple[str, str], int] = field(default_factory=dict)  # (model, field) -> length
     clock_ms: int = UNIX_MS_MIN
@@ -135,11 +137,11 @@ class EngineState:
             known = self.populations[model_id] = ModelPopulation(born_ms, len(SPECS))
         return known
 
-    def panel(self, model_id: str) -> Panel:
+    def ensemble(self, model_id: str) -> Ensemble:
         """The scorers of a model; bounded as populations are, since only models that have one are judged."""
-        known = self.panels.get(model_id)
+        known = self.ensembles.get(model_id)
         if known is None:
-            known = self.panels[model_id] = Panel()
+            known = self.ensembles[model_id] = Ensemble()
         return known
 
     def spaces(self) -> dict[str, ModelSpace]:

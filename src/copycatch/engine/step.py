@@ -1,7 +1,7 @@
 """One batch through every stage, in order. The only file that knows the order.
 
-Time is cut into *segments* by ticks: a tick falls where event time crosses a multiple of `stretch.TICK_MS`,
-and after `stretch.SEGMENT_RECORDS_MAX` records. Within a segment everything that is learned (spaces,
+Time is cut into *segments* by ticks: a tick falls where event time crosses a multiple of `span.TICK_MS`,
+and after `span.SEGMENT_RECORDS_MAX` records. Within a segment everything that is learned (spaces,
 references, calibrations) is frozen; at the tick the population learns what the segment showed, idle episodes
 are worked off and room is made for new accounts. Ticks belong to the sequence of records, not to how a broker
 cut it into batches, and each account's own state is a sequential fold: therefore the same records give the
@@ -12,13 +12,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from copycatch.decisions.judge import Verdicts, judge, may_be_told
+from copycatch.decisions.judge import Verdicts, judge, may_be_announced
 from copycatch.decisions.judge import advance as advance_decisions
-from copycatch.engine.learning import FLAG_MS, learn, queue_looks, sample_queries
-from copycatch.engine.looks import compare, pick_evaluations, pick_scores, score
+from copycatch.engine.evaluate import compare, pick_evaluations, pick_scores, score
+from copycatch.engine.learning import FLAG_MS, learn, queue_evaluations, sample_queries
 from copycatch.engine.reasons import add_reasons
+from copycatch.engine.span import BatchSpan, fold_span, segment_stops, tick_ms
 from copycatch.engine.state import EngineState
-from copycatch.engine.stretch import Stretch, fold_stretch, segment_stops, tick_ms
 from copycatch.features.catalog import SPECS
 from copycatch.records.columns import BoolArray, Evaluations, IntArray, Outcomes, RecordBatch, Scores
 from copycatch.records.policy import Policy
@@ -76,7 +76,7 @@ def step(
         together = None
         if stops[-1] > first:
             part = select(batch, np.arange(first, stops[-1], dtype=np.int64))
-            together = fold_stretch(state, part, shard_name, policy)
+            together = fold_span(state, part, shard_name, policy)
         for stop in stops:
             if together is not None and stop > start:
                 _judge_segment(state, together, start - first, stop - first, policy, outcomes, silent)
@@ -165,25 +165,25 @@ def _reject_vector_lengths(state: EngineState, batch: RecordBatch, outcomes: Out
     is_bad = np.zeros(len(batch), dtype=np.bool_)
     for field in ("inputs", "embeddings", "probabilities"):
         kept = []
-        blocks = sorted(getattr(batch, field), key=lambda block: int(block.rows[0]))
-        for block in blocks:
-            length = block.values.shape[1]
-            expected = state.vector_lengths.get((block.model_id, field))
-            if block.is_derived:
+        blocks = sorted(getattr(batch, field), key=lambda signals: int(signals.rows[0]))
+        for signals in blocks:
+            length = signals.values.shape[1]
+            expected = state.vector_lengths.get((signals.model_id, field))
+            if signals.is_derived:
                 if expected in {None, length}:
-                    kept.append(block)
+                    kept.append(signals)
                 continue
             if expected is None and len(state.vector_lengths) < 3 * MODELS_REMEMBERED_MAX:
-                expected = state.vector_lengths[block.model_id, field] = length
-                _start_afresh(state, block.model_id, field, length)
+                expected = state.vector_lengths[signals.model_id, field] = length
+                _start_afresh(state, signals.model_id, field, length)
             if expected is None or length == expected:
-                kept.append(block)
+                kept.append(signals)
                 continue
             name = {"inputs": "input", "embeddings": "embedding"}.get(field, field)
-            message = f"{length} values; the other records of model {block.model_id!r} have {expected}"
-            for row in block.rows[~is_bad[block.rows]].tolist():
+            message = f"{length} values; the other records of model {signals.model_id!r} have {expected}"
+            for row in signals.rows[~is_bad[signals.rows]].tolist():
                 _reject(batch, row, outcomes, "vector_length", name, message)
-            is_bad[block.rows] = True
+            is_bad[signals.rows] = True
         setattr(batch, field, kept)
     return is_bad
 
@@ -195,13 +195,13 @@ def _start_afresh(state: EngineState, model_id: str, field: str, length: int) ->
         return
     if population.pool.vector_length not in {None, length}:
         del state.populations[model_id]
-        state.panels.pop(model_id, None)
+        state.ensembles.pop(model_id, None)
         state.windows.forget_space(state.slots.rows_of_model(model_id))
 
 
 def _judge_segment(
     state: EngineState,
-    stretch: Stretch,
+    span: BatchSpan,
     first: int,
     stop: int,
     policy: Policy,
@@ -209,15 +209,17 @@ def _judge_segment(
     silent: frozenset[str],
 ) -> None:
     """Scores and verdicts of the looks that records between two ticks made due."""
-    looks = stretch.looks_of(first, stop)
-    sample_queries(state, stretch.batch, stretch.rows, stretch.block, first, stop)
-    if not len(looks):
+    evaluation_batch = span.evaluations_of(first, stop)
+    sample_queries(state, span.batch, span.rows, span.signals, first, stop)
+    if not len(evaluation_batch):
         return
-    scores, raw_scores, families = score(state, looks, *compare(state, looks))
-    add_reasons(state, looks, scores, may_be_told(looks.evaluations, scores, policy, SPECS))
-    is_over = _judge(state, looks.evaluations, scores, policy, outcomes, silent)
-    queue_looks(state, looks, raw_scores, families, is_over)
-    outcomes.evaluations.append((looks.evaluations, scores))
+    scores, raw_scores, families = score(state, evaluation_batch, *compare(state, evaluation_batch))
+    add_reasons(
+        state, evaluation_batch, scores, may_be_announced(evaluation_batch.evaluations, scores, policy, SPECS)
+    )
+    is_over = _judge(state, evaluation_batch.evaluations, scores, policy, outcomes, silent)
+    queue_evaluations(state, evaluation_batch, raw_scores, families, is_over)
+    outcomes.evaluations.append((evaluation_batch.evaluations, scores))
 
 
 def _judge(
@@ -281,9 +283,9 @@ def _say(outcomes: Outcomes, shard: str, verdicts: Verdicts, silent: frozenset[s
         return
     outcomes.alerts += verdicts.alerts
     outcomes.recommendations += verdicts.recommendations
-    spoken_of = outcomes.said.setdefault(shard, set())
-    spoken_of.update((a.tenant_id, a.entity.id, a.model_id) for a in verdicts.alerts)
-    spoken_of.update((r.tenant_id, r.value, r.model_id) for r in verdicts.recommendations)
+    announced = outcomes.said.setdefault(shard, set())
+    announced.update((a.tenant_id, a.entity.id, a.model_id) for a in verdicts.alerts)
+    announced.update((r.tenant_id, r.value, r.model_id) for r in verdicts.recommendations)
 
 
 def _evict(state: EngineState, now_ms: int) -> None:

@@ -11,11 +11,11 @@ from copycatch.engine.step import step
 from copycatch.formats.plain import scan
 from copycatch.intake.decode import Intake
 from copycatch.population.reference import Reference
-from copycatch.records.columns import Middle, RawBatch
+from copycatch.records.columns import Baseline, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.records.wire import InferenceRecord, Rejected
+from copycatch.scoring.ensemble import LEARNERS
 from copycatch.scoring.half_space import WINDOW
-from copycatch.scoring.panel import LEARNERS
 from copycatch.units import UnixMs
 
 RECORDS = 900
@@ -32,16 +32,16 @@ class _Decoded:
 
 def _judge_some(rng: np.random.Generator) -> None:
     """What no look needs before a model's population has settled, a day after its first record."""
-    values, evidence, accounts = rng.normal(size=(40, 2)), np.full(40, 25), np.arange(1, 41)
+    values, n_effective, accounts = rng.normal(size=(40, 2)), np.full(40, 25), np.arange(1, 41)
     reference = Reference(n_features=2)
     for account, row in zip(accounts.tolist(), values, strict=True):
         reference.learn(account, 25, row)
-    reference.compare(values, evidence, accounts)
-    reference.put_middles(Middle.unknown(40, 2), np.arange(40), np.arange(2), evidence, accounts)
+    reference.compare(values, n_effective, accounts)
+    reference.put_baselines(Baseline.unknown(40, 2), np.arange(40), np.arange(2), n_effective, accounts)
     for spec in LEARNERS:
-        scorer, looks = spec.make(), rng.uniform(size=(WINDOW, spec.n_inputs))
-        scorer.learn_many(np.arange(WINDOW), looks)
-        scorer.score_many(looks)
+        scorer, evaluation_batch = spec.make(), rng.uniform(size=(WINDOW, spec.n_inputs))
+        scorer.learn_many(np.arange(WINDOW), evaluation_batch)
+        scorer.score_many(evaluation_batch)
 
 
 def compile_ahead() -> int:
@@ -81,4 +81,4 @@ def compile_ahead() -> int:
     batch, _ = Intake(b"", None).columns(raw, _Decoded(records))
     _judge_some(rng)
     outcomes = step(new_state(Policy(), ACCOUNTS * 2), batch, UnixMs(SPACING_MS * RECORDS), Policy())
-    return sum(len(looks) for looks, _ in outcomes.evaluations)
+    return sum(len(evaluation_batch) for evaluation_batch, _ in outcomes.evaluations)

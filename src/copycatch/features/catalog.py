@@ -16,7 +16,7 @@ Compute = Callable[[WindowView], FloatArray]
 class Feature(NamedTuple):
     spec: FeatureSpec
     compute: Compute
-    in_block: bool  # computed over blocks of recent queries too
+    in_recent: bool  # computed over blocks of recent queries too
 
 
 def _mean(signal: str, view: WindowView) -> FloatArray:
@@ -47,7 +47,7 @@ LABEL = ("embedding", "predicted_label")
 TEXT = ("input",)
 
 
-def _life(
+def _long(
     name: str, family: str, unit: str, low: float, high: float, sentence: str, needs: tuple[str, ...],
     compute: Compute,
 ) -> Feature:  # fmt: skip
@@ -64,29 +64,29 @@ def _both(
 
 
 FEATURES: tuple[Feature, ...] = (
-    _life("queries_per_s", "volume", "1/s", 0, INF, "queries per second in the short window", (),
+    _long("queries_per_s", "volume", "1/s", 0, INF, "queries per second in the short window", (),
           volume.short_rates),
-    _life("queries_per_s_long", "volume", "1/s", 0, INF, "queries per second in the long window", (),
+    _long("queries_per_s_long", "volume", "1/s", 0, INF, "queries per second in the long window", (),
           volume.long_rates),
-    _life("tokens_per_s", "volume", "1/s", 0, INF, "tokens per second in the long window", ("input_tokens",),
+    _long("tokens_per_s", "volume", "1/s", 0, INF, "tokens per second in the long window", ("input_tokens",),
           volume.token_rates),
-    _life("ramp", "volume", "log2", -INF, INF, "growth of the rate, short over long window", (),
+    _long("ramp", "volume", "log2", -INF, INF, "growth of the rate, short over long window", (),
           volume.ramps),
-    _life("refused_share", "volume", "share", 0, 1, "share of queries that were refused", ("status",),
+    _long("refused_share", "volume", "share", 0, 1, "share of queries that were refused", ("status",),
           volume.refused_shares),
-    _life("burstiness", "timing", "1", -1, 1, "burstiness of the gaps between queries", (),
+    _long("burstiness", "timing", "1", -1, 1, "burstiness of the gaps between queries", (),
           timing.burstiness),
-    _life("hour_entropy", "timing", "1", 0, 1, "how evenly queries spread over the day", (),
+    _long("hour_entropy", "timing", "1", 0, 1, "how evenly queries spread over the day", (),
           timing.hour_entropies),
-    _life("active_share", "timing", "share", 0, 1, "share of minutes in which it asked", (),
+    _long("active_share", "timing", "share", 0, 1, "share of minutes in which it asked", (),
           timing.active_shares),
     _both("value_entropy", "entropy", "bits", 0, 4, "entropy of the input values", ("input",),
           partial(_mean, "value_entropy")),
     _both("edge_share", "entropy", "share", 0, 1, "share of input values at the edge of their range",
           ("input",), partial(_mean, "edge_share")),
-    _life("byte_entropy", "entropy", "bits", 0, 8, "entropy of the text's characters", TEXT,
+    _long("byte_entropy", "entropy", "bits", 0, 8, "entropy of the text's characters", TEXT,
           partial(_mean, "byte_entropy")),
-    _life("effective_dimensions", "entropy", "dimensions", 1, 8, "directions in which its inputs vary",
+    _long("effective_dimensions", "entropy", "dimensions", 1, 8, "directions in which its inputs vary",
           VECTOR, topics.effective_dimensions),
     _both("whitened_distance", "novelty", "log", -INF, INF, "distance from the centre of usual inputs",
           VECTOR, partial(_mean, "whitened_log")),
@@ -113,12 +113,12 @@ FEATURES: tuple[Feature, ...] = (
           "drift of its queries from the usual ones of the same class", LABEL, partial(_drift, "drift")),
     _both("input_drift", "drift", "1", -INF, INF, "drift of its inputs from the usual ones of the same class",
           ("input", "predicted_label"), partial(_drift, "input_drift")),
-    _life("odd_coherence", "drift", "1", -1, 1,
+    _long("odd_coherence", "drift", "1", -1, 1,
           "how far its odd queries lie from the usual ones in one common direction", LABEL,
           WindowView.odd_coherences),
-    _life("input_shift", "drift", "1", 0, INF, "how far its inputs' centre lies from the usual one",
+    _long("input_shift", "drift", "1", 0, INF, "how far its inputs' centre lies from the usual one",
           ("input",), partial(_place, 0)),
-    _life("input_spread", "drift", "1", 0, INF, "variance of its inputs around their own centre", ("input",),
+    _long("input_spread", "drift", "1", 0, INF, "variance of its inputs around their own centre", ("input",),
           partial(_place, 1)),
     _both("nearest_distance", "novelty", "log distance", -INF, INF, "distance to the nearest usual query",
           VECTOR, partial(_mean, "neighbour_log")),
@@ -185,23 +185,23 @@ FEATURES: tuple[Feature, ...] = (
     _both("nearest_same_label", "nearest_previous", "log distance", -INF, INF,
           "distance to its nearest earlier query of the same label", LABEL,
           partial(_mean, "nearest_same_label_log")),
-    _life("mmd_squared", "drift", "1", -1, 4, "drift of the distribution from usual traffic", VECTOR,
+    _long("mmd_squared", "drift", "1", -1, 4, "drift of the distribution from usual traffic", VECTOR,
           topics.mmd_squared),
-    _life("topics", "topics", "cells", 1, 32, "effective number of topics", VECTOR, topics.topic_counts),
-    _life("spread", "topics", "log", -INF, INF, "spread of its inputs", VECTOR, topics.spreads),
-    _life("label_divergence", "labels", "nats", 0, 0.7, "difference of its labels from the usual ones",
+    _long("topics", "topics", "cells", 1, 32, "effective number of topics", VECTOR, topics.topic_counts),
+    _long("spread", "topics", "log", -INF, INF, "spread of its inputs", VECTOR, topics.spreads),
+    _long("label_divergence", "labels", "nats", 0, 0.7, "difference of its labels from the usual ones",
           ("predicted_label",), topics.label_divergences),
-    _life("label_entropy", "labels", "nats", 0, INF, "balance of its labels", ("predicted_label",),
+    _long("label_entropy", "labels", "nats", 0, INF, "balance of its labels", ("predicted_label",),
           topics.label_balances),
-    _life("logprob_share", "harvesting", "share", 0, 1, "share of requests for log-probabilities",
+    _long("logprob_share", "harvesting", "share", 0, 1, "share of requests for log-probabilities",
           ("params",), harvesting.logprob_shares),
-    _life("bias_share", "harvesting", "share", 0, 1, "share of requests with a logit bias", ("params",),
+    _long("bias_share", "harvesting", "share", 0, 1, "share of requests with a logit bias", ("params",),
           harvesting.bias_shares),
-    _life("many_share", "harvesting", "share", 0, 1, "share of requests for several completions", ("params",),
+    _long("many_share", "harvesting", "share", 0, 1, "share of requests for several completions", ("params",),
           harvesting.many_shares),
-    _life("one_token_share", "harvesting", "share", 0, 1, "share of requests for a single token", ("params",),
+    _long("one_token_share", "harvesting", "share", 0, 1, "share of requests for a single token", ("params",),
           harvesting.one_token_shares),
-    _life("elicitation_share", "elicitation", "share", 0, 1, "share of requests to write out reasoning", TEXT,
+    _long("elicitation_share", "elicitation", "share", 0, 1, "share of requests to write out reasoning", TEXT,
           partial(_mean, "elicitation")),
 )  # fmt: skip
 SPECS: tuple[FeatureSpec, ...] = tuple(feature.spec for feature in FEATURES)
@@ -213,6 +213,6 @@ def compute_features(view: WindowView) -> FloatArray:
     """All features of the accounts that are due, float64 (n, n_features), NaN where missing."""
     values = np.full((len(view), len(FEATURES)), np.nan)
     for index, feature in enumerate(FEATURES):
-        if feature.in_block or not view.is_block:
+        if feature.in_recent or not view.is_recent:
             values[:, index] = feature.compute(view)
     return values

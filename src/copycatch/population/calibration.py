@@ -22,7 +22,7 @@ SCORE_SCALE_MIN = 0.3
 # Honest maxima fall off more slowly the farther out: the middle of the upper quarter alone promises too few
 # alarms. With this much more, 1,200 simulated honest accounts of each of three victims keep to the budgets
 # (tests/benchmarks/detection, calibration).
-FAR_TAIL = 1.15
+WIDENING = 1.15
 CAUTION = 0.6  # standard errors added to the scale of the score
 # Attackers whom nobody has named count as honest, and the more of them lie just below the threshold, the
 # higher it would rise. So the scale may fall at once, but rise only by so much a day.
@@ -31,7 +31,7 @@ UNREMARKABLE = 0.35  # -ln p below the median
 NEVER = 1e9
 # Sums fade with the memory of the default policy: after so many days a life brings hardly a new maximum.
 HORIZON_DAYS = 7.0
-LIFE_DAYS_MIN = 0.25
+LIFETIME_DAYS_MIN = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,9 @@ class Calibration:
 
     base: float
     scale: float
-    life_days: float  # that the accounts were seen for, in the mean: so long their maxima had time to grow
+    lifetime_days: (
+        float  # that the accounts were seen for, in the mean: so long their maxima had time to grow
+    )
     n_accounts: int
 
     def tail_probs(self, scores: FloatArray) -> FloatArray:
@@ -48,12 +50,12 @@ class Calibration:
 
         Examples
         --------
-        >>> fitted = Calibration(base=1.0, scale=0.5, life_days=2.5, n_accounts=100)
+        >>> fitted = Calibration(base=1.0, scale=0.5, lifetime_days=2.5, n_accounts=100)
         >>> fitted.tail_probs(np.array([0.0, 1.0, 2.0]))
         array([0.1       , 0.1       , 0.01353353])
         """
-        life_probs = BASE_PROB * np.exp(-np.maximum(scores - self.base, 0) / self.scale)
-        daily: FloatArray = life_probs / self.life_days
+        lifetime_probs = BASE_PROB * np.exp(-np.maximum(scores - self.base, 0) / self.scale)
+        daily: FloatArray = lifetime_probs / self.lifetime_days
         return daily
 
     def held_to(self, before: "Calibration", passed_h: int) -> "Calibration":
@@ -70,19 +72,19 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyTails:
+class FamilyCalibration:
     """The same for the value of every family; arrays (n_families,)."""
 
     medians: FloatArray
     bases: FloatArray
     scales: FloatArray
 
-    def evidence(self, values: FloatArray) -> FloatArray:
+    def surprisal(self, values: FloatArray) -> FloatArray:
         """-ln of the chance that a normal account's family is ever this odd, shape (n, n_families).
 
         Examples
         --------
-        >>> tails = FamilyTails(np.array([0.0]), np.array([1.0]), np.array([0.5]))
+        >>> tails = FamilyCalibration(np.array([0.0]), np.array([1.0]), np.array([0.5]))
         >>> tails.evidence(np.array([[-1.0], [1.0], [2.0]])).round(2).ravel().tolist()
         [0.35, 1.39, 3.39]
         """
@@ -106,7 +108,7 @@ def _score_scale(excesses: FloatArray, median: float, base: float) -> float:
     if not len(excesses):
         return SCORE_SCALE_MIN
     middle = float(np.median(excesses) / np.log(2))
-    scale = (middle + _bulk_scale(median, base)) / 2 * (FAR_TAIL + CAUTION / float(np.sqrt(len(excesses))))
+    scale = (middle + _bulk_scale(median, base)) / 2 * (WIDENING + CAUTION / float(np.sqrt(len(excesses))))
     return max(scale, SCORE_SCALE_MIN)
 
 
@@ -125,18 +127,18 @@ def calibrate(maxima: FloatArray, lived_days: FloatArray) -> Calibration | None:
     >>> calibrate(np.ones(3), np.ones(3)) is None
     True
     >>> fitted = calibrate(np.random.default_rng(0).exponential(2.0, 40_000), np.full(40_000, 3.0))
-    >>> round(fitted.scale / FAR_TAIL, 1), fitted.life_days
+    >>> round(fitted.scale / WIDENING, 1), fitted.lifetime_days
     (2.0, 3.0)
     """
     if len(maxima) < ACCOUNTS_MIN:
         return None
     median, base = (float(value) for value in np.quantile(maxima, [0.5, 1 - BASE_PROB]))
-    life_days = float(np.clip(lived_days, LIFE_DAYS_MIN, HORIZON_DAYS).mean())
+    lifetime_days = float(np.clip(lived_days, LIFETIME_DAYS_MIN, HORIZON_DAYS).mean())
     scale = _score_scale(maxima[maxima > base] - base, median, base)
-    return Calibration(base, scale, life_days, len(maxima))
+    return Calibration(base, scale, lifetime_days, len(maxima))
 
 
-def family_tails(maxima: FloatArray, scale_mins: FloatArray) -> FamilyTails | None:
+def calibrate_families(maxima: FloatArray, scale_mins: FloatArray) -> FamilyCalibration | None:
     """Fit the tail of each family's lifetime maxima; None while there are too few accounts.
 
     Parameters
@@ -160,4 +162,4 @@ def family_tails(maxima: FloatArray, scale_mins: FloatArray) -> FamilyTails | No
             continue
         medians[family], bases[family] = np.quantile(column, [0.5, 1 - BASE_PROB])
         scales[family] = max(_bulk_scale(medians[family], bases[family]), scale_mins[family])
-    return FamilyTails(medians, bases, scales)
+    return FamilyCalibration(medians, bases, scales)

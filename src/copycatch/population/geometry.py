@@ -13,7 +13,7 @@ from copycatch.records.columns import Float32Array, FloatArray
 from copycatch.records.layout import FOURIER, RAW
 from copycatch.records.space import SKETCH_LENGTH, Frame, Lexicon, ModelSpace
 
-BANK_ROWS = 512  # more rows find nearer neighbours at proportional cost
+REFERENCE_SET_ROWS = 512  # more rows find nearer neighbours at proportional cost
 QUERIES_MIN = 200
 ACCOUNTS_MIN = 10
 NEIGHBOURS = 8
@@ -22,17 +22,17 @@ NEW_PAIRS_QUANTILE = 0.90
 
 
 def build_space(
-    rows: Sequence[Query], bank: Sequence[Query], *, uses_inputs: bool, version: int,
+    rows: Sequence[Query], reference_set: Sequence[Query], *, uses_inputs: bool, version: int,
     lexicon: Lexicon | None = None,
 ) -> ModelSpace:  # fmt: skip
-    """Fit the geometry on `rows` and put `bank` in it.
+    """Fit the geometry on `rows` and put `reference_set` in it.
 
     Parameters
     ----------
     rows : sequence of Query
         At least `QUERIES_MIN` of at least `ACCOUNTS_MIN` accounts.
-    bank : sequence of Query
-        At most `BANK_ROWS`.
+    reference_set : sequence of Query
+        At most `REFERENCE_SET_ROWS`.
     uses_inputs : bool
         Whether the vectors are numeric inputs (else embeddings).
     version : int
@@ -61,23 +61,42 @@ def build_space(
     empty = np.zeros(0, dtype=np.int64)
     none = np.zeros(0, dtype=np.float32)
     space = ModelSpace(
-        version=version, uses_inputs=uses_inputs, queries=queries, inputs=inputs,
-        raw_columns=raw_columns, raw_means=stepped.means[raw_columns], raw_scales=raw_scales,
-        bank_sketches=np.zeros((0, SKETCH_LENGTH), dtype=np.float32), bank_accounts=empty, bank_hashes=empty,
-        bank_labels=empty, bank_margins=none, bank_entropies=none, far_log=np.nan, farther_log=np.nan,
-        odd_log=np.nan, odder_log=np.nan, flat_logs=flat_logs(raws, raw_scales), near=0.0,
-        low_margin=np.nan, new_pairs=np.nan,
+        version=version,
+        uses_inputs=uses_inputs,
+        queries=queries,
+        inputs=inputs,
+        raw_columns=raw_columns,
+        raw_means=stepped.means[raw_columns],
+        raw_scales=raw_scales,
+        reference_sketches=np.zeros((0, SKETCH_LENGTH), dtype=np.float32),
+        reference_accounts=empty,
+        reference_hashes=empty,
+        reference_labels=empty,
+        reference_margins=none,
+        reference_entropies=none,
+        far_log=np.nan,
+        farther_log=np.nan,
+        odd_log=np.nan,
+        odder_log=np.nan,
+        flat_logs=flat_logs(raws, raw_scales),
+        near=0.0,
+        low_margin=np.nan,
+        new_pairs=np.nan,
         fourier_weights=np.zeros((SKETCH_LENGTH, FOURIER), dtype=np.float32),
-        fourier_phases=np.zeros(FOURIER, dtype=np.float32), fourier_mean=np.zeros(FOURIER), lexicon=lexicon,
-    )  # fmt: skip
-    return rebuild_bank(space, bank, is_new=True)
+        fourier_phases=np.zeros(FOURIER, dtype=np.float32),
+        fourier_mean=np.zeros(FOURIER),
+        lexicon=lexicon,
+    )
+    return rebuild_reference_set(space, reference_set, is_new=True)
 
 
-def rebuild_bank(space: ModelSpace, bank: Sequence[Query], *, is_new: bool = False) -> ModelSpace:
-    """The same geometry with a fresh bank; sketches stay comparable."""
-    sketches = _sketches(np.stack([query.vector for query in bank]), space.queries)
-    accounts = np.array([query.account_hash for query in bank], dtype=np.int64)
-    margins = np.array([query.margin for query in bank], dtype=np.float32)
+def rebuild_reference_set(
+    space: ModelSpace, reference_set: Sequence[Query], *, is_new: bool = False
+) -> ModelSpace:
+    """The same geometry with a fresh reference_set; sketches stay comparable."""
+    sketches = _sketches(np.stack([query.vector for query in reference_set]), space.queries)
+    accounts = np.array([query.account_hash for query in reference_set], dtype=np.int64)
+    margins = np.array([query.margin for query in reference_set], dtype=np.float32)
     nearest = distances_to_others(sketches, accounts)
     seen = nearest[np.isfinite(nearest[:, 0]), 0]
     mean_logs = np.log(np.maximum(nearest[np.isfinite(nearest).all(axis=1)], 1e-3)).mean(axis=1)
@@ -88,22 +107,33 @@ def rebuild_bank(space: ModelSpace, bank: Sequence[Query], *, is_new: bool = Fal
         weights = (rng.normal(size=(SKETCH_LENGTH, FOURIER)) / unit / 2).astype(np.float32)
         phases = rng.uniform(0, 2 * np.pi, FOURIER).astype(np.float32)
     fouriers: FloatArray = np.sqrt(2 / FOURIER) * np.cos(sketches @ weights.astype(np.float64) + phases)
-    odd = _residual_logs(bank, space)
+    odd = _residual_logs(reference_set, space)
     pairs = np.empty(0)
     if space.lexicon is not None:
-        pairs = share_of_new_pairs(space.lexicon, [(q.account_hash, q.words) for q in bank if len(q.words)])
+        pairs = share_of_new_pairs(
+            space.lexicon, [(q.account_hash, q.words) for q in reference_set if len(q.words)]
+        )
     return replace(
         space,
-        bank_sketches=sketches, bank_accounts=accounts,
-        bank_hashes=np.array([query.input_hash for query in bank], dtype=np.uint64).view(np.int64),
-        bank_labels=np.array([query.label for query in bank], dtype=np.int64),
-        bank_margins=margins, bank_entropies=np.array([query.entropy for query in bank], dtype=np.float32),
-        far_log=_quantile(mean_logs, FAR_QUANTILE), farther_log=_quantile(mean_logs, FARTHER_QUANTILE),
-        odd_log=_quantile(odd, FAR_QUANTILE), odder_log=_quantile(odd, FARTHER_QUANTILE),
-        near=_quantile(seen, NEAR_QUANTILE, 0.0), low_margin=_quantile(margins, LOW_MARGIN_QUANTILE),
+        reference_sketches=sketches,
+        reference_accounts=accounts,
+        reference_hashes=np.array([query.input_hash for query in reference_set], dtype=np.uint64).view(
+            np.int64
+        ),
+        reference_labels=np.array([query.label for query in reference_set], dtype=np.int64),
+        reference_margins=margins,
+        reference_entropies=np.array([query.entropy for query in reference_set], dtype=np.float32),
+        far_log=_quantile(mean_logs, FAR_QUANTILE),
+        farther_log=_quantile(mean_logs, FARTHER_QUANTILE),
+        odd_log=_quantile(odd, FAR_QUANTILE),
+        odder_log=_quantile(odd, FARTHER_QUANTILE),
+        near=_quantile(seen, NEAR_QUANTILE, 0.0),
+        low_margin=_quantile(margins, LOW_MARGIN_QUANTILE),
         new_pairs=_quantile(pairs, NEW_PAIRS_QUANTILE),
-        fourier_weights=weights, fourier_phases=phases, fourier_mean=fouriers.mean(axis=0),
-    )  # fmt: skip
+        fourier_weights=weights,
+        fourier_phases=phases,
+        fourier_mean=fouriers.mean(axis=0),
+    )
 
 
 def _quantile(values: np.ndarray, share: float, otherwise: float = np.nan) -> float:
@@ -119,12 +149,12 @@ def _sketches(vectors: Float32Array, frame: Frame) -> Float32Array:
     return sketches
 
 
-def _residual_logs(bank: Sequence[Query], space: ModelSpace) -> FloatArray:
-    """Log residual energy of the bank's inputs, as `signals.geometry.energies` measures it."""
+def _residual_logs(reference_set: Sequence[Query], space: ModelSpace) -> FloatArray:
+    """Log residual energy of the reference_set's inputs, as `signals.geometry.energies` measures it."""
     if space.inputs is not None:
-        vectors = [query.input_vector for query in bank if len(query.input_vector)]
+        vectors = [query.input_vector for query in reference_set if len(query.input_vector)]
     else:
-        vectors = [query.vector for query in bank]
+        vectors = [query.vector for query in reference_set]
     if not vectors:
         return np.empty(0)
     frame = space.inputs or space.queries

@@ -44,7 +44,7 @@ def _learn(words, account, word_votes, word_last, pair_votes, pair_last):  # typ
             _vote(pair_votes, pair_last, pair & pair_mask, account)
 
 
-def learn_words(lexicon: Lexicon, words: Uint64Array, account_hash: int) -> None:
+def learn_tokens(lexicon: Lexicon, words: Uint64Array, account_hash: int) -> None:
     """Let an account vote for the words of one text; changes the lexicon.
 
     An account that votes again right after itself is not counted twice; one that takes turns with another may

@@ -4,15 +4,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from copycatch.population.calibration import Calibration, FamilyTails, calibrate, family_tails
+from copycatch.population.calibration import Calibration, FamilyCalibration, calibrate, calibrate_families
 from copycatch.population.geometry import (
     ACCOUNTS_MIN,
-    BANK_ROWS,
     QUERIES_MIN,
+    REFERENCE_SET_ROWS,
     build_space,
-    rebuild_bank,
+    rebuild_reference_set,
 )
-from copycatch.population.lexicon import empty_lexicon, learn_words
+from copycatch.population.lexicon import empty_lexicon, learn_tokens
 from copycatch.population.newcomers import Newcomers
 from copycatch.population.pool import DELAY_MS, PER_ACCOUNT_MAX, Pool
 from copycatch.population.reference import Reference
@@ -28,8 +28,8 @@ GROWTH = 3.0
 SETTLED_QUERIES = 2_400
 SETTLED_ACCOUNTS = 100
 SETTLED_AGE_H = 24
-BANK_EVERY_H = 3
-FOUNDING_MS = 48 * HOUR_MS  # all who come so early found the reference
+REFERENCE_SET_EVERY_H = 3
+WARM_UP_MS = 48 * HOUR_MS  # all who come so early found the reference
 
 
 @dataclass(slots=True)
@@ -48,10 +48,10 @@ class ModelPopulation:
     uses_inputs: bool | None = None
     lexicon: Lexicon | None = None
     calibration: Calibration | None = None
-    tails: FamilyTails | None = None
+    tails: FamilyCalibration | None = None
     label_counts: FloatArray = field(default_factory=lambda: np.zeros(LABEL_BINS))
     built_queries: int = 0
-    bank_built_h: int = -1
+    reference_set_built_h: int = -1
     calibrated_h: int = -1
     is_settled: bool = False
     voters: Newcomers = field(default_factory=Newcomers)
@@ -83,7 +83,7 @@ class ModelPopulation:
         """
         if not self.is_settled or self.lexicon is not None:
             return UNIX_MS_MIN
-        due_h = min(self.calibrated_h + 1, self.bank_built_h + BANK_EVERY_H)
+        due_h = min(self.calibrated_h + 1, self.reference_set_built_h + REFERENCE_SET_EVERY_H)
         return self.born_ms + due_h * HOUR_MS
 
     def tick(self, now_ms: int, flagged: frozenset[int]) -> bool:
@@ -91,13 +91,13 @@ class ModelPopulation:
         age_ms = now_ms - self.born_ms
         delay_ms = 0 if age_ms < DELAY_MS else DELAY_MS
         # What waits was asked a day ago: the last of the founders come in a day after the founding.
-        is_founding = age_ms < FOUNDING_MS + DELAY_MS
-        admitted = self.pool.admit(now_ms, delay_ms, flagged, is_founding=is_founding)
+        is_warming_up = age_ms < WARM_UP_MS + DELAY_MS
+        admitted = self.pool.admit(now_ms, delay_ms, flagged, is_warming_up=is_warming_up)
         for query in admitted:
             if len(query.words):
                 if self.lexicon is None:
                     self.lexicon = empty_lexicon()
-                learn_words(self.lexicon, query.words, query.account_hash)
+                learn_tokens(self.lexicon, query.words, query.account_hash)
         for account_hash in flagged & self.pool.queries_by_account.keys():
             self.pool.drop(account_hash)
         return self._refresh_space(self.age_h(now_ms))
@@ -113,7 +113,7 @@ class ModelPopulation:
         >>> population.may_vote(1, 72 * HOUR_MS)
         True
         """
-        if not self._is_founded(now_ms) or self.reference.knows(account_hash):
+        if not self._is_warmed_up(now_ms) or self.reference.knows(account_hash):
             return True
         return self.voters.let_in(now_ms)
 
@@ -128,25 +128,27 @@ class ModelPopulation:
         """Fit the tails anew, once an hour; keep the old ones where there are too few accounts."""
         age_h = self.age_h(now_ms)
         passed_h, self.calibrated_h = age_h - self.calibrated_h, age_h
-        self.tails = family_tails(family_maxima, family_scale_mins) or self.tails
+        self.tails = calibrate_families(family_maxima, family_scale_mins) or self.tails
         fitted = calibrate(maxima, lived_days)
         if fitted is not None:
             # The first fits stand on a few young accounts: they may not hold down what all say later.
-            before = self.calibration if self._is_founded(now_ms) else None
+            before = self.calibration if self._is_warmed_up(now_ms) else None
             self.calibration = fitted if before is None else fitted.held_to(before, passed_h)
 
-    def _is_founded(self, now_ms: int) -> bool:
-        return now_ms - self.born_ms >= FOUNDING_MS
+    def _is_warmed_up(self, now_ms: int) -> bool:
+        return now_ms - self.born_ms >= WARM_UP_MS
 
     def _refresh_space(self, age_h: int) -> bool:
-        is_bank_due = age_h >= self.bank_built_h + (BANK_EVERY_H if self.is_settled else 1)
-        if not is_bank_due or self.pool.n_accounts < ACCOUNTS_MIN:
+        is_reference_set_due = age_h >= self.reference_set_built_h + (
+            REFERENCE_SET_EVERY_H if self.is_settled else 1
+        )
+        if not is_reference_set_due or self.pool.n_accounts < ACCOUNTS_MIN:
             return False
         rows = self.pool.sample(self.pool.n_accounts * PER_ACCOUNT_MAX)
         if len(rows) < QUERIES_MIN:
             return False
-        self.bank_built_h = age_h
-        bank = self.pool.sample(BANK_ROWS)
+        self.reference_set_built_h = age_h
+        reference_set = self.pool.sample(REFERENCE_SET_ROWS)
         is_last = age_h >= SETTLED_AGE_H or (
             len(rows) >= SETTLED_QUERIES and self.pool.n_accounts >= SETTLED_ACCOUNTS
         )
@@ -154,10 +156,10 @@ class ModelPopulation:
             not self.is_settled and (is_last or len(rows) >= GROWTH * self.built_queries)
         ):
             version = 1 if self.space is None else self.space.version + 1
-            self.space = build_space(rows, bank, uses_inputs=bool(self.uses_inputs), version=version,
+            self.space = build_space(rows, reference_set, uses_inputs=bool(self.uses_inputs), version=version,
                                      lexicon=self.lexicon)  # fmt: skip
             self.built_queries, self.is_settled = len(rows), is_last
             self.reference = Reference(self.n_features)
             return True
-        self.space = rebuild_bank(replace(self.space, lexicon=self.lexicon), bank)
+        self.space = rebuild_reference_set(replace(self.space, lexicon=self.lexicon), reference_set)
         return False

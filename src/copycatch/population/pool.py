@@ -75,7 +75,7 @@ class Pool:
             self.waiting.append(query)
 
     def admit(
-        self, now_ms: int, delay_ms: int, flagged: frozenset[int], *, is_founding: bool = True
+        self, now_ms: int, delay_ms: int, flagged: frozenset[int], *, is_warming_up: bool = True
     ) -> list[Query]:
         """Let in what has waited long enough and belongs to no flagged account; gives what was new.
 
@@ -84,7 +84,7 @@ class Pool:
         admitted = []
         while self.waiting and self.waiting[0].time_ms <= now_ms - delay_ms:
             query = self.waiting.popleft()
-            if query.account_hash in flagged or not (is_founding or self._may_enter(query, now_ms)):
+            if query.account_hash in flagged or not (is_warming_up or self._may_enter(query, now_ms)):
                 continue
             if self.add(query):
                 admitted.append(query)
@@ -123,7 +123,9 @@ class Pool:
             return []
         per_account = max(per_account_min, min(PER_ACCOUNT_MAX, n_max // self.n_accounts + 1))
         rows = [query for queries in self.queries_by_account.values() for query in queries[-per_account:]]
-        if len(rows) > n_max:  # evenly over accounts, without chance: the same pool gives the same bank
+        if (
+            len(rows) > n_max
+        ):  # evenly over accounts, without chance: the same pool gives the same reference_set
             picks = np.linspace(0, len(rows) - 1, n_max).astype(np.int64)
             rows = [rows[index] for index in picks]
         return rows

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
-from copycatch.records.columns import FloatArray, IntArray, Middle, Normal
+from copycatch.records.columns import Baseline, FloatArray, IntArray, Normal
 
 STRATA = np.array([0, 12, 15, 20, 30, 45, 70, 120, 250, 500])  # lower edges of evidence
 STRATA_EDGES: list[int] = STRATA.tolist()
-BLOCK_STRATA_BELOW = 45  # strata below this evidence are filled by blocks
+RECENT_STRATA_BELOW = 45  # strata below this evidence are filled by blocks
 ACCOUNTS_MAX = 256  # per stratum: quantiles of 5 % rest on a dozen accounts
 # Fewer say nothing about a 5 % tail; neighbouring strata are joined until there are as many.
 ACCOUNTS_MIN = 15
@@ -29,7 +29,7 @@ QUANTILES = np.array([0.05, 0.10, 0.20, 0.50, 0.80, 0.90, 0.95])
 NORMAL_20, NORMAL_10 = 0.8416, 1.2816
 
 
-def strata_of(evidence: IntArray) -> IntArray:
+def strata_of(n_effective: IntArray) -> IntArray:
     """Stratum of each evidence count.
 
     Examples
@@ -37,7 +37,7 @@ def strata_of(evidence: IntArray) -> IntArray:
     >>> strata_of(np.array([0, 15, 19, 20, 499, 5000])).tolist()
     [0, 2, 2, 3, 8, 9]
     """
-    strata: IntArray = np.searchsorted(STRATA, evidence, side="right") - 1
+    strata: IntArray = np.searchsorted(STRATA, n_effective, side="right") - 1
     return strata
 
 
@@ -97,7 +97,7 @@ def _compare(values, own_rows, peers, ordered, counts, quantiles, out):  # type:
 
 
 @njit(cache=True)
-def _middle_of(column, count, skip, out):  # type: ignore[no-untyped-def]
+def _baseline_of(column, count, skip, out):  # type: ignore[no-untyped-def]
     """Median and the deviation above and below it of a sorted column, leaving out the value at `skip`."""
     others = count - (skip < count)
     q = np.empty(5)
@@ -115,15 +115,15 @@ def _middle_of(column, count, skip, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _middles_of_all(ordered, counts, out):  # type: ignore[no-untyped-def]
+def _baselines_of_all(ordered, counts, out):  # type: ignore[no-untyped-def]
     """For every feature, (n_features, 3), nobody left out; NaN where there are too few."""
     for f in range(len(ordered)):
         if counts[f] >= ACCOUNTS_MIN:
-            _middle_of(ordered[f], counts[f], counts[f], out[f])
+            _baseline_of(ordered[f], counts[f], counts[f], out[f])
 
 
 @njit(cache=True)
-def _put_middles(members, own_rows, columns, peers, ordered, counts, usual, medians, ups, downs):  # type: ignore[no-untyped-def]
+def _put_baselines(members, own_rows, columns, peers, ordered, counts, usual, medians, ups, downs):  # type: ignore[no-untyped-def]
     """Of some features for some rows, the account's own row left out."""
     found = np.empty(3)
     for i in range(len(members)):
@@ -135,7 +135,7 @@ def _put_middles(members, own_rows, columns, peers, ordered, counts, usual, medi
                 found[:] = np.nan
                 if counts[f] - 1 >= ACCOUNTS_MIN:
                     skip = _first_at_least(ordered[f], counts[f], peers[own_rows[i], f])
-                    _middle_of(ordered[f], counts[f], skip, found)
+                    _baseline_of(ordered[f], counts[f], skip, found)
             medians[row, t], ups[row, t], downs[row, t] = found[0], found[1], found[2]
 
 
@@ -176,12 +176,12 @@ class Reference:
         self.values = np.full((len(STRATA), ACCOUNTS_MAX, self.n_features), np.nan)
         self.accounts = np.zeros((len(STRATA), ACCOUNTS_MAX), dtype=np.int64)
 
-    def learn(self, account_hash: int, evidence: int, values: FloatArray) -> None:
+    def learn(self, account_hash: int, n_effective: int, values: FloatArray) -> None:
         """One account's latest row; where it knows less than the account's earlier row, that one stands.
 
         The longest-known account of the stratum gives way when it is full.
         """
-        stratum = bisect_right(STRATA_EDGES, evidence) - 1
+        stratum = bisect_right(STRATA_EDGES, n_effective) - 1
         index_by_account = self.index_by_account[stratum]
         index = index_by_account.get(account_hash)
         if index is None:
@@ -234,7 +234,7 @@ class Reference:
             ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
             counts = (~np.isnan(values)).sum(axis=0)
             usual = np.full((self.n_features, 3), np.nan)
-            _middles_of_all(ordered, counts, usual)
+            _baselines_of_all(ordered, counts, usual)
             peers = Peers(row_by_account, values, ordered, counts, usual)
         self.peers_by_stratum[stratum] = peers
         self.joined_by_stratum[stratum] = (low, high)
@@ -247,7 +247,7 @@ class Reference:
                 del self.joined_by_stratum[joined]
                 self.peers_by_stratum.pop(joined, None)
 
-    def compare(self, values: FloatArray, evidence: IntArray, account_hashes: IntArray) -> Normal:
+    def compare(self, values: FloatArray, n_effective: IntArray, account_hashes: IntArray) -> Normal:
         """What is normal for each of these rows, the account itself left out.
 
         Parameters
@@ -260,7 +260,7 @@ class Reference:
         Normal
         """
         out = np.full((*values.shape, 10), np.nan)
-        for members, own_rows, peers in self._by_stratum(evidence, account_hashes):
+        for members, own_rows, peers in self._by_stratum(n_effective, account_hashes):
             part = np.full((len(members), values.shape[1], 10), np.nan)
             _compare(values[members], own_rows, peers.values, peers.ordered, peers.counts, QUANTILES, part)
             out[members] = part
@@ -269,19 +269,19 @@ class Reference:
         downs = np.maximum((medians - q20) / NORMAL_20, (medians - q10) / NORMAL_10)
         return Normal(medians, ups, downs, lows, highs, counts, aboves, belows)
 
-    def put_middles(
+    def put_baselines(
         self,
-        middle: Middle,
+        middle: Baseline,
         members: IntArray,
         columns: IntArray,
-        evidence: IntArray,
+        n_effective: IntArray,
         account_hashes: IntArray,
     ) -> None:
         """Medians and deviations only, and of some features only: what every look needs.
 
         Parameters
         ----------
-        middle : Middle
+        middle : Baseline
             Written to at `members`.
         members : ndarray of int64, shape (n,)
         columns : ndarray of int64
@@ -289,15 +289,15 @@ class Reference:
         evidence, account_hashes : ndarray of int64, shape (n,)
             Of the members.
         """
-        for places, own_rows, peers in self._by_stratum(evidence, account_hashes):
-            _put_middles(members[places], own_rows, columns, peers.values, peers.ordered, peers.counts,
+        for places, own_rows, peers in self._by_stratum(n_effective, account_hashes):
+            _put_baselines(members[places], own_rows, columns, peers.values, peers.ordered, peers.counts,
                          peers.usual, middle.medians, middle.ups, middle.downs)  # fmt: skip
 
     def _by_stratum(
-        self, evidence: IntArray, account_hashes: IntArray
+        self, n_effective: IntArray, account_hashes: IntArray
     ) -> Iterator[tuple[IntArray, IntArray, Peers]]:
         """Positions of each stratum's rows, each account's own row among its peers or -1, and these."""
-        strata = strata_of(evidence)
+        strata = strata_of(n_effective)
         for stratum in np.flatnonzero(np.bincount(strata)).tolist():
             peers = self._peers(stratum)
             if peers is None:

@@ -84,7 +84,7 @@ class RecordBatch:
 
 
 @dataclass(slots=True)
-class SignalBlock:
+class SignalColumns:
     """Signals of each query, and what the windows keep of it; one row a record, NaN where missing.
 
     `signals` is (n, n_signals) in the order of the signal catalogue; `sketches` the leading whitened
@@ -191,7 +191,7 @@ class Normal:
 
 
 @dataclass(slots=True)
-class Middle:
+class Baseline:
     """The middle of the normal range for some features of each evaluation, as `Normal` has it."""
 
     medians: FloatArray
@@ -199,7 +199,7 @@ class Middle:
     downs: FloatArray
 
     @classmethod
-    def unknown(cls, n: int, n_features: int) -> "Middle":
+    def unknown(cls, n: int, n_features: int) -> "Baseline":
         return cls(*(np.full((n, n_features), np.nan) for _ in range(3)))
 
 
@@ -213,7 +213,7 @@ class Scores:
     """
 
     tail_probs: FloatArray
-    attack_probs: FloatArray  # of the taught model; NaN where it does not speak
+    attack_probs: FloatArray  # of the pretrained model; NaN where it does not speak
     is_warm: BoolArray
     feature_tail_probs: FloatArray
     shares: FloatArray

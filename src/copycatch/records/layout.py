@@ -24,15 +24,15 @@ class Span(NamedTuple):
 
 
 # Signals that the model's reference gives per query (signals/catalog.py names them) and those that the
-# account's own recent queries give (computed by the fold); both are summed alike. The first N_BLOCK of the
+# account's own recent queries give (computed by the fold); both are summed alike. The first N_RECENT of the
 # former, and all of the latter, are summed over the block too. Squares are kept of the first N_SQUARED only:
 # features ask for the spread of these.
 N_SIGNALS: Final = 26
-N_BLOCK: Final = 24
+N_RECENT: Final = 24
 N_SQUARED: Final = 5
 N_OWN: Final = 13
 N_SUMMED: Final = N_SIGNALS + N_OWN
-N_BLOCK_SUMMED: Final = N_BLOCK + N_OWN
+N_RECENT_SUMMED: Final = N_RECENT + N_OWN
 SUM_FIELDS: Final = 2  # n, sum
 
 # Own signals, in the order the fold writes them. Repeats of an input flip their label or lie close to a
@@ -76,8 +76,8 @@ TALLIES: Final = (
     "refused",  # 401, 403, 429 and server errors: no evidence
     "distinct",
     "novel",  # distinct and not near a recent one: what novelty, boundary and spread are measured on
-    "block_distinct",
-    "block_novel",
+    "recent_distinct",
+    "recent_novel",
     "input_tokens",
     "output_tokens",
     "params_known",
@@ -102,12 +102,12 @@ def _spans() -> dict[str, Span]:
         # From here on everything is measured in the model's space and starts afresh when that is rebuilt.
         "signals": N_SUMMED * SUM_FIELDS,
         "squares": N_SQUARED,
-        "block_signals": N_BLOCK_SUMMED * SUM_FIELDS,
-        "block_squares": N_SQUARED,
+        "recent_signals": N_RECENT_SUMMED * SUM_FIELDS,
+        "recent_squares": N_SQUARED,
         "drift": DRIFT,
-        "block_drift": DRIFT,
+        "recent_drift": DRIFT,
         "input_drift": DRIFT,
-        "block_input_drift": DRIFT,
+        "recent_input_drift": DRIFT,
         "odd_drift": DRIFT,  # of queries odder than 95 % of the usual ones, in whatever way
         "co_means": CO_DIMS,
         "co_products": CO_DIMS * (CO_DIMS + 1) // 2,
@@ -126,4 +126,4 @@ SPANS: Final = _spans()
 WIDTH: Final = max(span.stop for span in SPANS.values())
 TALLY: Final = {name: SPANS["tallies"].start + index for index, name in enumerate(TALLIES)}
 SPACE_COLUMNS: Final = slice(SPANS["signals"].start, WIDTH)  # cleared when the model's space is rebuilt
-SPACE_TALLIES: Final = tuple(TALLY[name] for name in ("distinct", "novel", "block_distinct", "block_novel"))
+SPACE_TALLIES: Final = tuple(TALLY[name] for name in ("distinct", "novel", "recent_distinct", "recent_novel"))

@@ -26,16 +26,16 @@ def row_dtype(fields: Mapping[str, tuple[npt.DTypeLike, tuple[int, ...]]]) -> np
 
 
 def as_bytes(rows: Rows) -> npt.NDArray[np.uint8]:
-    """The same memory, (n, bytes per row): what compiled code takes, which finds fields by `place_of`."""
+    """The same memory, (n, bytes per row): what compiled code takes, which finds fields by `offsets_of`."""
     return rows.view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
 
 
-def place_of(dtype: np.dtype[np.void], name: str) -> tuple[int, int]:
+def offsets_of(dtype: np.dtype[np.void], name: str) -> tuple[int, int]:
     """Where a field lies in the bytes of a record: from, to.
 
     Examples
     --------
-    >>> place_of(row_dtype({"is_late": (np.bool_, ()), "sums": (np.float32, (5,))}), "sums")
+    >>> offsets_of(row_dtype({"is_late": (np.bool_, ()), "sums": (np.float32, (5,))}), "sums")
     (4, 24)
     """
     assert dtype.fields is not None

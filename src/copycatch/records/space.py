@@ -55,7 +55,7 @@ class ModelSpace:
 
     Built from a pool with a bounded number of distinct queries per account, so that no account shapes it
     more than any other. `queries` is where neighbours are sought (embedding, else numeric input), `inputs`
-    the numeric input beside an embedding; `m` the rows of the bank.
+    the numeric input beside an embedding; `m` the rows of the reference_set.
     """
 
     version: int  # rises at each rebuild of the geometry: sketches of different versions do not compare
@@ -65,15 +65,15 @@ class ModelSpace:
     raw_columns: IntArray  # coordinates sampled for step shapes
     raw_means: Float32Array  # of those
     raw_scales: Float32Array  # their spreads
-    bank_sketches: Float32Array  # (m, SKETCH_LENGTH), zero-padded
-    bank_accounts: IntArray  # (m,) number of the account each row came from
-    bank_hashes: IntArray  # (m,) input hashes viewed as int64: identical inputs are no neighbours
-    bank_labels: IntArray  # (m,)
-    bank_margins: Float32Array  # (m,)
-    bank_entropies: Float32Array  # (m,)
-    far_log: float  # 95 % quantile of the bank's own mean log distance to its neighbours
+    reference_sketches: Float32Array  # (m, SKETCH_LENGTH), zero-padded
+    reference_accounts: IntArray  # (m,) number of the account each row came from
+    reference_hashes: IntArray  # (m,) input hashes viewed as int64: identical inputs are no neighbours
+    reference_labels: IntArray  # (m,)
+    reference_margins: Float32Array  # (m,)
+    reference_entropies: Float32Array  # (m,)
+    far_log: float  # 95 % quantile of the reference_set's own mean log distance to its neighbours
     farther_log: float  # 99 %
-    odd_log: float  # 95 % quantile of the bank's residual energy
+    odd_log: float  # 95 % quantile of the reference_set's residual energy
     odder_log: float  # 99 %
     flat_logs: Float32Array  # (2,) flatness below which honest steps hardly ever come by chance
     near: float  # 75 % quantile of the distance to the nearest: what is farther is never "near"
@@ -81,5 +81,5 @@ class ModelSpace:
     new_pairs: float  # 90 % quantile of the share of new word pairs
     fourier_weights: Float32Array  # (SKETCH_LENGTH, FOURIER)
     fourier_phases: Float32Array  # (FOURIER,)
-    fourier_mean: FloatArray  # (FOURIER,) mean features of the bank
+    fourier_mean: FloatArray  # (FOURIER,) mean features of the reference_set
     lexicon: Lexicon | None

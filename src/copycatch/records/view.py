@@ -8,7 +8,7 @@ from numba import njit
 
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
 from copycatch.records.layout import (
-    N_BLOCK,
+    N_RECENT,
     N_SIGNALS,
     N_SQUARED,
     OWN_NAMES,
@@ -44,7 +44,7 @@ class WindowView:
     """Accounts that are due, with their sums; arrays along evaluations (n,).
 
     `sums` is float32 (n, WIDTH), laid out by `layout.SPANS`. `index_by_signal` says where each summed signal
-    lies. With `is_block` signals and drift are those of the account's current block instead of its life;
+    lies. With `is_recent` signals and drift are those of the account's current block instead of its life;
     what is not summed over blocks is NaN then.
     """
 
@@ -58,16 +58,16 @@ class WindowView:
     short_pane_s: float
     long_pane_s: float
     places: FloatArray  # (n, 2): shift and spread of the remembered inputs, beside the usual ones
-    is_block: bool = False
+    is_recent: bool = False
     _moments: tuple[FloatArray, FloatArray] | None = field(default=None, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.queries)
 
     @property
-    def evidence(self) -> IntArray:
+    def n_effective(self) -> IntArray:
         """Distinct queries, not near a recent one, that the sums rest on, int64 (n,)."""
-        return self.sums[:, TALLY["block_novel" if self.is_block else "novel"]].astype(np.int64)
+        return self.sums[:, TALLY["recent_novel" if self.is_recent else "novel"]].astype(np.int64)
 
     def tally(self, name: str) -> FloatArray:
         return self.sums[:, TALLY[name]].astype(np.float64)
@@ -95,14 +95,14 @@ class WindowView:
 
     @property
     def _span_name(self) -> str:
-        return "block_signals" if self.is_block else "signals"
+        return "recent_signals" if self.is_recent else "signals"
 
     def _index(self, signal: str) -> int | None:
         """Where the signal's sums lie in its span; None where it is not summed over blocks."""
         index = self.index_by_signal[signal]
-        if not self.is_block or index < N_BLOCK:
+        if not self.is_recent or index < N_RECENT:
             return index
-        return None if index < N_SIGNALS else index - N_SIGNALS + N_BLOCK
+        return None if index < N_SIGNALS else index - N_SIGNALS + N_RECENT
 
     def _column(self, moment: int, signal: str) -> FloatArray:
         index = self._index(signal)
@@ -116,7 +116,7 @@ class WindowView:
     def _all_moments(self) -> tuple[FloatArray, FloatArray]:
         """Means and deviations of all signals at once: most are asked for, and one pass costs like one."""
         span = SPANS[self._span_name]
-        squares_start = SPANS["block_squares" if self.is_block else "squares"].start
+        squares_start = SPANS["recent_squares" if self.is_recent else "squares"].start
         means = np.empty((span.length // SUM_FIELDS, len(self)))
         deviations = np.empty((N_SQUARED, len(self)))
         _moments(self.sums, span.start, squares_start, means, deviations)
@@ -129,7 +129,7 @@ class WindowView:
         (|S|^2 - sum |u|^2) / (n (n - 1)), which is 0 in the mean where the account draws from the usual
         distribution of each class, in whatever mix of classes.
         """
-        n, _, of_pairs = self._residuals(("block_" if self.is_block else "") + name)
+        n, _, of_pairs = self._residuals(("recent_" if self.is_recent else "") + name)
         return np.where(n >= VALUES_MIN, of_pairs / np.maximum(n * (n - 1), 1) / np.sqrt(SKETCH), np.nan)
 
     def odd_coherences(self) -> FloatArray:

@@ -134,7 +134,7 @@ class Score(Struct, frozen=True, kw_only=True):
 
     tail_prob: float | None  # chance per day that a normal account is ever this odd; None for plain limits
     rank: str  # in words: "odder than 99.98 % of normal account-days"
-    attack_prob: float | None = None  # where the taught model speaks
+    attack_prob: float | None = None  # where the pretrained model speaks
 
 
 class Entity(Struct, frozen=True, kw_only=True):

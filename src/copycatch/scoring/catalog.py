@@ -1,18 +1,18 @@
 """All scorers as one table, and how loud each may get.
 
-Families of one group share one voice, which is saturated, so that one oddness alone cannot shout.
+Families of one group share one voice, which is saturated, so that one anomalies alone cannot shout.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from copycatch.scoring.half_space import HalfSpaceTrees
-from copycatch.scoring.lessons import LESSONS
 from copycatch.scoring.multivariate import Multivariate
+from copycatch.scoring.pretrained import PretrainedClassifier
+from copycatch.scoring.pretrained_weights import PRETRAINED_WEIGHTS
 from copycatch.scoring.protocol import Scorer, Takes
 from copycatch.scoring.robust_tails import RobustTails
-from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
-from copycatch.scoring.taught import Taught
+from copycatch.scoring.scored_features import FEATURE_FAMILIES, SCORED_FEATURES
 
 
 class Group(NamedTuple):
@@ -39,12 +39,14 @@ GROUPS: tuple[Group, ...] = (
     Group("flat", ("flat",), 3.0),
     Group("half_space", ("half_space",), 1.0),
     Group("multivariate", ("multivariate",), 2.5),
-    Group("taught", ("taught",), 0.3),
+    Group("pretrained", ("pretrained",), 0.3),
 )
 # What simulated attacks taught about the caps' proportions, within `WEIGHT_MIN` and `WEIGHT_MAX`; 1 as long
 # as what was learned does not hold on every kind of victim that was left out of the learning.
-WEIGHTS: dict[str, float] = {group.name: LESSONS.weights.get(group.name, 1.0) for group in GROUPS}
-assert LESSONS.weights.keys() <= WEIGHTS.keys(), "lessons.json weighs another group: make teach"
+WEIGHTS: dict[str, float] = {group.name: PRETRAINED_WEIGHTS.weights.get(group.name, 1.0) for group in GROUPS}
+assert PRETRAINED_WEIGHTS.weights.keys() <= WEIGHTS.keys(), (
+    "pretrained_weights.json weighs another group: make teach"
+)
 
 
 class ScorerSpec(NamedTuple):
@@ -66,15 +68,50 @@ def _cap(*families: str) -> float:
 
 
 SCORERS: tuple[ScorerSpec, ...] = (
-    ScorerSpec("robust_tails", TAIL_FAMILIES, "oddness", len(TAILS), RobustTails, False, 0.0,
-               _cap(*TAIL_FAMILIES), "how far each family of features is from what is normal at equal n"),
-    ScorerSpec("half_space", ("half_space",), "positions", len(TAILS), lambda: HalfSpaceTrees(len(TAILS)),
-               True, 0.0, _cap("half_space"), "how rare looks like it are among normal ones"),
-    ScorerSpec("multivariate", ("multivariate",), "families", len(TAIL_FAMILIES),
-               lambda: Multivariate(len(TAIL_FAMILIES)), True, 0.0, _cap("multivariate"),
-               "how unlike the families' normal way of moving together it is"),
-    ScorerSpec("taught", ("taught",), "positions", len(TAILS), Taught, True, 0.0, _cap("taught"),
-               "how much more it looks like a simulated attack than like a normal account"),
-)  # fmt: skip
+    ScorerSpec(
+        "robust_tails",
+        FEATURE_FAMILIES,
+        "anomalies",
+        len(SCORED_FEATURES),
+        RobustTails,
+        False,
+        0.0,
+        _cap(*FEATURE_FAMILIES),
+        "how far each family of features is from what is normal at equal n",
+    ),
+    ScorerSpec(
+        "half_space",
+        ("half_space",),
+        "positions",
+        len(SCORED_FEATURES),
+        lambda: HalfSpaceTrees(len(SCORED_FEATURES)),
+        True,
+        0.0,
+        _cap("half_space"),
+        "how rare looks like it are among normal ones",
+    ),
+    ScorerSpec(
+        "multivariate",
+        ("multivariate",),
+        "families",
+        len(FEATURE_FAMILIES),
+        lambda: Multivariate(len(FEATURE_FAMILIES)),
+        True,
+        0.0,
+        _cap("multivariate"),
+        "how unlike the families' normal way of moving together it is",
+    ),
+    ScorerSpec(
+        "pretrained",
+        ("pretrained",),
+        "positions",
+        len(SCORED_FEATURES),
+        PretrainedClassifier,
+        True,
+        0.0,
+        _cap("pretrained"),
+        "how much more it looks like a simulated attack than like a normal account",
+    ),
+)
 FAMILIES: tuple[str, ...] = tuple(family for spec in SCORERS for family in spec.families)
 assert {family for group in GROUPS for family in group.families} == set(FAMILIES)

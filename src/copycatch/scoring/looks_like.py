@@ -11,12 +11,12 @@ import numpy as np
 
 from copycatch.records.columns import BoolArray, FloatArray, IntArray, Normal
 from copycatch.scoring.coherence import coherence_of
-from copycatch.scoring.voices import displacement
+from copycatch.scoring.damping import displacement
 
 QUERIES_MIN = 30  # below that habits do not show
 COPY_SHARE = 0.95  # a health check asks the same thing again and again
 REPEAT_SHARE = 0.25
-ODD = 3.0  # robust deviations from the median that count as far
+ANOMALOUS = 3.0  # robust deviations from the median that count as far
 USUAL = 1.5  # and as near
 INCOHERENT = 0.06
 COHERENT = 0.3
@@ -55,7 +55,7 @@ class Seen(NamedTuple):
     @property
     def is_novel(self) -> BoolArray:
         names = ("class_distance", "whitened_distance", "nearest_distance")
-        far: BoolArray = np.logical_or.reduce([self.away(name) > ODD for name in names])
+        far: BoolArray = np.logical_or.reduce([self.away(name) > ANOMALOUS for name in names])
         return far
 
 
@@ -83,7 +83,7 @@ def _mis_scaled(seen: Seen) -> BoolArray:
 
 
 def _hard_cases(seen: Seen) -> BoolArray:
-    is_hard = (seen.away("low_margin_share") > ODD) | (seen.away("margin_residual") < -ODD)
+    is_hard = (seen.away("low_margin_share") > ANOMALOUS) | (seen.away("margin_residual") < -ANOMALOUS)
     is_usual = (seen.away("class_distance") < USUAL) & (seen.away("nearest_distance") < USUAL)
     return is_hard & is_usual & _is_quiet_at_boundary(seen)
 
@@ -96,8 +96,8 @@ def _nightly_batch(seen: Seen) -> BoolArray:
 
 
 def _niche(seen: Seen) -> BoolArray:
-    is_narrow = (seen.value("topics") < FEW_TOPICS) | (seen.away("label_entropy") < -ODD)
-    return is_narrow & (seen.away("label_divergence") > ODD) & ~seen.is_novel
+    is_narrow = (seen.value("topics") < FEW_TOPICS) | (seen.away("label_entropy") < -ANOMALOUS)
+    return is_narrow & (seen.away("label_divergence") > ANOMALOUS) & ~seen.is_novel
 
 
 class Kind(NamedTuple):

@@ -1,4 +1,4 @@
-"""Evidence over an account's looks: one odd look is no alert, steady oddness becomes one.
+"""Evidence over an account's looks: one odd look is no alert, steady anomalies becomes one.
 
 A normal account's score spikes now and then and falls back; an extraction stays odd. The level follows the
 score slowly, so that at the same rate of false alarms its threshold lies lower than that of single looks.

@@ -7,28 +7,29 @@ import numpy as np
 
 from copycatch.records.columns import FloatArray, IntArray
 
-Takes = Literal["positions", "oddness", "families"]
+Takes = Literal["positions", "anomalies", "families"]
 MIDDLE = 0.5  # where a missing position is put: in the middle of the normal range
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Looks as scorers take them: values in [0, 1], NaN where missing.
+    """EvaluationBatch as scorers take them: values in [0, 1], NaN where missing.
 
     `positions` is where each tail's feature lies in its normal range: .5 at the median, towards 0 and 1 far
-    off. `oddness` is the same on the harmful side only, 0 at the median. `families` is the mean oddness of
+    off. `anomalies` is the same on the harmful side only, 0 at the median. `families` is the mean anomalies
+    of
     each family of tails.
     """
 
     positions: FloatArray  # (n, n_tails)
-    oddness: FloatArray  # (n, n_tails)
+    anomalies: FloatArray  # (n, n_tails)
     families: FloatArray  # (n, n_tail_families)
 
     def __len__(self) -> int:
         return len(self.families)
 
     def pick(self, rows: IntArray) -> "Inputs":
-        return Inputs(self.positions[rows], self.oddness[rows], self.families[rows])
+        return Inputs(self.positions[rows], self.anomalies[rows], self.families[rows])
 
     def named(self, name: Takes) -> FloatArray:
         values: FloatArray = getattr(self, name)

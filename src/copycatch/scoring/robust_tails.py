@@ -3,28 +3,28 @@
 import numpy as np
 
 from copycatch.records.columns import FloatArray, IntArray
-from copycatch.scoring.families import ODDNESS_MAX, family_values
+from copycatch.scoring.families import ANOMALY_MAX, family_values
 from copycatch.scoring.protocol import Takes, within_unit
-from copycatch.scoring.tails import TAIL_FAMILIES
+from copycatch.scoring.scored_features import FEATURE_FAMILIES
 
 
 class RobustTails:
-    """Mean oddness of each family's known features.
+    """Mean anomalies of each family's known features.
 
     Examples
     --------
-    >>> from copycatch.scoring.tails import TAILS
-    >>> float(RobustTails().score_many(np.full((1, len(TAILS)), 0.25))[0, 0])
+    >>> from copycatch.scoring.scored_features import SCORED_FEATURES
+    >>> float(RobustTails().score_many(np.full((1, len(SCORED_FEATURES)), 0.25))[0, 0])
     1.0
     """
 
     name = "robust_tails"
-    families: tuple[str, ...] = TAIL_FAMILIES
-    takes: Takes = "oddness"
+    families: tuple[str, ...] = FEATURE_FAMILIES
+    takes: Takes = "anomalies"
 
     def score_many(self, values: FloatArray) -> FloatArray:
         clean = np.where(np.isnan(values), np.nan, within_unit(values, 0.0))
-        return family_values(clean * ODDNESS_MAX)
+        return family_values(clean * ANOMALY_MAX)
 
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
         """Nothing: the population's reference has learned the features themselves."""

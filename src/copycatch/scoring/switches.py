@@ -36,11 +36,11 @@ class Switches:
         known = families_by_name()
         return frozenset(family for name in self.off for family in known[name])
 
-    def mask(self, evidence: FloatArray) -> FloatArray:
+    def mask(self, surprisal: FloatArray) -> FloatArray:
         """Evidence (n, n_families) with NaN where it is off."""
         if not self.off:
-            return evidence
-        masked = evidence.copy()
+            return surprisal
+        masked = surprisal.copy()
         masked[:, [FAMILIES.index(family) for family in self.off_families]] = np.nan
         return masked
 

@@ -11,7 +11,7 @@ class SignalSpec(NamedTuple):
     sentence: str
 
 
-# The first layout.N_BLOCK are summed over blocks too, the squares of the first layout.N_SQUARED as well.
+# The first layout.N_RECENT are summed over blocks too, the squares of the first layout.N_SQUARED as well.
 SIGNALS: tuple[SignalSpec, ...] = (
     SignalSpec(
         "whitened_log", "novel", "log mean squared whitened coordinate of the input: far from the usual"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from copycatch.records.columns import Float32Array, IntArray, RecordBatch, SignalBlock, VectorBlock
+from copycatch.records.columns import Float32Array, IntArray, RecordBatch, SignalColumns, VectorBlock
 from copycatch.records.layout import FOURIER, RAW
 from copycatch.records.space import SKETCH_LENGTH, Frame, ModelSpace
 from copycatch.signals.catalog import SIGNAL_INDEX, SIGNALS
@@ -21,15 +21,15 @@ from copycatch.signals.geometry import (
     standardise,
 )
 from copycatch.signals.inputs import byte_entropies, value_signals
-from copycatch.signals.neighbours import COLUMNS, compare_with_bank
-from copycatch.signals.words import hash_words, word_novelty, word_sets
+from copycatch.signals.neighbours import COLUMNS, compare_with_reference_set
+from copycatch.signals.words import hash_tokens, token_novelty, token_sets
 
 RAW_MAX = 40.0
 
 
 def compute_signals(
     batch: RecordBatch, spaces: Mapping[str, ModelSpace], account_hashes: IntArray
-) -> SignalBlock:
+) -> SignalColumns:
     """Signals of every record of a batch.
 
     Parameters
@@ -42,31 +42,31 @@ def compute_signals(
 
     Returns
     -------
-    SignalBlock
+    SignalColumns
         float32, one row a record.
     """
-    block = _empty(len(batch))
-    _put(block, "margin", batch.margins)
-    _add_low_margins(block, batch, spaces)
+    signals = _empty(len(batch))
+    _put(signals, "margin", batch.margins)
+    _add_low_margins(signals, batch, spaces)
     if any(text is not None for text in batch.texts):
-        _add_texts(block, batch, spaces, account_hashes)
+        _add_texts(signals, batch, spaces, account_hashes)
     for is_input, vector_blocks in ((True, batch.inputs), (False, batch.embeddings)):
         for vectors in vector_blocks:
             space = spaces.get(vectors.model_id)
             if space is None:
                 continue
             if is_input == space.uses_inputs and vectors.values.shape[1] == len(space.queries.means):
-                _add_queries(block, batch, vectors, space, account_hashes)
+                _add_queries(signals, batch, vectors, space, account_hashes)
             elif is_input and space.inputs is not None and vectors.values.shape[1] == len(space.inputs.means):
-                _add_inputs(block, batch, vectors, space, space.inputs)
-    return block
+                _add_inputs(signals, batch, vectors, space, space.inputs)
+    return signals
 
 
-def _empty(n: int) -> SignalBlock:
+def _empty(n: int) -> SignalColumns:
     def missing(width: int) -> Float32Array:
         return np.full((n, width), np.nan, dtype=np.float32)
 
-    return SignalBlock(
+    return SignalColumns(
         signals=missing(len(SIGNALS)),
         sketches=missing(SKETCH_LENGTH),
         residuals=missing(SKETCH_LENGTH),
@@ -83,12 +83,12 @@ def _empty(n: int) -> SignalBlock:
     )
 
 
-def _put(block: SignalBlock, name: str, values: Float32Array) -> None:
-    block.signals[:, SIGNAL_INDEX[name]] = values
+def _put(signals: SignalColumns, name: str, values: Float32Array) -> None:
+    signals.signals[:, SIGNAL_INDEX[name]] = values
 
 
-def _put_at(block: SignalBlock, rows: IntArray | slice, name: str, values: Float32Array) -> None:
-    block.signals[rows, SIGNAL_INDEX[name]] = values
+def _put_at(signals: SignalColumns, rows: IntArray | slice, name: str, values: Float32Array) -> None:
+    signals.signals[rows, SIGNAL_INDEX[name]] = values
 
 
 def _places(rows: IntArray, n: int) -> IntArray | slice:
@@ -102,7 +102,7 @@ def _above(values: Float32Array, limit: float) -> Float32Array:
     return np.where(is_known, values > limit, np.nan).astype(np.float32)
 
 
-def _add_low_margins(block: SignalBlock, batch: RecordBatch, spaces: Mapping[str, ModelSpace]) -> None:
+def _add_low_margins(signals: SignalColumns, batch: RecordBatch, spaces: Mapping[str, ModelSpace]) -> None:
     names = set(batch.model_ids)
     limit_by_model = {
         name: space.low_margin if (space := spaces.get(name)) is not None else np.nan for name in names
@@ -113,94 +113,100 @@ def _add_low_margins(block: SignalBlock, batch: RecordBatch, spaces: Mapping[str
     elif names:
         limits = np.array([limit_by_model[name] for name in batch.model_ids], dtype=np.float32)
     is_low = batch.margins < np.asarray(limits, dtype=np.float32)
-    _put(block, "is_low_margin", np.where(np.isnan(batch.margins) | np.isnan(limits), np.nan, is_low))
+    _put(signals, "is_low_margin", np.where(np.isnan(batch.margins) | np.isnan(limits), np.nan, is_low))
 
 
 def _add_texts(
-    block: SignalBlock, batch: RecordBatch, spaces: Mapping[str, ModelSpace], account_hashes: IntArray
+    signals: SignalColumns, batch: RecordBatch, spaces: Mapping[str, ModelSpace], account_hashes: IntArray
 ) -> None:
-    _put(block, "byte_entropy", byte_entropies(batch.texts))
-    _put(block, "elicitation", elicitation_of(batch.texts))
-    block.word_starts, block.words = hash_words(batch.texts)
-    block.words_seen = word_sets(block.word_starts, block.words)
+    _put(signals, "byte_entropy", byte_entropies(batch.texts))
+    _put(signals, "elicitation", elicitation_of(batch.texts))
+    signals.word_starts, signals.words = hash_tokens(batch.texts)
+    signals.words_seen = token_sets(signals.word_starts, signals.words)
     models = np.array(batch.model_ids, dtype=object)
     for model_id, space in spaces.items():
         if space.lexicon is None:
             continue
         rows = np.flatnonzero(models == model_id)
-        novelty = word_novelty(rows, account_hashes[rows], block.word_starts, block.words, space.lexicon)
-        _put_at(block, rows, "unknown_words", novelty[:, 0])
-        _put_at(block, rows, "new_pairs", novelty[:, 1])
-        _put_at(block, rows, "is_new_pairs", _above(novelty[:, 1], space.new_pairs))
+        novelty = token_novelty(rows, account_hashes[rows], signals.word_starts, signals.words, space.lexicon)
+        _put_at(signals, rows, "unknown_words", novelty[:, 0])
+        _put_at(signals, rows, "new_pairs", novelty[:, 1])
+        _put_at(signals, rows, "is_new_pairs", _above(novelty[:, 1], space.new_pairs))
 
 
 def _add_frame(
-    block: SignalBlock, rows: IntArray | slice, z: Float32Array, space: ModelSpace, frame: Frame
+    signals: SignalColumns, rows: IntArray | slice, z: Float32Array, space: ModelSpace, frame: Frame
 ) -> Float32Array:
     """Signals of the input itself; gives its scores back."""
     scores = multiply(z, frame.basis)
     energy = energies(z, scores, frame)
-    _put_at(block, rows, "whitened_log", energy[:, 0])
-    _put_at(block, rows, "residual_log", energy[:, 1])
-    _put_at(block, rows, "is_odd", _above(energy[:, 1], space.odd_log))
-    _put_at(block, rows, "is_odder", _above(energy[:, 1], space.odder_log))
-    _put_at(block, rows, "pair_likelihood", pair_likelihoods(z, frame))
+    _put_at(signals, rows, "whitened_log", energy[:, 0])
+    _put_at(signals, rows, "residual_log", energy[:, 1])
+    _put_at(signals, rows, "is_odd", _above(energy[:, 1], space.odd_log))
+    _put_at(signals, rows, "is_odder", _above(energy[:, 1], space.odder_log))
+    _put_at(signals, rows, "pair_likelihood", pair_likelihoods(z, frame))
     return scores
 
 
-def _add_raws(block: SignalBlock, rows: IntArray | slice, values: Float32Array, space: ModelSpace) -> None:
+def _add_raws(
+    signals: SignalColumns, rows: IntArray | slice, values: Float32Array, space: ModelSpace
+) -> None:
     n_kept = len(space.raw_columns)
-    block.raws[rows, :n_kept] = scaled(
+    signals.raws[rows, :n_kept] = scaled(
         values[:, space.raw_columns], space.raw_means, space.raw_scales, RAW_MAX
     )
-    block.raw_ratios[rows, :n_kept] = space.raw_scales / space.raw_scales.mean()
-    block.flat_logs[rows] = space.flat_logs
+    signals.raw_ratios[rows, :n_kept] = space.raw_scales / space.raw_scales.mean()
+    signals.flat_logs[rows] = space.flat_logs
 
 
 def _add_inputs(
-    block: SignalBlock, batch: RecordBatch, vectors: VectorBlock, space: ModelSpace, frame: Frame
+    signals: SignalColumns, batch: RecordBatch, vectors: VectorBlock, space: ModelSpace, frame: Frame
 ) -> None:
     """Numeric inputs that come beside embeddings."""
-    rows = _places(vectors.rows, len(block.cells))
+    rows = _places(vectors.rows, len(signals.cells))
     z = standardise(vectors.values, frame)
-    scores = _add_frame(block, rows, z, space, frame)
-    block.input_residuals[rows], _, _ = class_residuals(scores, batch.label_codes[rows], frame)
-    _add_raws(block, rows, vectors.values, space)
+    scores = _add_frame(signals, rows, z, space, frame)
+    signals.input_residuals[rows], _, _ = class_residuals(scores, batch.label_codes[rows], frame)
+    _add_raws(signals, rows, vectors.values, space)
     values = value_signals(z)
-    _put_at(block, rows, "edge_share", values[:, 0])
-    _put_at(block, rows, "value_entropy", values[:, 1])
+    _put_at(signals, rows, "edge_share", values[:, 0])
+    _put_at(signals, rows, "value_entropy", values[:, 1])
 
 
 def _add_queries(
-    block: SignalBlock, batch: RecordBatch, vectors: VectorBlock, space: ModelSpace, account_hashes: IntArray
+    signals: SignalColumns,
+    batch: RecordBatch,
+    vectors: VectorBlock,
+    space: ModelSpace,
+    account_hashes: IntArray,
 ) -> None:
     """Embeddings, or numeric inputs where the log has none: neighbours, classes, drift, topics."""
-    rows, frame = _places(vectors.rows, len(block.cells)), space.queries
+    rows, frame = _places(vectors.rows, len(signals.cells)), space.queries
     z = standardise(vectors.values, frame)
     if space.inputs is None:
-        scores = _add_frame(block, rows, z, space, frame)
+        scores = _add_frame(signals, rows, z, space, frame)
         if space.uses_inputs:
-            _add_raws(block, rows, vectors.values, space)
+            _add_raws(signals, rows, vectors.values, space)
             values = value_signals(z)
-            _put_at(block, rows, "edge_share", values[:, 0])
-            _put_at(block, rows, "value_entropy", values[:, 1])
+            _put_at(signals, rows, "edge_share", values[:, 0])
+            _put_at(signals, rows, "value_entropy", values[:, 1])
     else:
         scores = multiply(z, frame.basis)
-        _put_at(block, rows, "embedding_log", energies(z, scores, frame)[:, 0])
+        _put_at(signals, rows, "embedding_log", energies(z, scores, frame)[:, 0])
     sketches, labels = sketches_of(scores, frame), batch.label_codes[rows]
     residuals, class_log, class_gap_log = class_residuals(scores, labels, frame)
-    block.sketches[rows] = sketches
-    block.residuals[rows] = residuals
-    block.cells[rows] = cells_of(sketches)
-    block.fouriers[rows] = fouriers_of(sketches, space)
-    block.nears[rows] = space.near
-    _put_at(block, rows, "class_log", class_log)
-    _put_at(block, rows, "class_gap_log", class_gap_log)
-    near = compare_with_bank(
+    signals.sketches[rows] = sketches
+    signals.residuals[rows] = residuals
+    signals.cells[rows] = cells_of(sketches)
+    signals.fouriers[rows] = fouriers_of(sketches, space)
+    signals.nears[rows] = space.near
+    _put_at(signals, rows, "class_log", class_log)
+    _put_at(signals, rows, "class_gap_log", class_gap_log)
+    near = compare_with_reference_set(
         sketches, account_hashes[rows], batch.input_hashes[rows].view(np.int64), labels, batch.margins[rows],
         batch.entropies[rows], space,
     )  # fmt: skip
     for index, name in enumerate(COLUMNS):
-        _put_at(block, rows, name, near[:, index])
-    _put_at(block, rows, "is_far", _above(near[:, 1], space.far_log))
-    _put_at(block, rows, "is_farther", _above(near[:, 1], space.farther_log))
+        _put_at(signals, rows, name, near[:, index])
+    _put_at(signals, rows, "is_far", _above(near[:, 1], space.far_log))
+    _put_at(signals, rows, "is_farther", _above(near[:, 1], space.farther_log))

@@ -19,11 +19,13 @@ COLUMNS = (
     "same_label_log",
     "label_gap_log",
 )
-GROUPS = 64  # rows of the bank that lie so far apart make a group; the least of each is looked at first
+GROUPS = (
+    64  # rows of the reference_set that lie so far apart make a group; the least of each is looked at first
+)
 # 1e30 as float32, read as an integer: beyond every distance; NaN lies beyond it, too.
 BEYOND = np.float32(1e30).view(np.int32)
 SPARE, FOUND_MAX = 4, 32  # more groups than needed are no harm; so many squares are compared all with all
-NO_SAME_LABEL = 1.0  # log distance beyond the neighbours where the bank has no row of the label
+NO_SAME_LABEL = 1.0  # log distance beyond the neighbours where the reference_set has no row of the label
 TINY = 1e-6
 
 
@@ -87,7 +89,7 @@ def _nearest(squares, least, near_groups, found, keys):  # type: ignore[no-untyp
 
 @njit(cache=True)
 def _leave_out(squares, number, numbers, places):  # type: ignore[no-untyped-def]
-    """Put rows of the bank that have this number beyond every distance; `numbers` are in order."""
+    """Put rows of the reference_set that have this number beyond every distance; `numbers` are in order."""
     for at in range(np.searchsorted(numbers, number), len(numbers)):
         if numbers[at] != number:
             break
@@ -96,10 +98,10 @@ def _leave_out(squares, number, numbers, places):  # type: ignore[no-untyped-def
 
 @njit(cache=True, fastmath={"contract"})
 def _search(  # type: ignore[no-untyped-def]
-    sketches, accounts, hashes, labels, label_codes, margins, entropies, bank, m, account_order,
-    account_places, hash_order, hash_places, bank_codes, bank_margins, bank_entropies, out,
+    sketches, accounts, hashes, labels, label_codes, margins, entropies, reference_set, m, account_order,
+    account_places, hash_order, hash_places, reference_codes, reference_margins, reference_entropies, out,
 ):  # fmt: skip
-    width = bank.shape[1]
+    width = reference_set.shape[1]
     squares = np.empty(width, dtype=np.float32)
     # Floats that are not negative keep their order when they are read as integers, and the least of integers
     # is vector code.
@@ -113,10 +115,12 @@ def _search(  # type: ignore[no-untyped-def]
     single = integer.view(np.float32)
     for i in range(len(sketches)):
         x = sketches[i]
-        for j in range(width):  # the inner loop is unrolled: this one becomes vector code along the bank
+        for j in range(
+            width
+        ):  # the inner loop is unrolled: this one becomes vector code along the reference_set
             total = np.float32(0)
             for k in range(SKETCH_LENGTH):
-                step = x[k] - bank[k, j]
+                step = x[k] - reference_set[k, j]
                 total += step * step
             squares[j] = total
         as_integers[m:] = BEYOND
@@ -131,9 +135,9 @@ def _search(  # type: ignore[no-untyped-def]
             at = keys[p] & np.int64(0xFFFFFFFF)
             integer[0] = keys[p] >> np.int64(32)
             product *= single[0] + TINY
-            agreement += bank_codes[at] == label_codes[i]
-            margin += bank_margins[at]
-            entropy += bank_entropies[at]
+            agreement += reference_codes[at] == label_codes[i]
+            margin += reference_margins[at]
+            entropy += reference_entropies[at]
         integer[0] = nearest >> np.int64(32)
         out[i, 0] = 0.5 * np.log(single[0] + TINY)
         out[i, 1] = 0.5 * np.log(product) / N_NEIGHBOURS
@@ -143,7 +147,7 @@ def _search(  # type: ignore[no-untyped-def]
             out[i, 2] = agreement / N_NEIGHBOURS
             same = BEYOND
             for j in range(m):
-                same = min(same, as_integers[j] if bank_codes[j] == label_codes[i] else BEYOND)
+                same = min(same, as_integers[j] if reference_codes[j] == label_codes[i] else BEYOND)
             out[i, 5] = out[i, 1] + NO_SAME_LABEL
             if same < BEYOND:
                 integer[0] = same
@@ -157,14 +161,16 @@ def _in_order(numbers: IntArray) -> tuple[IntArray, IntArray]:
     return numbers[places], places
 
 
-def _coded(labels: IntArray, bank_labels: IntArray) -> tuple[Int32Array, Int32Array]:
-    """Small numbers for the labels of queries and bank; -1 for what the bank does not have."""
-    names, of_bank = np.unique(bank_labels, return_inverse=True)
+def _coded(labels: IntArray, reference_labels: IntArray) -> tuple[Int32Array, Int32Array]:
+    """Small numbers for the labels of queries and reference_set; -1 for what the reference_set does not
+    have.
+    """
+    names, of_reference = np.unique(reference_labels, return_inverse=True)
     at = np.minimum(np.searchsorted(names, labels), len(names) - 1)
-    return np.where(names[at] == labels, at, -1).astype(np.int32), of_bank.astype(np.int32)
+    return np.where(names[at] == labels, at, -1).astype(np.int32), of_reference.astype(np.int32)
 
 
-def compare_with_bank(
+def compare_with_reference_set(
     sketches: Float32Array,
     accounts: IntArray,
     hashes: IntArray,
@@ -188,14 +194,28 @@ def compare_with_bank(
     Returns
     -------
     ndarray of float32, shape (n, 7)
-        In the order of `COLUMNS`; NaN where the bank has fewer than eight rows of other accounts.
+        In the order of `COLUMNS`; NaN where the reference_set has fewer than eight rows of other accounts.
     """
     out = np.full((len(sketches), len(COLUMNS)), np.nan, dtype=np.float32)
-    m = len(space.bank_sketches)
-    bank = np.zeros((SKETCH_LENGTH, -(-m // GROUPS) * GROUPS), dtype=np.float32)
-    bank[:, :m] = space.bank_sketches.T
-    label_codes, bank_codes = _coded(labels, space.bank_labels)
-    _search(sketches, accounts, hashes, labels, label_codes, margins, entropies, bank, m,
-            *_in_order(space.bank_accounts), *_in_order(space.bank_hashes), bank_codes, space.bank_margins,
-            space.bank_entropies, out)  # fmt: skip
+    m = len(space.reference_sketches)
+    reference_set = np.zeros((SKETCH_LENGTH, -(-m // GROUPS) * GROUPS), dtype=np.float32)
+    reference_set[:, :m] = space.reference_sketches.T
+    label_codes, reference_codes = _coded(labels, space.reference_labels)
+    _search(
+        sketches,
+        accounts,
+        hashes,
+        labels,
+        label_codes,
+        margins,
+        entropies,
+        reference_set,
+        m,
+        *_in_order(space.reference_accounts),
+        *_in_order(space.reference_hashes),
+        reference_codes,
+        space.reference_margins,
+        space.reference_entropies,
+        out,
+    )
     return out

@@ -13,7 +13,7 @@ from numba import njit
 from copycatch.records.columns import Float32Array, IntArray, Uint64Array
 from copycatch.records.space import Lexicon
 
-WORDS_MAX = 64  # of one text: enough to judge it, bounds the cost of a long prompt
+TOKENS_MAX = 64  # of one text: enough to judge it, bounds the cost of a long prompt
 BYTES_MAX = 1_000
 ACCOUNTS_KNOWN_MIN = 2  # a word is known when two accounts use it
 PRIOR = 0.25  # of a new pair, against 0.5 pairs: a text of two words must not count as wholly new
@@ -33,7 +33,7 @@ def _hash_words(buffer, starts, counts, words):  # type: ignore[no-untyped-def]
                 value = (value ^ np.uint64(c)) * np.uint64(1099511628211)
                 length += 1
             elif length:
-                if total - first < WORDS_MAX:
+                if total - first < TOKENS_MAX:
                     words[total] = value ^ (value >> np.uint64(29))
                     total += 1
                 value, length = np.uint64(1469598103934665603), 0
@@ -41,7 +41,7 @@ def _hash_words(buffer, starts, counts, words):  # type: ignore[no-untyped-def]
     return total
 
 
-def hash_words(texts: Sequence[str | None]) -> tuple[IntArray, Uint64Array]:
+def hash_tokens(texts: Sequence[str | None]) -> tuple[IntArray, Uint64Array]:
     """Hashed words of each text, end to end.
 
     Returns
@@ -52,7 +52,7 @@ def hash_words(texts: Sequence[str | None]) -> tuple[IntArray, Uint64Array]:
 
     Examples
     --------
-    >>> starts, words = hash_words(["Hello, hello", None, "it's"])
+    >>> starts, words = hash_tokens(["Hello, hello", None, "it's"])
     >>> starts.tolist(), bool(words[0] == words[1])
     ([0, 2, 2, 3], True)
     """
@@ -82,7 +82,7 @@ def _sets(starts, words, out):  # type: ignore[no-untyped-def]
         out[i] = seen
 
 
-def word_sets(starts: IntArray, words: Uint64Array) -> Uint64Array:
+def token_sets(starts: IntArray, words: Uint64Array) -> Uint64Array:
     """A 64-bit set of each text's words, uint64 (n,): similar texts share most of their bits."""
     out = np.zeros(len(starts) - 1, dtype=np.uint64)
     _sets(starts, words, out)
@@ -114,7 +114,7 @@ def _novelty(rows, accounts, starts, words, word_votes, word_last, pair_votes, p
             out[k, 1] = (new + PRIOR) / (pairs + 2 * PRIOR)
 
 
-def word_novelty(
+def token_novelty(
     rows: IntArray, account_hashes: IntArray, starts: IntArray, words: Uint64Array, lexicon: Lexicon
 ) -> Float32Array:
     """Share of unknown words, and share of new pairs among neighbouring known words, of some texts.
@@ -125,7 +125,7 @@ def word_novelty(
         Which texts.
     account_hashes : ndarray of int64, shape (k,)
     starts, words
-        As `hash_words` gives them.
+        As `hash_tokens` gives them.
     lexicon : Lexicon
 
     Returns

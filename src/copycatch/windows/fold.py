@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from copycatch.records import layout
-from copycatch.records.rows import place_of
+from copycatch.records.rows import offsets_of
 from copycatch.windows.memory import (
     LANES,
     WORK_ROWS,
@@ -20,21 +20,21 @@ from copycatch.windows.memory import (
 )
 from copycatch.windows.prefetch import prefetch_row
 from copycatch.windows.ring import SKETCH_UNIT, compare_with_ring, fixed, short_hash, short_label
-from copycatch.windows.schedule import next_look
+from copycatch.windows.schedule import next_evaluation
 from copycatch.windows.state import HISTORY
 
-SUMS_AT, SUMS_TO = place_of(HISTORY, "sums")
-WORDS_AT, WORDS_TO = place_of(HISTORY, "ring_words")
-HASHES_AT, HASHES_TO = place_of(HISTORY, "ring_hash")
-RING_LABELS_AT, RING_LABELS_TO = place_of(HISTORY, "ring_label")
-MARGINS_AT, MARGINS_TO = place_of(HISTORY, "ring_margin")
-SKETCHES_AT, SKETCHES_TO = place_of(HISTORY, "ring_sketch")
-MEMORY_AT, MEMORY_TO = place_of(HISTORY, "memory")
+SUMS_AT, SUMS_TO = offsets_of(HISTORY, "sums")
+WORDS_AT, WORDS_TO = offsets_of(HISTORY, "ring_words")
+HASHES_AT, HASHES_TO = offsets_of(HISTORY, "ring_hash")
+RING_LABELS_AT, RING_LABELS_TO = offsets_of(HISTORY, "ring_label")
+MARGINS_AT, MARGINS_TO = offsets_of(HISTORY, "ring_margin")
+SKETCHES_AT, SKETCHES_TO = offsets_of(HISTORY, "ring_sketch")
+MEMORY_AT, MEMORY_TO = offsets_of(HISTORY, "memory")
 SIGNALS = layout.SPANS["signals"].start
-BLOCK_SIGNALS = layout.SPANS["block_signals"].start
-SQUARES, BLOCK_SQUARES = layout.SPANS["squares"].start, layout.SPANS["block_squares"].start
-DRIFT, BLOCK_DRIFT = layout.SPANS["drift"].start, layout.SPANS["block_drift"].start
-INPUT_DRIFT, BLOCK_INPUT_DRIFT = layout.SPANS["input_drift"].start, layout.SPANS["block_input_drift"].start
+RECENT_SIGNALS = layout.SPANS["recent_signals"].start
+SQUARES, RECENT_SQUARES = layout.SPANS["squares"].start, layout.SPANS["recent_squares"].start
+DRIFT, RECENT_DRIFT = layout.SPANS["drift"].start, layout.SPANS["recent_drift"].start
+INPUT_DRIFT, RECENT_INPUT_DRIFT = layout.SPANS["input_drift"].start, layout.SPANS["recent_input_drift"].start
 ODD_DRIFT = layout.SPANS["odd_drift"].start
 DRIFT_WIDTH = layout.DRIFT
 HOURS = layout.SPANS["hours"].start
@@ -48,7 +48,7 @@ CELLS_AT = layout.SPANS["cells"].start
 FOURIER_AT = layout.SPANS["fourier"].start
 T = layout.TALLY
 EVIDENCE, REFUSED, DISTINCT, NOVEL = T["evidence"], T["refused"], T["distinct"], T["novel"]
-BLOCK_DISTINCT, BLOCK_NOVEL = T["block_distinct"], T["block_novel"]
+RECENT_DISTINCT, RECENT_NOVEL = T["recent_distinct"], T["recent_novel"]
 INPUT_TOKENS, OUTPUT_TOKENS = T["input_tokens"], T["output_tokens"]
 PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
     T["params_known"],
@@ -57,8 +57,8 @@ PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
     T["gap_s_squared"],
     T["active_panes"],
 )
-N_BLOCK_SUMMED = layout.N_BLOCK_SUMMED
-N_SIGNALS, N_OWN, N_BLOCK, SUM_FIELDS = layout.N_SIGNALS, layout.N_OWN, layout.N_BLOCK, layout.SUM_FIELDS
+N_RECENT_SUMMED = layout.N_RECENT_SUMMED
+N_SIGNALS, N_OWN, N_RECENT, SUM_FIELDS = layout.N_SIGNALS, layout.N_OWN, layout.N_RECENT, layout.SUM_FIELDS
 N_SQUARED = layout.N_SQUARED
 SKETCH, RING, BLOCK, CO_DIMS = layout.SKETCH, layout.RING, layout.BLOCK, layout.CO_DIMS
 LABEL_BINS, CELLS, FOURIER = layout.LABEL_BINS, layout.CELLS, layout.FOURIER
@@ -126,11 +126,11 @@ def add_shape(sums, sketch, cell, fourier, label):  # type: ignore[no-untyped-de
 def add_novel(sums, residual, input_residual, sketch, cell, fourier, label, is_odd):  # type: ignore[no-untyped-def]
     """Add a query that is new to its account to drift and shape."""
     sums[NOVEL] += 1
-    sums[BLOCK_NOVEL] += 1
+    sums[RECENT_NOVEL] += 1
     add_drift(sums, DRIFT, residual)
-    add_drift(sums, BLOCK_DRIFT, residual)
+    add_drift(sums, RECENT_DRIFT, residual)
     add_drift(sums, INPUT_DRIFT, input_residual)
-    add_drift(sums, BLOCK_INPUT_DRIFT, input_residual)
+    add_drift(sums, RECENT_INPUT_DRIFT, input_residual)
     if is_odd:
         add_drift(sums, ODD_DRIFT, residual)
     add_shape(sums, sketch, cell, fourier, label)
@@ -141,33 +141,33 @@ def add_signals(sums, signals, own, is_distinct, is_repeat, is_novel):  # type: 
     """Add all signals of one query to the sums of life and block, each over its scope."""
     for k in range(N_OWN):
         add_value(sums, SIGNALS + (N_SIGNALS + k) * SUM_FIELDS, own[k])
-        add_value(sums, BLOCK_SIGNALS + (N_BLOCK + k) * SUM_FIELDS, own[k])
+        add_value(sums, RECENT_SIGNALS + (N_RECENT + k) * SUM_FIELDS, own[k])
     for k in range(N_SIGNALS):
         if is_novel or (is_distinct[k] and not is_repeat):
             add_value(sums, SIGNALS + k * SUM_FIELDS, signals[k])
-            if k < N_BLOCK:
-                add_value(sums, BLOCK_SIGNALS + k * SUM_FIELDS, signals[k])
+            if k < N_RECENT:
+                add_value(sums, RECENT_SIGNALS + k * SUM_FIELDS, signals[k])
             if k < N_SQUARED and not np.isnan(signals[k]):
                 sums[SQUARES + k] += signals[k] * signals[k]
-                sums[BLOCK_SQUARES + k] += signals[k] * signals[k]
+                sums[RECENT_SQUARES + k] += signals[k] * signals[k]
 
 
 @njit(cache=True)
-def clear_block(sums):  # type: ignore[no-untyped-def]
+def clear_recent(sums):  # type: ignore[no-untyped-def]
     """Begin a new block."""
-    sums[BLOCK_DISTINCT] = 0
-    sums[BLOCK_NOVEL] = 0
-    for k in range(N_BLOCK_SUMMED * SUM_FIELDS):
-        sums[BLOCK_SIGNALS + k] = 0
+    sums[RECENT_DISTINCT] = 0
+    sums[RECENT_NOVEL] = 0
+    for k in range(N_RECENT_SUMMED * SUM_FIELDS):
+        sums[RECENT_SIGNALS + k] = 0
     for k in range(N_SQUARED):
-        sums[BLOCK_SQUARES + k] = 0
+        sums[RECENT_SQUARES + k] = 0
     for k in range(DRIFT_WIDTH):
-        sums[BLOCK_DRIFT + k] = 0
-        sums[BLOCK_INPUT_DRIFT + k] = 0
+        sums[RECENT_DRIFT + k] = 0
+        sums[RECENT_INPUT_DRIFT + k] = 0
 
 
 @njit(cache=True)
-def add_tallies(sums, last_ms, time_ms, queries, short_ms, long_ms, is_evidence, extras):  # type: ignore[no-untyped-def]
+def add_tallies(sums, last_ms, time_ms, queries, short_ms, long_ms, is_answered, extras):  # type: ignore[no-untyped-def]
     """Volume, timing and request options of one record."""
     tokens = np.float32(0)
     if not np.isnan(extras[0]):
@@ -190,7 +190,7 @@ def add_tallies(sums, last_ms, time_ms, queries, short_ms, long_ms, is_evidence,
         sums[GAPS] += 1
         sums[GAP_S] += gap_s
         sums[GAP_S_SQUARED] += gap_s * gap_s
-    sums[EVIDENCE if is_evidence else REFUSED] += 1
+    sums[EVIDENCE if is_answered else REFUSED] += 1
     if not np.isnan(extras[2]):
         sums[PARAMS_KNOWN] += 1
         for k in range(4):
@@ -255,7 +255,7 @@ def put_in_ring(ring, count, sketch, hash_, label, margin, words):  # type: igno
 def fold(  # type: ignore[no-untyped-def]
     rows,
     times_ms,
-    is_evidence,
+    is_answered,
     hashes,
     labels,
     margins,
@@ -280,7 +280,7 @@ def fold(  # type: ignore[no-untyped-def]
     long_ms,
     memory_ms,
     queries,
-    next_looks,
+    next_evaluations,
     first_ms,
     last_ms,
     ring_count,
@@ -311,14 +311,14 @@ def fold(  # type: ignore[no-untyped-def]
         row_sums = history[row, SUMS_AT:SUMS_TO].view(np.float32)
         if queries[row] == 0:
             first_ms[row] = times_ms[i]
-            next_looks[row] = next_look(0)
+            next_evaluations[row] = next_evaluation(0)
         add_tallies(
-            row_sums, last_ms[row], times_ms[i], queries[row], short_ms, long_ms, is_evidence[i], extras[i]
+            row_sums, last_ms[row], times_ms[i], queries[row], short_ms, long_ms, is_answered[i], extras[i]
         )
         queries[row] += 1
         age(row_sums, first_ms[row], last_ms[row], times_ms[i], memory_ms, queries[row])
         last_ms[row] = max(last_ms[row], times_ms[i])
-        if is_evidence[i]:
+        if is_answered[i]:
             memory = memory_of(history[row])
             is_repeat, at_nearest = compare_with_ring(
                 own, short_hash(hashes[i]), short_label(labels[i]), margins[i], signals[i, low_margin_at],
@@ -332,9 +332,9 @@ def fold(  # type: ignore[no-untyped-def]
                     own, raw, raw_ratios[i], memory, ring_count[row], at_nearest, flat_logs[i], work
                 )
                 remember(memory, raw, ring_count[row])
-                if row_sums[BLOCK_DISTINCT] >= BLOCK:
-                    clear_block(row_sums)
-                row_sums[BLOCK_DISTINCT] += 1
+                if row_sums[RECENT_DISTINCT] >= BLOCK:
+                    clear_recent(row_sums)
+                row_sums[RECENT_DISTINCT] += 1
                 row_sums[DISTINCT] += 1
             add_signals(row_sums, signals[i], own, is_distinct, is_repeat, is_novel)
             if is_novel:
@@ -348,8 +348,8 @@ def fold(  # type: ignore[no-untyped-def]
                     words_seen[i],
                 )  # fmt: skip
                 ring_count[row] += 1
-        if queries[row] >= next_looks[row]:
-            next_looks[row] = next_look(queries[row])
+        if queries[row] >= next_evaluations[row]:
+            next_evaluations[row] = next_evaluation(queries[row])
             due_events[n_due] = i
             due_sums[n_due] = row_sums
             due_counts[n_due, 0], due_counts[n_due, 1] = queries[row], first_ms[row]

@@ -8,26 +8,26 @@ a repeated test that the budget has to pay for, so they thin out, to an eighth o
 from numba import njit
 
 FIRST_QUERIES = 12
-LOOK_GAP_MAX = 500
+EVALUATION_GAP_MAX = 500
 GAP_SHARE = 8
 assert FIRST_QUERIES >= GAP_SHARE, "a gap of nothing would never end"
 
 
 @njit(cache=True)
-def next_look(queries: int) -> int:
+def next_evaluation(queries: int) -> int:
     """The query count of the first look after `queries`.
 
     Examples
     --------
     >>> looks, n = [], 0
     >>> while n < 100:
-    ...     n = next_look(n)
+    ...     n = next_evaluation(n)
     ...     looks.append(n)
     >>> looks
     [12, 13, 14, 15, 16, 18, 20, 22, 24, 27, 30, 33, 37, 41, 46, 51, 57, 64, 72, 81, 91, 102]
-    >>> next_look(1000), next_look(100_000)
+    >>> next_evaluation(1000), next_evaluation(100_000)
     (1125, 100500)
     """
     if queries < FIRST_QUERIES:
         return FIRST_QUERIES
-    return queries + min(queries // GAP_SHARE, LOOK_GAP_MAX)
+    return queries + min(queries // GAP_SHARE, EVALUATION_GAP_MAX)

@@ -19,7 +19,7 @@ assert 256 % SAMPLE_IDS == 0, "the place of the next id is kept in a byte"
 COUNTERS: Final = row_dtype(
     {
         "queries": (np.int64, ()),  # every record of the account
-        "next_look": (np.int64, ()),  # the count at which it is due
+        "next_evaluation": (np.int64, ()),  # the count at which it is due
         "first_ms": (np.int64, ()),
         "last_ms": (np.int64, ()),
         "ring_count": (np.int64, ()),  # distinct queries ever put in the ring

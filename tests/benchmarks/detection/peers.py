@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from copycatch.records.columns import BoolArray, FloatArray
-from tests.benchmarks.detection.product import Looks
+from tests.benchmarks.detection.product import EvaluationBatch
 from tests.benchmarks.detection.traces import Queries, all_times
 from tests.benchmarks.peers.prada import Prada
 
@@ -90,7 +90,7 @@ def windowed_mmd(queries: Queries) -> FirstAlerts:
     return _over_benign_quantile(times, queries.warmup_end_ms)
 
 
-def half_space_trees(looks: Looks, warmup_end_ms: int) -> FirstAlerts:
+def half_space_trees(looks: EvaluationBatch, warmup_end_ms: int) -> FirstAlerts:
     """River's half-space trees alone, on the product's own features; scored first, then learned."""
     scaled = _ranks(looks.values, looks.times_ms < warmup_end_ms)
     names = [str(index) for index in range(scaled.shape[1])]

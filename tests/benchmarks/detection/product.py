@@ -19,7 +19,7 @@ from copycatch.records.policy import Policy
 from copycatch.records.view import WindowView
 from copycatch.redteam.trace import LOG_NAME
 from copycatch.scoring.catalog import GROUPS, SCORERS
-from copycatch.scoring.tails import TAILS
+from copycatch.scoring.scored_features import SCORED_FEATURES
 from copycatch.service.replay import replay
 from copycatch.units import UnixMs
 from tests.benchmarks.engine import NOW_MS
@@ -28,7 +28,7 @@ ALERTS, RECOMMENDATIONS, LOOKS = "alerts.jsonl", "recommendations.jsonl", "looks
 
 
 @dataclass(frozen=True)
-class Looks:
+class EvaluationBatch:
     """Every evaluation of a run."""
 
     accounts: list[str]
@@ -38,9 +38,9 @@ class Looks:
     tail_probs: FloatArray
 
 
-def read_looks(folder: Path) -> Looks:
+def read_looks(folder: Path) -> EvaluationBatch:
     with np.load(folder / LOOKS) as found:
-        return Looks(
+        return EvaluationBatch(
             found["accounts"].tolist(),
             found["models"].tolist(),
             found["times_ms"],
@@ -67,7 +67,7 @@ def switch_off_scorer(name: str) -> None:
 
 def judged_families() -> tuple[str, ...]:
     """Families with a feature that enters the score: without the others nothing can change."""
-    entering = {tail.feature for tail in TAILS}
+    entering = {tail.feature for tail in SCORED_FEATURES}
     return tuple(dict.fromkeys(spec.family for spec in catalog.SPECS if spec.name in entering))
 
 

@@ -1,9 +1,11 @@
-"""`make teach`: simulated campaigns teach the taught scorer and the groups' weights; writes `lessons.json`.
+"""`make teach`: simulated campaigns teach the pretrained scorer and the groups' weights; writes
+`pretrained_weights.json`.
 
 python -m tests.benchmarks.detection.teach                     simulates the campaigns of `CAMPAIGNS` anew
 python -m tests.benchmarks.detection.teach --traces FOLDERS    whole traces that lie there, instead
 
-The development traces are never taught: they and fresh campaigns tell whether the lessons hold elsewhere
+The development traces are never used for training: they and fresh campaigns tell whether the
+pretrained_weights hold elsewhere
 (`make bench-detection`).
 """
 
@@ -23,14 +25,20 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 import copycatch.scoring
-from copycatch.engine.looks import Looks, by_model
+from copycatch.engine.evaluate import EvaluationBatch, by_model
 from copycatch.engine.state import EngineState
 from copycatch.records.columns import BoolArray, FloatArray, IntArray
 from copycatch.records.policy import Policy
 from copycatch.redteam.trace import LOG_NAME
 from copycatch.scoring.catalog import FAMILIES, GROUPS, WEIGHTS
 from copycatch.scoring.combine import score_of
-from copycatch.scoring.lessons import FILE, WEIGHT_MAX, WEIGHT_MIN, Lessons, write_lessons
+from copycatch.scoring.pretrained_weights import (
+    FILE,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    PretrainedWeights,
+    write_pretrained_weights,
+)
 from copycatch.scoring.protocol import MIDDLE, within_unit
 from copycatch.service.replay import replay
 from copycatch.units import UnixMs
@@ -46,12 +54,13 @@ LOOKS_PER_ACCOUNT = 6
 QUERIES_MAX = 400  # later looks come too late to matter
 STRENGTH = 3.0  # of the regression's fit against its coefficients' squares
 CAUTION = 0.6  # how much the weights' logarithms cost: little is known from six campaigns
-TAUGHT = "taught"  # not weighed: it has seen the same attacks
+PRETRAINED = "pretrained"  # not weighed: it has seen the same attacks
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Looks of one campaign at settled populations; `voices` are the groups' before they are weighed."""
+    """Evaluations of one campaign at settled populations; `voices` are the groups' before they are
+    weighed."""
 
     accounts: list[str]
     queries: IntArray
@@ -63,13 +72,13 @@ class Seen:
         return Seen(names, self.queries[rows], self.positions[rows], self.voices[rows])
 
 
-def voices_of(state: EngineState, looks: Looks, families: FloatArray) -> FloatArray:
+def voices_of(state: EngineState, looks: EvaluationBatch, families: FloatArray) -> FloatArray:
     """Voice of every group, (n, n_groups), before it is weighed; NaN before anything is calibrated."""
     evidence = np.full_like(families, np.nan)
     for model_id, members in by_model(looks.evaluations.model_ids):
         population = state.populations.get(model_id)
         if population is not None and population.tails is not None:
-            evidence[members] = population.tails.evidence(families[members])
+            evidence[members] = population.tails.surprisal(families[members])
     _, parts = score_of(evidence)
     own = [[FAMILIES.index(family) for family in group.families] for group in GROUPS]
     weights = np.array([WEIGHTS[group.name] for group in GROUPS])
@@ -81,20 +90,20 @@ def voices_of(state: EngineState, looks: Looks, families: FloatArray) -> FloatAr
 def watch(trace: str, out: str) -> dict[str, int]:
     """Replay a trace and keep what the scorers see; runs in a child."""
     step: Any = sys.modules["copycatch.engine.step"]
-    queue_looks = step.queue_looks
+    queue_evaluations = step.queue_evaluations
     kept: list[Seen] = []
 
     def listen(
-        state: EngineState, looks: Looks, raw: FloatArray, families: FloatArray, over: BoolArray
+        state: EngineState, looks: EvaluationBatch, raw: FloatArray, families: FloatArray, over: BoolArray
     ) -> None:
         if looks.inputs is not None:
             found = looks.evaluations
             voices = voices_of(state, looks, families)
             every = Seen(found.account_ids, found.queries, looks.inputs.positions, voices)
             kept.append(every.picked(np.flatnonzero(~np.isnan(voices).any(axis=1))))
-        queue_looks(state, looks, raw, families, over)
+        queue_evaluations(state, looks, raw, families, over)
 
-    step.queue_looks = listen
+    step.queue_evaluations = listen
     replay([str(Path(trace) / LOG_NAME)], Policy(), lambda _outcomes: None, now_ms=UnixMs(NOW_MS))
     np.savez_compressed(
         out,
@@ -107,7 +116,7 @@ def watch(trace: str, out: str) -> dict[str, int]:
 
 
 def lesson_of(trace: Path, looks: Path) -> tuple[Seen, BoolArray, Seen, BoolArray]:
-    """Looks for the regression and for the weights, each with who attacks.
+    """EvaluationBatch for the regression and for the weights, each with who attacks.
 
     The weights are learned from each honest account's loudest look, for that one decides about a false alarm.
     In-domain attackers are left out: nobody can be asked to find them.
@@ -156,7 +165,7 @@ def learn_weights(voices: FloatArray, is_attack: BoolArray) -> FloatArray:
 
     Logistic loss; the further a weight is from 1 the more it costs.
     """
-    free = np.array([group.name != TAUGHT for group in GROUPS])
+    free = np.array([group.name != PRETRAINED for group in GROUPS])
     share, sign = shares_of(is_attack)
 
     def cost(wanted: FloatArray) -> float:
@@ -171,19 +180,19 @@ def learn_weights(voices: FloatArray, is_attack: BoolArray) -> FloatArray:
     return weights
 
 
-def weights_that_hold(lessons: Sequence[tuple[str, FloatArray, BoolArray]]) -> dict[str, float]:
+def weights_that_hold(pretrained_weights: Sequence[tuple[str, FloatArray, BoolArray]]) -> dict[str, float]:
     """Learned weights, or none of them where they do not hold on each kind of victim that was left out.
 
     Parameters
     ----------
-    lessons : sequence of (victim, voices, is_attack)
+    pretrained_weights : sequence of (victim, voices, is_attack)
     """
 
     def joined(wanted: set[str]) -> tuple[FloatArray, BoolArray]:
-        kept = [(voices, is_attack) for victim, voices, is_attack in lessons if victim in wanted]
+        kept = [(voices, is_attack) for victim, voices, is_attack in pretrained_weights if victim in wanted]
         return np.concatenate([one for one, _ in kept]), np.concatenate([other for _, other in kept])
 
-    victims = {victim for victim, _, _ in lessons}
+    victims = {victim for victim, _, _ in pretrained_weights}
     gains = []
     for left_out in sorted(victims):
         weights = learn_weights(*joined(victims - {left_out}))
@@ -199,8 +208,8 @@ def weights_that_hold(lessons: Sequence[tuple[str, FloatArray, BoolArray]]) -> d
     return {group.name: float(weight) for group, weight in zip(GROUPS, weights, strict=True)}
 
 
-def teach(traces: list[Path], looks: list[Path]) -> Lessons:
-    """Lessons of some campaigns."""
+def teach(traces: list[Path], looks: list[Path]) -> PretrainedWeights:
+    """PretrainedWeights of some campaigns."""
     parts = [lesson_of(trace, place) for trace, place in zip(traces, looks, strict=True)]
     positions = within_unit(np.concatenate([one.positions for one, _, _, _ in parts]), MIDDLE)
     is_attack = np.concatenate([attack for _, attack, _, _ in parts])
@@ -210,8 +219,10 @@ def teach(traces: list[Path], looks: list[Path]) -> Lessons:
     weights = weights_that_hold(
         [(victim, loud.voices, attack) for victim, (_, _, loud, attack) in zip(victims, parts, strict=True)]
     )
-    taught_on = [f"{name}, seed {each['seed']}" for name, each in zip(victims, campaigns, strict=True)]
-    return Lessons(fitted.coef_[0], float(fitted.intercept_[0]), positions[is_attack], weights, taught_on)
+    trained_on = [f"{name}, seed {each['seed']}" for name, each in zip(victims, campaigns, strict=True)]
+    return PretrainedWeights(
+        fitted.coef_[0], float(fitted.intercept_[0]), positions[is_attack], weights, trained_on
+    )
 
 
 def main() -> int:
@@ -232,9 +243,12 @@ def main() -> int:
             traces = [Path(each["folder"]) for each in made]
         looks = [args.work / f"{trace.name}.npz" for trace in traces]
         list(pool.map(_watch, traces, looks))
-    lessons = teach(traces, looks)
-    args.out.write_bytes(write_lessons(lessons))
-    print(f"{len(lessons.attack_looks)} looks of attackers from {len(traces)} campaigns: {args.out}")
+    pretrained_weights = teach(traces, looks)
+    args.out.write_bytes(write_pretrained_weights(pretrained_weights))
+    print(
+        f"{len(pretrained_weights.attack_evaluations)} evaluations of attackers, "
+        f"{len(traces)} campaigns: {args.out}"
+    )
     return 0
 
 

@@ -23,7 +23,7 @@ POLICY = Policy(
     silences=(Exemption(Match(account_id="silenced"), "r", "o", 10 * 60 * MINUTE_MS),),
 )
 
-TAILS = st.sampled_from([NAN, 0.9, 0.0015, 0.0009, 0.00009, 0.000009, 1e-9])
+SCORED_FEATURES = st.sampled_from([NAN, 0.9, 0.0015, 0.0009, 0.00009, 0.000009, 1e-9])
 RATES = st.sampled_from([NAN, 1.0, 60.0])
 
 
@@ -37,7 +37,7 @@ def streams(draw: st.DrawFn) -> list[Seen]:
                     [0, 0, 20_000, MINUTE_MS, 31 * MINUTE_MS, 5 * 60 * MINUTE_MS, 48 * 60 * MINUTE_MS]
                 ),
                 st.sampled_from(["a", "b", "c", "d", "e", "allowed", "silenced"]),
-                TAILS,
+                SCORED_FEATURES,
                 RATES,
                 st.sampled_from([5, 100]),
             ),
@@ -65,9 +65,9 @@ class Told:
 
 
 def _play(
-    seen: list[Seen], cuts: set[int], restarts: set[int], advances: set[int], holds_max: int = 100
+    seen: list[Seen], cuts: set[int], restarts: set[int], advances: set[int], cases_max: int = 100
 ) -> Told:
-    state, told = DecisionState(holds_max), Told()
+    state, told = DecisionState(cases_max), Told()
     batch: list[Seen] = []
     last_ms = 0
     for position, one in enumerate([*seen, None]):
@@ -78,7 +78,7 @@ def _play(
             told.is_over += verdicts.is_over.tolist()
             batch = []
         if position in restarts:
-            state = DecisionState.restore(state.snapshot(), holds_max)
+            state = DecisionState.restore(state.snapshot(), cases_max)
         if one is None or position in advances:
             # The watermark never overtakes what is still to come; after the last, everything runs out.
             watermark_ms = last_ms + 400 * 24 * 60 * MINUTE_MS if one is None else one.time_ms
@@ -99,10 +99,10 @@ POSITIONS = st.sets(st.integers(0, 40), max_size=12)
 @settings(max_examples=100, deadline=None)
 @given(streams(), POSITIONS, POSITIONS, POSITIONS, st.sampled_from([2, 100]))
 def test_any_cut_gives_the_same_verdicts(
-    seen: list[Seen], cuts: set[int], restarts: set[int], advances: set[int], holds_max: int
+    seen: list[Seen], cuts: set[int], restarts: set[int], advances: set[int], cases_max: int
 ) -> None:
-    whole = _play(seen, set(), set(), set(), holds_max)
-    cut = _play(seen, cuts, restarts, advances, holds_max)
+    whole = _play(seen, set(), set(), set(), cases_max)
+    cut = _play(seen, cuts, restarts, advances, cases_max)
     assert cut.lines() == whole.lines()
     assert cut.is_over == whole.is_over
 
@@ -158,8 +158,8 @@ def test_alerts_open_once_get_worse_only_and_close(seen: list[Seen]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(streams(), st.integers(1, 4))
-def test_bounded_and_revisions_rise_over_evictions(seen: list[Seen], holds_max: int) -> None:
-    told = _play(seen, set(range(40)), set(), set(), holds_max)
+def test_bounded_and_revisions_rise_over_evictions(seen: list[Seen], cases_max: int) -> None:
+    told = _play(seen, set(range(40)), set(), set(), cases_max)
     last_by_key: dict[str, int] = {}
     for row in told.recommendations:
         assert row.revision > last_by_key.get(row.decision_key, 0)
@@ -168,7 +168,7 @@ def test_bounded_and_revisions_rise_over_evictions(seen: list[Seen], holds_max: 
     for alert in told.alerts:
         if alert.op == "open" and alert.rule != "flood_cap":
             open_uids.add(alert.uid)
-            assert len(open_uids) <= 2 * holds_max  # two rules
+            assert len(open_uids) <= 2 * cases_max  # two rules
         elif alert.op == "close":
             open_uids.discard(alert.uid)
     assert not open_uids, "an evicted episode is closed, not left open for ever"

@@ -113,7 +113,7 @@ def test_the_guard_measures_alerts_against_the_budget() -> None:
 
 
 def test_a_flood_cannot_push_out_who_is_blocked() -> None:
-    state = DecisionState(holds_max=50)
+    state = DecisionState(cases_max=50)
     policy = Policy(alerts_per_minute_max=1_000_000)
     judge(*columns([Seen("thief", 0, 1e-9)]), policy, CATALOG, state)
     flood = [Seen(f"x{i}", MINUTE_MS + i, 0.0009) for i in range(2000)]
@@ -127,7 +127,7 @@ def test_a_flood_cannot_push_out_who_is_blocked() -> None:
 
 
 def test_revisions_go_on_rising_for_who_was_forgotten() -> None:
-    state = DecisionState(holds_max=1)
+    state = DecisionState(cases_max=1)
     rows = []
     for minute, account in enumerate(("a", "b", "a", "b")):
         verdicts = judge(*columns([Seen(account, minute * MINUTE_MS, 1e-9)]), Policy(), CATALOG, state)

@@ -10,7 +10,7 @@ from copycatch.engine.learning import learn
 from copycatch.engine.state import EngineState, Pending, hash_of
 from copycatch.features.catalog import NAMES, SPECS
 from copycatch.intake.decode import Intake
-from copycatch.population.model import FOUNDING_MS
+from copycatch.population.model import WARM_UP_MS
 from copycatch.population.newcomers import NEWCOMERS_PER_DAY_MAX
 from copycatch.population.reference import ACCOUNTS_MAX, QUANTILES, STRATA, Reference
 from copycatch.records.columns import FloatArray
@@ -20,7 +20,7 @@ from copycatch.units import MS_PER_DAY, UnixMs
 HONEST = range(1, ACCOUNTS_MAX + 1)
 FAKES = range(1_000_000, 1_005_000)
 EVIDENCE = 100
-FOUNDED_MS = START_MS + FOUNDING_MS
+FOUNDED_MS = START_MS + WARM_UP_MS
 
 
 def founded(state: EngineState) -> Reference:
@@ -130,8 +130,8 @@ def test_what_we_had_refused_feeds_no_feature(status: int) -> None:
         last = np.flatnonzero(looks.queries >= 50)[0] if records is answered else len(looks.queries) - 1
         values.append(dict(zip(NAMES, looks.values[last].tolist(), strict=True)))
         pool = state.populations["m1"].pool
-        taught = [query for queries in pool.queries_by_account.values() for query in queries]
-        assert all(abs(float(query.vector[0])) < 1 for query in [*taught, *pool.waiting])
+        pretrained = [query for queries in pool.queries_by_account.values() for query in queries]
+        assert all(abs(float(query.vector[0])) < 1 for query in [*pretrained, *pool.waiting])
     shown = {
         spec.name
         for spec in SPECS

@@ -109,7 +109,7 @@ def test_state_of_an_account_is_at_most_four_kilobytes() -> None:
     assert BYTES_PER_ACCOUNT <= 4096
 
 
-def looks_of(outcomes: Outcomes) -> list[tuple[object, ...]]:
+def evaluations_of(outcomes: Outcomes) -> list[tuple[object, ...]]:
     return [
         (
             evaluations.account_ids[i],
@@ -130,9 +130,9 @@ def test_snapshot_and_restore_change_nothing() -> None:
     found: list[object] = []
     for turn, batch in enumerate(batches(records, [700])):
         outcomes = step(straight, batch, UnixMs(NOW_MS), policy)
-        expected += [looks_of(outcomes), outcomes.alerts, outcomes.recommendations]
+        expected += [evaluations_of(outcomes), outcomes.alerts, outcomes.recommendations]
         outcomes = step(restored, batch, UnixMs(NOW_MS), policy)
-        found += [looks_of(outcomes), outcomes.alerts, outcomes.recommendations]
+        found += [evaluations_of(outcomes), outcomes.alerts, outcomes.recommendations]
         if turn % 3 == 2:
             parts: list[bytes] = []
             snapshot(restored, "logs:0", lambda data: parts.append(bytes(data)))  # noqa: B023

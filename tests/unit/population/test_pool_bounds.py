@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tests.support.traffic import START_MS
 
-from copycatch.population.geometry import BANK_ROWS
-from copycatch.population.model import FOUNDING_MS, ModelPopulation
+from copycatch.population.geometry import REFERENCE_SET_ROWS
+from copycatch.population.model import WARM_UP_MS, ModelPopulation
 from copycatch.population.newcomers import NEWCOMERS_PER_DAY_MAX
-from copycatch.population.plain import from_plain, to_plain
+from copycatch.population.packed import from_plain, to_plain
 from copycatch.population.pool import (
     ACCOUNTS_MAX,
     DELAY_MS,
@@ -34,7 +34,7 @@ def test_a_flood_of_fake_accounts_moves_what_is_usual_by_a_bound_each_day() -> N
         population.pool.wait(query)
     population.tick(START_MS + 1, frozenset())
     assert population.pool.n_accounts == ACCOUNTS_MAX
-    begin_ms = (START_MS + FOUNDING_MS + 2 * DELAY_MS) // MS_PER_DAY * MS_PER_DAY
+    begin_ms = (START_MS + WARM_UP_MS + 2 * DELAY_MS) // MS_PER_DAY * MS_PER_DAY
     for day in range(1, 8):
         for part in range(4):
             now_ms = begin_ms + day * MS_PER_DAY + part * MS_PER_DAY // 4
@@ -45,7 +45,9 @@ def test_a_flood_of_fake_accounts_moves_what_is_usual_by_a_bound_each_day() -> N
         share = day * NEWCOMERS_PER_DAY_MAX / ACCOUNTS_MAX
         kept = [q for queries in population.pool.queries_by_account.values() for q in queries]
         centre = float(np.mean([query.vector[0] for query in kept]))
-        bank_centre = float(np.mean([query.vector[0] for query in population.pool.sample(BANK_ROWS)]))
+        bank_centre = float(
+            np.mean([query.vector[0] for query in population.pool.sample(REFERENCE_SET_ROWS)])
+        )
         assert centre == pytest.approx(share)
         assert bank_centre == pytest.approx(share, abs=0.01)
     assert share < 0.3, "after a week seven in ten of them are still honest ones"
@@ -61,8 +63,8 @@ def test_one_account_is_one_of_the_pool_however_much_it_sends() -> None:
     population.tick(START_MS + 20_000, frozenset())
     kept = [q for queries in population.pool.queries_by_account.values() for q in queries]
     assert sum(query.account_hash == 500 for query in kept) == PER_ACCOUNT_MAX == len(kept) // 100
-    bank = population.pool.sample(BANK_ROWS)
-    assert sum(query.account_hash == 500 for query in bank) <= len(bank) // 100 + 1
+    reference_set = population.pool.sample(REFERENCE_SET_ROWS)
+    assert sum(query.account_hash == 500 for query in reference_set) <= len(reference_set) // 100 + 1
 
 
 def test_a_busy_model_goes_on_learning_what_is_usual_at_all_hours() -> None:

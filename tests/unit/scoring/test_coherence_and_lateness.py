@@ -5,13 +5,13 @@ from tests.support.streams import D, Normal, features, fold, queries
 
 from copycatch.engine.learning import FALSE_ALARM_SHARE, _without_flagged
 from copycatch.population.calibration import SCALE_GROWTH_PER_DAY, calibrate
-from copycatch.population.model import FOUNDING_MS, HOUR_MS, ModelPopulation
+from copycatch.population.model import HOUR_MS, WARM_UP_MS, ModelPopulation
 from copycatch.records.columns import FloatArray
 from copycatch.records.view import ODD_MIN
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.coherence import coherence_of
+from copycatch.scoring.damping import DAMPINGS, voices
 from copycatch.scoring.persistence import LATE_NATS_MAX, lateness
-from copycatch.scoring.voices import HUSHED, voices
 
 N = 80
 
@@ -36,7 +36,7 @@ def test_noise_is_incoherent_and_another_population_is_not() -> None:
     assert min(seen_noisy["class_distance"], seen_foreign["class_distance"]) > honest["class_distance"] + 0.5
     low, full = heard("novelty", [coherence(seen_noisy), coherence(seen_foreign)])
     assert full == 1.0
-    assert HUSHED[0].least <= low < 0.7
+    assert DAMPINGS[0].least <= low < 0.7
 
 
 def test_among_ordinary_use_a_population_shows_in_what_is_odd_and_noise_does_not() -> None:
@@ -120,7 +120,7 @@ def test_the_first_fits_on_a_few_young_accounts_hold_nothing_down() -> None:
         assert population.calibration is not None
         return population.calibration.scale
 
-    founded_h = FOUNDING_MS // HOUR_MS
+    founded_h = WARM_UP_MS // HOUR_MS
     young = scale_at(8, few)
     assert scale_at(20, many) > 3 * young
     narrow = scale_at(founded_h + 24, few)

@@ -7,7 +7,7 @@ import pytest
 from tests.support.streams import D, Normal, features, fold, queries
 
 from copycatch.scoring.catalog import FAMILIES
-from copycatch.scoring.voices import DISPLACED, DISPLACED_LEAST, displacement, voices
+from copycatch.scoring.damping import DISPLACED, DISPLACED_LEAST, displacement, voices
 from copycatch.windows.memory import PLACED_MIN
 
 N = 60

@@ -9,20 +9,20 @@ import pytest
 from copycatch.errors import StateError
 from copycatch.records.packing import pack, unpack
 from copycatch.scoring.catalog import FAMILIES, GROUPS, SCORERS, ScorerSpec
+from copycatch.scoring.ensemble import PER_TICK_MAX, WAITING_MAX, Ensemble
 from copycatch.scoring.half_space import HalfSpaceTrees
-from copycatch.scoring.panel import PER_TICK_MAX, WAITING_MAX, Panel
 from copycatch.scoring.protocol import Inputs, Scorer
+from copycatch.scoring.scored_features import FEATURE_FAMILIES, SCORED_FEATURES
 from copycatch.scoring.switches import Switches, families_by_name
-from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
 
 ROWS = 700
 each_scorer = pytest.mark.parametrize("spec", SCORERS, ids=lambda spec: spec.name)
-KNOWS_FROM_THE_START = {"taught"}
+KNOWS_FROM_THE_START = {"pretrained"}
 each_learner = pytest.mark.parametrize("spec", [s for s in SCORERS if s.learns], ids=lambda spec: spec.name)
 
 
 def normal_rows(spec: ScorerSpec, n: int = ROWS, seed: int = 3) -> np.ndarray:
-    """What normal looks give this scorer: positions around the middle, oddness near 0."""
+    """What normal looks give this scorer: positions around the middle, anomalies near 0."""
     rng = np.random.default_rng(seed)
     if spec.takes == "positions":
         return np.asarray(rng.normal(0.5, 0.08, (n, spec.n_inputs)).clip(0, 1))
@@ -30,7 +30,7 @@ def normal_rows(spec: ScorerSpec, n: int = ROWS, seed: int = 3) -> np.ndarray:
     return np.asarray(np.abs(common + rng.normal(0, 0.05, (n, spec.n_inputs))).clip(0, 1))
 
 
-def taught(spec: ScorerSpec) -> Scorer:
+def pretrained(spec: ScorerSpec) -> Scorer:
     scorer = spec.make()
     scorer.learn_many(np.arange(1, ROWS + 1), normal_rows(spec))
     return scorer
@@ -46,7 +46,7 @@ def test_it_is_what_the_catalogue_says(spec: ScorerSpec) -> None:
 
 @each_scorer
 def test_scoring_changes_nothing(spec: ScorerSpec) -> None:
-    scorer = taught(spec)
+    scorer = pretrained(spec)
     before, probe = scorer.snapshot(), normal_rows(spec, 50, seed=9)
     kept = probe.copy()
     first = scorer.score_many(probe)
@@ -58,7 +58,7 @@ def test_scoring_changes_nothing(spec: ScorerSpec) -> None:
 
 @each_scorer
 def test_a_score_does_not_depend_on_its_neighbours(spec: ScorerSpec) -> None:
-    scorer, probe = taught(spec), normal_rows(spec, 40, seed=9)
+    scorer, probe = pretrained(spec), normal_rows(spec, 40, seed=9)
     alone = np.concatenate([scorer.score_many(row[None, :]) for row in probe])
     np.testing.assert_array_equal(scorer.score_many(probe), alone)
 
@@ -86,7 +86,7 @@ def test_damaged_snapshots_are_refused(spec: ScorerSpec) -> None:
 
 @each_scorer
 def test_an_outlier_scores_above_the_median(spec: ScorerSpec) -> None:
-    scorer = taught(spec)
+    scorer = pretrained(spec)
     usual = scorer.score_many(normal_rows(spec, 200, seed=9))
     odd = scorer.score_many(np.full((1, spec.n_inputs), 0.97))
     assert np.all(odd[0] > np.median(usual, axis=0))
@@ -97,7 +97,7 @@ def test_an_outlier_scores_above_the_median(spec: ScorerSpec) -> None:
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 7.0, -3.0])
 def test_bad_values_never_reach_a_model(spec: ScorerSpec, bad: float) -> None:
-    scorer, clean = taught(spec), taught(spec)
+    scorer, clean = pretrained(spec), pretrained(spec)
     rows = normal_rows(spec, 60, seed=4)
     spoilt = rows.copy()
     spoilt[:, 0] = bad
@@ -128,7 +128,7 @@ def test_river_is_given_a_row_within_its_limits(monkeypatch: pytest.MonkeyPatch)
 
 @each_scorer
 def test_what_knows_nothing_says_nothing(spec: ScorerSpec) -> None:
-    assert np.isnan(taught(spec).score_many(np.full((2, spec.n_inputs), np.nan))).all()
+    assert np.isnan(pretrained(spec).score_many(np.full((2, spec.n_inputs), np.nan))).all()
 
 
 @each_learner
@@ -136,7 +136,7 @@ def test_it_keeps_silent_until_it_has_learned_enough(spec: ScorerSpec) -> None:
     scorer, probe = spec.make(), normal_rows(spec, 5, seed=9)
     scorer.learn_many(np.arange(1, 31), normal_rows(spec)[:30])
     assert np.isnan(scorer.score_many(probe)).all() == (spec.name not in KNOWS_FROM_THE_START)
-    assert np.isfinite(taught(spec).score_many(probe)).all()
+    assert np.isfinite(pretrained(spec).score_many(probe)).all()
 
 
 @each_learner
@@ -166,42 +166,45 @@ def test_trees_of_another_river_warm_up_again_and_say_so() -> None:
 
 def look(seed: int) -> Inputs:
     rng = np.random.default_rng(seed)
-    positions, oddness = rng.uniform(0.3, 0.7, (1, len(TAILS))), rng.uniform(0, 0.3, (1, len(TAILS)))
-    return Inputs(positions, oddness, rng.uniform(0, 0.3, (1, len(TAIL_FAMILIES))))
+    positions, anomalies = (
+        rng.uniform(0.3, 0.7, (1, len(SCORED_FEATURES))),
+        rng.uniform(0, 0.3, (1, len(SCORED_FEATURES))),
+    )
+    return Inputs(positions, anomalies, rng.uniform(0, 0.3, (1, len(FEATURE_FAMILIES))))
 
 
 def test_one_vote_per_account_and_tick_and_none_of_the_flagged() -> None:
-    panel, plain = Panel(), Panel()
+    ensemble, plain = Ensemble(), Ensemble()
     for seed in range(500):
-        panel.wait(seed % 20 + 1, look(seed))
+        ensemble.wait(seed % 20 + 1, look(seed))
     for seed in range(480, 500):
         if seed % 20 + 1 != 7:
             plain.wait(seed % 20 + 1, look(seed))
-    panel.learn(frozenset({7}))
+    ensemble.learn(frozenset({7}))
     plain.learn(frozenset())
-    assert panel.snapshot() == plain.snapshot()
+    assert ensemble.snapshot() == plain.snapshot()
 
 
 def test_what_waits_and_what_is_learned_at_once_is_bounded() -> None:
-    panel = Panel()
+    ensemble = Ensemble()
     for account in range(1, 2_000):
-        panel.wait(account, look(account))
-    assert len(panel.waiting) == WAITING_MAX
-    panel.learn(frozenset())
-    assert len(panel.waiting) == WAITING_MAX - PER_TICK_MAX
+        ensemble.wait(account, look(account))
+    assert len(ensemble.waiting) == WAITING_MAX
+    ensemble.learn(frozenset())
+    assert len(ensemble.waiting) == WAITING_MAX - PER_TICK_MAX
 
 
 def test_a_restored_panel_goes_on_as_before() -> None:
-    panel, twin = Panel(), Panel()
+    ensemble, twin = Ensemble(), Ensemble()
     for account in range(1, 200):
-        panel.wait(account, look(account))
+        ensemble.wait(account, look(account))
     for _ in range(4):
-        panel.learn(frozenset())
-    assert twin.restore(unpack(pack(panel.snapshot()))) == []
-    for both in (panel, twin):
+        ensemble.learn(frozenset())
+    assert twin.restore(unpack(pack(ensemble.snapshot()))) == []
+    for both in (ensemble, twin):
         both.learn(frozenset())
-    np.testing.assert_array_equal(panel.family_values(look(1)), twin.family_values(look(1)))
-    assert pack(panel.snapshot()) == pack(twin.snapshot())
+    np.testing.assert_array_equal(ensemble.family_values(look(1)), twin.family_values(look(1)))
+    assert pack(ensemble.snapshot()) == pack(twin.snapshot())
 
 
 def test_switches_silence_by_name_and_know_their_names() -> None:

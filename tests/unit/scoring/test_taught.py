@@ -1,4 +1,4 @@
-"""What the taught scorer knows, learns, and does not let itself be taught."""
+"""What the pretrained scorer knows, learns, and does not let itself be pretrained."""
 
 import json
 from importlib.resources import files
@@ -11,11 +11,17 @@ from copycatch.errors import ConfigError
 from copycatch.records.packing import pack, unpack
 from copycatch.scoring.catalog import FAMILIES, GROUPS, WEIGHTS
 from copycatch.scoring.combine import score_of
-from copycatch.scoring.lessons import FILE, LESSONS, WEIGHT_MAX, WEIGHT_MIN, read_lessons
-from copycatch.scoring.tails import TAILS
-from copycatch.scoring.taught import SEPARATES_MIN, SHIFT_MAX, Taught
+from copycatch.scoring.pretrained import SEPARATES_MIN, SHIFT_MAX, PretrainedClassifier
+from copycatch.scoring.pretrained_weights import (
+    FILE,
+    PRETRAINED_WEIGHTS,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    read_pretrained_weights,
+)
+from copycatch.scoring.scored_features import SCORED_FEATURES
 
-N = len(TAILS)
+N = len(SCORED_FEATURES)
 SHIPPED = json.loads(files(copycatch.scoring).joinpath(FILE).read_bytes())
 
 
@@ -24,66 +30,77 @@ def usual(n: int, seed: int = 0) -> np.ndarray:
 
 
 def test_it_tells_shipped_attacks_from_usual_looks_before_it_has_learned_anything() -> None:
-    taught = Taught()
-    attacks, normal = taught.score_many(LESSONS.attack_looks), taught.score_many(usual(500))
+    pretrained = PretrainedClassifier()
+    attacks, normal = (
+        pretrained.score_many(PRETRAINED_WEIGHTS.attack_evaluations),
+        pretrained.score_many(usual(500)),
+    )
     assert np.median(attacks) > 1 + np.quantile(normal, 0.99)
     assert np.median(normal) < -1
 
 
 def test_what_is_usual_of_a_model_becomes_less_odd() -> None:
     """Honest accounts of this model all ask for near-repeats across class borders: that is usual here."""
-    taught = Taught()
+    pretrained = PretrainedClassifier()
     own = usual(2_000)
-    own[:, [tail.feature for tail in TAILS].index("near_flips")] = 0.9
-    before = taught.score_many(own).mean()
-    taught.learn_many(np.arange(2_000), own)
-    assert taught.score_many(own).mean() < before - 0.5
-    assert taught.score_many(LESSONS.attack_looks).mean() > taught.score_many(own).mean()
+    own[:, [tail.feature for tail in SCORED_FEATURES].index("near_flips")] = 0.9
+    before = pretrained.score_many(own).mean()
+    pretrained.learn_many(np.arange(2_000), own)
+    assert pretrained.score_many(own).mean() < before - 0.5
+    assert (
+        pretrained.score_many(PRETRAINED_WEIGHTS.attack_evaluations).mean()
+        > pretrained.score_many(own).mean()
+    )
 
 
 def test_looks_of_attackers_who_were_not_found_move_it_only_so_far() -> None:
-    taught = Taught()
-    taught.learn_many(np.arange(20_000), LESSONS.attack_looks[np.arange(20_000) % len(LESSONS.attack_looks)])
-    shift = taught._state[:-2] - LESSONS.coefficients
+    pretrained = PretrainedClassifier()
+    pretrained.learn_many(
+        np.arange(20_000),
+        PRETRAINED_WEIGHTS.attack_evaluations[np.arange(20_000) % len(PRETRAINED_WEIGHTS.attack_evaluations)],
+    )
+    shift = pretrained._state[:-2] - PRETRAINED_WEIGHTS.coefficients
     assert 0 < np.abs(shift).max() <= SHIFT_MAX
 
 
 def test_it_has_no_say_where_attacks_do_not_stand_out() -> None:
     """Everybody on this model looks odder than any attack that was simulated."""
-    taught = Taught()
-    odd = np.where(LESSONS.coefficients > 0, 1.0, 0.0)[None, :].repeat(300, axis=0)
-    assert taught._state[-1] == 1.0
-    taught.learn_many(np.arange(300), odd)
-    assert taught._state[-1] < SEPARATES_MIN
-    assert np.isnan(taught.score_many(usual(3))).all()
+    pretrained = PretrainedClassifier()
+    odd = np.where(PRETRAINED_WEIGHTS.coefficients > 0, 1.0, 0.0)[None, :].repeat(300, axis=0)
+    assert pretrained._state[-1] == 1.0
+    pretrained.learn_many(np.arange(300), odd)
+    assert pretrained._state[-1] < SEPARATES_MIN
+    assert np.isnan(pretrained.score_many(usual(3))).all()
 
 
 def test_a_state_learned_after_other_lessons_starts_again_and_says_so() -> None:
-    taught = Taught()
-    taught.learn_many(np.arange(50), usual(50))
-    other = pack(unpack(taught.snapshot()) | {"lessons": LESSONS.coefficients + 0.5})
-    twin = Taught()
+    pretrained = PretrainedClassifier()
+    pretrained.learn_many(np.arange(50), usual(50))
+    other = pack(
+        unpack(pretrained.snapshot()) | {"pretrained_weights": PRETRAINED_WEIGHTS.coefficients + 0.5}
+    )
+    twin = PretrainedClassifier()
     note = twin.restore(other)
     assert note is not None
-    assert "lessons" in note
-    np.testing.assert_array_equal(twin.score_many(usual(5)), Taught().score_many(usual(5)))
+    assert "other weights" in note
+    np.testing.assert_array_equal(twin.score_many(usual(5)), PretrainedClassifier().score_many(usual(5)))
 
 
 def test_lessons_of_other_features_are_refused_with_the_remedy() -> None:
     coefficients = {"unheard_of": 1.0} | SHIPPED["coefficients"]
-    with pytest.raises(ConfigError, match=r"lessons\.json: coefficients.*unheard_of.*make teach"):
-        read_lessons(json.dumps(SHIPPED | {"coefficients": coefficients}).encode())
+    with pytest.raises(ConfigError, match=r"pretrained_weights\.json: coefficients.*unheard_of.*make teach"):
+        read_pretrained_weights(json.dumps(SHIPPED | {"coefficients": coefficients}).encode())
 
 
 @pytest.mark.parametrize("weight", [WEIGHT_MIN - 0.1, WEIGHT_MAX + 0.1, 0.0])
 def test_weights_out_of_bounds_are_refused(weight: float) -> None:
     with pytest.raises(ConfigError, match=r"weights\.novelty.*make teach"):
-        read_lessons(json.dumps(SHIPPED | {"weights": {"novelty": weight}}).encode())
+        read_pretrained_weights(json.dumps(SHIPPED | {"weights": {"novelty": weight}}).encode())
 
 
 def test_each_voice_is_as_loud_as_its_weight_allows() -> None:
     for group in GROUPS:
-        evidence = np.full((1, len(FAMILIES)), np.nan)
-        evidence[0, [FAMILIES.index(family) for family in group.families]] = 1e9
+        n_effective = np.full((1, len(FAMILIES)), np.nan)
+        n_effective[0, [FAMILIES.index(family) for family in group.families]] = 1e9
         loudest = group.cap * (1 - np.exp(-10.0 / group.cap))
-        assert score_of(evidence)[0][0] == pytest.approx(WEIGHTS[group.name] * loudest)
+        assert score_of(n_effective)[0][0] == pytest.approx(WEIGHTS[group.name] * loudest)

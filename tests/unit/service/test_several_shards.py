@@ -138,7 +138,7 @@ def test_a_policy_that_changed_while_it_was_down_is_told() -> None:
     """Whom the new policy exempts was closed in the silence of the replay, and nobody heard of it."""
     log, snapshots = full_log(1), MemorySnapshots()
     _, judge = run(log, snapshots, 31, die_after=36)
-    suspects = [hold for hold in holds_of(judge._state) if hold.open_episodes and hold.standing]
+    suspects = [hold for hold in holds_of(judge._state) if hold.open_episodes and hold.active]
     exempting = Policy(
         allow=tuple(Exemption(Match(account_id=each.account_id), "ours", None, None) for each in suspects)
     )

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from tests.support.streams import WORDS, Normal
 
-from copycatch.population.lexicon import empty_lexicon, learn_words
+from copycatch.population.lexicon import empty_lexicon, learn_tokens
 from copycatch.population.reference import ACCOUNTS_MIN, Reference
-from copycatch.records.columns import IntArray, Middle
+from copycatch.records.columns import Baseline, IntArray
 from copycatch.records.space import SKETCH_LENGTH
 from copycatch.scoring.persistence import FIRST, NEWEST, follow
 from copycatch.signals.geometry import class_residuals, multiply, pair_likelihoods, sketches_of, standardise
-from copycatch.signals.neighbours import compare_with_bank
-from copycatch.signals.words import ACCOUNTS_KNOWN_MIN, hash_words, word_novelty, word_sets
+from copycatch.signals.neighbours import compare_with_reference_set
+from copycatch.signals.words import ACCOUNTS_KNOWN_MIN, hash_tokens, token_novelty, token_sets
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +30,21 @@ def test_neighbours_are_those_of_an_exhaustive_search(normal: Normal) -> None:
     labels: IntArray = normal.label(x).astype(np.int64)
     margins = normal.margins(x).astype(np.float32)
     accounts = rng.integers(1, 41, 30)
-    hashes = np.where(np.arange(30) % 5 == 0, space.bank_hashes[np.arange(30)], 0)
-    got = compare_with_bank(sketches, accounts, hashes, labels, margins, margins, space)
+    hashes = np.where(np.arange(30) % 5 == 0, space.reference_hashes[np.arange(30)], 0)
+    got = compare_with_reference_set(sketches, accounts, hashes, labels, margins, margins, space)
     for i in range(30):
-        allowed = (space.bank_accounts != accounts[i]) & ((space.bank_hashes != hashes[i]) | (hashes[i] == 0))
-        distances = np.sqrt(((space.bank_sketches[allowed] - sketches[i]) ** 2).sum(axis=1))
+        allowed = (space.reference_accounts != accounts[i]) & (
+            (space.reference_hashes != hashes[i]) | (hashes[i] == 0)
+        )
+        distances = np.sqrt(((space.reference_sketches[allowed] - sketches[i]) ** 2).sum(axis=1))
         nearest = np.argsort(distances)[:8]
-        same = space.bank_labels[allowed] == labels[i]
+        same = space.reference_labels[allowed] == labels[i]
         assert got[i, 0] == pytest.approx(np.log(distances[nearest[0]]), abs=2e-3)
         assert got[i, 1] == pytest.approx(np.log(distances[nearest]).mean(), abs=2e-3)
-        assert got[i, 2] == pytest.approx((space.bank_labels[allowed][nearest] == labels[i]).mean())
-        assert got[i, 3] == pytest.approx(margins[i] - space.bank_margins[allowed][nearest].mean(), abs=1e-4)
+        assert got[i, 2] == pytest.approx((space.reference_labels[allowed][nearest] == labels[i]).mean())
+        assert got[i, 3] == pytest.approx(
+            margins[i] - space.reference_margins[allowed][nearest].mean(), abs=1e-4
+        )
         assert got[i, 5] == pytest.approx(np.log(distances[same].min()), abs=2e-3)
         assert got[i, 6] == pytest.approx(got[i, 5] - got[i, 0], abs=1e-5)
 
@@ -51,26 +55,28 @@ def test_of_equal_neighbours_the_first_are_taken(normal: Normal, n_rows: int) ->
     grid = rng.integers(0, 3, (n_rows, SKETCH_LENGTH)).astype(np.float32)
     grid[:, 3:] = 0  # 27 places: many rows at the same distance
     space = replace(
-        space, bank_sketches=grid, bank_accounts=space.bank_accounts[:n_rows],
-        bank_hashes=space.bank_hashes[:n_rows], bank_labels=space.bank_labels[:n_rows],
-        bank_margins=rng.random(n_rows).astype(np.float32),
-        bank_entropies=rng.random(n_rows).astype(np.float32),
+        space, reference_sketches=grid, reference_accounts=space.reference_accounts[:n_rows],
+        reference_hashes=space.reference_hashes[:n_rows], reference_labels=space.reference_labels[:n_rows],
+        reference_margins=rng.random(n_rows).astype(np.float32),
+        reference_entropies=rng.random(n_rows).astype(np.float32),
     )  # fmt: skip
     sketches = rng.integers(0, 3, (40, SKETCH_LENGTH)).astype(np.float32)
     sketches[:, 3:] = 0
     accounts, labels = rng.integers(1, 60, 40), rng.integers(-1, 4, 40)
     ones = np.ones(40, dtype=np.float32)
-    got = compare_with_bank(sketches, accounts, np.zeros(40, dtype=np.int64), labels, ones, ones, space)
+    got = compare_with_reference_set(
+        sketches, accounts, np.zeros(40, dtype=np.int64), labels, ones, ones, space
+    )
     for i in range(40):
-        squares = ((space.bank_sketches - sketches[i]) ** 2).sum(axis=1)
-        squares[space.bank_accounts == accounts[i]] = np.inf
+        squares = ((space.reference_sketches - sketches[i]) ** 2).sum(axis=1)
+        squares[space.reference_accounts == accounts[i]] = np.inf
         nearest = np.argsort(squares, kind="stable")[:8]
         if len(nearest) < 8 or np.isinf(squares[nearest[-1]]):
             assert np.isnan(got[i]).all()
             continue
         assert got[i, 1] == pytest.approx(0.5 * np.log(squares[nearest] + 1e-6).mean(), abs=1e-5)
-        assert got[i, 3] == pytest.approx(1 - space.bank_margins[nearest].mean(), abs=1e-5)
-        assert got[i, 4] == pytest.approx(1 - space.bank_entropies[nearest].mean(), abs=1e-5)
+        assert got[i, 3] == pytest.approx(1 - space.reference_margins[nearest].mean(), abs=1e-5)
+        assert got[i, 4] == pytest.approx(1 - space.reference_entropies[nearest].mean(), abs=1e-5)
 
 
 def test_pair_likelihood_is_the_mean_of_table_entries(normal: Normal) -> None:
@@ -107,14 +113,14 @@ def test_words_are_counted_as_a_dictionary_would() -> None:
     for account in range(1, 9):
         for _ in range(6):
             words = [str(w) for w in rng.choice(WORDS, 6)]
-            learn_words(lexicon, hash_words([" ".join(words)])[1], account)
+            learn_tokens(lexicon, hash_tokens([" ".join(words)])[1], account)
             for word in words:
                 votes.setdefault(word, set()).add(account)
             for pair in itertools.pairwise(words):
                 pair_votes.setdefault(pair, set()).add(account)
     texts = [" ".join(str(w) for w in rng.choice([*WORDS, "never", "seen"], 7)) for _ in range(40)]
-    starts, hashed = hash_words(texts)
-    got = word_novelty(np.arange(40), np.full(40, 77), starts, hashed, lexicon)
+    starts, hashed = hash_tokens(texts)
+    got = token_novelty(np.arange(40), np.full(40, 77), starts, hashed, lexicon)
     for text, (unknown, new) in zip(texts, got, strict=True):
         words = text.split()
         known = [len(votes.get(word, ())) >= ACCOUNTS_KNOWN_MIN for word in words]
@@ -126,8 +132,8 @@ def test_words_are_counted_as_a_dictionary_would() -> None:
 
 
 def test_word_sets_share_what_texts_share() -> None:
-    starts, words = hash_words(["lost my card", "my card lost", "other things entirely", None])
-    sets = word_sets(starts, words)
+    starts, words = hash_tokens(["lost my card", "my card lost", "other things entirely", None])
+    sets = token_sets(starts, words)
     assert sets[0] == sets[1]
     assert sets[3] == 0
     assert int(sets[0] & sets[2]).bit_count() < 3
@@ -157,8 +163,8 @@ def test_reference_leaves_the_account_itself_out(seed: int) -> None:
             assert normal.aboves[i, f] == pytest.approx((column >= values[i, f]).mean())
             assert normal.belows[i, f] == pytest.approx((column <= values[i, f]).mean())
     columns, places = np.array([2, 0]), np.array([7, 1, 2, 3, 4, 5])
-    middle = Middle.unknown(8, 2)
-    reference.put_middles(middle, places, columns, np.full(6, 25), accounts)
+    middle = Baseline.unknown(8, 2)
+    reference.put_baselines(middle, places, columns, np.full(6, 25), accounts)
     for name in ("medians", "ups", "downs"):
         np.testing.assert_allclose(getattr(middle, name)[places], getattr(normal, name)[:, columns])
         assert np.isnan(getattr(middle, name)[[0, 6]]).all()

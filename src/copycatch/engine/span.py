@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from copycatch.engine.looks import Looks, fold_segment, part_of
+from copycatch.engine.evaluate import EvaluationBatch, fold_segment, part_of
 from copycatch.engine.state import EngineState
-from copycatch.records.columns import IntArray, RecordBatch, SignalBlock
+from copycatch.records.columns import IntArray, RecordBatch, SignalColumns
 from copycatch.records.policy import Policy
 from copycatch.signals.compute import compute_signals
 from copycatch.windows.slots import FULL_SHARE
@@ -21,7 +21,7 @@ SEGMENT_RECORDS_MAX = 16_384  # under load a tick comes after so many records
 
 
 @dataclass(slots=True)
-class Stretch:
+class BatchSpan:
     """Records folded together: their signals, their looks, and how many accounts there were at each.
 
     `newcomers` are the positions of the first records of accounts that were not known before.
@@ -29,15 +29,15 @@ class Stretch:
 
     batch: RecordBatch
     rows: IntArray
-    block: SignalBlock
-    looks: Looks
+    signals: SignalColumns
+    evaluation_batch: EvaluationBatch
     n_accounts_before: int
     newcomers: IntArray
 
-    def looks_of(self, first: int, stop: int) -> Looks:
+    def evaluations_of(self, first: int, stop: int) -> EvaluationBatch:
         """Those that records `first` to `stop` made due."""
-        begin, end = np.searchsorted(self.looks.origin.events, [first, stop]).tolist()
-        return part_of(self.looks, begin, end)
+        begin, end = np.searchsorted(self.evaluation_batch.origin.events, [first, stop]).tolist()
+        return part_of(self.evaluation_batch, begin, end)
 
     def n_accounts_at(self, stop: int) -> int:
         """How many accounts there were after so many of its records."""
@@ -96,7 +96,7 @@ def _free_until_ms(state: EngineState, batch: RecordBatch) -> int:
     )
 
 
-def fold_stretch(state: EngineState, batch: RecordBatch, shard: str, policy: Policy) -> Stretch:
+def fold_span(state: EngineState, batch: RecordBatch, shard: str, policy: Policy) -> BatchSpan:
     """Signals, windows and features of the records of segments that may be folded together."""
     for model_id in dict.fromkeys(batch.model_ids):
         if state.population(model_id, int(batch.event_times_ms[0])) is None:
@@ -108,9 +108,9 @@ def fold_stretch(state: EngineState, batch: RecordBatch, shard: str, policy: Pol
     newcomers = _firsts(rows, state.slots.new_rows)
     state.name_new_rows()
     hashes = np.where(rows >= 0, state.rows.account_hashes[np.maximum(rows, 0)], 0)
-    block = compute_signals(batch, state.spaces(), hashes)
-    looks = fold_segment(state, batch, rows, block, policy)
-    return Stretch(batch, rows, block, looks, n_before, newcomers)
+    signals = compute_signals(batch, state.spaces(), hashes)
+    evaluation_batch = fold_segment(state, batch, rows, signals, policy)
+    return BatchSpan(batch, rows, signals, evaluation_batch, n_before, newcomers)
 
 
 def _firsts(rows: IntArray, new_rows: list[int]) -> IntArray:

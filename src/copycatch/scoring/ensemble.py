@@ -17,13 +17,13 @@ LEARNERS = tuple(spec for spec in SCORERS if spec.learns and spec.weight_max > 0
 
 
 @dataclass(slots=True)
-class Panel:
+class Ensemble:
     """All scorers of `catalog.SCORERS` for one model.
 
     Examples
     --------
-    >>> sorted(Panel().scorers)
-    ['half_space', 'multivariate', 'robust_tails', 'taught']
+    >>> sorted(Ensemble().scorers)
+    ['half_space', 'multivariate', 'robust_tails', 'pretrained']
     """
 
     scorers: dict[str, Scorer] = field(default_factory=lambda: {spec.name: spec.make() for spec in SCORERS})
@@ -38,21 +38,21 @@ class Panel:
                 values[:, FAMILIES.index(family)] = said[:, column]
         return values
 
-    def wait(self, account_hash: int, look: Inputs) -> None:
+    def wait(self, account_hash: int, evaluation: Inputs) -> None:
         """An account's latest look replaces the one that waits: one vote per account and tick."""
         if account_hash in self.waiting or len(self.waiting) < WAITING_MAX:
-            self.waiting[account_hash] = look
+            self.waiting[account_hash] = evaluation
 
     def learn(self, flagged: frozenset[int]) -> None:
         """A bounded number of those that wait, in order of arrival; never of flagged accounts."""
         accounts = list(self.waiting)[:PER_TICK_MAX]
         looks = [(account, self.waiting.pop(account)) for account in accounts]
-        kept = [(account, look) for account, look in looks if account not in flagged]
+        kept = [(account, evaluation) for account, evaluation in looks if account not in flagged]
         if not kept:
             return
         hashes = np.array([account for account, _ in kept], dtype=np.int64)
         for spec in LEARNERS:
-            rows = np.concatenate([look.named(spec.takes) for _, look in kept])
+            rows = np.concatenate([evaluation.named(spec.takes) for _, evaluation in kept])
             self.scorers[spec.name].learn_many(hashes, rows)
 
     def snapshot(self) -> dict[str, Any]:
@@ -60,8 +60,8 @@ class Panel:
         return {
             "scorers": {name: scorer.snapshot() for name, scorer in self.scorers.items()},
             "waiting": [
-                [account, look.positions, look.oddness, look.families]
-                for account, look in self.waiting.items()
+                [account, evaluation.positions, evaluation.anomalies, evaluation.families]
+                for account, evaluation in self.waiting.items()
             ],
         }
 

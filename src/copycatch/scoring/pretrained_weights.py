@@ -1,4 +1,5 @@
-"""What simulated extractions taught, shipped with the package; `make teach` writes `lessons.json` anew.
+"""Weights trained on simulated extractions, shipped with the package; `make teach` writes
+`pretrained_weights.json` anew.
 
 The red team runs its attacks on victims of its own, the engine looks at the accounts, and the places of the
 attackers' features in the normal ranges are kept here, with what separates them from honest ones. Places are
@@ -15,16 +16,16 @@ import numpy as np
 
 from copycatch.errors import ConfigError
 from copycatch.records.columns import FloatArray
-from copycatch.scoring.tails import TAILS
+from copycatch.scoring.scored_features import SCORED_FEATURES
 
-FILE = "lessons.json"
+FILE = "pretrained_weights.json"
 # Between these bounds a group's weight may be learned: simulated attacks are not all attacks.
 WEIGHT_MIN, WEIGHT_MAX = 0.5, 2.0
 _STEPS = 255  # a place is kept in a byte
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class PretrainedWeights:
     """Shipped knowledge of attacks.
 
     Attributes
@@ -32,57 +33,59 @@ class Lessons:
     coefficients : ndarray of float64, shape (n_tails,)
         Of a logistic regression on places in the normal ranges, attacks and honest looks weighing the same.
     intercept : float
-    attack_looks : ndarray of float64, shape (n, n_tails)
+    attack_evaluations : ndarray of float64, shape (n, n_tails)
         Places of the attackers' features, in [0, 1].
     weights : mapping of str to float
         By group of families; what is not named weighs 1.
-    taught_on : sequence of str
+    trained_on : sequence of str
         The campaigns, as victim and seed.
     """
 
     coefficients: FloatArray
     intercept: float
-    attack_looks: FloatArray
+    attack_evaluations: FloatArray
     weights: Mapping[str, float]
-    taught_on: Sequence[str]
+    trained_on: Sequence[str]
 
 
-def write_lessons(lessons: Lessons) -> bytes:
+def write_pretrained_weights(pretrained_weights: PretrainedWeights) -> bytes:
     """As JSON; places are rounded to a 255th.
 
     Examples
     --------
-    >>> looks = np.full((2, len(TAILS)), 0.6)
-    >>> lessons = Lessons(np.zeros(len(TAILS)), -1.0, looks, {"novelty": 0.9}, ["digits, seed 1"])
-    >>> again = read_lessons(write_lessons(lessons))
-    >>> again.weights, again.intercept, again.attack_looks.shape == looks.shape
+    >>> looks = np.full((2, len(SCORED_FEATURES)), 0.6)
+    >>> pretrained_weights = PretrainedWeights(np.zeros(len(SCORED_FEATURES)), -1.0, looks, {"novelty":
+    0.9}, ["digits, seed 1"])
+    >>> again = read_pretrained_weights(write_pretrained_weights(pretrained_weights))
+    >>> again.weights, again.intercept, again.attack_evaluations.shape == looks.shape
     ({'novelty': 0.9}, -1.0, True)
     """
     plain = {
-        "taught_on": list(lessons.taught_on),
-        "weights": {name: round(weight, 3) for name, weight in lessons.weights.items()},
-        "intercept": round(lessons.intercept, 4),
+        "trained_on": list(pretrained_weights.trained_on),
+        "weights": {name: round(weight, 3) for name, weight in pretrained_weights.weights.items()},
+        "intercept": round(pretrained_weights.intercept, 4),
         "coefficients": {
             tail.feature: round(float(value), 4)
-            for tail, value in zip(TAILS, lessons.coefficients, strict=True)
+            for tail, value in zip(SCORED_FEATURES, pretrained_weights.coefficients, strict=True)
         },
-        "attack_looks": b64encode(
-            np.round(lessons.attack_looks * _STEPS).astype(np.uint8).tobytes()
+        "attack_evaluations": b64encode(
+            np.round(pretrained_weights.attack_evaluations * _STEPS).astype(np.uint8).tobytes()
         ).decode(),
     }
     return json.dumps(plain, indent=1).encode() + b"\n"
 
 
-def read_lessons(data: bytes) -> Lessons:
+def read_pretrained_weights(data: bytes) -> PretrainedWeights:
     """From JSON.
 
     Raises
     ------
     ConfigError
-        If it was taught with other features than those of `TAILS`, or a weight is out of bounds.
+        If it was pretrained with other features than those of `SCORED_FEATURES`, or a weight is out of
+        bounds.
     """
     found = json.loads(data)
-    names = [tail.feature for tail in TAILS]
+    names = [tail.feature for tail in SCORED_FEATURES]
     if list(found["coefficients"]) != names:
         other = sorted(set(found["coefficients"]) ^ set(names)) or ["their order"]
         message = (
@@ -95,14 +98,14 @@ def read_lessons(data: bytes) -> Lessons:
                 f"scoring/{FILE}: weights.{name}: {weight} is not in {WEIGHT_MIN} to {WEIGHT_MAX}: make teach"
             )
             raise ConfigError(message)
-    places = np.frombuffer(b64decode(found["attack_looks"]), dtype=np.uint8).reshape(-1, len(names))
-    return Lessons(
+    places = np.frombuffer(b64decode(found["attack_evaluations"]), dtype=np.uint8).reshape(-1, len(names))
+    return PretrainedWeights(
         coefficients=np.array(list(found["coefficients"].values())),
         intercept=found["intercept"],
-        attack_looks=places / _STEPS,
+        attack_evaluations=places / _STEPS,
         weights=found["weights"],
-        taught_on=found["taught_on"],
+        trained_on=found["trained_on"],
     )
 
 
-LESSONS = read_lessons(files(__package__).joinpath(FILE).read_bytes())
+PRETRAINED_WEIGHTS = read_pretrained_weights(files(__package__).joinpath(FILE).read_bytes())

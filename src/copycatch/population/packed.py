@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from copycatch.errors import StateError
-from copycatch.population.calibration import Calibration, FamilyTails
+from copycatch.population.calibration import Calibration, FamilyCalibration
 from copycatch.population.model import ModelPopulation
 from copycatch.population.newcomers import Newcomers
 from copycatch.population.pool import Pool, Query
@@ -29,7 +29,7 @@ def to_plain(population: ModelPopulation) -> dict[str, Any]:
         "born_ms": population.born_ms,
         "uses_inputs": population.uses_inputs,
         "built_queries": population.built_queries,
-        "bank_built_h": population.bank_built_h,
+        "reference_set_built_h": population.reference_set_built_h,
         "calibrated_h": population.calibrated_h,
         "is_settled": population.is_settled,
         "voters": asdict(population.voters),
@@ -63,7 +63,7 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
         population = ModelPopulation(plain["born_ms"], n_features)
         population.uses_inputs = plain["uses_inputs"]
         population.built_queries = plain["built_queries"]
-        population.bank_built_h = plain["bank_built_h"]
+        population.reference_set_built_h = plain["reference_set_built_h"]
         population.calibrated_h = plain["calibrated_h"]
         population.is_settled = plain["is_settled"]
         population.voters = Newcomers(**plain["voters"])
@@ -71,7 +71,7 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
         if plain["calibration"] is not None:
             population.calibration = Calibration(**plain["calibration"])
         if plain["tails"] is not None:
-            population.tails = FamilyTails(**plain["tails"])
+            population.tails = FamilyCalibration(**plain["tails"])
         if plain["lexicon"] is not None:
             population.lexicon = Lexicon(**plain["lexicon"])
         if plain["space"] is not None:

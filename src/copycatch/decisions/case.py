@@ -59,7 +59,7 @@ class Episode(msgspec.Struct):
         return self.sent_ms >= 0
 
 
-class Standing(msgspec.Struct):
+class ActiveRecommendation(msgspec.Struct):
     """The recommendation that the enforcement point has of us now."""
 
     action: Action
@@ -86,7 +86,7 @@ class Timer(msgspec.Struct):
     gap_ms_max: int
 
 
-class Hold(msgspec.Struct):
+class Case(msgspec.Struct):
     """All that is remembered of one entity."""
 
     tenant_id: str | None
@@ -94,7 +94,7 @@ class Hold(msgspec.Struct):
     model_id: str
     episodes: dict[str, Episode] = msgspec.field(default_factory=dict)
     timers: dict[str, Timer] = msgspec.field(default_factory=dict)
-    standing: Standing | None = None
+    active: ActiveRecommendation | None = None
     rates_per_s: dict[str, float] = msgspec.field(default_factory=dict)  # normal top of queries and tokens
     revision: int = 0
     strikes: int = 0
@@ -120,9 +120,9 @@ class Hold(msgspec.Struct):
     def deadline_ms(self) -> int:
         """When time alone will change something; past it, `expire_due` has work."""
         dues = [timer.last_ms + timer.gap_ms_max for timer in self.timers.values()]
-        if self.standing is not None and self.standing.ttl_ms >= 0:
-            dues.append(self.standing.expires_ms if self.is_renewal_tried else self.standing.renew_ms)
-        elif self.standing is not None or self.is_watched:
+        if self.active is not None and self.active.ttl_ms >= 0:
+            dues.append(self.active.expires_ms if self.is_renewal_tried else self.active.renew_ms)
+        elif self.active is not None or self.is_watched:
             dues.extend(e.last_over_ms + max(IDLE_MS, e.clear_after_ms) for e in self.open_episodes)
         if not dues:
             dues.append(self.released_ms + RELAPSE_MEMORY_MS)
@@ -134,10 +134,10 @@ class Hold(msgspec.Struct):
         episodes = self.open_episodes
         severity = max((severity_rank(e.severity) for e in episodes), default=-1)
         recent_ms = max((e.last_over_ms for e in self.episodes.values()), default=self.released_ms)
-        return (bool(episodes), self.standing is not None, severity, recent_ms)
+        return (bool(episodes), self.active is not None, severity, recent_ms)
 
 
-class HoldTable:
+class CaseTable:
     """Every hold of one shard, bounded, with a queue of deadlines.
 
     When full, one in 64 (at least one) is evicted, the least worth first, so that a flood costs little per
@@ -145,91 +145,91 @@ class HoldTable:
     a new hold starts above every revision that was ever forgotten.
     """
 
-    def __init__(self, holds_max: int) -> None:
-        assert holds_max >= 1
-        self.holds_max = holds_max
-        self.hold_by_key: dict[EntityKey, Hold] = {}
+    def __init__(self, cases_max: int) -> None:
+        assert cases_max >= 1
+        self.cases_max = cases_max
+        self.case_by_key: dict[EntityKey, Case] = {}
         self.watches_by_account: dict[str, int] = {}
         self.revision_floor = 0
         self._queue: list[tuple[int, tuple[str, str, str], EntityKey]] = []
 
     def __len__(self) -> int:
-        return len(self.hold_by_key)
+        return len(self.case_by_key)
 
-    def get(self, key: EntityKey) -> Hold | None:
-        return self.hold_by_key.get(key)
+    def get(self, key: EntityKey) -> Case | None:
+        return self.case_by_key.get(key)
 
-    def add(self, hold: Hold) -> None:
+    def add(self, case: Case) -> None:
         """Remember an entity; the caller has made room with `surplus` before."""
-        assert hold.key not in self.hold_by_key
-        hold.revision = max(hold.revision, self.revision_floor)
-        self.hold_by_key[hold.key] = hold
+        assert case.key not in self.case_by_key
+        case.revision = max(case.revision, self.revision_floor)
+        self.case_by_key[case.key] = case
 
-    def surplus(self) -> list[Hold]:
+    def surplus(self) -> list[Case]:
         """Whom to evict before one more can be added; least worth first."""
-        if len(self.hold_by_key) < self.holds_max:
+        if len(self.case_by_key) < self.cases_max:
             return []
-        n_evicted = max(1, self.holds_max // 64)
-        return heapq.nsmallest(n_evicted, self.hold_by_key.values(), key=lambda h: (h.worth, _ordered(h.key)))
+        n_evicted = max(1, self.cases_max // 64)
+        return heapq.nsmallest(n_evicted, self.case_by_key.values(), key=lambda h: (h.worth, _ordered(h.key)))
 
-    def forget(self, hold: Hold) -> None:
-        self.revision_floor = max(self.revision_floor, hold.revision)
-        del self.hold_by_key[hold.key]
+    def forget(self, case: Case) -> None:
+        self.revision_floor = max(self.revision_floor, case.revision)
+        del self.case_by_key[case.key]
 
-    def watch(self, hold: Hold, was_watched: bool) -> None:
+    def watch(self, case: Case, was_watched: bool) -> None:
         """Keep the account index and the queue true after a hold changed."""
-        is_watched = hold.is_watched and hold.key in self.hold_by_key
+        is_watched = case.is_watched and case.key in self.case_by_key
         if is_watched != was_watched:
-            count = self.watches_by_account.get(hold.account_id, 0) + (1 if is_watched else -1)
+            count = self.watches_by_account.get(case.account_id, 0) + (1 if is_watched else -1)
             if count:
-                self.watches_by_account[hold.account_id] = count
+                self.watches_by_account[case.account_id] = count
             else:
-                del self.watches_by_account[hold.account_id]
-        if hold.key in self.hold_by_key:
-            deadline_ms = hold.deadline_ms
-            if hold.queued_ms < 0 or deadline_ms < hold.queued_ms:
-                self._push(hold, deadline_ms)
+                del self.watches_by_account[case.account_id]
+        if case.key in self.case_by_key:
+            deadline_ms = case.deadline_ms
+            if case.queued_ms < 0 or deadline_ms < case.queued_ms:
+                self._push(case, deadline_ms)
 
-    def due(self, watermark_ms: int) -> Iterator[Hold]:
+    def due(self, watermark_ms: int) -> Iterator[Case]:
         """Holds whose deadline has passed, in the order of their deadlines."""
-        while (hold := self._first()) is not None and hold.queued_ms <= watermark_ms:
-            yield hold
+        while (case := self._first()) is not None and case.queued_ms <= watermark_ms:
+            yield case
 
     @property
     def next_deadline_ms(self) -> int | None:
-        hold = self._first()
-        return None if hold is None else hold.queued_ms
+        case = self._first()
+        return None if case is None else case.queued_ms
 
-    def _first(self) -> Hold | None:
+    def _first(self) -> Case | None:
         """The hold with the earliest deadline; drops and moves stale entries of the queue on the way."""
         while self._queue:
             queued_ms, _, key = self._queue[0]
-            hold = self.hold_by_key.get(key)
-            if hold is not None and hold.queued_ms == queued_ms:
-                deadline_ms = hold.deadline_ms
+            case = self.case_by_key.get(key)
+            if case is not None and case.queued_ms == queued_ms:
+                deadline_ms = case.deadline_ms
                 if deadline_ms <= queued_ms:
-                    return hold
+                    return case
                 heapq.heappop(self._queue)
-                self._push(hold, deadline_ms)
+                self._push(case, deadline_ms)
             else:
                 heapq.heappop(self._queue)
         return None
 
-    def _push(self, hold: Hold, deadline_ms: int) -> None:
-        hold.queued_ms = deadline_ms
-        heapq.heappush(self._queue, (deadline_ms, _ordered(hold.key), hold.key))
-        if len(self._queue) > 64 + 4 * len(self.hold_by_key):  # mostly stale entries: build it anew
+    def _push(self, case: Case, deadline_ms: int) -> None:
+        case.queued_ms = deadline_ms
+        heapq.heappush(self._queue, (deadline_ms, _ordered(case.key), case.key))
+        if len(self._queue) > 64 + 4 * len(self.case_by_key):  # mostly stale entries: build it anew
             self.requeue()
 
     def requeue(self) -> None:
         """Build the queue and the account index from the holds."""
         self._queue = []
         self.watches_by_account = {}
-        for key, hold in self.hold_by_key.items():
-            hold.queued_ms = hold.deadline_ms
-            self._queue.append((hold.queued_ms, _ordered(key), key))
-            if hold.is_watched:
-                self.watches_by_account[hold.account_id] = self.watches_by_account.get(hold.account_id, 0) + 1
+        for key, case in self.case_by_key.items():
+            case.queued_ms = case.deadline_ms
+            self._queue.append((case.queued_ms, _ordered(key), key))
+            if case.is_watched:
+                self.watches_by_account[case.account_id] = self.watches_by_account.get(case.account_id, 0) + 1
         heapq.heapify(self._queue)
 
 

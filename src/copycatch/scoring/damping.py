@@ -1,4 +1,4 @@
-"""Who speaks with a low voice: oddness that an innocent habit explains.
+"""Who speaks with a low voice: anomalies that an innocent habit explains.
 
 Two explanations leave marks that extraction does not. Noise on usual inputs, as a test of robustness adds it,
 moves every query its own way (`coherence`). A client with wrong preprocessing, units mistaken or columns in
@@ -24,7 +24,7 @@ SPREAD_MIN = 0.05
 DISPLACED_LEAST = 0.2
 
 
-class Hushed(NamedTuple):
+class Damping(NamedTuple):
     """Columns of families that speak low where odd queries have nothing in common; in full from `full` on."""
 
     columns: list[int]
@@ -38,10 +38,10 @@ def _columns(*groups: str) -> list[int]:
 
 # On the development traces noise has a coherence of .01 to .06, ordinary use 0 to .03, other populations .05
 # to .37. Among three times as much ordinary use another population has .01, its odd queries alone .06 to .12.
-HUSHED = (
-    Hushed(_columns("novelty"), 0.15, 0.2),
-    Hushed(_columns("mixture"), 0.06, 0.4),
-    Hushed(_columns("half_space"), 0.06, 0.3),
+DAMPINGS = (
+    Damping(_columns("novelty"), 0.15, 0.2),
+    Damping(_columns("mixture"), 0.06, 0.4),
+    Damping(_columns("half_space"), 0.06, 0.3),
 )
 # A mistaken unit is novel, rare, and hard for the model, all at once.
 DISPLACED = _columns("novelty", "boundary", "half_space", "multivariate")
@@ -67,7 +67,7 @@ def voices(coherence: FloatArray, shift: FloatArray, spread: FloatArray) -> Floa
     [0.2, 1.0]
     """
     factors = np.ones((len(coherence), len(FAMILIES)))
-    for columns, full, least in HUSHED:
+    for columns, full, least in DAMPINGS:
         heard = np.where(np.isnan(coherence), 1.0, np.clip(coherence / full, least, 1.0))
         factors[:, columns] *= heard[:, None]
     factors[:, DISPLACED] *= (1 - (1 - DISPLACED_LEAST) * displacement(shift, spread))[:, None]

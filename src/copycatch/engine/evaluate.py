@@ -9,15 +9,15 @@ import numpy.typing as npt
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import FEATURE_INDEX, NAMES, SPECS, compute_features
 from copycatch.records.columns import (
+    Baseline,
     BoolArray,
     Evaluations,
     Float32Array,
     FloatArray,
     IntArray,
-    Middle,
     RecordBatch,
     Scores,
-    SignalBlock,
+    SignalColumns,
 )
 from copycatch.records.layout import FOURIER, LABEL_BINS, LONG_PANES, N_SIGNALS, SHORT_PANES
 from copycatch.records.policy import Policy
@@ -26,12 +26,12 @@ from copycatch.records.view import WindowView, signal_indices
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.coherence import coherence_of
 from copycatch.scoring.combine import feature_shares, score_of
-from copycatch.scoring.families import ODDNESS_MAX, deviations_of, family_values, oddness_of, positions_of
+from copycatch.scoring.damping import voices
+from copycatch.scoring.families import ANOMALY_MAX, anomalies_of, deviations_of, family_values, positions_of
 from copycatch.scoring.persistence import follow, lateness
+from copycatch.scoring.pretrained import chance_of
 from copycatch.scoring.protocol import Inputs
-from copycatch.scoring.tails import TAIL_FAMILIES, TAILS
-from copycatch.scoring.taught import chance_of
-from copycatch.scoring.voices import voices
+from copycatch.scoring.scored_features import FEATURE_FAMILIES, SCORED_FEATURES
 from copycatch.signals.catalog import SIGNAL_INDEX, SIGNALS
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
@@ -39,8 +39,8 @@ from copycatch.windows.samples import sample_ids
 assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns as signals/catalog.py rows"
 IS_DISTINCT = np.array([spec.scope == "distinct" for spec in SIGNALS])
 INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
-TAUGHT = FAMILIES.index("taught")
-TAIL_COLUMNS = np.array([FEATURE_INDEX[tail.feature] for tail in TAILS], dtype=np.int64)
+PRETRAINED = FAMILIES.index("pretrained")
+SCORED_COLUMNS = np.array([FEATURE_INDEX[tail.feature] for tail in SCORED_FEATURES], dtype=np.int64)
 SERVER_ERROR = 500
 REFUSALS = (401, 403, 429)
 
@@ -55,49 +55,72 @@ class Origin:
 
 
 @dataclass(slots=True)
-class Looks:
-    """Evaluations with what the judge needs beside them.
+class EvaluationBatch:
+    """Evaluations with what scoring needs beside them.
 
-    `life_values` and `block_values` are the features over the account's life and over its current block of
-    queries, `evidence` and `block_evidence` the distinct queries that both rest on. `origin` says where the
-    ids and addresses of their records are to be found, `inputs` what the scorers were given, `is_block` which
-    tails of a look its block is odder in.
+    `lifetime_values` and `recent_values` are the features over the account's lifetime and over its recent
+    window of queries, `n_effective` and `recent_n_effective` the distinct queries that both rest on. `origin`
+    holds the batch that the ids and addresses are read from, `inputs` what the scorers were given, and
+    `is_recent` which scored features deviate more in the recent window.
     """
 
     evaluations: Evaluations
-    life_values: FloatArray
-    block_values: FloatArray
-    evidence: IntArray
-    block_evidence: IntArray
+    lifetime_values: FloatArray
+    recent_values: FloatArray
+    n_effective: IntArray
+    recent_n_effective: IntArray
     origin: Origin
     inputs: Inputs | None = None
-    is_block: BoolArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
+    is_recent: BoolArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
 
     def __len__(self) -> int:
         return len(self.evaluations)
 
 
 def fold_segment(
-    state: EngineState, batch: RecordBatch, rows: IntArray, block: SignalBlock, policy: Policy
-) -> Looks:
+    state: EngineState, batch: RecordBatch, rows: IntArray, signals: SignalColumns, policy: Policy
+) -> EvaluationBatch:
     """Add the records to their accounts' windows; gives the looks that became due, in event order."""
     counters, history = state.windows.counters, state.windows.history
     short_s, long_s = policy.windows.short_s / SHORT_PANES, policy.windows.long_s / LONG_PANES
     statuses = batch.statuses
-    is_evidence = ~((statuses >= SERVER_ERROR) | np.isin(statuses, REFUSALS))
+    is_answered = ~((statuses >= SERVER_ERROR) | np.isin(statuses, REFUSALS))
     events, sums, counts, places = fold(
-        rows, batch.event_times_ms, is_evidence, batch.input_hashes, batch.label_codes, batch.margins,
-        block.signals, IS_DISTINCT, SIGNAL_INDEX["is_low_margin"], SIGNAL_INDEX["neighbour_log"],
-        SIGNAL_INDEX["is_odd"], SIGNAL_INDEX["is_far"],
-        block.sketches, block.residuals, block.input_residuals, block.raws, block.cells, block.fouriers,
-        block.words_seen, _extras(batch), block.nears, block.raw_ratios,
-        block.flat_logs, round(short_s * 1000), round(long_s * 1000),
+        rows,
+        batch.event_times_ms,
+        is_answered,
+        batch.input_hashes,
+        batch.label_codes,
+        batch.margins,
+        signals.signals,
+        IS_DISTINCT,
+        SIGNAL_INDEX["is_low_margin"],
+        SIGNAL_INDEX["neighbour_log"],
+        SIGNAL_INDEX["is_odd"],
+        SIGNAL_INDEX["is_far"],
+        signals.sketches,
+        signals.residuals,
+        signals.input_residuals,
+        signals.raws,
+        signals.cells,
+        signals.fouriers,
+        signals.words_seen,
+        _extras(batch),
+        signals.nears,
+        signals.raw_ratios,
+        signals.flat_logs,
+        round(short_s * 1000),
+        round(long_s * 1000),
         round(policy.windows.memory_s * 1000),
-        counters["queries"], counters["next_look"], counters["first_ms"], counters["last_ms"],
-        counters["ring_count"], as_bytes(history),
-    )  # fmt: skip
+        counters["queries"],
+        counters["next_evaluation"],
+        counters["first_ms"],
+        counters["last_ms"],
+        counters["ring_count"],
+        as_bytes(history),
+    )
     view = _view(state, batch, events, sums, counts, places, short_s, long_s)
-    block_view = replace(view, is_block=True)
+    recent_view = replace(view, is_recent=True)
     sampled = sample_ids(batch.event_ids, rows, events, history["sample_ids"], counters["sample_at"])
     values = compute_features(view) if len(view) else np.empty((0, len(NAMES)))
     picks = events.tolist()
@@ -113,9 +136,11 @@ def fold_segment(
         sample_event_ids=[[] for _ in picks],
         client_ips=[[] for _ in picks],
     )
-    block_values = compute_features(block_view) if len(view) else np.empty((0, len(NAMES)))
+    recent_values = compute_features(recent_view) if len(view) else np.empty((0, len(NAMES)))
     origin = Origin(batch, events, sampled)
-    return Looks(evaluations, values, block_values, view.evidence, block_view.evidence, origin)
+    return EvaluationBatch(
+        evaluations, values, recent_values, view.n_effective, recent_view.n_effective, origin
+    )
 
 
 def _view(
@@ -129,10 +154,17 @@ def _view(
             fourier_means[members] = population.fourier_mean
             label_shares[members] = population.label_shares
     return WindowView(
-        sums=sums, queries=counts[:, 0], first_ms=counts[:, 1], times_ms=batch.event_times_ms[events],
-        index_by_signal=INDEX_BY_SIGNAL, fourier_means=fourier_means, label_shares=label_shares,
-        short_pane_s=short_s, long_pane_s=long_s, places=places,
-    )  # fmt: skip
+        sums=sums,
+        queries=counts[:, 0],
+        first_ms=counts[:, 1],
+        times_ms=batch.event_times_ms[events],
+        index_by_signal=INDEX_BY_SIGNAL,
+        fourier_means=fourier_means,
+        label_shares=label_shares,
+        short_pane_s=short_s,
+        long_pane_s=long_s,
+        places=places,
+    )
 
 
 def _extras(batch: RecordBatch) -> Float32Array:
@@ -151,68 +183,79 @@ def _extras(batch: RecordBatch) -> Float32Array:
         )
 
 
-def compare(state: EngineState, looks: Looks) -> tuple[Middle, Middle]:
+def compare(state: EngineState, evaluation_batch: EvaluationBatch) -> tuple[Baseline, Baseline]:
     """The middle of what is normal for the life and for the block of each look, among others of its model."""
-    evaluations = looks.evaluations
-    middle, block_middle = (Middle.unknown(len(looks), len(TAILS)) for _ in range(2))
+    evaluations = evaluation_batch.evaluations
+    baseline, recent_baseline = (
+        Baseline.unknown(len(evaluation_batch), len(SCORED_FEATURES)) for _ in range(2)
+    )
     hashes = state.rows.account_hashes[evaluations.rows]
     for model_id, members in by_model(evaluations.model_ids):
         population = state.populations.get(model_id)
         if population is None or not population.is_settled:
             continue
-        for into, evidence in ((middle, looks.evidence), (block_middle, looks.block_evidence)):
-            population.reference.put_middles(into, members, TAIL_COLUMNS, evidence[members], hashes[members])
-    return middle, block_middle
+        for into, n_effective in (
+            (baseline, evaluation_batch.n_effective),
+            (recent_baseline, evaluation_batch.recent_n_effective),
+        ):
+            population.reference.put_baselines(
+                into, members, SCORED_COLUMNS, n_effective[members], hashes[members]
+            )
+    return baseline, recent_baseline
 
 
 def score(
-    state: EngineState, looks: Looks, middle: Middle, block_middle: Middle
+    state: EngineState, evaluation_batch: EvaluationBatch, baseline: Baseline, recent_baseline: Baseline
 ) -> tuple[Scores, FloatArray, FloatArray]:
-    """Tail probability of each look; the raw score and the family values that calibrate it.
+    """ScoredFeature probability of each look; the raw score and the family values that calibrate it.
 
     Where the block is odder than the life it stands in for it, in the evaluation's values too, so that the
     reasons show what was judged. Reasons are added where somebody may be told: `reasons.add_reasons`.
     """
-    evaluations = looks.evaluations
+    evaluations = evaluation_batch.evaluations
     near = FEATURE_INDEX["near_share"]
-    life_away, block_away = (
-        deviations_of(values[:, TAIL_COLUMNS], normal, evidence, values[:, near])
-        for values, normal, evidence in (
-            (looks.life_values, middle, looks.evidence),
-            (looks.block_values, block_middle, looks.block_evidence),
+    lifetime_deviations, recent_deviations = (
+        deviations_of(values[:, SCORED_COLUMNS], normal, n_effective, values[:, near])
+        for values, normal, n_effective in (
+            (evaluation_batch.lifetime_values, baseline, evaluation_batch.n_effective),
+            (evaluation_batch.recent_values, recent_baseline, evaluation_batch.recent_n_effective),
         )
     )
-    life, block = oddness_of(life_away), oddness_of(block_away)
-    looks.is_block = is_block = np.nan_to_num(block) > np.nan_to_num(life)
-    oddness = np.fmax(life, block)
-    of_tails = np.fmax(family_values(life), family_values(block))
-    looks.inputs = Inputs(
-        positions=positions_of(np.where(is_block, block_away, life_away)),
-        oddness=oddness / ODDNESS_MAX,
-        families=of_tails / ODDNESS_MAX,
+    lifetime, signals = anomalies_of(lifetime_deviations), anomalies_of(recent_deviations)
+    evaluation_batch.is_recent = is_recent = np.nan_to_num(signals) > np.nan_to_num(lifetime)
+    anomalies = np.fmax(lifetime, signals)
+    of_tails = np.fmax(family_values(lifetime), family_values(signals))
+    evaluation_batch.inputs = Inputs(
+        positions=positions_of(np.where(is_recent, recent_deviations, lifetime_deviations)),
+        anomalies=anomalies / ANOMALY_MAX,
+        families=of_tails / ANOMALY_MAX,
     )
     groups = by_model(evaluations.model_ids)
-    families = _families(state, groups, looks.inputs)
-    families[:, : len(TAIL_FAMILIES)] = of_tails
-    shift, spread = (looks.life_values[:, FEATURE_INDEX[name]] for name in ("input_shift", "input_spread"))
-    families *= voices(_coherence(looks), shift, spread)
-    evidence = np.full_like(families, np.nan)
-    tail_probs = np.full(len(looks), np.nan)
+    families = _families(state, groups, evaluation_batch.inputs)
+    families[:, : len(FEATURE_FAMILIES)] = of_tails
+    shift, spread = (
+        evaluation_batch.lifetime_values[:, FEATURE_INDEX[name]] for name in ("input_shift", "input_spread")
+    )
+    families *= voices(_coherence(evaluation_batch), shift, spread)
+    n_effective = np.full_like(families, np.nan)
+    tail_probs = np.full(len(evaluation_batch), np.nan)
     for model_id, members in groups:
         population = state.populations.get(model_id)
         if population is not None and population.tails is not None:
-            evidence[members] = population.tails.evidence(families[members])
-    single, parts = score_of(state.switches.mask(evidence))
+            n_effective[members] = population.tails.surprisal(families[members])
+    single, parts = score_of(state.switches.mask(n_effective))
     raw = follow(evaluations.rows, single, state.rows.level) - lateness(evaluations.queries)
     for model_id, members in groups:
         population = state.populations.get(model_id)
         if population is not None and population.calibration is not None:
             tail_probs[members] = population.calibration.tail_probs(raw[members])
-    rows, tails = np.nonzero(is_block)
-    evaluations.values[rows, TAIL_COLUMNS[tails]] = looks.block_values[rows, TAIL_COLUMNS[tails]]
+    rows, tails = np.nonzero(is_recent)
+    evaluations.values[rows, SCORED_COLUMNS[tails]] = evaluation_batch.recent_values[
+        rows, SCORED_COLUMNS[tails]
+    ]
     shares = np.zeros_like(evaluations.values)
-    shares[:, TAIL_COLUMNS] = feature_shares(parts, oddness)
-    return _scores_of(tail_probs, chance_of(families[:, TAUGHT]), shares), raw, families
+    shares[:, SCORED_COLUMNS] = feature_shares(parts, anomalies)
+    return _scores_of(tail_probs, chance_of(families[:, PRETRAINED]), shares), raw, families
 
 
 def _scores_of(tail_probs: FloatArray, attack_probs: FloatArray, shares: FloatArray) -> Scores:
@@ -229,7 +272,7 @@ def _scores_of(tail_probs: FloatArray, attack_probs: FloatArray, shares: FloatAr
     )
 
 
-def _coherence(looks: Looks) -> FloatArray:
+def _coherence(evaluation_batch: EvaluationBatch) -> FloatArray:
     """Of all queries of life or block, or of the odd ones alone, whichever is highest: among cover traffic
     only what is odd has anything in common.
     """
@@ -238,9 +281,9 @@ def _coherence(looks: Looks) -> FloatArray:
     )
     of_all = [
         coherence_of(values[:, drift], values[:, distance])
-        for values in (looks.life_values, looks.block_values)
+        for values in (evaluation_batch.lifetime_values, evaluation_batch.recent_values)
     ]
-    highest: FloatArray = np.fmax(np.fmax(*of_all), looks.life_values[:, odd])
+    highest: FloatArray = np.fmax(np.fmax(*of_all), evaluation_batch.lifetime_values[:, odd])
     return highest
 
 
@@ -250,23 +293,31 @@ def _families(state: EngineState, groups: list[tuple[str, IntArray]], inputs: In
     for model_id, members in groups:
         population = state.populations.get(model_id)
         if population is not None and population.is_settled:
-            values[members] = state.panel(model_id).family_values(inputs.pick(members))
+            values[members] = state.ensemble(model_id).family_values(inputs.pick(members))
     return values
 
 
-def part_of(looks: Looks, first: int, stop: int) -> Looks:
-    """Looks `first` to `stop`, not yet scored; values are shared."""
+def part_of(evaluation_batch: EvaluationBatch, first: int, stop: int) -> EvaluationBatch:
+    """EvaluationBatch `first` to `stop`, not yet scored; values are shared."""
     part = slice(first, stop)
-    if first == 0 and stop == len(looks):
-        return looks
+    if first == 0 and stop == len(evaluation_batch):
+        return evaluation_batch
     columns: dict[str, Any] = {
-        each.name: getattr(looks.evaluations, each.name)[part] for each in fields(Evaluations)
+        each.name: getattr(evaluation_batch.evaluations, each.name)[part] for each in fields(Evaluations)
     }
-    origin = Origin(looks.origin.batch, looks.origin.events[part], looks.origin.sampled[part])
-    return Looks(
-        Evaluations(**columns), looks.life_values[part], looks.block_values[part], looks.evidence[part],
-        looks.block_evidence[part], origin,
-    )  # fmt: skip
+    origin = Origin(
+        evaluation_batch.origin.batch,
+        evaluation_batch.origin.events[part],
+        evaluation_batch.origin.sampled[part],
+    )
+    return EvaluationBatch(
+        Evaluations(**columns),
+        evaluation_batch.lifetime_values[part],
+        evaluation_batch.recent_values[part],
+        evaluation_batch.n_effective[part],
+        evaluation_batch.recent_n_effective[part],
+        origin,
+    )
 
 
 def by_model(model_ids: list[str]) -> list[tuple[str, IntArray]]:
