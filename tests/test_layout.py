@@ -33,7 +33,7 @@ STAGES = (
     "population",
     "scoring",
     "decisions",
-    "findings",
+    "alert_formats",
 )
 
 # Who may ask for the time, and why nobody else may: the same records must give the same outcomes.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from copycatch.adapters.fan_out import Branch
 from copycatch.adapters.syslog import SyslogBranch
 from copycatch.adapters.webhook import WebhookBranch
+from copycatch.alert_formats.catalog import ALERT_FORMATS
 from copycatch.errors import ConfigError
-from copycatch.findings.catalog import ENCODINGS
 from copycatch.settings.service import read_secret
 from copycatch.settings.sinks import Syslog, Tls, Webhook
 
@@ -29,7 +29,7 @@ def _syslog(sink: Syslog) -> Branch:
         sink.host,
         sink.port,
         frozenset(sink.kinds),
-        ENCODINGS[sink.format],
+        ALERT_FORMATS[sink.format],
         context=_context(sink.name, sink.tls),
         hostname=sink.hostname,
         timeout_s=sink.timeout,
@@ -47,7 +47,7 @@ def _webhook(sink: Webhook, now_ms: Callable[[], int]) -> Branch:
         sink.name,
         sink.url,
         frozenset(sink.kinds),
-        ENCODINGS[sink.format],
+        ALERT_FORMATS[sink.format],
         now_ms,
         shape=sink.shape,
         headers=headers,

@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from copycatch.adapters.messages import Kind, messages_of
+from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import RecoverableError, TransportError
-from copycatch.findings.catalog import Encoding
 from copycatch.ports import Clock, Committed, Delivery, Message, Metrics, OutcomeSink, Shard
 from copycatch.records.wire import Severity
 
@@ -36,7 +36,7 @@ class Branch(Protocol):
 
     name: str
     kinds: frozenset[Kind]
-    alert_format: Encoding
+    alert_format: AlertFormat
 
     def send(self, parcels: Sequence[Parcel]) -> None:
         """Send all of them; may be repeated as a whole.

@@ -15,8 +15,8 @@ from typing import BinaryIO
 import msgspec
 
 from copycatch.adapters.messages import Kind, messages_of
+from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import ConfigError, RecoverableError, StateError, TransportError
-from copycatch.findings.catalog import Encoding
 from copycatch.ports import Committed, Delivery, Message, Shard
 
 STDOUT = "-"
@@ -40,7 +40,7 @@ class FileSink:
     """
 
     def __init__(
-        self, target_by_kind: Mapping[Kind, str], alert_format: Encoding, ledger: Path | None = None
+        self, target_by_kind: Mapping[Kind, str], alert_format: AlertFormat, ledger: Path | None = None
     ) -> None:
         self._target_by_kind = dict(target_by_kind)
         self._alert_format = alert_format

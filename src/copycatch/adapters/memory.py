@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from copycatch.adapters.messages import NATIVE, Addressed, messages_of
+from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import FencedError, StateError
-from copycatch.findings.catalog import Encoding
 from copycatch.ports import Committed, Delivery, Shard, ShardListener, SnapshotInfo, SnapshotWriter
 from copycatch.records.columns import RawBatch
 
@@ -122,7 +122,7 @@ class MemorySource:
 class MemorySink:
     """Writes to a `MemoryLog`, each unit as a whole."""
 
-    def __init__(self, log: MemoryLog, alert_format: Encoding = NATIVE) -> None:
+    def __init__(self, log: MemoryLog, alert_format: AlertFormat = NATIVE) -> None:
         self._log = log
         self._alert_format = alert_format
         self._epoch = 0

@@ -6,7 +6,7 @@ Keys make sinks idempotent: an alert's uid, a recommendation's decision key, a r
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from copycatch.findings.catalog import ENCODINGS, Encoding
+from copycatch.alert_formats.catalog import ALERT_FORMATS, AlertFormat
 from copycatch.ports import Message
 from copycatch.records.columns import Outcomes
 from copycatch.records.wire import ENCODER, Alert, Recommendation, Rejected
@@ -14,7 +14,7 @@ from copycatch.units import parse_rfc3339
 
 Kind = Literal["alert", "recommendation", "dead_letter"]
 JSON = b"application/json"
-NATIVE = ENCODINGS["native"]
+NATIVE = ALERT_FORMATS["native"]
 
 
 class Addressed(NamedTuple):
@@ -22,7 +22,7 @@ class Addressed(NamedTuple):
     message: Message
 
 
-def messages_of(outcomes: Outcomes, alert_format: Encoding, now_ms: int) -> Iterator[Addressed]:
+def messages_of(outcomes: Outcomes, alert_format: AlertFormat, now_ms: int) -> Iterator[Addressed]:
     """Every message that `outcomes` asks for, in the order in which they are to be written.
 
     A revoked recommendation is written first, and its tombstone after it: a reader who is there sees why,
@@ -51,7 +51,7 @@ def _headers(content_type: bytes, schema_version: str, ce_id: str, ce_type: str)
     ]
 
 
-def _alert(alert: Alert, alert_format: Encoding) -> Message:
+def _alert(alert: Alert, alert_format: AlertFormat) -> Message:
     headers = _headers(
         alert_format.content_type.encode(),
         alert.schema_version,

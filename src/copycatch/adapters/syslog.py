@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from copycatch.adapters.fan_out import Parcel
 from copycatch.adapters.messages import Kind
+from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import RecoverableError, TransportError
-from copycatch.findings.catalog import Encoding
 from copycatch.records.wire import Severity
 from copycatch.units import format_rfc3339
 
@@ -40,7 +40,7 @@ class SyslogBranch:
         host: str,
         port: int,
         kinds: frozenset[Kind],
-        alert_format: Encoding,
+        alert_format: AlertFormat,
         context: ssl.SSLContext | None = None,
         hostname: str = "-",
         timeout_s: float = TIMEOUT_S,

@@ -12,8 +12,8 @@ import msgspec
 
 from copycatch.adapters.fan_out import Parcel
 from copycatch.adapters.messages import Kind
+from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import RecoverableError, TransportError
-from copycatch.findings.catalog import Encoding
 
 Shape = Literal["json_array", "ndjson", "splunk_hec", "each"]
 BATCH_MESSAGES_MAX = 500
@@ -47,7 +47,7 @@ class WebhookBranch:
         name: str,
         url: str,
         kinds: frozenset[Kind],
-        alert_format: Encoding,
+        alert_format: AlertFormat,
         now_ms: Callable[[], int],
         shape: Shape = "json_array",
         headers: dict[str, str] | None = None,

@@ -1,23 +1,22 @@
-"""`copycatch schemas`: write or check the JSON Schemas and the AsyncAPI document."""
+"""`copycatch schemas`: write or check the JSON Schemas."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from copycatch.settings.asyncapi import asyncapi_text
-from copycatch.settings.policy import policy_json_schema
-from copycatch.settings.schemas import (
+from copycatch.contracts.schemas import (
     MAJOR,
     MESSAGES,
-    finding_schemas,
+    alert_format_schemas,
     message_schema,
+    policy_json_schema,
     schema_id,
     to_text,
 )
 
 DESCRIPTION = """\
-Write the JSON Schemas (2020-12) of every message and of the policy file, and an AsyncAPI 3 document that
-names the topics. They are generated from the classes that copycatch itself decodes and encodes with.
+Write the JSON Schemas (2020-12) of every message and of the policy file. They are generated from the classes
+that copycatch itself decodes and encodes with. Topics and keys are in schemas/v1/asyncapi.yaml (AsyncAPI 3).
 
 Use them to check what your gateway writes before copycatch does, to generate client code, or to let your
 editor complete the policy: put this on the first line of policy.yaml
@@ -31,7 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "schemas",
-        help="write the JSON Schemas and the AsyncAPI document",
+        help="write the JSON Schemas of messages and of the policy",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -50,9 +49,8 @@ def texts_by_path() -> dict[Path, str]:
     """Every file below the folder, with its content."""
     folder = Path(MAJOR)
     texts = {folder / message.file_name: to_text(message_schema(message)) for message in MESSAGES}
-    texts |= {folder / "findings" / name: to_text(schema) for name, schema in finding_schemas().items()}
+    texts |= {folder / "findings" / name: to_text(schema) for name, schema in alert_format_schemas().items()}
     texts[folder / "policy.schema.json"] = to_text(policy_json_schema(schema_id("policy.schema.json")))
-    texts[folder / "asyncapi.yaml"] = asyncapi_text()
     return texts
 
 

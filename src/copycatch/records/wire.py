@@ -17,6 +17,7 @@ TEXT_CHARS_MAX = 1 << 18
 VECTOR_LENGTH_MAX = 1 << 16
 SCHEMA_VERSION = "1.0"
 
+Rfc3339 = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Id = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX)]
 Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Vector = Annotated[list[float], Meta(max_length=VECTOR_LENGTH_MAX)]
@@ -26,19 +27,29 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 class Blob(Struct, frozen=True, gc=False):
     """A vector as base64 of its little-endian values."""
 
-    b64: Annotated[str, Meta(max_length=RECORD_BYTES_MAX)]
-    dtype: Literal["u1", "f2", "f4"]
+    b64: Annotated[
+        Annotated[str, Meta(max_length=RECORD_BYTES_MAX)],
+        Meta(description="Base64 of the little-endian values."),
+    ]
+    dtype: Annotated[
+        Literal["u1", "f2", "f4"],
+        Meta(description="Type of one value: u1 (0 to 255), f2 or f4 (IEEE 754 half or single)."),
+    ]
 
 
 class Params(Struct, frozen=True, gc=False):
     """Request options that matter to extraction."""
 
-    logprobs: bool | None = None
-    top_logprobs: Count | None = None
-    logit_bias: dict[str, float] | Count | None = None
-    n: Count | None = None
-    temperature: float | None = None
-    max_tokens: Count | None = None
+    logprobs: Annotated[bool | None, Meta(description="Whether log probabilities were asked for.")] = None
+    top_logprobs: Annotated[
+        Count | None, Meta(description="How many alternatives per token were asked for.")
+    ] = None
+    logit_bias: Annotated[
+        dict[str, float] | Count | None, Meta(description="Bias by token, or the number of biased tokens.")
+    ] = None
+    n: Annotated[Count | None, Meta(description="Answers asked for.")] = None
+    temperature: Annotated[float | None, Meta(description="Sampling temperature.")] = None
+    max_tokens: Annotated[Count | None, Meta(description="Limit of generated tokens.")] = None
 
 
 class InferenceRecord(Struct, kw_only=True, gc=False):
@@ -48,27 +59,63 @@ class InferenceRecord(Struct, kw_only=True, gc=False):
     circle, so the garbage collector need not look at it (`gc=False`): thousands live at once in a poll.
     """
 
-    event_id: Id
-    event_time: str | int  # RFC 3339 text or epoch milliseconds; event time, never arrival time
-    account_id: Id
-    model_id: Id
-    tenant_id: Id | None = None
-    api_key_id: Id | None = None
-    user_agent: Text | None = None
-    client_ip: Annotated[str, Meta(max_length=64)] | None = None
-    model_version: Id | None = None
-    input: Text | Vector | Blob | None = None
-    embedding: Vector | Blob | None = None
-    predicted_label: Id | int | None = None
-    probabilities: Vector | None = None
-    top_scores: Vector | None = None
-    output_text: Text | None = None
-    params: Params | None = None
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    latency_ms: float | None = None
-    status: Annotated[int, Meta(ge=0, le=999)] | None = None
-    schema_version: str | None = None
+    event_id: Annotated[
+        Id, Meta(description="Unique id of the query. Repeats within a bounded horizon are dropped.")
+    ]
+    event_time: Annotated[
+        Rfc3339 | int,
+        Meta(
+            description="When the query was answered: RFC 3339 with offset, or integer epoch milliseconds. "
+            "Event time, never the time of arrival."
+        ),
+    ]
+    account_id: Annotated[
+        Id, Meta(description="Who is judged: the customer, user or service account behind the query.")
+    ]
+    model_id: Annotated[
+        Id, Meta(description="The model that answered. Accounts are compared with others of the same model.")
+    ]
+    tenant_id: Annotated[
+        Id | None, Meta(description="The organisation the account belongs to; policies may differ by tenant.")
+    ] = None
+    api_key_id: Annotated[
+        Id | None,
+        Meta(description="Id of the key that was used, never the key. Replaced by a keyed hash at intake."),
+    ] = None
+    user_agent: Annotated[Text | None, Meta(description="The client software as it names itself.")] = None
+    client_ip: Annotated[
+        Annotated[str, Meta(max_length=64)] | None, Meta(description="Address of the client, IPv4 or IPv6.")
+    ] = None
+    model_version: Annotated[Id | None, Meta(description="Version of the model that answered.")] = None
+    input: Annotated[
+        Text | Vector | Blob | None,
+        Meta(description="What was asked: text, a list of features, or a vector as base64."),
+    ] = None
+    embedding: Annotated[
+        Vector | Blob | None,
+        Meta(description="Embedding of the input, by one model for all records; better than one made here."),
+    ] = None
+    predicted_label: Annotated[Id | int | None, Meta(description="The class that was answered.")] = None
+    probabilities: Annotated[
+        Vector | None, Meta(description="Probabilities of all classes, in the model's order.")
+    ] = None
+    top_scores: Annotated[Vector | None, Meta(description="The highest probabilities only, descending.")] = (
+        None
+    )
+    output_text: Annotated[Text | None, Meta(description="The generated answer.")] = None
+    params: Annotated[
+        Params | None, Meta(description="Options of the request that matter to extraction.")
+    ] = None
+    input_tokens: Annotated[Count | None, Meta(description="Tokens of the prompt.")] = None
+    output_tokens: Annotated[Count | None, Meta(description="Tokens of the answer.")] = None
+    latency_ms: Annotated[float | None, Meta(description="From request to answer, in milliseconds.")] = None
+    status: Annotated[
+        Annotated[int, Meta(ge=0, le=999)] | None,
+        Meta(description="HTTP status of the answer; absent means 200."),
+    ] = None
+    schema_version: Annotated[
+        str | None, Meta(description="Version of this schema, 1.x; absent means 1.0.")
+    ] = None
 
 
 RejectReason = Literal[
@@ -90,15 +137,20 @@ class Rejected(Struct, frozen=True, kw_only=True):
     `excerpt` is bounded, has control characters escaped and every value of a sensitive field masked.
     """
 
-    reason: RejectReason
-    field: str | None  # path of the field, as `params.top_logprobs` or `probabilities[3]`
-    message: str  # what is wrong and what would be right
-    topic: str
-    partition: int
-    offset: int
-    excerpt: str
-    value_bytes: int
-    schema_version: str = SCHEMA_VERSION
+    reason: Annotated[RejectReason, Meta(description="Why the message could not be taken.")]
+    field: Annotated[
+        str | None,
+        Meta(description="Path of the field at fault, as `params.top_logprobs` or `probabilities[3]`."),
+    ]
+    message: Annotated[str, Meta(description="What is wrong and what would be right.")]
+    topic: Annotated[str, Meta(description="Topic or file the message came from.")]
+    partition: Annotated[int, Meta(description="Partition it came from.")]
+    offset: Annotated[int, Meta(description="Its offset, or line number from 0.")]
+    excerpt: Annotated[
+        str, Meta(description="Start of the message with contents masked and control characters escaped.")
+    ]
+    value_bytes: Annotated[int, Meta(description="Length of the message.")]
+    schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 
 
 Severity = Literal["low", "medium", "high", "critical"]
@@ -120,59 +172,96 @@ ACTION_RANKS: dict[Action, int] = {action: rank for rank, action in enumerate(AC
 class Reason(Struct, frozen=True, kw_only=True):
     """One feature's part in a verdict."""
 
-    feature: str
-    value: float
-    normal_low: float | None  # 5 % quantile of normal accounts at about the same number of queries
-    normal_high: float | None  # 95 % quantile
-    tail_prob: float | None  # share of normal accounts at least this odd in this feature
-    share: float  # of the score, in [0, 1]
-    words: str
+    feature: Annotated[str, Meta(description="Name of the feature in the catalogue.")]
+    value: Annotated[float, Meta(description="Its value for the entity.")]
+    normal_low: Annotated[
+        float | None, Meta(description="5 % quantile of normal accounts at about the same number of queries.")
+    ]
+    normal_high: Annotated[
+        float | None,
+        Meta(description="95 % quantile of normal accounts at about the same number of queries."),
+    ]
+    tail_prob: Annotated[
+        float | None,
+        Meta(description="Share of normal accounts that deviate at least as far in this feature."),
+    ]
+    share: Annotated[float, Meta(description="Part of the score that the feature accounts for, in [0, 1].")]
+    words: Annotated[str, Meta(description="The same as a sentence.")]
 
 
 class Score(Struct, frozen=True, kw_only=True):
     """How odd, as a probability and in words."""
 
-    tail_prob: float | None  # chance per day that a normal account is ever this odd; None for plain limits
-    rank: str  # in words: "odder than 99.98 % of normal account-days"
-    attack_prob: float | None = None  # where the pretrained model speaks
+    tail_prob: Annotated[
+        float | None,
+        Meta(
+            description="Chance that a normal account is ever this anomalous within one day; null for limits."
+        ),
+    ]
+    rank: Annotated[str, Meta(description="The same in words.")]
+    attack_prob: Annotated[
+        float | None,
+        Meta(
+            description="Chance of an attack if one account in fifty extracts, by what simulated ones taught."
+        ),
+    ] = None
 
 
 class Entity(Struct, frozen=True, kw_only=True):
     """Who is judged; `accounts` is bounded, `accounts_total` is not."""
 
-    kind: Literal["account", "campaign"]
-    id: str
-    accounts: list[str]
-    accounts_total: int
+    kind: Annotated[
+        Literal["account", "campaign"], Meta(description="One account, or several that act as one.")
+    ]
+    id: Annotated[str, Meta(description="The account id, or the campaign's own id.")]
+    accounts: Annotated[list[str], Meta(description="The accounts; bounded, see accounts_total.")]
+    accounts_total: Annotated[int, Meta(description="How many accounts there are in all.")]
 
 
 class Alert(Struct, frozen=True, kw_only=True):
     """A finding as the SIEM gets it (native format)."""
 
-    uid: str  # hash of rule, entity and episode start: a repeat after a crash has the same uid
-    op: Literal["open", "update", "close"]
-    time: str
-    first_seen: str
-    last_seen: str
-    severity: Severity
-    mode: Mode
-    tenant_id: str | None
-    model_id: str
-    entity: Entity
-    score: Score
-    rule: str
-    policy_version: str
-    detector_version: str
-    window_s: float
-    queries: int
-    reasons: list[Reason]  # strongest first
-    sample_event_ids: list[str]
-    techniques: list[str]
-    recommendation: str | None  # its decision_key
-    words: str  # one paragraph an analyst can act on
-    client_ips: list[str] = []
-    looks_like: list[str] = []  # benign kinds that the account resembles, in words
-    schema_version: str = SCHEMA_VERSION
+    uid: Annotated[
+        str,
+        Meta(
+            description="Hash of rule, entity and start of the episode: the same finding always has the same "
+            "uid, so sinks can store it idempotently."
+        ),
+    ]
+    op: Annotated[
+        Literal["open", "update", "close"],
+        Meta(description="open when the episode starts, update while it lasts, close when it has ended."),
+    ]
+    time: Annotated[Rfc3339, Meta(description="Event time of the finding.")]
+    first_seen: Annotated[Rfc3339, Meta(description="First query of the entity that the finding rests on.")]
+    last_seen: Annotated[Rfc3339, Meta(description="Latest query of the entity that the finding rests on.")]
+    severity: Annotated[Severity, Meta(description="How far beyond the alert budget the entity lies.")]
+    mode: Annotated[Mode, Meta(description="shadow: computed and sent, but not meant to be acted upon.")]
+    tenant_id: Annotated[str | None, Meta(description="Tenant of the entity, where the log names one.")]
+    model_id: Annotated[str, Meta(description="The model that is being queried.")]
+    entity: Annotated[Entity, Meta(description="Who is judged.")]
+    score: Annotated[Score, Meta(description="How anomalous the entity is.")]
+    rule: Annotated[str, Meta(description="Name of the policy rule that fired.")]
+    policy_version: Annotated[str, Meta(description="Content hash of the policy in force.")]
+    detector_version: Annotated[str, Meta(description="Version of copycatch.")]
+    window_s: Annotated[float, Meta(description="Length of the evidence window in seconds.")]
+    queries: Annotated[int, Meta(description="Queries seen from the entity.")]
+    reasons: Annotated[
+        list[Reason], Meta(description="Features that speak most for the finding, strongest first.")
+    ]
+    sample_event_ids: Annotated[
+        list[str], Meta(description="Ids of some of the queries, to look up in the log.")
+    ]
+    techniques: Annotated[list[str], Meta(description="Ids of MITRE ATLAS techniques.")]
+    recommendation: Annotated[
+        str | None, Meta(description="decision_key of the recommendation that goes with the alert, if any.")
+    ]
+    words: Annotated[str, Meta(description="One paragraph that an analyst can act on.")]
+    client_ips: Annotated[list[str], Meta(description="Addresses the entity came from, bounded.")] = []
+    looks_like: Annotated[
+        list[str], Meta(description="Kinds of harmless use that the account resembles, in words.")
+    ] = []
+    schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 
 
 ActionParams = dict[str, int | float | str | None]
@@ -181,51 +270,64 @@ ActionParams = dict[str, int | float | str | None]
 class Recommendation(Struct, frozen=True, kw_only=True):
     """What the enforcement point should do about an entity; one row of its table."""
 
-    decision_key: str  # "tenant|scope|value|model"
-    revision: int  # rises by one per key
-    op: Literal["upsert", "revoke"]
-    mode: Mode
-    action: Action
-    action_rank: Annotated[int, Meta(ge=0, le=6)]
-    action_params: ActionParams
-    fallback_action: Action | None
-    requires_human: bool
-    scope: Literal["account", "api_key", "campaign", "ip"]
-    value: str
-    tenant_id: str | None
-    model_id: str
-    issued_at: str
-    expires_at: str | None
-    ttl_s: float | None
-    severity: Severity
-    score: Score
-    alert_uids: list[str]
-    reasons: list[Reason]
-    techniques: list[str]
-    policy_version: str
-    mitigations: list[str] = []  # MITRE ATLAS ids of what the action does
-    schema_version: str = SCHEMA_VERSION
-
-
-class Feedback(Struct, frozen=True, kw_only=True):
-    """An analyst's verdict on an alert, from the feedback topic."""
-
-    alert_uid: str
-    verdict: Literal["attack", "benign", "unsure"]
-    time: str | int
-    comment: str | None = None
-    schema_version: str | None = None
+    decision_key: Annotated[
+        str, Meta(description="tenant|scope|value|model: the row of the enforcement point's table.")
+    ]
+    revision: Annotated[int, Meta(description="Rises by one per key; ignore revisions already seen.")]
+    op: Annotated[
+        Literal["upsert", "revoke"], Meta(description="upsert puts the row in force, revoke takes it back.")
+    ]
+    mode: Annotated[Mode, Meta(description="shadow: do not enforce, only count what would have happened.")]
+    action: Annotated[Action, Meta(description="What to do with the entity's queries.")]
+    action_rank: Annotated[
+        Annotated[int, Meta(ge=0, le=6)],
+        Meta(description="Strength of the action, 0 (observe) to 6 (revoke_key)."),
+    ]
+    action_params: Annotated[
+        ActionParams,
+        Meta(description="Parameters of the action, such as max_top_logprobs or queries_per_minute."),
+    ]
+    fallback_action: Annotated[
+        Action | None, Meta(description="What to do where the action is not supported.")
+    ]
+    requires_human: Annotated[bool, Meta(description="Do not apply before a person has agreed.")]
+    scope: Annotated[Literal["account", "api_key", "campaign", "ip"], Meta(description="What `value` names.")]
+    value: Annotated[str, Meta(description="The account, key, campaign or address.")]
+    tenant_id: Annotated[str | None, Meta(description="Tenant of the entity, where the log names one.")]
+    model_id: Annotated[str, Meta(description="The model for which it applies.")]
+    issued_at: Annotated[Rfc3339, Meta(description="When the recommendation was made.")]
+    expires_at: Annotated[
+        Rfc3339 | None,
+        Meta(description="When it ends by itself; the enforcement point honours this without a revoke."),
+    ]
+    ttl_s: Annotated[float | None, Meta(description="The same as a length of time in seconds.")]
+    severity: Annotated[Severity, Meta(description="Severity of the alert behind it.")]
+    score: Annotated[Score, Meta(description="How anomalous the entity is.")]
+    alert_uids: Annotated[list[str], Meta(description="Alerts that the recommendation rests on.")]
+    reasons: Annotated[list[Reason], Meta(description="Features that speak most for it, strongest first.")]
+    techniques: Annotated[list[str], Meta(description="Ids of MITRE ATLAS techniques.")]
+    policy_version: Annotated[str, Meta(description="Content hash of the policy in force.")]
+    mitigations: Annotated[
+        list[str], Meta(description="Ids of MITRE ATLAS mitigations that the action amounts to.")
+    ] = []
+    schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 
 
 class Ack(Struct, frozen=True, kw_only=True):
     """What the enforcement point did with a recommendation."""
 
-    decision_key: str
-    revision: int
-    result: Literal["applied", "rejected", "unsupported"]
-    time: str | int
-    message: str | None = None
-    schema_version: str | None = None
+    decision_key: Annotated[str, Meta(description="The recommendation it is about.")]
+    revision: Annotated[int, Meta(description="Which revision of it.")]
+    result: Annotated[
+        Literal["applied", "rejected", "unsupported"], Meta(description="What the enforcement point did.")
+    ]
+    time: Annotated[
+        Rfc3339 | int, Meta(description="When: RFC 3339 with offset, or integer epoch milliseconds.")
+    ]
+    message: Annotated[str | None, Meta(description="Why, where it was not applied.")] = None
+    schema_version: Annotated[
+        str | None, Meta(description="Version of this schema, 1.x; absent means 1.0.")
+    ] = None
 
 
 ENCODER = msgspec.json.Encoder(order="deterministic")

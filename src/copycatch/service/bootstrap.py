@@ -22,9 +22,9 @@ from copycatch.adapters.messages import Kind
 from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.adapters.remote_snapshots import RemoteSnapshots, is_url
 from copycatch.adapters.snapshots import DirectorySnapshots, kept_key
+from copycatch.alert_formats.catalog import ALERT_FORMATS, AlertFormat
 from copycatch.engine import compile_ahead
 from copycatch.errors import ConfigError
-from copycatch.findings.catalog import ENCODINGS, Encoding
 from copycatch.formats.catalog import FORMATS
 from copycatch.formats.protocol import Decoder
 from copycatch.intake.decode import Intake
@@ -38,7 +38,6 @@ from copycatch.service.http import HttpPort
 from copycatch.service.judging import EngineJudge
 from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.runner import Pace, Runner, Summary
-from copycatch.settings.faults import unknown_remedy
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service, read_secret
 from copycatch.units import UnixMs
@@ -56,21 +55,6 @@ class Places:
     sink: str | None = None
     source_format: str = "native"
     source_options: Mapping[str, Any] = field(default_factory=dict)
-
-
-def alert_encoding(name: str) -> Encoding:
-    """The row of the findings catalogue.
-
-    Raises
-    ------
-    ConfigError
-        If there is none of that name.
-    """
-    try:
-        return ENCODINGS[name]
-    except KeyError:
-        message = f"outputs.alert_format: unknown format {name!r}; {unknown_remedy(name, ENCODINGS)}"
-        raise ConfigError(message) from None
 
 
 def decoder_maker(settings: Input, folder: Path = Path()) -> Callable[[], Decoder]:
@@ -97,7 +81,7 @@ def make_judge(
 
 
 def confluent_ends(
-    settings: Service, encoding: Encoding, now_ms: Callable[[], UnixMs]
+    settings: Service, alert_format: AlertFormat, now_ms: Callable[[], UnixMs]
 ) -> tuple[RecordSource, OutcomeSink]:
     """Source and sink through librdkafka.
 
@@ -115,7 +99,7 @@ def confluent_ends(
         message = "kafka.client: confluent needs the extra: pip install 'copycatch[confluent]'"
         raise ConfigError(message) from error
     source = ConfluentSource(settings)
-    return source, ConfluentSink(settings, source, encoding, now_ms)
+    return source, ConfluentSink(settings, source, alert_format, now_ms)
 
 
 class Instance:
@@ -210,18 +194,18 @@ class Instance:
 
     def _ends(self, places: Places, directory: Path) -> tuple[RecordSource, OutcomeSink]:
         settings = self._settings
-        encoding = alert_encoding(settings.outputs.alert_format)
+        alert_format = ALERT_FORMATS[settings.outputs.alert_format]
         if not places.sources:
             if places.sink is not None:
                 msg = "--sink needs --source: from Kafka, outcomes go to Kafka with the offsets"
                 raise ConfigError(msg)
             if settings.kafka.client == "confluent":
-                return confluent_ends(settings, encoding, self.clock.now_ms)
+                return confluent_ends(settings, alert_format, self.clock.now_ms)
             kafka_source = KafkaSource(settings)
-            return kafka_source, KafkaSink(settings, kafka_source, encoding, self.clock.now_ms)
+            return kafka_source, KafkaSink(settings, kafka_source, alert_format, self.clock.now_ms)
         is_piped = "-" in places.sources or places.sink in (None, "-")
         ledger = None if is_piped else directory / "ledger.json"
-        return FileSource(places.sources), FileSink(sink_targets(places.sink), encoding, ledger)
+        return FileSource(places.sources), FileSink(sink_targets(places.sink), alert_format, ledger)
 
     def _http(self) -> HttpPort | None:
         http = self._settings.http

@@ -27,7 +27,6 @@ from copycatch.records.wire import Action
 from copycatch.settings.faults import Fault, FaultsError
 from copycatch.settings.load import check_document, read_file
 from copycatch.settings.policy_model import ExtractionRuleModel, LimitRuleModel, MatchModel, PolicyModel
-from copycatch.settings.policy_values import DURATION_PATTERN, duration_text
 from copycatch.settings.yaml_document import Document, read_document
 
 VERSION_CHARS = 16
@@ -83,38 +82,6 @@ def check_policy(
     if model is None or faults:
         return None, faults
     return to_policy(model), []
-
-
-def policy_json_schema(identifier: str | None = None) -> dict[str, Any]:
-    """JSON Schema 2020-12 of the policy file, for editors and `schemas/`.
-
-    Examples
-    --------
-    >>> policy_json_schema("urn:x")["required"]
-    ['version']
-    """
-    schema = PolicyModel.model_json_schema(by_alias=True, mode="validation")
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    if identifier is not None:
-        head["$id"] = identifier
-    _write_defaults_as_analysts_do(schema)
-    return {**head, **schema, "title": "Policy"}
-
-
-def _write_defaults_as_analysts_do(schema: Any) -> None:
-    """Editors insert defaults: 15m, not the 900.0 that the core has."""
-    if isinstance(schema, list):
-        for item in schema:
-            _write_defaults_as_analysts_do(item)
-    if not isinstance(schema, dict):
-        return
-    default = schema.get("default")
-    if isinstance(default, int | float) and schema.get("pattern") == DURATION_PATTERN:
-        schema["default"] = duration_text(default)
-    elif isinstance(default, dict) and "$ref" in schema:
-        del schema["default"]  # of a section: its parts carry their own
-    for value in schema.values():
-        _write_defaults_as_analysts_do(value)
 
 
 def to_policy(model: PolicyModel) -> Policy:

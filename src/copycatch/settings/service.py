@@ -25,7 +25,7 @@ from copycatch.errors import ConfigError
 from copycatch.settings.faults import Fault, FaultsError, PathParts
 from copycatch.settings.load import check_text, read_file
 from copycatch.settings.policy_values import parse_duration
-from copycatch.settings.sinks import Sinks, unique_names
+from copycatch.settings.sinks import AlertFormatName, Sinks, unique_names
 from copycatch.settings.yaml_document import Document
 from copycatch.units import MS_PER_S
 
@@ -119,7 +119,7 @@ class Input(_Strict):
 
 class Outputs(_Strict):
     alerts: Topic = "copycatch.alerts"
-    alert_format: str = "native"
+    alert_format: AlertFormatName = "native"
     recommendations: Topic = "copycatch.recommendations"
     dead_letters: Topic = "copycatch.dead-letters"
     create_missing: bool = False

@@ -5,9 +5,31 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    model_validator,
+)
+
+from copycatch.alert_formats.catalog import ALERT_FORMATS
+from copycatch.settings.faults import unknown_remedy
+from copycatch.settings.policy_values import refuse
 
 Kind = Literal["alert", "recommendation", "dead_letter"]
+
+
+def _known_format(name: str) -> str:
+    if name not in ALERT_FORMATS:
+        refuse(f"unknown alert format {name!r}", unknown_remedy(name, ALERT_FORMATS))
+    return name
+
+
+AlertFormatName = Annotated[str, AfterValidator(_known_format)]
 
 
 class _Strict(BaseModel):
@@ -38,7 +60,7 @@ class Tls(_Strict):
 class _Sink(_Strict):
     name: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")
     kinds: frozenset[Kind] = frozenset({"alert"})
-    format: Literal["native", "ocsf", "ecs", "cef"] = "native"  # of alerts
+    format: AlertFormatName = "native"  # of alerts
     timeout: float = Field(default=10.0, gt=0, le=120)
 
 

@@ -22,11 +22,11 @@ from copycatch.adapters.branches import make_branches
 from copycatch.adapters.fan_out import Branch, FanOutSink
 from copycatch.adapters.memory import MemoryLog, MemorySink
 from copycatch.adapters.prometheus import PrometheusMetrics
+from copycatch.contracts.examples import EXAMPLES
 from copycatch.errors import ConfigError, RecoverableError, TransportError
 from copycatch.ports import Delivery, Shard
 from copycatch.records.columns import Outcomes
 from copycatch.records.wire import Alert, Recommendation, Rejected
-from copycatch.settings.schema_words import EXAMPLES
 from copycatch.settings.service import Service, load_service
 from copycatch.units import UnixMs
 

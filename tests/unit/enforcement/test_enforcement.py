@@ -11,11 +11,11 @@ import msgspec
 import pytest
 import uvicorn
 
+from copycatch.contracts.examples import EXAMPLES
 from copycatch.enforcement.ext_authz import HEALTH_PATH, ExtAuthzServer
 from copycatch.enforcement.middleware import EnforcementMiddleware
 from copycatch.enforcement.table import DecisionTable, Subject
 from copycatch.records.wire import ACTION_RANKS, ENCODER, Recommendation
-from copycatch.settings.schema_words import EXAMPLES
 from copycatch.units import format_rfc3339
 
 BASE = msgspec.convert(EXAMPLES["Recommendation"][0], Recommendation)

@@ -6,10 +6,11 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from copycatch.contracts.schemas import policy_json_schema
 from copycatch.errors import ConfigError
 from copycatch.records.policy import ExtractionRule, LimitRule, Match, Policy, WindowLengths
 from copycatch.settings.faults import FaultsError
-from copycatch.settings.policy import content_hash, load_policy, parse_policy, policy_json_schema
+from copycatch.settings.policy import content_hash, load_policy, parse_policy
 from copycatch.units import parse_rfc3339
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

@@ -19,8 +19,8 @@ from copycatch.adapters.confluent.client import (
 from copycatch.adapters.confluent.source import ConfluentSource
 from copycatch.adapters.kafka_names import mark_of, missing_outputs, topic_by_kind, transactional_id
 from copycatch.adapters.messages import messages_of
+from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import FencedError, RecoverableError, TransportError
-from copycatch.findings.catalog import Encoding
 from copycatch.ports import Committed, Delivery, Shard
 from copycatch.settings.service import Service
 from copycatch.units import UnixMs
@@ -39,7 +39,11 @@ class ConfluentSink:
     """
 
     def __init__(
-        self, settings: Service, source: ConfluentSource, alert_format: Encoding, now_ms: Callable[[], UnixMs]
+        self,
+        settings: Service,
+        source: ConfluentSource,
+        alert_format: AlertFormat,
+        now_ms: Callable[[], UnixMs],
     ) -> None:
         self._settings = settings
         self._source = source

@@ -18,8 +18,8 @@ from copycatch.adapters.kafka.client import FATAL, NO_SENSORS, common_options, t
 from copycatch.adapters.kafka.source import KafkaSource
 from copycatch.adapters.kafka_names import mark_of, missing_outputs, topic_by_kind, transactional_id
 from copycatch.adapters.messages import messages_of
+from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import FencedError, TransportError
-from copycatch.findings.catalog import Encoding
 from copycatch.ports import Committed, Delivery, Shard
 from copycatch.settings.service import Service
 from copycatch.units import UnixMs
@@ -39,7 +39,7 @@ class KafkaSink:
     """
 
     def __init__(
-        self, settings: Service, source: KafkaSource, alert_format: Encoding, now_ms: Callable[[], UnixMs]
+        self, settings: Service, source: KafkaSource, alert_format: AlertFormat, now_ms: Callable[[], UnixMs]
     ) -> None:
         self._settings = settings
         self._source = source

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from copycatch.findings.words import (
+from copycatch.alert_formats.text import (
     RISK_SCORES,
     TACTIC_ID,
     TACTIC_NAME,

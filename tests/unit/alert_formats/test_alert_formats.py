@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from py_ocsf_models.events.findings import detection_finding as foreign  # type: ignore[import-untyped]
 
-from copycatch.findings.catalog import ENCODINGS
+from copycatch.alert_formats.catalog import ALERT_FORMATS
+from copycatch.contracts.examples import EXAMPLES
+from copycatch.contracts.schemas import MESSAGES, alert_format_schemas, message_schema
 from copycatch.records.wire import Alert
-from copycatch.settings.schema_words import EXAMPLES
-from copycatch.settings.schemas import MESSAGES, finding_schemas, message_schema
 
 EXAMPLE = msgspec.convert(EXAMPLES["Alert"][0], Alert)
 HOSTILE_IDS = st.one_of(
@@ -29,7 +29,7 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 PROBS = st.floats(0, 1)
 REASONS = st.fixed_dictionaries(
     {
-        "feature": st.sampled_from(["queries", "margin_low_share"]),
+        "feature": st.sampled_from(["queries", "low_margin_share"]),
         "value": st.floats(-1e9, 1e9),
         "normal_low": st.none() | PROBS,
         "normal_high": st.none() | PROBS,
@@ -80,7 +80,7 @@ ALERTS = st.fixed_dictionaries(
 def check_of(name: str) -> jsonschema.Draft202012Validator:
     alert = next(message for message in MESSAGES if message.cls is Alert)
     schema: dict[str, Any] = (
-        message_schema(alert) if name == "native" else finding_schemas()[f"{name}.schema.json"]
+        message_schema(alert) if name == "native" else alert_format_schemas()[f"{name}.schema.json"]
     )
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
@@ -90,11 +90,11 @@ def parsed(name: str, line: bytes) -> Any:
     return line.decode() if name == "cef" else json.loads(line)
 
 
-@pytest.mark.parametrize("name", sorted(ENCODINGS))
+@pytest.mark.parametrize("name", sorted(ALERT_FORMATS))
 @given(alert=ALERTS)
 @settings(max_examples=60, deadline=None)
 def test_what_is_written_validates_and_is_one_bounded_line(name: str, alert: Alert) -> None:
-    line = ENCODINGS[name].encode(alert)
+    line = ALERT_FORMATS[name].encode(alert)
     check_of(name).validate(parsed(name, line))
     assert b"\n" not in line
     assert b"\r" not in line
@@ -104,7 +104,7 @@ def test_what_is_written_validates_and_is_one_bounded_line(name: str, alert: Ale
 
 @pytest.mark.parametrize("name", ["ocsf", "ecs"])
 def test_the_schemas_refuse_what_is_not_written(name: str) -> None:
-    document = parsed(name, ENCODINGS[name].encode(EXAMPLE))
+    document = parsed(name, ALERT_FORMATS[name].encode(EXAMPLE))
     document["surprise"] = 1
     with pytest.raises(jsonschema.ValidationError, match="surprise"):
         check_of(name).validate(document)
@@ -112,7 +112,7 @@ def test_the_schemas_refuse_what_is_not_written(name: str) -> None:
 
 @pytest.mark.parametrize(("op", "activity", "status"), [("open", 1, 1), ("update", 2, 1), ("close", 3, 4)])
 def test_ocsf_activities(op: Any, activity: int, status: int) -> None:
-    finding = parsed("ocsf", ENCODINGS["ocsf"].encode(msgspec.structs.replace(EXAMPLE, op=op)))
+    finding = parsed("ocsf", ALERT_FORMATS["ocsf"].encode(msgspec.structs.replace(EXAMPLE, op=op)))
     assert finding["activity_id"] == activity
     assert finding["type_uid"] == 2004 * 100 + activity
     assert finding["status_id"] == status
@@ -121,16 +121,16 @@ def test_ocsf_activities(op: Any, activity: int, status: int) -> None:
 
 
 def test_ocsf_marks_shadow_as_experimental_and_carries_the_reasons() -> None:
-    finding = parsed("ocsf", ENCODINGS["ocsf"].encode(msgspec.structs.replace(EXAMPLE, mode="shadow")))
+    finding = parsed("ocsf", ALERT_FORMATS["ocsf"].encode(msgspec.structs.replace(EXAMPLE, mode="shadow")))
     assert finding["finding_info"]["analytic"]["state_id"] == 3
     assert finding["is_alert"] is False
     [analysis] = finding["anomaly_analyses"]
-    assert analysis["anomalies"][0]["observation_parameter"] == "margin_low_share"
+    assert analysis["anomalies"][0]["observation_parameter"] == "low_margin_share"
     assert [seen["value"] for seen in analysis["baselines"][0]["observations"]] == ["0.02", "0.11"]
 
 
 def test_ocsf_core_is_read_by_an_independent_model() -> None:
-    finding = parsed("ocsf", ENCODINGS["ocsf"].encode(EXAMPLE))
+    finding = parsed("ocsf", ALERT_FORMATS["ocsf"].encode(EXAMPLE))
     # Those models stop at OCSF 1.5: observable type 31 (user unique id) came later.
     finding["observables"] = [entry for entry in finding["observables"] if entry["type_id"] <= 30]
     read = foreign.DetectionFinding.model_validate(finding)
@@ -144,7 +144,7 @@ def test_ocsf_core_is_read_by_an_independent_model() -> None:
 
 
 def test_cef_is_read_by_an_independent_parser() -> None:
-    read = pycef.parse(ENCODINGS["cef"].encode(EXAMPLE).decode())
+    read = pycef.parse(ALERT_FORMATS["cef"].encode(EXAMPLE).decode())
     assert read["DeviceVendor"] == "copycatch"
     assert read["DeviceEventClassID"] == "extraction"
     assert read["Severity"] == "8"
@@ -173,8 +173,8 @@ def read_cef(line: str) -> tuple[list[str], dict[str, str]]:
 @given(alert=ALERTS)
 @settings(max_examples=100, deadline=None)
 def test_no_id_can_forge_a_cef_field(alert: Alert) -> None:
-    honest = read_cef(ENCODINGS["cef"].encode(EXAMPLE).decode())[1]
-    header, fields = read_cef(ENCODINGS["cef"].encode(alert).decode())
+    honest = read_cef(ALERT_FORMATS["cef"].encode(EXAMPLE).decode())[1]
+    header, fields = read_cef(ALERT_FORMATS["cef"].encode(alert).decode())
     assert len(header) == 7
     assert set(fields) <= set(honest) | {"cfp2", "cfp2Label", "c6a2", "c6a2Label"}
     assert fields["cnt"] == str(alert.queries)
@@ -184,7 +184,7 @@ def test_no_id_can_forge_a_cef_field(alert: Alert) -> None:
 
 def test_addresses_that_are_none_stay_out_of_typed_fields() -> None:
     alert = msgspec.structs.replace(EXAMPLE, client_ips=["203.0.113.***", "2001:db8::1"])
-    document = parsed("ecs", ENCODINGS["ecs"].encode(alert))
+    document = parsed("ecs", ALERT_FORMATS["ecs"].encode(alert))
     assert document["source"]["ip"] == "2001:db8::1"
     assert document["related"]["ip"] == ["2001:db8::1"]
-    assert "c6a2=2001:db8::1" in ENCODINGS["cef"].encode(alert).decode()
+    assert "c6a2=2001:db8::1" in ALERT_FORMATS["cef"].encode(alert).decode()

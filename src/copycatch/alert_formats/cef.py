@@ -1,6 +1,6 @@
 """Common Event Format: one line of text."""
 
-from copycatch.findings.words import addresses_of, bounded, number_text, times_ms, title_of
+from copycatch.alert_formats.text import addresses_of, bounded, number_text, times_ms, title_of
 from copycatch.records.wire import Alert, Severity
 
 # CEF's scale: 0-3 low, 4-6 medium, 7-8 high, 9-10 very high.
