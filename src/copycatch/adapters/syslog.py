@@ -10,12 +10,14 @@ from copycatch.adapters.messages import Kind
 from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import RecoverableError, TransportError
 from copycatch.records.wire import Severity
+from copycatch.safe_text import printable
 from copycatch.units import format_rfc3339
 
 FACILITY = 13  # log audit
 TIMEOUT_S = 10.0
 # Syslog counts downwards: 2 critical, 3 error, 4 warning, 5 notice.
 _LEVELS: dict[Severity | None, int] = {"critical": 2, "high": 3, "medium": 4, "low": 5, None: 5}
+_PARAM_CHARS_MAX = 2048
 _NAME_CHARS_MAX = 48  # of APP-NAME; HOSTNAME may have more and needs no more
 
 
@@ -140,8 +142,7 @@ def escape_param(text: str) -> str:
     >>> escape_param('a"b]c\\d')
     'a\\"b\\]c\\\\d'
     """
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
-    return "".join(char if char.isprintable() else " " for char in escaped)
+    return printable(text, _PARAM_CHARS_MAX).replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
 
 
 def plain_name(text: str) -> str:

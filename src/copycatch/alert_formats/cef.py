@@ -1,7 +1,8 @@
 """Common Event Format: one line of text."""
 
-from copycatch.alert_formats.text import addresses_of, bounded, number_text, times_ms, title_of
+from copycatch.alert_formats.text import addresses_of, number_text, times_ms, title_of
 from copycatch.records.wire import Alert, Severity
+from copycatch.safe_text import printable
 
 # CEF's scale: 0-3 low, 4-6 medium, 7-8 high, 9-10 very high.
 _SEVERITIES: dict[Severity, int] = {"low": 3, "medium": 6, "high": 8, "critical": 10}
@@ -23,21 +24,21 @@ def encode_cef(alert: Alert) -> bytes:
         "rt": str(time_ms),
         "start": str(first_ms),
         "end": str(last_ms),
-        "externalId": bounded(alert.uid, 40),
-        "suid": bounded(alert.entity.id, _ID_CHARS_MAX),
+        "externalId": printable(alert.uid, 40),
+        "suid": printable(alert.entity.id, _ID_CHARS_MAX),
         "act": alert.op,
         "cnt": str(alert.queries),
         "cs1": ";".join(alert.techniques),
         "cs1Label": "atlasTechnique",
-        "cs2": bounded(alert.model_id, _CUSTOM_CHARS_MAX),
+        "cs2": printable(alert.model_id, _CUSTOM_CHARS_MAX),
         "cs2Label": "model",
-        "cs3": bounded(features, _CUSTOM_CHARS_MAX),
+        "cs3": printable(features, _CUSTOM_CHARS_MAX),
         "cs3Label": "topFeatures",
         "cs4": alert.mode,
         "cs4Label": "mode",
-        "cs5": bounded(alert.recommendation or "none", _CUSTOM_CHARS_MAX),
+        "cs5": printable(alert.recommendation or "none", _CUSTOM_CHARS_MAX),
         "cs5Label": "recommendation",
-        "cs6": bounded(alert.score.rank, _CUSTOM_CHARS_MAX),
+        "cs6": printable(alert.score.rank, _CUSTOM_CHARS_MAX),
         "cs6Label": "rank",
     }
     addresses = addresses_of(alert)
@@ -46,17 +47,17 @@ def encode_cef(alert: Alert) -> bytes:
         is_v6 = ":" in addresses[0]
         fields |= {"c6a2": addresses[0], "c6a2Label": "sourceIPv6"} if is_v6 else {"src": addresses[0]}
     if alert.tenant_id is not None:
-        fields["sourceServiceName"] = bounded(alert.tenant_id, _ID_CHARS_MAX)
+        fields["sourceServiceName"] = printable(alert.tenant_id, _ID_CHARS_MAX)
     if alert.score.tail_prob is not None:
         fields |= {"cfp1": number_text(alert.score.tail_prob), "cfp1Label": "tailProbability"}
     if alert.score.attack_prob is not None:
         fields |= {"cfp2": number_text(alert.score.attack_prob), "cfp2Label": "attackProbability"}
-    fields["msg"] = bounded(alert.words, _ID_CHARS_MAX)
+    fields["msg"] = printable(alert.words, _ID_CHARS_MAX)
     header = "|".join(
         (
             "CEF:0|copycatch|copycatch",
             escape_header(alert.detector_version),
-            escape_header(bounded(alert.rule, _NAME_CHARS_MAX)),
+            escape_header(printable(alert.rule, _NAME_CHARS_MAX)),
             escape_header(title_of(alert)),
             str(_SEVERITIES[alert.severity]),
         )

@@ -10,7 +10,6 @@ from copycatch.alert_formats.text import (
     TACTIC_ID,
     TACTIC_NAME,
     addresses_of,
-    bounded,
     normal_text,
     number_text,
     tactic_url,
@@ -18,6 +17,7 @@ from copycatch.alert_formats.text import (
     technique_url,
 )
 from copycatch.records.wire import ENCODER, Alert
+from copycatch.safe_text import printable
 
 ECS_VERSION: Literal["9.4.0"] = "9.4.0"
 _ACTIONS: dict[str, str] = {
@@ -171,7 +171,7 @@ def ecs_of(alert: Alert) -> EcsAlert:
         event=_event_of(alert, risk),
         rule=Rule(
             id=alert.rule,
-            name=bounded(alert.rule, 256),
+            name=printable(alert.rule, 256),
             version=f"{alert.detector_version}+policy.{alert.policy_version}",
             reference=technique_url(alert.techniques[0]) if alert.techniques else UNSET,
         ),
@@ -188,7 +188,7 @@ def ecs_of(alert: Alert) -> EcsAlert:
         related=Related(ip=addresses, user=alert.entity.accounts),
         gen_ai=GenAi(request=Request(model=alert.model_id)),
         organization=UNSET if alert.tenant_id is None else Organization(id=alert.tenant_id),
-        message=bounded(alert.words, 8191),  # analysers of the full-text field index no more
+        message=printable(alert.words, 8191),  # analysers of the full-text field index no more
         copycatch=_own_of(alert),
     )
 
@@ -205,7 +205,7 @@ def _event_of(alert: Alert, risk: float) -> Event:
         id=alert.uid,
         severity=int(risk),
         risk_score=risk,
-        reason=bounded(reasons, 1024),  # keywords longer than 1,024 are not indexed
+        reason=printable(reasons, 1024),  # keywords longer than 1,024 are not indexed
         start=alert.first_seen,
         end=alert.last_seen,
         created=alert.time,

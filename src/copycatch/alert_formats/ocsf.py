@@ -11,7 +11,6 @@ from copycatch.alert_formats.text import (
     TACTIC_ID,
     TACTIC_NAME,
     addresses_of,
-    bounded,
     number_text,
     tactic_url,
     technique_of,
@@ -20,6 +19,7 @@ from copycatch.alert_formats.text import (
     title_of,
 )
 from copycatch.records.wire import ENCODER, Alert, Reason
+from copycatch.safe_text import printable
 
 OCSF_VERSION: Literal["1.8.0"] = "1.8.0"
 ACCOUNTS_MAX = 32  # as observables; the native alert has more of them
@@ -216,19 +216,19 @@ def finding_of(alert: Alert) -> DetectionFinding:
         "risk_level_id": severity_id - 1,
         "risk_level": severity,
         "is_alert": alert.mode == "enforce" and not is_closed,
-        "message": bounded(alert.words, 2048),
+        "message": printable(alert.words, 2048),
     }
     if attack_prob is not None:
         fields["confidence_score"] = round(100 * attack_prob)
     if alert.recommendation is not None:
         fields["remediation"] = Remediation(
-            desc=bounded(f"Recommendation {alert.recommendation} on topic copycatch.recommendations", 1024)
+            desc=printable(f"Recommendation {alert.recommendation} on topic copycatch.recommendations", 1024)
         )
     return DetectionFinding(
         **fields,
         metadata=_metadata_of(alert, time_ms),
         finding_info=_info_of(alert, time_ms, first_ms, last_ms),
-        resources=[Resource(uid=alert.model_id, name=bounded(alert.model_id, 256))],
+        resources=[Resource(uid=alert.model_id, name=printable(alert.model_id, 256))],
         evidences=[_evidence_of(alert)],
         anomaly_analyses=[_analysis_of(alert, reason) for reason in alert.reasons],
         observables=_observables_of(alert),
@@ -253,7 +253,7 @@ def _info_of(alert: Alert, time_ms: int, first_ms: int, last_ms: int) -> Finding
     return FindingInfo(
         uid=alert.uid,
         title=title_of(alert),
-        desc=bounded(alert.words, 2048),
+        desc=printable(alert.words, 2048),
         types=["model_extraction"],
         created_time=time_ms,
         first_seen_time=first_ms,
@@ -261,7 +261,7 @@ def _info_of(alert: Alert, time_ms: int, first_ms: int, last_ms: int) -> Finding
         related_events_count=alert.queries,
         analytic=Analytic(
             uid=alert.rule,
-            name=bounded(alert.rule, 256),
+            name=printable(alert.rule, 256),
             type_id=4 if is_learned else 1,
             type="Learning (ML/DL)" if is_learned else "Rule",
             version=f"{alert.detector_version}+policy.{alert.policy_version}",
@@ -309,7 +309,7 @@ def _analysis_of(alert: Alert, reason: Reason) -> AnomalyAnalysis:
         if bound is not None
     ]
     return AnomalyAnalysis(
-        analysis_targets=[AnalysisTarget(name=bounded(alert.entity.id, 256), type=alert.entity.kind)],
+        analysis_targets=[AnalysisTarget(name=printable(alert.entity.id, 256), type=alert.entity.kind)],
         anomalies=[
             Observed(
                 observation_parameter=reason.feature,

@@ -1,9 +1,10 @@
-"""Facts about MITRE ATLAS and severities that several output formats repeat, and bounds on text."""
+"""Facts about MITRE ATLAS and severities that several output formats repeat."""
 
 import ipaddress
 from typing import NamedTuple
 
 from copycatch.records.wire import Alert, Reason, Severity
+from copycatch.safe_text import printable
 from copycatch.units import parse_rfc3339
 
 ATLAS_VERSION = "5.6.0"
@@ -58,25 +59,11 @@ def tactic_url() -> str:
 def title_of(alert: Alert) -> str:
     """One line for lists of findings.
 
-    Ids come from logs, so control characters in them are blanked: a terminal must not obey them.
+    Ids come from logs, so control characters in them are escaped: a terminal must not obey them.
     """
     count = alert.entity.accounts_total
     who = alert.entity.id if alert.entity.kind == "account" else f"{count} accounts acting as one"
-    return bounded(f"Possible model extraction: {who} on {alert.model_id}", 256)
-
-
-def bounded(text: str, chars_max: int) -> str:
-    r"""Text without control characters, cut to a length with a mark that it was cut.
-
-    Examples
-    --------
-    >>> bounded("red\x1b[31m\nline", 40)
-    'red [31m line'
-    >>> bounded("abcdefgh", 6)
-    'abc...'
-    """
-    plain = "".join(char if char.isprintable() else " " for char in text)
-    return plain if len(plain) <= chars_max else plain[: chars_max - 3] + "..."
+    return printable(f"Possible model extraction: {who} on {alert.model_id}", 256)
 
 
 def number_text(value: float | None) -> str:

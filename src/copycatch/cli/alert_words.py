@@ -1,8 +1,9 @@
 """An alert laid out for reading: what was seen, what is normal, what to do."""
 
-from copycatch.decisions.explain import duration_words, number_words, printable
+from copycatch.decisions.explain import duration_words, number_words
 from copycatch.decisions.words import ACTION_WORDS
 from copycatch.records.wire import Alert, Reason, Recommendation
+from copycatch.safe_text import printable
 
 BAR_CHARS = 20
 WORDS_CHARS_MAX = 2000

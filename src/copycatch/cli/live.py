@@ -13,8 +13,8 @@ from rich.text import Text
 
 from copycatch.features.catalog import NAMES
 from copycatch.records.columns import Evaluations, Outcomes, Scores
-from copycatch.records.rejects import escape_controls
 from copycatch.records.wire import Alert
+from copycatch.safe_text import printable
 from copycatch.units import format_rfc3339
 
 ACCOUNTS_SHOWN = 10
@@ -91,7 +91,7 @@ class LiveView:
             self._time_ms = max(self._time_ms, int(evaluations.event_times_ms.max()))
 
     def _add_alert(self, alert: Alert) -> None:
-        account = escape_controls(alert.entity.id)
+        account = printable(alert.entity.id)
         if alert.entity.id in self._seen:
             self._seen[alert.entity.id].is_alerted = alert.op != "close"
         why = ", ".join(reason.feature for reason in alert.reasons[:3])
@@ -130,10 +130,12 @@ class LiveView:
         return Group(head, Text(bar, style="green"), table, Panel(said, title="alerts"))
 
 
-def _row(account: str, seen: _Seen) -> tuple[str, str, str, str, str]:
-    if np.isnan(seen.tail_prob):
-        return (escape_controls(account), f"{seen.queries}", "", "warming up", "")
-    full = np.log10(FULL_TAIL_PROB)
-    filled = round(BAR_CHARS * min(max(np.log10(max(seen.tail_prob, FULL_TAIL_PROB)) / full, 0.0), 1.0))
-    odds = f"1 in {1 / seen.tail_prob:,.0f}" if seen.tail_prob > 0 else "none seen"
-    return (escape_controls(account), f"{seen.queries}", "█" * filled, odds, seen.why)
+def _row(account: str, seen: _Seen) -> list[Text]:
+    """Cells as `Text`: a string would be read as markup, and account ids are written by strangers."""
+    bar, odds, why = "", "warming up", ""
+    if not np.isnan(seen.tail_prob):
+        full = np.log10(FULL_TAIL_PROB)
+        filled = min(max(np.log10(max(seen.tail_prob, FULL_TAIL_PROB)) / full, 0.0), 1.0)
+        bar, why = "█" * round(BAR_CHARS * filled), seen.why
+        odds = f"1 in {1 / seen.tail_prob:,.0f}" if seen.tail_prob > 0 else "none seen"
+    return [Text(cell) for cell in (printable(account), f"{seen.queries}", bar, odds, why)]

@@ -1,9 +1,10 @@
 """What a policy means, in words."""
 
-from copycatch.decisions.explain import duration_words, number_words, printable
+from copycatch.decisions.explain import duration_words, number_words
 from copycatch.decisions.words import ACTION_WORDS
 from copycatch.records.policy import Exemption, ExtractionRule, Match, Override, Policy
 from copycatch.records.wire import SEVERITIES
+from copycatch.safe_text import printable
 from copycatch.units import MS_PER_DAY, format_rfc3339
 
 EXPIRY_WARNED_MS = 14 * MS_PER_DAY

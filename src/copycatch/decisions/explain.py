@@ -11,31 +11,9 @@ from copycatch.records.wire import Reason, Score
 
 REASONS_MAX = 5
 SHARE_MIN = 0.01  # what carries less than a hundredth of a score explains nothing
-ID_SHOWN_CHARS_MAX = 80
 LOOKS_LIKE_MAX = 4
 # Units that read well after a number; "share" or "1/s" only repeat what the sentence says.
 UNITS_SPOKEN = frozenset({"bits", "dimensions", "s", "ms", "h", "queries", "tokens", "topics", "cells"})
-
-
-def printable(text: str, chars_max: int = ID_SHOWN_CHARS_MAX) -> str:
-    r"""Text that can do nothing to a terminal or a log line: controls escaped, length bounded.
-
-    Ids are chosen by strangers; escape sequences, newlines and direction overrides in them must not reach
-    the screen of whoever reads the alert.
-
-    Examples
-    --------
-    >>> printable("acct\x1b[2J\n"), printable("a" * 200, 8)
-    ('acct\\x1b[2J\\x0a', 'aaaaaaa…')
-    """
-    text = text[: chars_max + 1]
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else _escaped(ord(char)) for char in text)
-    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
-
-
-def _escaped(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def number_words(value: float) -> str:

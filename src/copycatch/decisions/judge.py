@@ -24,13 +24,14 @@ from copycatch.decisions.episodes import (
     settle,
     work_off,
 )
-from copycatch.decisions.explain import LOOKS_LIKE_MAX, limit_reason, printable, reasons_of, score_of
+from copycatch.decisions.explain import LOOKS_LIKE_MAX, limit_reason, reasons_of, score_of
 from copycatch.decisions.plan import EntitySettings, Plan, exemption_at, make_plan
 from copycatch.decisions.recommend import action_for, normal_rates
 from copycatch.decisions.state import DecisionState
 from copycatch.records.columns import BoolArray, Evaluations, FeatureSpec, Scores
 from copycatch.records.policy import LimitRule, Policy
 from copycatch.records.wire import Alert, Recommendation, Score
+from copycatch.safe_text import printable
 from copycatch.units import to_ms
 
 # While an episode is open, evidence counts up to twice the threshold: an account that wavers around it is

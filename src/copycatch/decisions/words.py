@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from copycatch.decisions.explain import duration_words, number_words, printable
+from copycatch.decisions.explain import duration_words, number_words
 from copycatch.decisions.plan import EntityKey
 from copycatch.records.wire import Action, Reason, Score
+from copycatch.safe_text import printable
 
 REASONS_IN_WORDS_MAX = 3
 

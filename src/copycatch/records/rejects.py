@@ -5,6 +5,7 @@ from bisect import bisect_left
 
 from copycatch.records.columns import RawBatch
 from copycatch.records.wire import Rejected, RejectReason
+from copycatch.safe_text import printable
 
 EXCERPT_CHARS_MAX = 256
 MESSAGE_CHARS_MAX = 300
@@ -23,20 +24,6 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _PLAIN_KEY = re.compile(r"[\w.:/@-]{1,64}")
-
-
-def escape_controls(text: str) -> str:
-    r"""Text that no terminal and no log reader takes for anything but text.
-
-    Examples
-    --------
-    >>> escape_controls("a\x1b[31m\nb")
-    'a\\x1b[31m\\nb'
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for char in text
-    )
 
 
 def mask(value: bytes) -> str:
@@ -68,7 +55,7 @@ def mask(value: bytes) -> str:
             return f'"{inner[:64]}"'
         return f'"<{len(inner)}>{found["end"]}{found["colon"] or ""}'
 
-    return escape_controls(_TOKEN.sub(replace, text))[:EXCERPT_CHARS_MAX]
+    return printable(_TOKEN.sub(replace, text), EXCERPT_CHARS_MAX)
 
 
 def reject(raw: RawBatch, position: int, reason: RejectReason, field: str | None, message: str) -> Rejected:
@@ -95,8 +82,8 @@ def reject(raw: RawBatch, position: int, reason: RejectReason, field: str | None
     value = raw.values[index] if is_found else b""
     return Rejected(
         reason=reason,
-        field=None if field is None else escape_controls(field)[:FIELD_CHARS_MAX],
-        message=escape_controls(message)[:MESSAGE_CHARS_MAX],
+        field=None if field is None else printable(field, FIELD_CHARS_MAX),
+        message=printable(message, MESSAGE_CHARS_MAX),
         topic=raw.topic,
         partition=raw.partition,
         offset=position,

@@ -14,6 +14,7 @@ from copycatch.formats.protocol import CANONICAL_FIELDS, Decoded, FormatOptions,
 from copycatch.formats.recognise import recognise
 from copycatch.records.columns import FeatureSpec, RawBatch
 from copycatch.records.wire import InferenceRecord
+from copycatch.safe_text import printable
 
 _FAR_MS = 1 << 52  # later than any timeout
 
@@ -147,8 +148,7 @@ def example_of(name: str, value: Any) -> str:
         if "b64" in given:
             return f"base64 of {given['dtype']}"
         return ", ".join(f"{key} {each}" for key, each in given.items())[:60]
-    text = "".join(char if char.isprintable() else " " for char in str(value))
-    return text if len(text) <= 40 else text[:37] + "..."
+    return printable(str(value), 40)
 
 
 def _rejects_of(decoded: Decoded) -> list[RejectReport]:

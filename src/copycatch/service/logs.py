@@ -1,7 +1,6 @@
 """Logging: structlog, JSON when not on a terminal, and nothing in it that a record's author could forge."""
 
 import logging
-import re
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -9,29 +8,17 @@ from typing import Any, TextIO
 
 import structlog
 
+from copycatch.safe_text import printable
+
 TEXT_CHARS_MAX = 2_000
-# Control characters, and those that reorder or hide text on a terminal.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-
-
-def safe(text: str) -> str:
-    r"""Escape what could forge a log line or drive a terminal; bounded in length.
-
-    Examples
-    --------
-    >>> safe("acct-1\x1b[2J\nlevel=info")
-    'acct-1\\x1b[2J\\nlevel=info'
-    """
-    cut = text if len(text) <= TEXT_CHARS_MAX else text[:TEXT_CHARS_MAX] + "..."
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), cut)
 
 
 def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str) and key != "exception":
-            event[key] = safe(value)
-        elif not isinstance(value, (int, float, bool, type(None))) and key not in {"exception", "exc_info"}:
-            event[key] = safe(str(value))
+        if key == "exception":  # a traceback; what it quotes may come from a record
+            event[key] = "\n".join(printable(line, TEXT_CHARS_MAX) for line in str(value).split("\n"))
+        elif not isinstance(value, (int, float, bool, type(None))) and key != "exc_info":
+            event[key] = printable(str(value), TEXT_CHARS_MAX)
     return event
 
 

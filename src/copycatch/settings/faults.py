@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 from copycatch.errors import ConfigError
+from copycatch.safe_text import printable
 
 PathParts = tuple[str | int, ...]
 PATH_PARTS_MAX = 10  # a longer path names nothing of ours
@@ -80,6 +81,6 @@ def path_words(path: PathParts) -> str:
     """
     words = ""
     for part in path[:PATH_PARTS_MAX]:
-        shown = part if isinstance(part, int) or part.isprintable() else repr(part)
-        words += f"[{shown}]" if isinstance(part, int) else f".{shown}" if words else str(shown)
+        shown = printable(str(part))
+        words += f"[{shown}]" if isinstance(part, int) else f".{shown}" if words else shown
     return words if len(path) <= PATH_PARTS_MAX else words + "..."

@@ -2,24 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.support.evaluations import CATALOG, NAMES, Seen, columns
 
-from copycatch.decisions.explain import printable, reasons_of, share_words
+from copycatch.decisions.explain import reasons_of, share_words
 from copycatch.decisions.judge import judge
 from copycatch.decisions.state import DecisionState
 from copycatch.records.policy import Policy
 
 HOSTILE = "a\x1b]0;owned\x07\n\u202e\u2028|%"
-
-
-@given(st.text(max_size=300))
-def test_printable_is_printable_and_bounded(text: str) -> None:
-    shown = printable(text)
-    assert len(shown) <= 80
-    assert not any(ord(c) < 0x20 or ord(c) == 0x7F for c in shown)
-    assert all(c.isprintable() for c in shown)
 
 
 def test_strongest_reason_first_and_no_reason_without_a_value() -> None:
