@@ -14,8 +14,12 @@ export OPENBLAS_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
+# Packages with compiled code; a folder that is not there is left out.
+KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,features population records scoring signals space windows))
+CHECKED_CACHE := .cache/numba-checked
+FUZZ_S ?= 600
 
-.PHONY: help setup demo test lint format bench bench-detection teach audit schemas clean
+.PHONY: help setup demo test test-bounds nightly lint format bench bench-detection teach audit schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -57,6 +61,27 @@ format: $(VENV)/.stamp-dev ## let ruff write the layout
 
 test: lint ## all checks: lint, types, contracts, tests, docstring examples, real Kafka
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+ifeq ($(strip $(PYTEST_ARGS)),)
+	@$(MAKE) --no-print-directory test-bounds
+endif
+
+# Checked machine code has a cache of its own, one for each state of the sources: numba compiles a function anew
+# when its own file changes, not when a function that it calls does.
+test-bounds: $(VENV)/.stamp-dev ## tests of compiled code again, with every array index checked
+	@key="$$(find src/copycatch -name '*.py' -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)"; \
+	mkdir -p $(CHECKED_CACHE); find $(CHECKED_CACHE) -mindepth 1 -maxdepth 1 ! -name "$$key" -exec rm -r {} +; \
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$PWD/$(CHECKED_CACHE)/$$key" $(BIN)/python -m pytest -q $(KERNEL_TESTS)
+
+nightly: $(VENV)/.stamp-dev ## what draws new seeds: the red team, property tests, fuzzed decoders; and test-bounds
+	@$(BIN)/python -m pip install --quiet --prefer-binary atheris
+	@seed="$${COPYCATCH_TEST_SEED:-$$($(BIN)/python -c 'import secrets; print(secrets.randbelow(1 << 31))')}"; \
+	echo "nightly: to repeat it: COPYCATCH_TEST_SEED=$$seed make nightly"; \
+	export COPYCATCH_TEST_SEED="$$seed" COPYCATCH_TEST_FUZZ_EXAMPLES="$${COPYCATCH_TEST_FUZZ_EXAMPLES:-500}"; \
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --hypothesis-profile=nightly \
+	  --hypothesis-seed="$$seed" tests/redteam tests/unit; \
+	mkdir -p .cache/fuzz; \
+	$(BIN)/python -m tests.fuzz.decoders .cache/fuzz -seed="$$seed" -max_total_time=$(FUZZ_S) -print_final_stats=1
+	@$(MAKE) --no-print-directory test-bounds
 
 bench: $(VENV)/.stamp-dev ## throughput, latency and memory, beside peers
 	@$(BIN)/python -m tests.benchmarks.peers.environment || true

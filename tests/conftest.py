@@ -4,11 +4,16 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from tests.support.broker import Broker, running_broker
 from tests.support.bucket import S3Server, running_s3
 from tests.support.maven import ServerMissing
+
+
+# With CI set hypothesis draws the same examples each time; `make nightly` wants new ones everywhere.
+settings.register_profile("nightly", derandomize=False, deadline=None, print_blob=True)
 
 
 def no_server(name: str, reason: object) -> None:

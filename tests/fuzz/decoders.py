@@ -1,7 +1,7 @@
-"""Coverage-guided fuzzing of every decoder with atheris; run by hand, it ends with the first finding.
+"""Coverage-guided fuzzing of every decoder with atheris, in `make nightly`; it ends with the first finding.
 
     pip install atheris
-    python tests/fuzz/decoders.py CORPUS_FOLDER -max_total_time=600
+    python -m tests.fuzz.decoders CORPUS_FOLDER -max_total_time=600
 
 The property is that of tests/unit/formats/test_formats_take_anything.py, whose inputs are made by rule; here
 they grow towards unseen branches. The first byte picks the format.

@@ -1,16 +1,14 @@
-"""The detector against thieves it has never met: campaigns of a seed drawn at each run.
+"""The detector against thieves among honest users, judged by the same code as `copycatch replay`.
 
-The product judges through the same code as `copycatch replay`. Bounds are statistical: wide enough to hold
-for any seed, tight enough that a broken feature shows. Over nine seeds 71 of 72 thieves were named, a seed's
-thieves got 21 to 54 answers on average, and 4 to 8 of 160 honest accounts were alerted on. By hand: without
-the group `novelty` in `scoring.catalog.GROUPS` the other groups still find 5 or 6 of 8, but after 141 and 114
-answers on average (seeds 12, 13), and these tests fail.
+Bounds are statistical: wide enough to hold for any seed, tight enough that a broken feature shows. Over nine seeds
+71 of 72 thieves were named, a seed's thieves got 21 to 54 answers on average, and 4 to 8 of 160 honest accounts
+were alerted on. By hand: without the group `novelty` in `scoring.catalog.GROUPS` the other groups still find 5 or 6
+of 8, but after 141 and 114 answers on average (seeds 12, 13), and these tests fail.
 
-A failure prints its seed; `COPYCATCH_TEST_SEED=<seed>` repeats it.
+`make nightly` draws a new seed each time. A failure prints its seed; `COPYCATCH_TEST_SEED=<seed>` repeats it.
 """
 
 import os
-import secrets
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +26,7 @@ from copycatch.redteam.victims import build_victim
 VICTIMS = ("digits", "tabular")
 ATTACKS = ("uniform", "uniform", "knockoff_random", "knockoff_random")
 QUERIES = 300
+SEED = 12
 # Fewer honest accounts give the detector too little to learn from in the two days before the thieves come.
 N_BENIGN = 80
 
@@ -67,7 +66,7 @@ def _verdicts(victim: str, seed: int, folder: Path) -> Verdicts:
 
 @pytest.fixture(scope="module")
 def campaigns(tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    seed = int(os.environ.get("COPYCATCH_TEST_SEED") or secrets.randbelow(1 << 31))
+    seed = int(os.environ.get("COPYCATCH_TEST_SEED", SEED))
     print(f"COPYCATCH_TEST_SEED={seed}")
     return judged(seed, tmp_path_factory.mktemp("campaigns"))
 
