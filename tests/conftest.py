@@ -11,7 +11,6 @@ from tests.support.broker import Broker, running_broker
 from tests.support.bucket import S3Server, running_s3
 from tests.support.maven import ServerMissing
 
-
 # With CI set hypothesis draws the same examples each time; `make nightly` wants new ones everywhere.
 settings.register_profile("nightly", derandomize=False, deadline=None, print_blob=True)
 
