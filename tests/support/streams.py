@@ -8,13 +8,12 @@ import numpy as np
 from copycatch.engine.evaluate import EvaluationBatch, fold_segment
 from copycatch.engine.state import EngineState, new_state
 from copycatch.features.catalog import NAMES
-from copycatch.population.geometry import build_space
-from copycatch.population.lexicon import empty_lexicon, learn_tokens
-from copycatch.population.pool import Query
 from copycatch.records.policy import Policy
-from copycatch.records.space import ModelSpace
 from copycatch.signals.compute import compute_signals
-from copycatch.signals.words import hash_tokens
+from copycatch.space.fit import build_space
+from copycatch.space.lexicon import empty_lexicon, hash_tokens, learn_tokens
+from copycatch.space.model import ModelSpace
+from copycatch.space.query import Query
 from copycatch.windows.slots import Key, Slots
 from tests.support.traffic import START_MS, columns, raw_batch, record
 

@@ -8,6 +8,10 @@ import numpy.typing as npt
 
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import FEATURE_INDEX, NAMES, SPECS, compute_features
+from copycatch.layout.row import LABEL_BINS, LONG_PANES, N_SIGNALS, SHORT_PANES
+from copycatch.layout.signals import SIGNAL_INDEX, SIGNALS
+from copycatch.layout.structs import as_bytes
+from copycatch.layout.view import WindowView, signal_indices
 from copycatch.records.columns import (
     Baseline,
     BoolArray,
@@ -19,10 +23,7 @@ from copycatch.records.columns import (
     Scores,
     SignalColumns,
 )
-from copycatch.records.layout import FOURIER, LABEL_BINS, LONG_PANES, N_SIGNALS, SHORT_PANES
 from copycatch.records.policy import Policy
-from copycatch.records.rows import as_bytes
-from copycatch.records.view import WindowView, signal_indices
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.coherence import coherence_of
 from copycatch.scoring.combine import feature_shares, score_of
@@ -32,7 +33,7 @@ from copycatch.scoring.persistence import follow, lateness
 from copycatch.scoring.pretrained import chance_of
 from copycatch.scoring.protocol import Inputs
 from copycatch.scoring.scored_features import FEATURE_FAMILIES, SCORED_FEATURES
-from copycatch.signals.catalog import SIGNAL_INDEX, SIGNALS
+from copycatch.space.model import FOURIER
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
 

@@ -9,8 +9,9 @@ from numba import njit
 from copycatch.engine.evaluate import EvaluationBatch
 from copycatch.engine.state import EngineState, Pending
 from copycatch.features.catalog import FEATURES
+from copycatch.layout.row import LABEL_BINS
 from copycatch.population.model import ModelPopulation
-from copycatch.population.pool import NO_VECTOR, NO_WORDS, PER_TICK_MAX, Query
+from copycatch.population.pool import PER_TICK_MAX
 from copycatch.population.reference import RECENT_STRATA_BELOW
 from copycatch.records.columns import (
     BoolArray,
@@ -21,9 +22,9 @@ from copycatch.records.columns import (
     SignalColumns,
     VectorBlock,
 )
-from copycatch.records.layout import LABEL_BINS
 from copycatch.scoring.combine import FAMILY_SCALE_MINS
 from copycatch.scoring.ensemble import LEARNERS
+from copycatch.space.query import NO_VECTOR, NO_WORDS, Query
 from copycatch.units import MS_PER_DAY
 
 FLAG_MS = 7 * MS_PER_DAY  # so long after a verdict an account teaches nothing and resists eviction

@@ -14,11 +14,11 @@ from copycatch.decisions.state import DecisionState
 from copycatch.engine.state import JUDGED, EngineState, Pending
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
+from copycatch.layout.row import WIDTH
+from copycatch.layout.structs import Columns, put, take
 from copycatch.population.packed import from_plain, to_plain
 from copycatch.records.columns import IntArray, Outcomes
-from copycatch.records.layout import WIDTH
 from copycatch.records.packing import copied, pack, unpack
-from copycatch.records.rows import Columns, put, take
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.ensemble import Ensemble
 from copycatch.windows.admission import Shard

@@ -8,14 +8,14 @@ import numpy as np
 
 from copycatch.decisions.state import DecisionState
 from copycatch.features.catalog import SPECS
+from copycatch.layout.structs import Rows, grown, row_dtype
 from copycatch.population.model import ModelPopulation
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
 from copycatch.records.policy import Policy
-from copycatch.records.rows import Rows, grown, row_dtype
-from copycatch.records.space import ModelSpace
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.ensemble import Ensemble
 from copycatch.scoring.switches import Switches
+from copycatch.space.model import ModelSpace
 from copycatch.units import UNIX_MS_MIN
 from copycatch.windows.admission import Shard
 from copycatch.windows.slots import Key, Slots

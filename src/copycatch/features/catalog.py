@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from copycatch.features import harvesting, timing, topics, volume
+from copycatch.layout.view import WindowView
 from copycatch.records.columns import FeatureSpec, FloatArray
-from copycatch.records.view import WindowView
 
 Compute = Callable[[WindowView], FloatArray]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from copycatch.layout.view import WindowView
 from copycatch.records.columns import FloatArray
-from copycatch.records.view import WindowView
 
 
 def _share(view: WindowView, tally: str) -> FloatArray:

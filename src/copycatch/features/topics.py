@@ -3,9 +3,10 @@
 import numpy as np
 from numba import njit
 
+from copycatch.layout.row import CO_DIMS, SPANS, TALLY
+from copycatch.layout.view import WindowView
 from copycatch.records.columns import Float32Array, FloatArray
-from copycatch.records.layout import CELLS, CO_DIMS, SPANS, TALLY
-from copycatch.records.view import WindowView
+from copycatch.space.model import CELLS
 
 NOVEL_MIN = 8
 SHARE_MIN = 1e-12

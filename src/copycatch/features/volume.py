@@ -3,9 +3,9 @@
 import numpy as np
 from numba import njit
 
+from copycatch.layout.row import LONG_PANES, SHORT_PANES, SPANS
+from copycatch.layout.view import WindowView
 from copycatch.records.columns import FloatArray
-from copycatch.records.layout import LONG_PANES, SHORT_PANES, SPANS
-from copycatch.records.view import WindowView
 
 
 @njit(cache=True)

@@ -4,21 +4,21 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from copycatch.layout.row import LABEL_BINS
 from copycatch.population.calibration import Calibration, FamilyCalibration, calibrate, calibrate_families
-from copycatch.population.geometry import (
+from copycatch.population.newcomers import Newcomers
+from copycatch.population.pool import DELAY_MS, PER_ACCOUNT_MAX, Pool
+from copycatch.population.reference import Reference
+from copycatch.records.columns import FloatArray
+from copycatch.space.fit import (
     ACCOUNTS_MIN,
     QUERIES_MIN,
     REFERENCE_SET_ROWS,
     build_space,
     rebuild_reference_set,
 )
-from copycatch.population.lexicon import empty_lexicon, learn_tokens
-from copycatch.population.newcomers import Newcomers
-from copycatch.population.pool import DELAY_MS, PER_ACCOUNT_MAX, Pool
-from copycatch.population.reference import Reference
-from copycatch.records.columns import FloatArray
-from copycatch.records.layout import FOURIER, LABEL_BINS
-from copycatch.records.space import Lexicon, ModelSpace
+from copycatch.space.lexicon import empty_lexicon, learn_tokens
+from copycatch.space.model import FOURIER, Lexicon, ModelSpace
 from copycatch.units import UNIX_MS_MIN
 
 HOUR_MS = 3_600_000

@@ -10,9 +10,10 @@ from copycatch.errors import StateError
 from copycatch.population.calibration import Calibration, FamilyCalibration
 from copycatch.population.model import ModelPopulation
 from copycatch.population.newcomers import Newcomers
-from copycatch.population.pool import Pool, Query
+from copycatch.population.pool import Pool
 from copycatch.population.reference import Reference
-from copycatch.records.space import Frame, Lexicon, ModelSpace
+from copycatch.space.model import Frame, Lexicon, ModelSpace
+from copycatch.space.query import Query
 
 
 def to_plain(population: ModelPopulation) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def to_plain(population: ModelPopulation) -> dict[str, Any]:
         "calibration": None if population.calibration is None else asdict(population.calibration),
         "tails": None if population.tails is None else _fields_of(population.tails),
         "space": None if space is None else _space_to_plain(space),
-        "lexicon": None if population.lexicon is None else _fields_of(population.lexicon),
+        "lexicon": None if population.lexicon is None else population.lexicon._asdict(),
         "pool": _queries_to_plain([q for qs in population.pool.queries_by_account.values() for q in qs]),
         "waiting": _queries_to_plain(list(population.pool.waiting)),
         "newcomers": asdict(population.pool.newcomers),

@@ -12,7 +12,7 @@ from itertools import chain
 import numpy as np
 
 from copycatch.population.newcomers import Newcomers
-from copycatch.records.columns import Float32Array, Uint64Array
+from copycatch.space.query import Query
 
 PER_ACCOUNT_MAX = 24
 PER_TICK_MAX = 4  # of one account: a burst is one voice
@@ -20,23 +20,6 @@ ACCOUNTS_MAX = 400  # x 24 queries x d floats: 7.5 MB a model at d = 196
 WAITING_MAX = 20_000
 WAITING_AT_ONCE_MAX = 10_000  # the other half comes in over the time that queries wait
 DELAY_MS = 24 * 3_600_000
-NO_VECTOR: Float32Array = np.empty(0, dtype=np.float32)  # one for all: an array object takes 112 bytes
-NO_WORDS: Uint64Array = np.empty(0, dtype=np.uint64)
-
-
-@dataclass(slots=True)
-class Query:
-    """One query as the pool keeps it."""
-
-    account_hash: int
-    time_ms: int
-    input_hash: int
-    label: int
-    margin: float
-    entropy: float
-    vector: Float32Array  # embedding, or numeric input where the log has no embedding
-    input_vector: Float32Array = field(default_factory=lambda: NO_VECTOR)  # beside an embedding
-    words: Uint64Array = field(default_factory=lambda: NO_WORDS)  # hashed, of a text
 
 
 @dataclass(slots=True)

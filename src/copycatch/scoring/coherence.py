@@ -7,7 +7,7 @@ robustness adds it, moves each its own way, however far. `voices` makes of it ho
 import numpy as np
 
 from copycatch.records.columns import FloatArray
-from copycatch.records.layout import SKETCH
+from copycatch.space.model import SKETCH
 
 
 def coherence_of(class_drift: FloatArray, class_distance: FloatArray) -> FloatArray:

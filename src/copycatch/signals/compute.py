@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from copycatch.layout.signals import SIGNAL_INDEX, SIGNALS
 from copycatch.records.columns import Float32Array, IntArray, RecordBatch, SignalColumns, VectorBlock
-from copycatch.records.layout import FOURIER, RAW
-from copycatch.records.space import SKETCH_LENGTH, Frame, ModelSpace
-from copycatch.signals.catalog import SIGNAL_INDEX, SIGNALS
 from copycatch.signals.elicitation import elicitation_of
-from copycatch.signals.geometry import (
+from copycatch.signals.inputs import byte_entropies, value_signals
+from copycatch.space.lexicon import hash_tokens, token_novelty, token_sets
+from copycatch.space.model import FOURIER, RAW, SKETCH, Frame, ModelSpace
+from copycatch.space.neighbours import COLUMNS, compare_with_reference_set
+from copycatch.space.transform import (
     cells_of,
     class_residuals,
     energies,
@@ -20,9 +22,6 @@ from copycatch.signals.geometry import (
     sketches_of,
     standardise,
 )
-from copycatch.signals.inputs import byte_entropies, value_signals
-from copycatch.signals.neighbours import COLUMNS, compare_with_reference_set
-from copycatch.signals.words import hash_tokens, token_novelty, token_sets
 
 RAW_MAX = 40.0
 
@@ -68,9 +67,9 @@ def _empty(n: int) -> SignalColumns:
 
     return SignalColumns(
         signals=missing(len(SIGNALS)),
-        sketches=missing(SKETCH_LENGTH),
-        residuals=missing(SKETCH_LENGTH),
-        input_residuals=missing(SKETCH_LENGTH),
+        sketches=missing(SKETCH),
+        residuals=missing(SKETCH),
+        input_residuals=missing(SKETCH),
         raws=missing(RAW),
         cells=np.full(n, -1, dtype=np.int64),
         fouriers=missing(FOURIER),
@@ -198,7 +197,7 @@ def _add_queries(
     signals.sketches[rows] = sketches
     signals.residuals[rows] = residuals
     signals.cells[rows] = cells_of(sketches)
-    signals.fouriers[rows] = fouriers_of(sketches, space)
+    signals.fouriers[rows] = fouriers_of(sketches, space.fourier_weights, space.fourier_phases)
     signals.nears[rows] = space.near
     _put_at(signals, rows, "class_log", class_log)
     _put_at(signals, rows, "class_gap_log", class_gap_log)

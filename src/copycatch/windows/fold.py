@@ -8,8 +8,9 @@ of the memory it touches. `tests/unit/windows/test_fold.py` holds it against the
 import numpy as np
 from numba import njit
 
-from copycatch.records import layout
-from copycatch.records.rows import offsets_of
+from copycatch.layout import row as layout
+from copycatch.layout.structs import offsets_of
+from copycatch.space.model import FOURIER, RAW, SKETCH
 from copycatch.windows.memory import (
     LANES,
     WORK_ROWS,
@@ -60,8 +61,8 @@ PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
 N_RECENT_SUMMED = layout.N_RECENT_SUMMED
 N_SIGNALS, N_OWN, N_RECENT, SUM_FIELDS = layout.N_SIGNALS, layout.N_OWN, layout.N_RECENT, layout.SUM_FIELDS
 N_SQUARED = layout.N_SQUARED
-SKETCH, RING, BLOCK, CO_DIMS = layout.SKETCH, layout.RING, layout.BLOCK, layout.CO_DIMS
-LABEL_BINS, CELLS, FOURIER = layout.LABEL_BINS, layout.CELLS, layout.FOURIER
+RING, BLOCK, CO_DIMS = layout.RING, layout.BLOCK, layout.CO_DIMS
+LABEL_BINS = layout.LABEL_BINS
 SHORT_PANES, LONG_PANES = layout.SHORT_PANES, layout.LONG_PANES
 
 # The memory horizon: all sums but the panes are halved each time an account has lived so long again, so that
@@ -235,7 +236,7 @@ def ring_of(history):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def memory_of(history):  # type: ignore[no-untyped-def]
     """Input coordinates of one account's remembered queries, as a view."""
-    return history[MEMORY_AT:MEMORY_TO].view(np.int8).reshape(layout.MEMORY, layout.RAW)
+    return history[MEMORY_AT:MEMORY_TO].view(np.int8).reshape(layout.MEMORY, RAW)
 
 
 @njit(cache=True)
@@ -301,7 +302,7 @@ def fold(  # type: ignore[no-untyped-def]
     due_counts = np.empty((len(rows), 2), dtype=np.int64)
     due_places = np.empty((len(rows), 2))
     own = np.empty(N_OWN, dtype=np.float32)
-    raw = np.empty(layout.RAW, dtype=np.int8)
+    raw = np.empty(RAW, dtype=np.int8)
     work = np.zeros((WORK_ROWS, LANES), dtype=np.float32)
     for i in range(len(rows)):
         fetch_ahead(rows, i, queries, ring_count, history)

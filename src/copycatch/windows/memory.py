@@ -11,9 +11,11 @@ References
 import numpy as np
 from numba import njit
 
-from copycatch.records import layout
+from copycatch.layout import row as layout
+from copycatch.space.model import RAW
+from copycatch.space.steps import STEP_MIN, STEP_SHARE_MIN, STILL_WEIGHT
 
-RAW, RECENT, RESERVOIR, MEMORY = layout.RAW, layout.RECENT, layout.RESERVOIR, layout.MEMORY
+RECENT, RESERVOIR, MEMORY = layout.RECENT, layout.RESERVOIR, layout.MEMORY
 # A byte a coordinate, in the square root of its spreads: within +-40 spreads, at 1 to 0.03, near 0 to 0.003.
 # Images have borders that hardly ever vary, where foreign ones differ by dozens of spreads.
 SPREADS_MAX = np.float32(40)
@@ -24,14 +26,10 @@ MISSING = np.int8(-128)
 _CODES = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float32)
 VALUES = _CODES * np.abs(_CODES)
 REMEMBERED_MIN = 6  # fewer say nothing
-# Coordinates that move less than a quarter of the step's root mean square are noise or background. The shape
-# of a step is that of the others, where they are at least half of all; the fewer they are the less flat it
-# counts, since on a grid of whole numbers a few always move alike by chance.
-STEP_SHARE_MIN = np.float32(0.25)
-STEP_MIN = np.float32(0.15)  # root mean square, in spreads: less is noise, whatever its shape
-STEP_MIN_SQUARED = np.float32((STEP_MIN / CODE_UNIT) ** 2)
+STEP_MIN_SQUARED = np.float32((np.float32(STEP_MIN) / CODE_UNIT) ** 2)
+MOVED_SHARE = np.float32(STEP_SHARE_MIN**2)  # of a step's mean square
 # The fourth powers of a flat step, still coordinates too, sum to less than its squared energy over the known
-# coordinates times sqrt(2) exp(limit) + 1/16 (STEP_SHARE_MIN squared): few other steps need a closer look.
+# coordinates times sqrt(2) exp(limit) + 1/16 (MOVED_SHARE): few other steps need a closer look.
 FLAT_FACTOR, FLAT_REST = np.float32(1.4156), np.float32(0.0626)
 MOVED_MIN = 4  # coordinates, below which a step has no shape
 IN_LINE_COS = np.float32(0.93)
@@ -44,6 +42,7 @@ EVERY_UP_TO, THEN_ONE_IN = 128, 4
 # Working space of a comparison: remembered rows lie side by side, so that one instruction serves eight.
 LANES, WORK_ROWS = 48, RAW + 7
 assert LANES >= MEMORY
+assert STILL_WEIGHT == 0.5, "any_flat squares instead of taking logarithms"
 
 
 @njit(cache=True)
@@ -151,7 +150,7 @@ def products_of(step, base, values, products, lengths):  # type: ignore[no-untyp
 @njit(cache=True, fastmath=True)
 def shape_of(own, weights, values, at, known, energy):  # type: ignore[no-untyped-def]
     """Kurtosis of the step from a row over the coordinates that move (0 where none does), and how many do."""
-    limit = energy * STEP_SHARE_MIN * STEP_SHARE_MIN / known
+    limit = energy * MOVED_SHARE / known
     moved = second = fourth = np.float32(0)
     for k in range(RAW):
         step = own[k] - values[k, at]

@@ -3,9 +3,10 @@
 import numpy as np
 from numba import njit
 
-from copycatch.records import layout
+from copycatch.layout import row as layout
+from copycatch.space.model import SKETCH
 
-SKETCH, RING = layout.SKETCH, layout.RING
+RING = layout.RING
 COLLINEAR_COS = 0.85
 # A query is near when it is at least a tenth nearer (in log distance) to a recent one of its own than to
 # any usual query, or shares half of its words with one: repeats with noise, retries with edits, chains of

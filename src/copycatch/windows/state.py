@@ -6,9 +6,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from copycatch.layout.row import MEMORY, RING, SPACE_COLUMNS, SPACE_TALLIES, WIDTH
+from copycatch.layout.structs import Columns, Rows, grown, put, row_dtype, take
 from copycatch.records.columns import Float32Array, IntArray
-from copycatch.records.layout import MEMORY, RAW, RING, SKETCH, SPACE_COLUMNS, SPACE_TALLIES, WIDTH
-from copycatch.records.rows import Columns, Rows, grown, put, row_dtype, take
+from copycatch.space.model import RAW, SKETCH
 
 SAMPLE_IDS = 4
 SAMPLE_ID_BYTES = 40  # a UUID has 36 characters, "chatcmpl-" ids 38; longer ids are not sampled

@@ -14,9 +14,9 @@ import structlog
 
 from copycatch import engine
 from copycatch.features import catalog
+from copycatch.layout.view import WindowView
 from copycatch.records.columns import FloatArray, IntArray, Outcomes
 from copycatch.records.policy import Policy
-from copycatch.records.view import WindowView
 from copycatch.redteam.trace import LOG_NAME
 from copycatch.scoring.catalog import GROUPS, SCORERS
 from copycatch.scoring.scored_features import SCORED_FEATURES

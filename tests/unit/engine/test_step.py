@@ -19,9 +19,9 @@ from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
 from copycatch.intake.decode import Intake
 from copycatch.intake.embed import EMBEDDING_LENGTH, WordLlamaEmbedder
+from copycatch.layout.row import SPANS, TALLY
 from copycatch.population.newcomers import Newcomers
 from copycatch.records.columns import Counts, Outcomes
-from copycatch.records.layout import SPANS, TALLY
 from copycatch.records.policy import LimitRule, Policy
 from copycatch.units import UnixMs
 

@@ -13,9 +13,10 @@ from copycatch.features.topics import (
     spreads,
     topic_counts,
 )
+from copycatch.layout.row import CO_DIMS, LABEL_BINS
+from copycatch.layout.view import WindowView
 from copycatch.records.columns import FloatArray
-from copycatch.records.layout import CELLS, CO_DIMS, FOURIER, LABEL_BINS
-from copycatch.records.view import WindowView
+from copycatch.space.model import CELLS, FOURIER
 
 
 def entropy(counts: FloatArray) -> float:

@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from copycatch.layout.row import LABEL_BINS, SPANS, TALLY, WIDTH
+from copycatch.layout.view import WindowView
 from copycatch.records.columns import FloatArray
-from copycatch.records.layout import FOURIER, LABEL_BINS, SPANS, TALLY, WIDTH
-from copycatch.records.view import WindowView
+from copycatch.space.model import FOURIER
 
 DAY_MS = 24 * 3_600_000
 

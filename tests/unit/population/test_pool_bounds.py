@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from tests.support.traffic import START_MS
 
-from copycatch.population.geometry import REFERENCE_SET_ROWS
 from copycatch.population.model import WARM_UP_MS, ModelPopulation
 from copycatch.population.newcomers import NEWCOMERS_PER_DAY_MAX
 from copycatch.population.packed import from_plain, to_plain
@@ -13,8 +12,9 @@ from copycatch.population.pool import (
     DELAY_MS,
     PER_ACCOUNT_MAX,
     WAITING_MAX,
-    Query,
 )
+from copycatch.space.fit import REFERENCE_SET_ROWS
+from copycatch.space.query import Query
 from copycatch.units import MS_PER_DAY
 
 

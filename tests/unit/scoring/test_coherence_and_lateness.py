@@ -3,8 +3,8 @@
 import numpy as np
 from tests.support.streams import D, Normal, features, fold, queries
 
+from copycatch.layout.view import ODD_MIN
 from copycatch.records.columns import FloatArray
-from copycatch.records.view import ODD_MIN
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.coherence import coherence_of
 from copycatch.scoring.damping import DAMPINGS, voices

@@ -9,7 +9,7 @@ from tests.support.streams import row_by_key
 from tests.support.traffic import NOW_MS, batches, traffic
 
 from copycatch.engine import new_state, step
-from copycatch.records.layout import LONG_PANES, SHORT_PANES, SPANS, TALLY
+from copycatch.layout.row import LONG_PANES, SHORT_PANES, SPANS, TALLY
 from copycatch.records.policy import Policy
 from copycatch.units import UnixMs
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from copycatch.layout.row import MEMORY, N_OWN, RECENT, RING
 from copycatch.records.columns import Float32Array, FloatArray
-from copycatch.records.layout import MEMORY, N_OWN, RAW, RECENT, RING
+from copycatch.space.model import RAW
+from copycatch.space.steps import STEP_MIN, STEP_SHARE_MIN, _flattest
 from copycatch.windows.memory import (
     CODE_UNIT,
     IN_LINE_COS,
@@ -14,8 +16,6 @@ from copycatch.windows.memory import (
     MOVED_MIN,
     PLACE_MAX,
     PLACED_MIN,
-    STEP_MIN,
-    STEP_SHARE_MIN,
     WORK_ROWS,
     compare_with_memory,
     fixed_raw,
@@ -112,6 +112,10 @@ def test_steps_and_lines_are_those_of_the_slow_form(width: int, is_grid: bool) -
         expected = True if True in flat else None if None in flat else False
         if expected is not None:
             assert own[IS_FLAT] == expected
+            if known == RAW:  # the fit, which sets the limits, measures the same steps
+                rows = np.vstack([mine, others[: n_remembered(count)]])
+                fitted = [_flattest(rows)[0] < 0.12, _flattest(rows * ratios)[0] < 0.2]
+                assert any(fitted) == expected
             told[IS_FLAT].append(expected)
         line = is_in_line(mine, others[: n_remembered(count)])
         if line is not None:

@@ -7,6 +7,8 @@ queries, which shows an account that turns and gives the reference samples of eq
 
 from typing import Final, NamedTuple
 
+from copycatch.space.model import CELLS, FOURIER, SKETCH
+
 
 class Span(NamedTuple):
     """A range of columns."""
@@ -54,8 +56,6 @@ OWN_NAMES: Final = (
     "nearest_same_label_log",  # log distance to the nearest recent one of the same label (PRADA)
 )
 
-SKETCH: Final = 16  # leading whitened dimensions of the model's space kept per query
-RAW: Final = 16  # input coordinates kept per query for the shape of steps
 RING: Final = 12  # recent distinct queries kept per account
 # Of these and of older ones only the input coordinates: the newest, and a sample of all before, since
 # the parent of a synthetic query lies as far back as the attack has seeds.
@@ -65,8 +65,6 @@ MEMORY: Final = RECENT + RESERVOIR
 BLOCK: Final = 40  # distinct queries of a block: 25 of them tell most attacks, 40 let slower ones show
 CO_DIMS: Final = 8  # dimensions of the co-moments
 LABEL_BINS: Final = 32
-CELLS: Final = 32
-FOURIER: Final = 32
 SHORT_PANES: Final = 16
 LONG_PANES: Final = 24
 DRIFT: Final = 2 + SKETCH  # n, sum of squared norms, sum of whitened class residuals

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from copycatch.population.steps import FLAT_LOG_MIN, PER_ACCOUNT_MIN, _flattest, flat_logs
+from copycatch.space.steps import FLAT_LOG_MIN, PER_ACCOUNT_MIN, _flattest, flat_logs
 
 WIDTH = 16
 SCALES = np.ones(WIDTH, dtype=np.float32)

@@ -5,23 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
-from copycatch.records.space import PAIR_BINS, SKETCH_LENGTH, Frame
+from copycatch.space.model import PAIR_BINS, SKETCH, Z_MAX, Frame
+from copycatch.space.transform import bins_of, scaled
 
 RANK_MAX = 64  # a matrix product of 64 columns costs about a microsecond a query at 196 inputs
 # A coordinate that hardly varies must not turn rounding noise into distance; the same for a direction.
 SCALE_FLOOR_SHARE = 0.05
 VARIANCE_FLOOR_SHARE = 0.02
 MAIN_SHARE = 0.8
-Z_MAX = 8.0
 CLASSES_MAX = 256  # whose means are kept, the most frequent first
 CLASS_PRIOR = 3.0  # queries' worth of the overall mean in each class mean
 WITHIN_SHARE_MIN = 0.3  # of the queries, as degrees of freedom within classes: few per class leave few
 PAIR_PRIOR = 0.5
-
-
-def standardise(vectors: FloatArray, means: FloatArray, scales: FloatArray) -> FloatArray:
-    z: FloatArray = np.clip((vectors - means) / scales, -Z_MAX, Z_MAX)
-    return z
 
 
 def fit_frame(vectors: Sequence[Float32Array], labels: IntArray) -> Frame:
@@ -43,8 +38,9 @@ def fit_frame(vectors: Sequence[Float32Array], labels: IntArray) -> Frame:
     x = np.stack(vectors).astype(np.float64)
     means, deviations = x.mean(axis=0), x.std(axis=0)
     scales = np.maximum(deviations, SCALE_FLOOR_SHARE * deviations.mean() + 1e-9)
-    z = standardise(x, means, scales)
-    covariance = np.cov(z.T).reshape(z.shape[1], z.shape[1])
+    means, scales = means.astype(np.float32), scales.astype(np.float32)
+    z = scaled(np.stack(vectors), means, scales, Z_MAX)
+    covariance = np.cov(z.T, dtype=np.float64).reshape(z.shape[1], z.shape[1])
     values, directions = np.linalg.eigh(covariance)
     values, directions = np.maximum(values[::-1], 0), directions[:, ::-1]
     # Eigenvectors have no sign of their own; fix it, so that rebuilds and restarts agree.
@@ -53,9 +49,9 @@ def fit_frame(vectors: Sequence[Float32Array], labels: IntArray) -> Frame:
     floor = VARIANCE_FLOOR_SHARE * values.mean() + 1e-6  # constant inputs have no variance at all
     main = int(np.searchsorted(np.cumsum(values) / max(values.sum(), 1e-12), MAIN_SHARE)) + 1
     partners, pair_logs = _pairs(z, covariance)
-    class_labels, class_means, class_weights = _classes(z @ directions[:, :rank], labels)
+    class_labels, class_means, class_weights = _classes(z.astype(np.float64) @ directions[:, :rank], labels)
     return Frame(
-        means=means.astype(np.float32), scales=scales.astype(np.float32),
+        means=means, scales=scales,
         basis=np.ascontiguousarray(directions[:, :rank], dtype=np.float32),
         variances=(values[:rank] + floor).astype(np.float32),
         residual_variance=float(values[rank:].mean() + floor) if len(values) > rank else 1.0,
@@ -64,12 +60,12 @@ def fit_frame(vectors: Sequence[Float32Array], labels: IntArray) -> Frame:
     )  # fmt: skip
 
 
-def _pairs(z: FloatArray, covariance: FloatArray) -> tuple[IntArray, Float32Array]:
+def _pairs(z: Float32Array, covariance: FloatArray) -> tuple[IntArray, Float32Array]:
     """Each coordinate's most correlated companion, and log p(bin | companion's bin)."""
     strength = np.abs(covariance)
     np.fill_diagonal(strength, -1)
     partners = np.argmax(strength, axis=1).astype(np.int64)
-    bins = np.clip(np.floor(z * 2) + PAIR_BINS // 2, 0, PAIR_BINS - 1).astype(np.int64)
+    bins = bins_of(z)
     logs = np.empty((z.shape[1], PAIR_BINS * PAIR_BINS), dtype=np.float32)
     for k, partner in enumerate(partners):
         counts = np.bincount(bins[:, k] * PAIR_BINS + bins[:, partner], minlength=PAIR_BINS**2) + PAIR_PRIOR
@@ -80,8 +76,8 @@ def _pairs(z: FloatArray, covariance: FloatArray) -> tuple[IntArray, Float32Arra
 
 def _classes(scores: FloatArray, labels: IntArray) -> tuple[IntArray, Float32Array, Float32Array]:
     """Labels, their whitened means (the last row for labels never seen), and the whitening within classes."""
-    kept = min(scores.shape[1], SKETCH_LENGTH)
-    leading = np.zeros((len(scores), SKETCH_LENGTH))
+    kept = min(scores.shape[1], SKETCH)
+    leading = np.zeros((len(scores), SKETCH))
     leading[:, :kept] = scores[:, :kept]
     overall = leading.mean(axis=0)
     names, counts = np.unique(labels[labels >= 0], return_counts=True)
@@ -90,7 +86,7 @@ def _classes(scores: FloatArray, labels: IntArray) -> tuple[IntArray, Float32Arr
     if len(names):
         found = np.minimum(np.searchsorted(names, labels), len(names) - 1)
         at = np.where(names[found] == labels, found, len(names))
-    sums = np.zeros((len(names) + 1, SKETCH_LENGTH))
+    sums = np.zeros((len(names) + 1, SKETCH))
     np.add.at(sums, at, leading)
     totals = np.bincount(at, minlength=len(names) + 1)
     means = (sums + CLASS_PRIOR * overall) / (totals + CLASS_PRIOR)[:, None]
@@ -101,6 +97,6 @@ def _classes(scores: FloatArray, labels: IntArray) -> tuple[IntArray, Float32Arr
     values, directions = np.linalg.eigh(within)
     values = np.maximum(values, 0) + VARIANCE_FLOOR_SHARE * max(values.mean(), 1e-12)
     weights = directions / np.sqrt(values)
-    if kept < SKETCH_LENGTH:  # empty coordinates must stay empty, not become noise
+    if kept < SKETCH:  # empty coordinates must stay empty, not become noise
         weights[:, :] = np.where(np.abs(weights) > 1e6, 0, weights)
     return names.astype(np.int64), (means @ weights).astype(np.float32), weights.astype(np.float32)

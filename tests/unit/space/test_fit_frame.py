@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from copycatch.population.frames import CLASSES_MAX, RANK_MAX, fit_frame
 from copycatch.records.columns import FloatArray, IntArray
-from copycatch.records.space import PAIR_BINS, SKETCH_LENGTH, Frame
+from copycatch.space.fit_frame import CLASSES_MAX, RANK_MAX, fit_frame
+from copycatch.space.model import PAIR_BINS, SKETCH, Frame
 
 
 def fit(x: FloatArray, labels: IntArray | None = None) -> Frame:
@@ -52,8 +52,8 @@ def test_the_most_frequent_classes_have_a_mean_and_the_last_row_is_for_all_other
     labels = np.concatenate([np.repeat(np.arange(n_classes), 2), np.arange(CLASSES_MAX), np.full(50, -1)])
     frame = fit(correlated(len(labels), 5), labels)
     np.testing.assert_array_equal(frame.class_labels, np.arange(CLASSES_MAX))
-    assert frame.class_means.shape == (CLASSES_MAX + 1, SKETCH_LENGTH)
-    assert fit(correlated(100, 5), np.full(100, -1)).class_means.shape == (1, SKETCH_LENGTH)
+    assert frame.class_means.shape == (CLASSES_MAX + 1, SKETCH)
+    assert fit(correlated(100, 5), np.full(100, -1)).class_means.shape == (1, SKETCH)
 
 
 def test_inputs_that_never_vary_give_finite_coordinates() -> None:

@@ -4,9 +4,8 @@ import numpy as np
 from numba import njit
 
 from copycatch.records.columns import Float32Array, IntArray
-from copycatch.records.space import CELL_BITS, PAIR_BINS, SKETCH_LENGTH, Frame, ModelSpace
+from copycatch.space.model import CELL_BITS, LOG_FLOOR, PAIR_BINS, SKETCH, Z_MAX, Frame
 
-Z_MAX = 8.0  # standardised coordinates are clipped here: one wild value must not hide the rest
 RESIDUAL_LIMIT = np.float32(5.0)  # the same for whitened residuals
 LANES = 8
 NEVER_NEAREST = np.float32(1e30)
@@ -111,18 +110,18 @@ def energies(standardised: Float32Array, scores: Float32Array, frame: Frame) -> 
     _energies(
         standardised, scores, 1 / frame.variances, min(frame.n_main, scores.shape[1]), per_residual, out
     )
-    logs: Float32Array = np.log(out + np.float32(1e-6))
+    logs: Float32Array = np.log(out + np.float32(LOG_FLOOR))
     return logs
 
 
 def sketches_of(scores: Float32Array, frame: Frame) -> Float32Array:
-    """Leading principal coordinates over the fourth root of their variance, float32 (n, SKETCH_LENGTH).
+    """Leading principal coordinates over the fourth root of their variance, float32 (n, SKETCH).
 
     Half-way between raw (where a few directions drown all others) and white (where noise counts as much as
     meaning).
     """
-    kept = min(scores.shape[1], SKETCH_LENGTH)
-    sketches = np.zeros((len(scores), SKETCH_LENGTH), dtype=np.float32)
+    kept = min(scores.shape[1], SKETCH)
+    sketches = np.zeros((len(scores), SKETCH), dtype=np.float32)
     sketches[:, :kept] = scores[:, :kept] / np.sqrt(np.sqrt(frame.variances[:kept]))
     return sketches
 
@@ -131,8 +130,8 @@ def sketches_of(scores: Float32Array, frame: Frame) -> Float32Array:
 def _class_residuals(  # type: ignore[no-untyped-def]
     scores, labels, class_labels, means, columns, norms, weights, residuals, squares
 ):
-    kept, n_classes = min(scores.shape[1], SKETCH_LENGTH), len(class_labels)
-    white = np.empty(SKETCH_LENGTH, dtype=np.float32)
+    kept, n_classes = min(scores.shape[1], SKETCH), len(class_labels)
+    white = np.empty(SKETCH, dtype=np.float32)
     gaps = np.empty(len(norms), dtype=np.float32)
     width = weights.shape[1]  # no constant: loops of a known few turns are unrolled, not made vector code
     for i in range(len(scores)):
@@ -145,18 +144,18 @@ def _class_residuals(  # type: ignore[no-untyped-def]
         if at < n_classes and class_labels[at] != labels[i]:
             at = n_classes
         length = square = np.float32(0)
-        for j in range(SKETCH_LENGTH):
+        for j in range(SKETCH):
             residual = min(max(white[j] - means[at, j], -RESIDUAL_LIMIT), RESIDUAL_LIMIT)
             residuals[i, j] = residual
             square += residual * residual
             length += white[j] * white[j]
         gaps[:] = norms
-        for j in range(SKETCH_LENGTH):
+        for j in range(SKETCH):
             twice = white[j] + white[j]
             for c in range(len(norms)):
                 gaps[c] -= twice * columns[j, c]
-        squares[i, 0] = square / SKETCH_LENGTH
-        squares[i, 1] = max(length + gaps.min(), NEAREST_MIN) / SKETCH_LENGTH
+        squares[i, 0] = square / SKETCH
+        squares[i, 1] = max(length + gaps.min(), NEAREST_MIN) / SKETCH
 
 
 def class_residuals(
@@ -166,27 +165,54 @@ def class_residuals(
 
     Returns
     -------
-    residuals : ndarray of float32, shape (n, SKETCH_LENGTH)
+    residuals : ndarray of float32, shape (n, SKETCH)
         Clipped at +-5; NaN where the label is missing.
     class_log : ndarray of float32, shape (n,)
         Log mean square of the residual.
     class_gap_log : ndarray of float32, shape (n,)
         The same less that of the nearest class: above 0 where another class lies nearer.
     """
-    residuals = np.empty((len(scores), SKETCH_LENGTH), dtype=np.float32)
+    residuals = np.empty((len(scores), SKETCH), dtype=np.float32)
     squares = np.empty((len(scores), 2), dtype=np.float32)
     means = frame.class_means
     # Filled up to whole vectors with classes that are nearest to nothing.
-    columns = np.zeros((SKETCH_LENGTH, -(-len(means) // LANES) * LANES), dtype=np.float32)
+    columns = np.zeros((SKETCH, -(-len(means) // LANES) * LANES), dtype=np.float32)
     norms = np.full(columns.shape[1], NEVER_NEAREST)
     columns[:, : len(means)], norms[: len(means)] = means.T, (means**2).sum(axis=1)
     _class_residuals(scores, labels, frame.class_labels, means, columns, norms, frame.class_weights,
                      residuals, squares)  # fmt: skip
-    class_log = np.log(squares[:, 0] + np.float32(1e-6))
+    class_log = np.log(squares[:, 0] + np.float32(LOG_FLOOR))
     is_missing = labels < 0
     residuals[is_missing] = np.nan
     class_log[is_missing] = np.nan
     return residuals, class_log, class_log - np.log(squares[:, 1])
+
+
+@njit(cache=True)
+def _bin_of(value):  # type: ignore[no-untyped-def]
+    return min(max(int(np.floor(value * 2)) + PAIR_BINS // 2, 0), PAIR_BINS - 1)
+
+
+@njit(cache=True)
+def _bins(standardised, out):  # type: ignore[no-untyped-def]
+    for i in range(standardised.shape[0]):
+        for k in range(standardised.shape[1]):
+            out[i, k] = _bin_of(standardised[i, k])
+
+
+def bins_of(standardised: Float32Array) -> IntArray:
+    """The bin of each coordinate, int64 (n, d).
+
+    Bins have a fixed width of half a standard deviation: bins of equal counts would read the sensor's noise.
+
+    Examples
+    --------
+    >>> bins_of(np.array([[-9.0, -0.1, 0.0, 0.6, 9.0]], dtype=np.float32)).tolist()
+    [[0, 3, 4, 5, 7]]
+    """
+    out = np.empty(standardised.shape, dtype=np.int64)
+    _bins(standardised, out)
+    return out
 
 
 @njit(cache=True)
@@ -195,7 +221,7 @@ def _pair_likelihood(standardised, partners, pair_logs, out):  # type: ignore[no
     bins = np.empty(d, dtype=np.int64)
     for i in range(n):
         for k in range(d):
-            bins[k] = min(max(int(np.floor(standardised[i, k] * 2)) + PAIR_BINS // 2, 0), PAIR_BINS - 1)
+            bins[k] = _bin_of(standardised[i, k])
         total = np.float32(0)
         for k in range(d):
             total += pair_logs[k, bins[k] * PAIR_BINS + bins[partners[k]]]
@@ -203,10 +229,7 @@ def _pair_likelihood(standardised, partners, pair_logs, out):  # type: ignore[no
 
 
 def pair_likelihoods(standardised: Float32Array, frame: Frame) -> Float32Array:
-    """Mean log-likelihood of each coordinate's bin given that of its partner, float32 (n,).
-
-    Bins have a fixed width of half a deviation: bins of equal counts would read the sensor's noise.
-    """
+    """Mean log-likelihood of each coordinate's bin given that of its partner, float32 (n,)."""
     out = np.empty(len(standardised), dtype=np.float32)
     _pair_likelihood(standardised, frame.partners, frame.pair_logs, out)
     return out
@@ -225,13 +248,13 @@ def cells_of(sketches: Float32Array) -> IntArray:
     return cells
 
 
-def fouriers_of(sketches: Float32Array, space: ModelSpace) -> Float32Array:
+def fouriers_of(sketches: Float32Array, weights: Float32Array, phases: Float32Array) -> Float32Array:
     """Random Fourier features sqrt(2/D) cos(Wx + b) of each query [1]_, float32 (n, FOURIER).
 
     References
     ----------
     .. [1] Rahimi and Recht, Random Features for Large-Scale Kernel Machines, NeurIPS 2007.
     """
-    phases = multiply(sketches, space.fourier_weights) + space.fourier_phases
-    features: Float32Array = np.float32(np.sqrt(2 / phases.shape[1])) * np.cos(phases)
+    angles = multiply(sketches, weights) + phases
+    features: Float32Array = np.float32(np.sqrt(2 / len(phases))) * np.cos(angles)
     return features

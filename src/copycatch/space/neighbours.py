@@ -5,11 +5,10 @@ import numpy.typing as npt
 from numba import njit
 
 from copycatch.records.columns import Float32Array, IntArray
-from copycatch.records.space import SKETCH_LENGTH, ModelSpace
+from copycatch.space.model import LOG_FLOOR, N_NEIGHBOURS, SKETCH, ModelSpace
 
 Int32Array = npt.NDArray[np.int32]
 
-N_NEIGHBOURS = 8
 COLUMNS = (
     "neighbour_log",
     "neighbours_log",
@@ -26,7 +25,6 @@ GROUPS = (
 BEYOND = np.float32(1e30).view(np.int32)
 SPARE, FOUND_MAX = 4, 32  # more groups than needed are no harm; so many squares are compared all with all
 NO_SAME_LABEL = 1.0  # log distance beyond the neighbours where the reference_set has no row of the label
-TINY = 1e-6
 
 
 @njit(cache=True)
@@ -119,7 +117,7 @@ def _search(  # type: ignore[no-untyped-def]
             width
         ):  # the inner loop is unrolled: this one becomes vector code along the reference_set
             total = np.float32(0)
-            for k in range(SKETCH_LENGTH):
+            for k in range(SKETCH):
                 step = x[k] - reference_set[k, j]
                 total += step * step
             squares[j] = total
@@ -134,12 +132,12 @@ def _search(  # type: ignore[no-untyped-def]
             nearest = min(nearest, keys[p])
             at = keys[p] & np.int64(0xFFFFFFFF)
             integer[0] = keys[p] >> np.int64(32)
-            product *= single[0] + TINY
+            product *= single[0] + LOG_FLOOR
             agreement += reference_codes[at] == label_codes[i]
             margin += reference_margins[at]
             entropy += reference_entropies[at]
         integer[0] = nearest >> np.int64(32)
-        out[i, 0] = 0.5 * np.log(single[0] + TINY)
+        out[i, 0] = 0.5 * np.log(single[0] + LOG_FLOOR)
         out[i, 1] = 0.5 * np.log(product) / N_NEIGHBOURS
         out[i, 3] = margins[i] - margin / N_NEIGHBOURS
         out[i, 4] = entropies[i] - entropy / N_NEIGHBOURS
@@ -151,7 +149,7 @@ def _search(  # type: ignore[no-untyped-def]
             out[i, 5] = out[i, 1] + NO_SAME_LABEL
             if same < BEYOND:
                 integer[0] = same
-                out[i, 5] = 0.5 * np.log(single[0] + TINY)
+                out[i, 5] = 0.5 * np.log(single[0] + LOG_FLOOR)
             out[i, 6] = out[i, 5] - out[i, 0]
 
 
@@ -186,7 +184,7 @@ def compare_with_reference_set(
 
     Parameters
     ----------
-    sketches : ndarray of float32, shape (n, SKETCH_LENGTH)
+    sketches : ndarray of float32, shape (n, SKETCH)
     accounts, hashes, labels : ndarray of int64, shape (n,)
     margins, entropies : ndarray of float32, shape (n,)
     space : ModelSpace
@@ -198,7 +196,7 @@ def compare_with_reference_set(
     """
     out = np.full((len(sketches), len(COLUMNS)), np.nan, dtype=np.float32)
     m = len(space.reference_sketches)
-    reference_set = np.zeros((SKETCH_LENGTH, -(-m // GROUPS) * GROUPS), dtype=np.float32)
+    reference_set = np.zeros((SKETCH, -(-m // GROUPS) * GROUPS), dtype=np.float32)
     reference_set[:, :m] = space.reference_sketches.T
     label_codes, reference_codes = _coded(labels, space.reference_labels)
     _search(

@@ -6,9 +6,12 @@ import numpy as np
 
 from copycatch.records.columns import Float32Array, FloatArray
 
-# As windows.memory measures a step: its smallest root mean square (in spreads), how much of that a coordinate
-# must move to count, and the weight of those that do not.
-STEP_MIN, STEP_SHARE_MIN, STILL_WEIGHT = 0.15, 0.25, 0.5
+STEP_MIN = 0.15  # root mean square of a step, in spreads: less is noise, whatever its shape
+# Coordinates that move less than this share of the root mean square are noise or background. The shape of a
+# step is that of the others, where they are at least half of all; the fewer they are the less flat it counts,
+# since on a grid of whole numbers a few always move alike by chance.
+STEP_SHARE_MIN = 0.25
+STILL_WEIGHT = 0.5
 # Of honest steps between two queries of an account so many are flat: of queries beside a full memory, fewer
 # than one in a hundred.
 CHANCE = 0.000155

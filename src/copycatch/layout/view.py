@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
-from copycatch.records.columns import Float32Array, FloatArray, IntArray
-from copycatch.records.layout import (
+from copycatch.layout.row import (
     N_RECENT,
     N_SIGNALS,
     N_SQUARED,
     OWN_NAMES,
-    SKETCH,
     SPANS,
     SUM_FIELDS,
     TALLY,
 )
+from copycatch.records.columns import Float32Array, FloatArray, IntArray
+from copycatch.space.model import SKETCH
 
 VALUES_MIN = 8  # a mean over fewer values says little, a deviation nothing
 ODD_MIN = 4  # odd queries below which what they have in common is chance

@@ -1,8 +1,8 @@
-"""Words of texts as numbers, and how usual they are.
+"""Words of texts as hashes, and how many accounts used each word and each pair of neighbours.
 
-Known words in pairs that nobody ever wrote are what is left when texts are spliced, or words replaced to move
-a text across a boundary; words that nobody else uses mean another domain. No dictionary and no language is
-assumed: a word is a run of letters, digits, apostrophes and bytes above 127.
+Texts that are spliced, or whose words are replaced to cross a decision boundary, hold known words in pairs
+that nobody wrote before; words that nobody else uses point to another domain. No dictionary and no language
+is assumed: a word is a run of letters, digits, apostrophes and bytes above 127.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,11 @@ import numpy as np
 from numba import njit
 
 from copycatch.records.columns import Float32Array, IntArray, Uint64Array
-from copycatch.records.space import Lexicon
+from copycatch.space.model import Lexicon
 
+WORD_SLOTS = 1 << 15  # 32,768 words: a domain's vocabulary many times over
+PAIR_SLOTS = 1 << 17
+VOTES_MAX = 250
 TOKENS_MAX = 64  # of one text: enough to judge it, bounds the cost of a long prompt
 BYTES_MAX = 1_000
 ACCOUNTS_KNOWN_MIN = 2  # a word is known when two accounts use it
@@ -39,6 +42,20 @@ def _hash_words(buffer, starts, counts, words):  # type: ignore[no-untyped-def]
                 value, length = np.uint64(1469598103934665603), 0
         counts[i] = total - first
     return total
+
+
+def empty_lexicon() -> Lexicon:
+    """A lexicon that knows nothing.
+
+    Examples
+    --------
+    >>> int(empty_lexicon().word_votes.sum())
+    0
+    """
+    return Lexicon(
+        np.zeros(WORD_SLOTS, dtype=np.uint8), np.zeros(WORD_SLOTS, dtype=np.uint32),
+        np.zeros(PAIR_SLOTS, dtype=np.uint8), np.zeros(PAIR_SLOTS, dtype=np.uint32),
+    )  # fmt: skip
 
 
 def hash_tokens(texts: Sequence[str | None]) -> tuple[IntArray, Uint64Array]:
@@ -74,6 +91,39 @@ def pair_of(first, second):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _masks(lexicon):  # type: ignore[no-untyped-def]
+    """The bits of a hash that name its slot among the words, and among the pairs."""
+    return np.uint64(len(lexicon.word_votes) - 1), np.uint64(len(lexicon.pair_votes) - 1)
+
+
+@njit(cache=True)
+def _vote(votes, last, at, account):  # type: ignore[no-untyped-def]
+    if votes[at] == 0 or last[at] != account:
+        last[at] = account
+        if votes[at] < VOTES_MAX:
+            votes[at] += 1
+
+
+@njit(cache=True)
+def _learn(words, account, lexicon):  # type: ignore[no-untyped-def]
+    word_mask, pair_mask = _masks(lexicon)
+    for w in range(len(words)):
+        _vote(lexicon.word_votes, lexicon.word_last, words[w] & word_mask, account)
+        if w:
+            pair = pair_of(words[w - 1], words[w]) & pair_mask
+            _vote(lexicon.pair_votes, lexicon.pair_last, pair, account)
+
+
+def learn_tokens(lexicon: Lexicon, words: Uint64Array, account_hash: int) -> None:
+    """Let an account vote for the words of one text; changes the lexicon.
+
+    An account that votes again right after itself is not counted twice. One that takes turns with another may
+    be; a threshold of two accounts can bear that.
+    """
+    _learn(words, np.uint32(account_hash & 0xFFFFFFFF), lexicon)
+
+
+@njit(cache=True)
 def _sets(starts, words, out):  # type: ignore[no-untyped-def]
     for i in range(len(starts) - 1):
         seen = np.uint64(0)
@@ -90,8 +140,8 @@ def token_sets(starts: IntArray, words: Uint64Array) -> Uint64Array:
 
 
 @njit(cache=True)
-def _novelty(rows, accounts, starts, words, word_votes, word_last, pair_votes, pair_last, out):  # type: ignore[no-untyped-def]
-    word_mask, pair_mask = np.uint64(len(word_votes) - 1), np.uint64(len(pair_votes) - 1)
+def _novelty(rows, accounts, starts, words, lexicon, out):  # type: ignore[no-untyped-def]
+    word_mask, pair_mask = _masks(lexicon)
     for k in range(len(rows)):
         i = rows[k]
         n = starts[i + 1] - starts[i]
@@ -101,13 +151,13 @@ def _novelty(rows, accounts, starts, words, word_votes, word_last, pair_votes, p
         is_previous_known = False
         for w in range(starts[i], starts[i + 1]):
             at = words[w] & word_mask
-            is_known = word_votes[at] >= ACCOUNTS_KNOWN_MIN
+            is_known = lexicon.word_votes[at] >= ACCOUNTS_KNOWN_MIN
             unknown += not is_known
             if is_known and is_previous_known:
                 pairs += 1
                 at = pair_of(words[w - 1], words[w]) & pair_mask
-                votes = pair_votes[at]
-                new += votes == 0 or (votes == 1 and pair_last[at] == accounts[k])
+                votes = lexicon.pair_votes[at]
+                new += votes == 0 or (votes == 1 and lexicon.pair_last[at] == accounts[k])
             is_previous_known = is_known
         out[k, 0] = unknown / n
         if pairs:
@@ -135,6 +185,5 @@ def token_novelty(
     """
     out = np.full((len(rows), 2), np.nan, dtype=np.float32)
     accounts = (account_hashes & 0xFFFFFFFF).astype(np.uint32)
-    _novelty(rows, accounts, starts, words, lexicon.word_votes, lexicon.word_last, lexicon.pair_votes,
-             lexicon.pair_last, out)  # fmt: skip
+    _novelty(rows, accounts, starts, words, lexicon, out)
     return out

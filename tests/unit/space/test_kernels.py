@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 from tests.support.streams import WORDS, Normal
 
-from copycatch.population.lexicon import empty_lexicon, learn_tokens
 from copycatch.records.columns import IntArray
-from copycatch.records.space import SKETCH_LENGTH
-from copycatch.signals.geometry import class_residuals, multiply, pair_likelihoods, sketches_of, standardise
-from copycatch.signals.neighbours import compare_with_reference_set
-from copycatch.signals.words import ACCOUNTS_KNOWN_MIN, hash_tokens, token_novelty, token_sets
+from copycatch.space.lexicon import (
+    ACCOUNTS_KNOWN_MIN,
+    empty_lexicon,
+    hash_tokens,
+    learn_tokens,
+    token_novelty,
+    token_sets,
+)
+from copycatch.space.model import SKETCH
+from copycatch.space.neighbours import compare_with_reference_set
+from copycatch.space.transform import class_residuals, multiply, pair_likelihoods, sketches_of, standardise
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,7 @@ def test_neighbours_are_those_of_an_exhaustive_search(normal: Normal) -> None:
 @pytest.mark.parametrize("n_rows", [7, 8, 70, 480])
 def test_of_equal_neighbours_the_first_are_taken(normal: Normal, n_rows: int) -> None:
     rng, space = np.random.default_rng(n_rows), normal.space
-    grid = rng.integers(0, 3, (n_rows, SKETCH_LENGTH)).astype(np.float32)
+    grid = rng.integers(0, 3, (n_rows, SKETCH)).astype(np.float32)
     grid[:, 3:] = 0  # 27 places: many rows at the same distance
     space = replace(
         space, reference_sketches=grid, reference_accounts=space.reference_accounts[:n_rows],
@@ -58,7 +64,7 @@ def test_of_equal_neighbours_the_first_are_taken(normal: Normal, n_rows: int) ->
         reference_margins=rng.random(n_rows).astype(np.float32),
         reference_entropies=rng.random(n_rows).astype(np.float32),
     )  # fmt: skip
-    sketches = rng.integers(0, 3, (40, SKETCH_LENGTH)).astype(np.float32)
+    sketches = rng.integers(0, 3, (40, SKETCH)).astype(np.float32)
     sketches[:, 3:] = 0
     accounts, labels = rng.integers(1, 60, 40), rng.integers(-1, 4, 40)
     ones = np.ones(40, dtype=np.float32)

@@ -1,15 +1,22 @@
-"""What the signals need to know of a model's traffic: built by `population`, read by `signals`."""
+"""A model's space as data, and the sizes and limits that fit and transform share."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
 
-SKETCH_LENGTH = 16  # leading whitened dimensions kept per query; layout.py keeps as many
-CELL_BITS = 5  # 2^5 topic cells, as layout.py keeps
-PAIR_BINS = 8  # bins of half a deviation per coordinate in the pair likelihood
+SKETCH = 16  # leading whitened dimensions kept per query
+RAW = 16  # input coordinates sampled per query, for the shape of steps
+CELL_BITS = 5  # signs of leading dimensions that make a topic cell
+CELLS = 1 << CELL_BITS
+FOURIER = 32  # random Fourier features per query
+PAIR_BINS = 8  # bins of half a standard deviation per coordinate in the pair likelihood
+N_NEIGHBOURS = 8
+Z_MAX = 8.0  # standardised coordinates are clipped here: one wild value must not hide the rest
+LOG_FLOOR = 1e-6  # added to a mean square before its logarithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +38,15 @@ class Frame:
     partners: IntArray  # (d,)
     pair_logs: Float32Array  # (d, PAIR_BINS * PAIR_BINS)
     class_labels: IntArray  # (k,), ascending
-    class_means: Float32Array  # (k + 1, SKETCH_LENGTH)
-    class_weights: Float32Array  # (SKETCH_LENGTH, SKETCH_LENGTH)
+    class_means: Float32Array  # (k + 1, SKETCH)
+    class_weights: Float32Array  # (SKETCH, SKETCH)
 
 
-@dataclass(slots=True)
-class Lexicon:
+class Lexicon(NamedTuple):
     """Hashed words and neighbouring pairs of words, each with how many accounts used it.
 
     Counts saturate; `*_last` is the account that voted last, so that no account makes its own words known.
-    Changed at ticks only.
+    The arrays change at learning steps only.
     """
 
     word_votes: npt.NDArray[np.uint8]
@@ -65,7 +71,7 @@ class ModelSpace:
     raw_columns: IntArray  # coordinates sampled for step shapes
     raw_means: Float32Array  # of those
     raw_scales: Float32Array  # their spreads
-    reference_sketches: Float32Array  # (m, SKETCH_LENGTH), zero-padded
+    reference_sketches: Float32Array  # (m, SKETCH), zero-padded
     reference_accounts: IntArray  # (m,) number of the account each row came from
     reference_hashes: IntArray  # (m,) input hashes viewed as int64: identical inputs are no neighbours
     reference_labels: IntArray  # (m,)
@@ -79,7 +85,7 @@ class ModelSpace:
     near: float  # 75 % quantile of the distance to the nearest: what is farther is never "near"
     low_margin: float  # 10 % quantile of margins
     new_pairs: float  # 90 % quantile of the share of new word pairs
-    fourier_weights: Float32Array  # (SKETCH_LENGTH, FOURIER)
+    fourier_weights: Float32Array  # (SKETCH, FOURIER)
     fourier_phases: Float32Array  # (FOURIER,)
     fourier_mean: FloatArray  # (FOURIER,) mean features of the reference_set
     lexicon: Lexicon | None
