@@ -179,18 +179,18 @@ class SnapshotStore(Protocol):
         ...
 
     def prune(self, shard: Shard) -> None:
-        """Keep the last few, and the notes since the oldest of them."""
+        """Keep the last few, and the journal's entries since the oldest of them."""
         ...
 
-    def note(self, info: SnapshotInfo, content: bytes) -> None:
-        """Keep durably what a unit said of the shard after snapshot `info.generation`."""
+    def append_entry(self, info: SnapshotInfo, content: bytes) -> None:
+        """Keep durably what a unit announced of the shard after snapshot `info.generation`."""
         ...
 
-    def notes(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
+    def entries(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
         """Verified, oldest first; what cannot be verified is logged and left out."""
         ...
 
-    def drop_note(self, info: SnapshotInfo) -> None:
+    def drop_entry(self, info: SnapshotInfo) -> None:
         """Forget one; it may be gone already."""
         ...
 

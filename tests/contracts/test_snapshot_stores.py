@@ -12,7 +12,7 @@ import pytest
 from copycatch.adapters.clock import ManualClock
 from copycatch.adapters.memory import MemoryLog, MemoryMetrics, MemorySink
 from copycatch.adapters.remote_snapshots import RemoteSnapshots
-from copycatch.adapters.snapshots import DirectorySnapshots, named, named_note
+from copycatch.adapters.snapshots import DirectorySnapshots, entry_name, named
 from copycatch.errors import StateError
 from copycatch.ports import Committed, Shard, SnapshotInfo, SnapshotStore
 from copycatch.service.checkpoint import Checkpoint
@@ -90,18 +90,18 @@ def test_a_large_state_comes_back_whole(case: StoreCase) -> None:
     assert case.opened().load(info)[1] == b"".join(pieces)
 
 
-def test_the_last_few_stay_and_the_notes_since(case: StoreCase) -> None:
+def test_the_last_few_stay_and_the_entries_since(case: StoreCase) -> None:
     store = case.opened(keep=2)
     for generation in range(1, 6):
         info = save(store, generation, b"x")
-        store.note(info, b"said %d" % generation)
+        store.append_entry(info, b"alert %d" % generation)
         store.prune(SHARD)
     again = case.opened()
     assert [each.generation for each in again.candidates(SHARD)] == [5, 4]
-    assert [content for _, content in again.notes(SHARD)] == [b"said 4", b"said 5"]
-    again.drop_note(info)
-    again.drop_note(info)  # it may be gone already
-    assert [content for _, content in case.opened().notes(SHARD)] == [b"said 4"]
+    assert [content for _, content in again.entries(SHARD)] == [b"alert 4", b"alert 5"]
+    again.drop_entry(info)
+    again.drop_entry(info)  # it may be gone already
+    assert [content for _, content in case.opened().entries(SHARD)] == [b"alert 4"]
 
 
 def test_damaged_and_foreign_ones_are_refused(case: StoreCase) -> None:
@@ -111,9 +111,9 @@ def test_damaged_and_foreign_ones_are_refused(case: StoreCase) -> None:
         case.opened(key=KEY[::-1]).load(info)
     with pytest.raises(StateError):
         store.load(info._replace(generation=2))
-    store.note(info, b"said")
-    case.overwrite(named_note(info), b"junk")
-    assert store.notes(SHARD) == []
+    store.append_entry(info, b"alert")
+    case.overwrite(entry_name(info), b"junk")
+    assert store.entries(SHARD) == []
     case.overwrite(named(info), b"junk")
     with pytest.raises(StateError, match="no snapshot of this version"):
         store.load(info)

@@ -36,7 +36,7 @@ rules:
     action: throttle
     clear_after: 30m
 """
-HOOKED = {"COPYCATCH_FAIL_AT": "after note:1", "COPYCATCH_TEST_HOOKS": "1"}
+HOOKED = {"COPYCATCH_FAIL_AT": "after journal entry:1", "COPYCATCH_TEST_HOOKS": "1"}
 
 
 def test_no_kill_makes_what_was_told_untrue(kafka_servers: str, tmp_path: Path) -> None:
@@ -47,18 +47,18 @@ def test_no_kill_makes_what_was_told_untrue(kafka_servers: str, tmp_path: Path) 
     service = ServiceProcess(kafka_servers, topics, tmp_path, instance="one", policy=POLICY, more=more)
     choose = random.Random(11)
     told_before: list[bytes] = []
-    died_with_a_note = 0
+    died_with_an_entry = 0
     with ended(service):
         for turn in range(PARTS):
             first, end = turn * N_RECORDS // PARTS, (turn + 1) * N_RECORDS // PARTS
             produce(kafka_servers, topics.records, lines[first:end])
             if turn == PARTS - 1:
                 break
-            if turn >= 2:  # what it is about to say is noted, and never told
+            if turn >= 2:  # what it is about to announce is in the journal, and never delivered
                 service.start(HOOKED)
                 with contextlib.suppress(AssertionError):  # it has ended
                     wait_drained(service, end)
-                died_with_a_note += not service.is_alive
+                died_with_an_entry += not service.is_alive
             else:
                 service.start()
                 begun = len(service.events("shard begins"))
@@ -81,5 +81,5 @@ def test_no_kill_makes_what_was_told_untrue(kafka_servers: str, tmp_path: Path) 
     shards = [Shard(topics.records, number) for number in range(PARTITIONS)]
     assert faults(alerts, recommendations, holds_kept(tmp_path / "state", service.group, shards)) == []
     assert len(alerts) > 5
-    assert died_with_a_note
+    assert died_with_an_entry
     assert service.events("silent replay is done"), "or nothing was tested"

@@ -94,13 +94,13 @@ class CountingJudge:
         except msgspec.DecodeError as error:
             raise StateError(str(error)) from error
 
-    def notes(self, outcomes: Outcomes) -> dict[Shard, bytes]:
+    def journal_entries(self, outcomes: Outcomes) -> dict[Shard, bytes]:
         return {}
 
-    def recall(self, shard: Shard, notes: Sequence[bytes]) -> None:
+    def load_journal(self, shard: Shard, entries: Sequence[bytes]) -> None:
         """It says the same in a replay."""
 
-    def agree(self, shard: Shard) -> None:
+    def reconcile(self, shard: Shard) -> None:
         """It does."""
 
     def forget(self, shard: Shard) -> None:

@@ -152,7 +152,7 @@ class MemorySnapshots:
 
     def __init__(self, keep: int = 3) -> None:
         self._content_by_shard: dict[Shard, dict[SnapshotInfo, bytes]] = defaultdict(dict)
-        self._notes_by_shard: dict[Shard, dict[tuple[int, int], tuple[SnapshotInfo, bytes]]] = defaultdict(
+        self._entries_by_shard: dict[Shard, dict[tuple[int, int], tuple[SnapshotInfo, bytes]]] = defaultdict(
             dict
         )
         self._keep = keep
@@ -177,18 +177,18 @@ class MemorySnapshots:
         for info in self.candidates(shard)[self._keep :]:
             del self._content_by_shard[shard][info]
         oldest = min((info.generation for info in self.candidates(shard)), default=0)
-        for info, _ in self.notes(shard):
+        for info, _ in self.entries(shard):
             if info.generation < oldest:
-                self.drop_note(info)
+                self.drop_entry(info)
 
-    def note(self, info: SnapshotInfo, content: bytes) -> None:
-        self._notes_by_shard[info.shard][info.generation, info.sequence] = (info, content)
+    def append_entry(self, info: SnapshotInfo, content: bytes) -> None:
+        self._entries_by_shard[info.shard][info.generation, info.sequence] = (info, content)
 
-    def notes(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
-        return [note for _, note in sorted(self._notes_by_shard[shard].items())]
+    def entries(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
+        return [entry for _, entry in sorted(self._entries_by_shard[shard].items())]
 
-    def drop_note(self, info: SnapshotInfo) -> None:
-        self._notes_by_shard[info.shard].pop((info.generation, info.sequence), None)
+    def drop_entry(self, info: SnapshotInfo) -> None:
+        self._entries_by_shard[info.shard].pop((info.generation, info.sequence), None)
 
 
 class MemoryMetrics:

@@ -10,12 +10,12 @@ from typing import Any
 import structlog
 
 from copycatch.adapters.snapshots import (
+    ENTRY,
     NAME,
-    NOTE,
+    entry_name,
     named,
-    named_note,
     put,
-    read_note,
+    read_entry,
     read_snapshot,
     write_snapshot,
 )
@@ -205,28 +205,28 @@ class RemoteSnapshots:
             names = self._names(shard)
             matches = sorted((m for name in names if (m := NAME.fullmatch(name))), key=lambda m: -int(m[1]))
             oldest = min((int(match[1]) for match in matches[: self._keep]), default=0)
-            notes = [m for name in names if (m := NOTE.fullmatch(name)) and int(m[1]) < oldest]
-            for match in [*matches[self._keep :], *notes]:
+            entries = [m for name in names if (m := ENTRY.fullmatch(name)) and int(m[1]) < oldest]
+            for match in [*matches[self._keep :], *entries]:
                 file_system.rm_file(posixpath.join(folder, match[0]))
         except Exception as error:
             # The next snapshot prunes again; one too many harms nobody.
             msg = f"snapshots could not be pruned: {type(error).__name__}: {error}"
             raise OSError(msg) from error
 
-    def _note_path(self, info: SnapshotInfo) -> str:
-        return posixpath.join(self._folder(info.shard), named_note(info))
+    def _entry_path(self, info: SnapshotInfo) -> str:
+        return posixpath.join(self._folder(info.shard), entry_name(info))
 
-    def note(self, info: SnapshotInfo, content: bytes) -> None:
-        self._write(self._note_path(info), info, partial(put, content))
+    def append_entry(self, info: SnapshotInfo, content: bytes) -> None:
+        self._write(self._entry_path(info), info, partial(put, content))
 
-    def notes(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
+    def entries(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
         folder = self._folder(shard)
-        paths = [posixpath.join(folder, name) for name in sorted(self._names(shard)) if NOTE.fullmatch(name)]
-        found = [read_note(self._read(path), self._key, path, shard) for path in paths]
-        return [note for note in found if note is not None]
+        paths = [posixpath.join(folder, name) for name in sorted(self._names(shard)) if ENTRY.fullmatch(name)]
+        found = [read_entry(self._read(path), self._key, path, shard) for path in paths]
+        return [entry for entry in found if entry is not None]
 
-    def drop_note(self, info: SnapshotInfo) -> None:
-        path = self._note_path(info)
+    def drop_entry(self, info: SnapshotInfo) -> None:
+        path = self._entry_path(info)
         try:
             self._open()[0].rm_file(path)
         except FileNotFoundError:

@@ -31,7 +31,7 @@ TRAILER_BYTES = 4 + MAC_BYTES
 KEY_BYTES_MIN = 16
 HEADER_BYTES_MAX = 1 << 16  # a header is a few hundred bytes; more is not ours
 NAME = re.compile(r"(\d{12})-(\d{1,19})\.snapshot")
-NOTE = re.compile(r"(\d{12})-(\d{12})\.note")
+ENTRY = re.compile(r"(\d{12})-(\d{12})\.note")
 
 
 def named(info: SnapshotInfo) -> str:
@@ -45,26 +45,26 @@ def named(info: SnapshotInfo) -> str:
     return f"{info.generation:012d}-{info.position}.snapshot"
 
 
-def named_note(info: SnapshotInfo) -> str:
-    """Name of a note's file; `NOTE` reads it, and names sort by age.
+def entry_name(info: SnapshotInfo) -> str:
+    """Name of the file of a journal's entry; `ENTRY` reads it, and names sort by age.
 
     Examples
     --------
-    >>> named_note(SnapshotInfo(Shard("logs", 0), 7, 120, 31, "run"))
+    >>> entry_name(SnapshotInfo(Shard("logs", 0), 7, 120, 31, "run"))
     '000000000007-000000000031.note'
     """
     return f"{info.generation:012d}-{info.sequence:012d}.note"
 
 
-def read_note(data: bytes, key: bytes, name: str, shard: Shard) -> tuple[SnapshotInfo, bytes] | None:
-    """Verify a note; None, with a warning, for one that is damaged or of somebody else."""
+def read_entry(data: bytes, key: bytes, name: str, shard: Shard) -> tuple[SnapshotInfo, bytes] | None:
+    """Verify an entry of the journal; None, with a warning, for one that is damaged or of somebody else."""
     try:
         info, content = read_snapshot(memoryview(data), key, name)
     except StateError as error:
-        log.warning("a note of what was said is left out", reason=str(error))
+        log.warning("an entry of the journal is left out", reason=str(error))
         return None
-    if info.shard != shard or not name.endswith(named_note(info)):
-        log.warning("a note of what was said is left out: it belongs elsewhere", name=name)
+    if info.shard != shard or not name.endswith(entry_name(info)):
+        log.warning("an entry of the journal is left out: it belongs elsewhere", name=name)
         return None
     return info, bytes(content)
 
@@ -258,23 +258,23 @@ class DirectorySnapshots:
                 part.unlink(missing_ok=True)
         oldest = min((info.generation for info in self.candidates(shard)), default=0)
         for path in _listing(self._folder(shard)):
-            if (match := NOTE.fullmatch(path.name)) and int(match[1]) < oldest:
+            if (match := ENTRY.fullmatch(path.name)) and int(match[1]) < oldest:
                 path.unlink(missing_ok=True)
 
-    def note(self, info: SnapshotInfo, content: bytes) -> None:
-        self._write(self._folder(info.shard) / named_note(info), info, partial(put, content))
+    def append_entry(self, info: SnapshotInfo, content: bytes) -> None:
+        self._write(self._folder(info.shard) / entry_name(info), info, partial(put, content))
 
-    def notes(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
-        paths = sorted(path for path in _listing(self._folder(shard)) if NOTE.fullmatch(path.name))
+    def entries(self, shard: Shard) -> list[tuple[SnapshotInfo, bytes]]:
+        paths = sorted(path for path in _listing(self._folder(shard)) if ENTRY.fullmatch(path.name))
         try:
-            found = [read_note(path.read_bytes(), self._key, str(path), shard) for path in paths]
+            found = [read_entry(path.read_bytes(), self._key, str(path), shard) for path in paths]
         except OSError as error:
-            msg = f"notes of {shard} cannot be read: {error}"
+            msg = f"the journal of {shard} cannot be read: {error}"
             raise RecoverableError(msg) from error
-        return [note for note in found if note is not None]
+        return [entry for entry in found if entry is not None]
 
-    def drop_note(self, info: SnapshotInfo) -> None:
-        (self._folder(info.shard) / named_note(info)).unlink(missing_ok=True)
+    def drop_entry(self, info: SnapshotInfo) -> None:
+        (self._folder(info.shard) / entry_name(info)).unlink(missing_ok=True)
 
 
 def _listing(folder: Path) -> list[Path]:

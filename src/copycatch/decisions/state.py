@@ -1,6 +1,6 @@
 """The state of all decisions of one shard, and its bytes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -9,8 +9,8 @@ from copycatch import __version__
 from copycatch.decisions.budget import BudgetGuard, FloodCap
 from copycatch.decisions.case import Case, CaseTable
 from copycatch.decisions.episodes import JudgingContext, Tally, release, release_all, settle
-from copycatch.decisions.plan import EntityKey, Plan, exemption_at, make_plan
-from copycatch.decisions.said import agree, note_of, recalled
+from copycatch.decisions.journal import AnnouncementJournal
+from copycatch.decisions.plan import Plan, exemption_at, make_plan
 from copycatch.errors import StateError
 from copycatch.records.columns import FeatureSpec, IntArray
 from copycatch.records.policy import Policy
@@ -44,6 +44,7 @@ class DecisionState:
 
     def __init__(self, cases_max: int = CASES_MAX) -> None:
         self.table = CaseTable(cases_max)
+        self.journal = AnnouncementJournal(self.table)
         self.cap = FloodCap()
         self.guard = BudgetGuard()
         self.tally = Tally()
@@ -51,7 +52,6 @@ class DecisionState:
         self.clock_ms = 0
         self._plan: Plan | None = None
         self._catalog: Sequence[FeatureSpec] = ()
-        self._said: dict[EntityKey, Case] | None = None  # while a replay is under way
 
     @property
     def next_deadline_ms(self) -> int | None:
@@ -121,22 +121,11 @@ class DecisionState:
         state.last_days = np.frombuffer(saved.last_days, dtype="<i4").astype(np.int64)
         return state
 
-    def note(self, keys: Iterable[EntityKey]) -> bytes:
-        """What has just been said of these entities, for `recall` after a restart."""
-        return note_of(self.table, keys)
-
-    def recall(self, notes: Sequence[bytes]) -> None:
-        """A replay begins: remember what was said, by what is known now and by the notes after it."""
-        self._said = recalled(self.table, notes)
-
-    def agree(self) -> int:
-        """The replay is over: what was said stands; gives how many holds it had otherwise."""
-        if self._said is None:
-            return 0
-        others = agree(self.table, self._said)
-        self._said = None
-        self._plan = None  # what the policy has to say of them is said from here on
-        return others
+    def reconcile(self) -> int:
+        """The replay is over: what was announced stands; gives how many cases it had come to otherwise."""
+        if self.journal.is_loaded:
+            self._plan = None  # what the policy changes about them is announced from here on
+        return self.journal.reconcile()
 
     def _apply_policy(self, context: JudgingContext) -> None:
         """Release what the new policy exempts or no longer has a rule for."""

@@ -7,7 +7,14 @@ broker, a file, a socket or a wall clock; the same records give the same outcome
 batch; `snapshot.py` turns a shard of it into bytes and back.
 """
 
-from copycatch.engine.snapshot import agree, forget, notes, recall, restore, snapshot
+from copycatch.engine.snapshot import (
+    forget,
+    journal_entries,
+    load_journal,
+    reconcile,
+    restore,
+    snapshot,
+)
 from copycatch.engine.state import EngineState, new_state
 from copycatch.engine.step import advance, next_deadline_ms, step
 from copycatch.engine.warm import compile_ahead
@@ -15,13 +22,13 @@ from copycatch.engine.warm import compile_ahead
 __all__ = [
     "EngineState",
     "advance",
-    "agree",
     "compile_ahead",
     "forget",
+    "journal_entries",
+    "load_journal",
     "new_state",
     "next_deadline_ms",
-    "notes",
-    "recall",
+    "reconcile",
     "restore",
     "snapshot",
     "step",

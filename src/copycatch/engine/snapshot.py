@@ -101,10 +101,10 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         ]
         populations = {m: from_plain(plain, len(NAMES)) for m, plain in head["populations"].items()}
         ensembles = {model_id: Ensemble() for model_id in head["ensembles"]}
-        notes = [
-            f"{m}: {note}"
+        warnings = [
+            f"{m}: {warning}"
             for m, ensemble in ensembles.items()
-            for note in ensemble.restore(head["ensembles"][m])
+            for warning in ensemble.restore(head["ensembles"][m])
         ]
         decisions = DecisionState.restore(head["decisions"])
         admission = Shard(head["latest_ms"], SeenRecords.from_plain(head["seen"]))
@@ -128,7 +128,7 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         state.tick, state.tick_records = head["tick"], head["tick_records"]
         state.sample_modulus, state.pending = head["sample_modulus"], pending
     state.clock_ms = max(state.clock_ms, head["clock_ms"])
-    return notes
+    return warnings
 
 
 def forget(state: EngineState, shard: str) -> None:
@@ -141,31 +141,31 @@ def forget(state: EngineState, shard: str) -> None:
     state.decisions.pop(shard, None)
 
 
-def notes(state: EngineState, outcomes: Outcomes) -> dict[str, bytes]:
-    """What these outcomes have said, by shard: to be kept with them, for `recall` after a restart."""
-    return {shard: state.decision(shard).note(keys) for shard, keys in outcomes.said.items()}
+def journal_entries(state: EngineState, outcomes: Outcomes) -> dict[str, bytes]:
+    """What these outcomes announce, by shard: to be kept with them, for `load_journal` after a restart."""
+    return {shard: state.decision(shard).journal.entry(keys) for shard, keys in outcomes.announced.items()}
 
 
-def recall(state: EngineState, shard: str, notes: Sequence[bytes]) -> None:
-    """A replay of the shard begins; `notes` are of what was said since its snapshot, oldest first.
+def load_journal(state: EngineState, shard: str, entries: Sequence[bytes]) -> None:
+    """A replay of the shard begins; `entries` are of what was announced since its snapshot, oldest first.
 
     Raises
     ------
     StateError
         If one of them cannot be read.
     """
-    state.decision(shard).recall(notes)
+    state.decision(shard).journal.load(entries)
 
 
-def agree(state: EngineState, shard: str) -> int:
-    """The replay of the shard is over: what was said of its accounts stands, whatever the replay came to.
+def reconcile(state: EngineState, shard: str) -> int:
+    """The replay of the shard is over: what was announced of its accounts stands, whatever it has come to.
 
     Returns
     -------
     int
-        How many accounts' holds the replay had come to otherwise.
+        How many accounts' cases the replay had come to otherwise.
     """
-    return state.decision(shard).agree()
+    return state.decision(shard).reconcile()
 
 
 def _check(head: Any, shard: str) -> None:

@@ -52,7 +52,7 @@ def step(
         Used for one thing: records more than five minutes after it are rejected as from the far future.
     policy : Policy
     silent : frozenset of str
-        Shards of which nothing is to be said: what is committed of them is being replayed.
+        Shards of which nothing is to be announced: what is committed of them is being replayed.
     behind : frozenset of str
         Other shards of which records are still to come: their episodes go by their own clock, as those of
         this one do, while quiet shards go by the latest of all. Else who lags would seem to have fallen
@@ -152,9 +152,9 @@ def _reject(
 def _reject_far_future(batch: RecordBatch, now_ms: int, outcomes: Outcomes) -> BoolArray:
     is_bad: BoolArray = batch.event_times_ms > now_ms + FUTURE_MS_MAX
     for index in np.flatnonzero(is_bad).tolist():
-        said, now = format_rfc3339(int(batch.event_times_ms[index])), format_rfc3339(now_ms)
+        written, now = format_rfc3339(int(batch.event_times_ms[index])), format_rfc3339(now_ms)
         message = (
-            f"{said} is more than {FUTURE_MS_MAX // 1000} s after now ({now}); check the gateway's clock"
+            f"{written} is more than {FUTURE_MS_MAX // 1000} s after now ({now}); check the gateway's clock"
         )
         _reject(batch, index, outcomes, "far_future", "event_time", message)
     return is_bad
@@ -239,7 +239,7 @@ def _judge(
         verdicts = judge(pick_evaluations(evaluations, members), pick_scores(scores, members), policy, SPECS,
                          state.decision(names[home]))  # fmt: skip
         is_over[members] = verdicts.is_over
-        _say(outcomes, names[home], verdicts, silent)
+        _announce(outcomes, names[home], verdicts, silent)
     over = np.flatnonzero(is_over)
     state.rows.flagged_ms[evaluations.rows[over]] = evaluations.event_times_ms[over]
     return is_over
@@ -274,16 +274,16 @@ def _advance_decisions(
     """Work off deadlines; shards of `clock_by_shard` have not come to `now_ms` yet."""
     for name, decisions in state.decisions.items():
         at_ms = min(now_ms, clock_by_shard.get(name, now_ms))
-        _say(outcomes, name, advance_decisions(decisions, at_ms, policy), silent)
+        _announce(outcomes, name, advance_decisions(decisions, at_ms, policy), silent)
 
 
-def _say(outcomes: Outcomes, shard: str, verdicts: Verdicts, silent: frozenset[str]) -> None:
-    """Hand on what was decided about a shard's accounts, unless it counts as said already."""
+def _announce(outcomes: Outcomes, shard: str, verdicts: Verdicts, silent: frozenset[str]) -> None:
+    """Hand on what was decided about a shard's accounts, unless it counts as announced already."""
     if shard in silent or not (verdicts.alerts or verdicts.recommendations):
         return
     outcomes.alerts += verdicts.alerts
     outcomes.recommendations += verdicts.recommendations
-    announced = outcomes.said.setdefault(shard, set())
+    announced = outcomes.announced.setdefault(shard, set())
     announced.update((a.tenant_id, a.entity.id, a.model_id) for a in verdicts.alerts)
     announced.update((r.tenant_id, r.value, r.model_id) for r in verdicts.recommendations)
 

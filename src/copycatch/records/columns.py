@@ -231,8 +231,8 @@ class Outcomes:
     rejects: list[Rejected] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     evaluations: list[tuple[Evaluations, Scores]] = field(default_factory=list)  # for --features and views
-    # By shard, of whom (tenant, account, model) alerts and recommendations speak.
-    said: dict[str, set[tuple[str | None, str, str]]] = field(default_factory=dict)
+    # By shard, of whom (tenant, account, model) there are alerts or recommendations.
+    announced: dict[str, set[tuple[str | None, str, str]]] = field(default_factory=dict)
 
     def add(self, other: "Outcomes") -> None:
         """Take over what another batch has brought about, after what is here."""
@@ -241,5 +241,5 @@ class Outcomes:
         self.rejects += other.rejects
         self.evaluations += other.evaluations
         self.counts.add(other.counts)
-        for shard, keys in other.said.items():
-            self.said.setdefault(shard, set()).update(keys)
+        for shard, keys in other.announced.items():
+            self.announced.setdefault(shard, set()).update(keys)

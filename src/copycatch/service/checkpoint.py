@@ -2,7 +2,8 @@
 
 For every poll that brought records:
 
-1. judge: state changes in memory, nowhere else; a note of what is to be said is kept with the snapshots.
+1. judge: state changes in memory, nowhere else; what is to be announced is appended to the journal, kept with
+   the snapshots.
 2. deliver: outcomes, the next positions and the unit's sequence number become facts as one unit (one Kafka
    transaction; one ledger entry for files). With at_least_once: outcomes first, positions after them.
 3. only then poll again. So between polls, state stands exactly at the committed positions.
@@ -15,8 +16,9 @@ a. the sink settles what a killed predecessor left open; then the committed posi
 b. the newest snapshot that verifies and does not lie ahead of it is restored; damaged and foreign ones are
    refused, counted and passed over;
 c. the records between the two are judged in silence: whoever committed them has delivered their outcomes;
-d. what was said stands, by the snapshot and the notes of units that were committed after it, whatever c. came
-   to: shards share what is normal and come in another order than the first time, so it may judge otherwise;
+d. what was announced stands, by the snapshot and the journal's entries of units that were committed after it,
+   whatever c. came to: shards share what is normal and come in another order than before, so it may judge
+   otherwise;
 e. judging goes on, and outcomes count again.
 
 A shard that another worker takes is snapshotted at its committed position before it is let go, so that the
@@ -26,7 +28,7 @@ What a kill -9 leaves behind, and what the next start does:
 
 | killed | committed | what the restart does | outcomes |
 |---|---|---|---|
-| before or while delivering | the unit before | note dropped, transaction aborted; judged again | once |
+| before or while delivering | the unit before | entry dropped, transaction aborted; judged again | once |
 | after delivering | this unit | silent replay from the last snapshot up to it | once |
 | while writing a snapshot | this unit | the unfinished file is ignored and removed | once |
 | after a snapshot | this unit | nothing to replay | once |
@@ -58,9 +60,9 @@ from copycatch.service.judging import Judge
 log = structlog.get_logger(__name__)
 
 WRITER_S_MAX = 900  # for a large state and a slow store
-# A flood of alerts must not fill the store with notes: so many, and a snapshot takes their place.
-NOTES_MAX = 200
-SETTLED = ""  # run of a note that is known to count
+# A flood of alerts must not fill the store with entries: so many, and a snapshot takes their place.
+ENTRIES_MAX = 200
+COMMITTED = ""  # run of an entry that is known to be of a committed unit
 
 Hook = Callable[[str], None]
 """Called at each step by its name; tests kill the process there."""
@@ -110,7 +112,7 @@ class Checkpoint:
         self._changed: set[Shard] = set()
         self._writing: set[Shard] = set()  # those that the child is at
         self._restored_generation = 0
-        self._notes = 0  # since the last snapshot began
+        self._n_entries = 0  # since the last snapshot began
 
     # ---- facts
 
@@ -118,7 +120,7 @@ class Checkpoint:
         """Make one unit of outcomes and next positions a fact; errors of the sink pass through."""
         self._hook("before deliver")
         began_s = self._clock.monotonic_s()
-        positions = self._note(outcomes, positions)
+        positions = self._append_entries(outcomes, positions)
         delivery = Delivery(outcomes, positions, self._sequence + 1, self._run_id)
         self._sink.deliver(delivery)
         self._metrics.observe("copycatch_deliver_seconds", self._clock.monotonic_s() - began_s)
@@ -128,27 +130,28 @@ class Checkpoint:
         self._changed |= set(positions)
         self._count(outcomes)
 
-    def _note(self, outcomes: Outcomes, positions: dict[Shard, int]) -> dict[Shard, int]:
-        """Note what the unit says; gives its positions, with those of every shard that it speaks of.
+    def _append_entries(self, outcomes: Outcomes, positions: dict[Shard, int]) -> dict[Shard, int]:
+        """Append to the journal what the unit announces; gives its positions, with those of each shard named.
 
-        A note counts once the unit's number is committed for its shard, so that shard's position (unchanged,
-        where the unit has no record of it) is committed along.
+        An entry counts once the unit's number is committed for its shard, so the position of that shard is
+        committed along, unchanged where the unit has no record of it.
         """
-        if self._store is None or not outcomes.said:
+        if self._store is None or not outcomes.announced:
             return positions
-        notes = self._judge.notes(outcomes)
-        positions = {s: self._position_by_shard[s] for s in notes if s in self._position_by_shard} | positions
+        entries = self._judge.journal_entries(outcomes)
+        known = self._position_by_shard
+        positions = {shard: known[shard] for shard in entries if shard in known} | positions
         try:
-            for shard, content in notes.items():
+            for shard, content in entries.items():
                 if shard in positions:
-                    self._store.note(self._info(shard, positions[shard], self._sequence + 1), content)
+                    self._store.append_entry(self._info(shard, positions[shard], self._sequence + 1), content)
         except OSError as error:
-            # A restart may then say something twice, or differently; to say nothing now would be worse.
+            # A restart may then announce something twice, or differently; to keep it back would be worse.
             self._failed(str(error))
-        self._notes += len(notes)
-        if self._notes >= NOTES_MAX:
+        self._n_entries += len(entries)
+        if self._n_entries >= ENTRIES_MAX:
             self.snapshot_soon()
-        self._hook("after note")
+        self._hook("after journal entry")
         return positions
 
     def _count(self, outcomes: Outcomes) -> None:
@@ -172,7 +175,7 @@ class Checkpoint:
     # ---- state
 
     def begin(self, shard: Shard, committed: Committed | None, start: int) -> tuple[int, int]:
-        """Restore a shard; gives the position to read from and the one up to which to judge in silence.
+        """Restore a shard; gives the position to read from and the one up to which to replay silently.
 
         `start` is where to begin when nothing is known of the shard.
         """
@@ -188,9 +191,10 @@ class Checkpoint:
             until = position if committed is None else committed.position
         self._position_by_shard[shard] = position
         if self._store is not None:
-            self._judge.recall(shard, self._settle_notes(shard, committed, self._restored_generation))
+            entries = self._committed_entries(shard, committed, self._restored_generation)
+            self._judge.load_journal(shard, entries)
         if until <= position:
-            self._judge.agree(shard)
+            self._judge.reconcile(shard)
         if restored is None and self._store is not None:
             # Before anything is delivered: from here on there is always one to replay from.
             self._write_or_log(self._infos([shard]))
@@ -222,26 +226,26 @@ class Checkpoint:
             return info.position
         return None
 
-    def _settle_notes(self, shard: Shard, committed: Committed | None, since: int) -> list[bytes]:
-        """Notes of what was said since a snapshot; those of a unit that was never committed are dropped.
+    def _committed_entries(self, shard: Shard, committed: Committed | None, since: int) -> list[bytes]:
+        """The journal since a snapshot; entries of a unit that was never committed are dropped.
 
-        Notes that count are marked so: the next unit's mark will take the place of the one they are told by.
+        Those that count are marked so: the next unit's number will take the place of the one that shows it.
         """
         assert self._store is not None, "the caller has checked"
-        said = []
-        for info, content in self._store.notes(shard):
+        kept = []
+        for info, content in self._store.entries(shard):
             if info.run_id and (
                 committed is None or info.run_id != committed.run_id or info.sequence > committed.sequence
             ):
-                self._store.drop_note(info)
+                self._store.drop_entry(info)
                 continue
             if info.run_id:
-                self._store.note(info._replace(run_id=SETTLED), content)
+                self._store.append_entry(info._replace(run_id=COMMITTED), content)
             if info.generation >= since:
-                said.append(content)
-            # Notes of this run shall come after them, also before its first snapshot.
+                kept.append(content)
+            # Entries of this run shall come after them, also before its first snapshot.
             self._generation_by_shard[shard] = max(self._generation_by_shard[shard], info.generation + 1)
-        return said
+        return kept
 
     def replayed(self, shard: Shard, position: int) -> None:
         """A silent replay has come to `position`."""
@@ -249,9 +253,9 @@ class Checkpoint:
         self._changed.add(shard)
 
     def replay_is_over(self, shard: Shard, position: int) -> None:
-        """The shard has come to what is committed: what was said of it stands, and more may be said."""
+        """The shard has come to what is committed: what was announced of it stands, more may follow."""
         self.replayed(shard, position)
-        self._judge.agree(shard)
+        self._judge.reconcile(shard)
 
     def release(self, shards: Iterable[Shard], *, is_ours: bool, busy: Collection[Shard] = ()) -> None:
         """Let shards go; with a snapshot while they are still ours, and not `busy` with a silent replay."""
@@ -263,7 +267,7 @@ class Checkpoint:
                 infos = self._infos(shard for shard in shards if shard in unwritten and shard not in busy)
                 if infos:
                     self._save_all(infos)
-                    self._note_written()
+                    self._count_written()
             except OSError as error:
                 self._metrics.count("copycatch_snapshots_total", result="failed")
                 log.exception(
@@ -307,7 +311,7 @@ class Checkpoint:
             else:
                 self._write_or_log(infos)
             self._metrics.observe("copycatch_snapshot_pause_seconds", self._clock.monotonic_s() - began_s)
-            self._notes = 0
+            self._n_entries = 0
             self._hook("after snapshot")
 
     def _infos(self, shards: Iterable[Shard]) -> list[SnapshotInfo]:
@@ -329,14 +333,14 @@ class Checkpoint:
             self._store.prune(info.shard)
         return size_bytes
 
-    def _note_written(self) -> None:
+    def _count_written(self) -> None:
         self._metrics.count("copycatch_snapshots_total", result="written")
         self._metrics.set("copycatch_snapshot_time_seconds", self._clock.now_ms() / 1000)
 
     def _write_or_log(self, infos: list[SnapshotInfo]) -> None:
         try:
             self._metrics.set("copycatch_snapshot_bytes", self._save_all(infos))
-            self._note_written()
+            self._count_written()
         except OSError as error:
             self._failed(str(error), {info.shard for info in infos})
 
@@ -368,7 +372,7 @@ class Checkpoint:
         if failure:
             self._failed(failure, shards)
         else:
-            self._note_written()
+            self._count_written()
 
     def close(self) -> None:
         """Wait for a snapshot under way."""

@@ -40,7 +40,7 @@ class Judge(Protocol):
     ) -> Outcomes:
         """Judge a batch.
 
-        Nothing is said of `silent` shards: what is committed of them is replayed. Of those `behind` there are
+        Nothing is announced of `silent` shards: what is committed of them is replayed. Those `behind` have
         records to come, so that they go by their own clock.
         """
         ...
@@ -59,16 +59,16 @@ class Judge(Protocol):
 
     def restore(self, shard: Shard, data: memoryview) -> None: ...
 
-    def notes(self, outcomes: Outcomes) -> dict[Shard, bytes]:
-        """What these outcomes say, by shard, for `recall`."""
+    def journal_entries(self, outcomes: Outcomes) -> dict[Shard, bytes]:
+        """What these outcomes announce, by shard, for `load_journal`."""
         ...
 
-    def recall(self, shard: Shard, notes: Sequence[bytes]) -> None:
-        """A replay begins; `notes` are of what was said since the snapshot, oldest first."""
+    def load_journal(self, shard: Shard, entries: Sequence[bytes]) -> None:
+        """A replay begins; `entries` are of what was announced since the snapshot, oldest first."""
         ...
 
-    def agree(self, shard: Shard) -> None:
-        """The replay is over: what was said stands, whatever the replay came to."""
+    def reconcile(self, shard: Shard) -> None:
+        """The replay is over: what was announced stands, whatever the replay came to."""
         ...
 
     def forget(self, shard: Shard) -> None: ...
@@ -176,8 +176,8 @@ class EngineJudge:
         if len(batch):
             newest_ms = int(np.max(batch.event_times_ms))
             self._newest_event_ms = UnixMs(max(newest_ms, self._newest_event_ms or newest_ms))
-        hushed, lagging = frozenset(map(str, silent)), frozenset(map(str, behind))
-        outcomes = engine.step(self._state, batch, now_ms, self._policy, hushed, lagging)
+        silenced, lagging = frozenset(map(str, silent)), frozenset(map(str, behind))
+        outcomes = engine.step(self._state, batch, now_ms, self._policy, silenced, lagging)
         outcomes.rejects[:0] = rejects
         outcomes.counts.rejected += len(rejects)
         for name, labels, value in measure(self._state.decisions.values(), self._policy):
@@ -221,19 +221,24 @@ class EngineJudge:
         decoder = self._decoder(shard.topic)
         if n and isinstance(decoder, JoiningDecoder):
             decoder.restore(bytes(data[_LENGTH_BYTES : _LENGTH_BYTES + n]))
-        for note in engine.restore(self._state, str(shard), data[_LENGTH_BYTES + n :]):
-            log.warning("a scorer warms up again", shard=str(shard), reason=note)
+        for warning in engine.restore(self._state, str(shard), data[_LENGTH_BYTES + n :]):
+            log.warning("a scorer warms up again", shard=str(shard), reason=warning)
 
-    def notes(self, outcomes: Outcomes) -> dict[Shard, bytes]:
-        return {Shard.parse(name): note for name, note in engine.notes(self._state, outcomes).items()}
+    def journal_entries(self, outcomes: Outcomes) -> dict[Shard, bytes]:
+        entries = engine.journal_entries(self._state, outcomes)
+        return {Shard.parse(name): entry for name, entry in entries.items()}
 
-    def recall(self, shard: Shard, notes: Sequence[bytes]) -> None:
-        engine.recall(self._state, str(shard), notes)
+    def load_journal(self, shard: Shard, entries: Sequence[bytes]) -> None:
+        engine.load_journal(self._state, str(shard), entries)
 
-    def agree(self, shard: Shard) -> None:
-        others = engine.agree(self._state, str(shard))
-        if others:
-            log.info("the replay had judged otherwise; what was said stands", shard=str(shard), holds=others)
+    def reconcile(self, shard: Shard) -> None:
+        n_changed = engine.reconcile(self._state, str(shard))
+        if n_changed:
+            log.info(
+                "the replay had judged otherwise; what was announced stands",
+                shard=str(shard),
+                cases=n_changed,
+            )
 
     def forget(self, shard: Shard) -> None:
         engine.forget(self._state, str(shard))

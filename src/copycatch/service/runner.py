@@ -166,7 +166,7 @@ class Runner:
                 positions[shard] = live.positions[-1] + 1
             if lags.get(shard) == 0:
                 self._behind.discard(shard)
-        if not (positions or unit.said) or self._deliver(unit, positions):
+        if not (positions or unit.announced) or self._deliver(unit, positions):
             self._is_ahead = False
 
     def _step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
@@ -194,7 +194,7 @@ class Runner:
         n = next((i for i, position in enumerate(raw.positions) if position >= until), len(raw.positions))
         if n:
             outcomes = self._step(_cut(raw, 0, n), now_ms)
-            unit.add(Outcomes(outcomes.alerts, outcomes.recommendations, said=outcomes.said))
+            unit.add(Outcomes(outcomes.alerts, outcomes.recommendations, announced=outcomes.announced))
             self._checkpoint.replayed(shard, raw.positions[n - 1] + 1)
             self._metrics.count("copycatch_replayed_records_total", n)
             self.summary.replayed += n

@@ -83,8 +83,8 @@ def run(
     def dying(delivery: Delivery) -> None:
         nonlocal left
         left -= 1
-        if left <= 0 and not seed % 2 and delivery.outcomes.said:
-            raise Dies  # what it says is noted, and never told
+        if left <= 0 and not seed % 2 and delivery.outcomes.announced:
+            raise Dies  # what it announces is in the journal, and never delivered
         deliver(delivery)
         if left <= 0 and seed % 2:
             raise Dies
