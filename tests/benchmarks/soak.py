@@ -58,6 +58,7 @@ class EndlessSource:
         self._end_s = time.monotonic() + seconds
         self._listener: ShardListener | None = None
         self.position = 0
+        self.gaps = self.records_lost = 0  # nothing is ever lost here
 
     @property
     def days(self) -> float:

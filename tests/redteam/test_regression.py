@@ -36,7 +36,7 @@ pytestmark = pytest.mark.xdist_group("regression")
 
 @dataclass(frozen=True)
 class Judged:
-    """All campaigns of one seed, and what the detector said."""
+    """All campaigns of one seed, and the verdicts."""
 
     seed: int
     thieves: tuple[GroupResult, ...]

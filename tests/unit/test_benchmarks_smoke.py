@@ -96,13 +96,13 @@ def test_detection_judges_product_and_peers_alike(trace: Path, tmp_path: Path) -
     judged = judge(trace, "copycatch", out / product.ALERTS, out / product.RECOMMENDATIONS)
     assert disagreement(trace, judged, out / product.ALERTS, out / product.RECOMMENDATIONS) in (None, [])
     queries = read_queries(trace)
-    looks = product.read_looks(out)
-    assert len(looks.accounts) == len(looks.values) > 0
+    evaluations = product.read_evaluations(out)
+    assert len(evaluations.accounts) == len(evaluations.values) > 0
     for firsts in (
         peers.volume_rule(trace),
         peers.prada(queries),
         peers.windowed_mmd(queries),
-        peers.half_space_trees(looks, queries.warmup_end_ms),
+        peers.half_space_trees(evaluations, queries.warmup_end_ms),
     ):
         assert set(firsts) <= set(queries.names)
     study = Study(machine="a machine", judged=[judged], calibration=[judged], ablation=[])
@@ -126,7 +126,7 @@ def test_a_family_that_is_off_is_missing(trace: Path, tmp_path: Path) -> None:
 
     arguments = {"trace": str(trace), "out": str(tmp_path), "off": "boundary"}
     run_isolated("tests.benchmarks.detection.product:run_product", arguments)
-    values = product.read_looks(tmp_path).values
+    values = product.read_evaluations(tmp_path).values
     from copycatch.features.catalog import SPECS
 
     off = np.array([spec.family == "boundary" for spec in SPECS])

@@ -1,4 +1,4 @@
-"""The live view of the terminal: who looks how odd right now, and what was said."""
+"""The live view of the terminal: the most anomalous accounts right now, and the alerts."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from copycatch.units import format_rfc3339
 ACCOUNTS_SHOWN = 10
 ALERTS_SHOWN = 8
 BAR_CHARS = 20
-# The bar is full at one normal account-day in 100,000: beyond that nobody needs to tell alerts apart.
+# The bar is full at one normal account-day in 100,000: beyond that a difference no longer matters.
 FULL_TAIL_PROB = 1e-5
 SEVERITY_STYLES = {"low": "dim", "medium": "yellow", "high": "dark_orange", "critical": "bold red"}
 
@@ -109,14 +109,14 @@ class LiveView:
     def _draw(self) -> Group:
         warm = [seen for seen in self._seen.values() if not np.isnan(seen.tail_prob)]
         when = format_rfc3339(self._time_ms)[:16].replace("T", " ") if self._time_ms else "-"
-        state = "judging" if warm else "warming up: learning what is normal, plain limits only"
+        state = "judging" if warm else "warming up: learning what is normal, fixed limits only"
         head = Text(f"{when} UTC   {self._records:,} records   {len(self._seen)} accounts judged   {state}")
-        table = Table(expand=True, title="accounts, oddest first")
+        table = Table(expand=True, title="accounts, most anomalous first")
         for name in (
             "account",
             "queries",
-            "how odd",
-            "chance a normal account is ever so odd in a day",
+            "anomaly",
+            "chance that a normal account reaches it in a day",
             "mostly",
         ):
             table.add_column(name)
@@ -125,9 +125,9 @@ class LiveView:
         )
         for account, seen in ranked[:ACCOUNTS_SHOWN]:
             table.add_row(*_row(account, seen), style="red" if seen.is_alerted else None)
-        said = Group(*self._alerts) if self._alerts else Text("nothing yet", style="dim")
+        alerts = Group(*self._alerts) if self._alerts else Text("nothing yet", style="dim")
         bar = "━" * round(self._share * 60)
-        return Group(head, Text(bar, style="green"), table, Panel(said, title="alerts"))
+        return Group(head, Text(bar, style="green"), table, Panel(alerts, title="alerts"))
 
 
 def _row(account: str, seen: _Seen) -> list[Text]:

@@ -17,12 +17,12 @@ class ReplayBar:
             TextColumn("replay"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[counts]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             disable=is_quiet or not sys.stderr.isatty(),
         )
-        self._task = self._bar.add_task("replay", total=None, words="")
+        self._task = self._bar.add_task("replay", total=None, counts="")
 
     def __enter__(self) -> "ReplayBar":
         self._bar.start()
@@ -40,5 +40,5 @@ class ReplayBar:
             self._task,
             total=progress.bytes_total or None,
             completed=progress.bytes_read,
-            words=f"{progress.records:,} records, {rate:,.0f}/s, {progress.alerts} alerts",
+            counts=f"{progress.records:,} records, {rate:,.0f}/s, {progress.alerts} alerts",
         )

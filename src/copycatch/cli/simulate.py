@@ -163,7 +163,8 @@ def run(args: argparse.Namespace) -> int:
     except BrokenPipeError:  # the reader of our output has gone
         raise
     except OSError as error:
-        message = f"{error.filename or args.out} cannot be written: {error.strerror}; choose another place"
+        path = error.filename or args.out
+        message = f"{path} cannot be written: {error.strerror}; choose another with --out"
         raise TransportError(message) from error
     return 0
 

@@ -16,7 +16,6 @@ from copycatch.redteam.attacks.thief import Thief
 from copycatch.redteam.benign import BENIGN_KINDS, draw_kinds, draw_queries
 from copycatch.redteam.disguises import (
     DISGUISES,
-    Disguise,
     attack_budget,
     cover_queries,
     dress_of,
@@ -224,12 +223,8 @@ def _ips(rng: Rng, network: str | None = None) -> tuple[str, ...]:
 
 
 def _run_attack(campaign: Campaign, spec: AttackSpec, names: Iterator[str], rng: Rng) -> None:
-    plan, victim, disguise, kind = (
-        campaign.plan,
-        campaign.victim,
-        DISGUISES[spec.disguise],
-        ATTACKS[spec.attack],
-    )
+    plan, victim = campaign.plan, campaign.victim
+    disguise, kind = DISGUISES[spec.disguise], ATTACKS[spec.attack]
     budget = attack_budget(disguise, spec.budget, plan.days - plan.warmup_days)
     thief = Thief.draw(victim.domain, victim.n_outputs, rng)
     # A language model's answer is a text: its opening word is all there is to train on.
@@ -241,7 +236,7 @@ def _run_attack(campaign: Campaign, spec: AttackSpec, names: Iterator[str], rng:
     arrivals = spec.arrivals or (
         "rhythm" if disguise.is_slow else str(rng.choice(["rhythm", "burst", "poisson"]))
     )
-    schedules = _attack_schedules(plan, victim, spec, disguise, thief, transcript, arrivals, names, rng)
+    schedules = _attack_schedules(campaign, spec, thief, transcript, arrivals, names, rng)
     campaign.schedules.extend(schedules)
     campaign.fidelity.append(
         {
@@ -268,10 +263,11 @@ def _curve(
 
 
 def _attack_schedules(
-    plan: CampaignPlan, victim: Victim, spec: AttackSpec, disguise: Disguise, thief: Thief,
-    transcript: Transcript, arrivals: str, names: Iterator[str], rng: Rng,
+    campaign: Campaign, spec: AttackSpec, thief: Thief, transcript: Transcript,
+    arrivals: str, names: Iterator[str], rng: Rng,
 ) -> list[Schedule]:  # fmt: skip
     """Deal an attack's queries, and its cover, to its accounts and to the clock."""
+    plan, victim, disguise = campaign.plan, campaign.victim, DISGUISES[spec.disguise]
     n_attack = len(transcript)
     cover, is_attack = mix_in_cover(thief, n_attack, cover_queries(disguise, n_attack), rng)
     order = np.empty(len(is_attack), dtype=np.int64)

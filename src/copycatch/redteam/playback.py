@@ -11,7 +11,7 @@ import numpy as np
 from copycatch.redteam.campaign import Campaign
 from copycatch.redteam.inputs import FloatArray, IntArray
 from copycatch.redteam.schedules import USER_AGENTS, Schedule, draw_ip
-from copycatch.units import MS_PER_DAY, UnixMs, format_rfc3339
+from copycatch.units import UnixMs, format_rfc3339
 
 Record = dict[str, Any]
 
@@ -171,8 +171,3 @@ class Playback:
             sender.account_ids[index], sender.ips[index], sender.agents[index] = fresh, ip, agent
         self._sender_by_account[fresh] = at
         return fresh
-
-
-def days_of(campaign: Campaign) -> float:
-    """Length of a campaign in days."""
-    return (campaign.plan.end_ms - campaign.plan.start_ms) / MS_PER_DAY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -250,9 +251,7 @@ class RowsTable(_Table):
 
 def real_table(name: str, seed: int) -> RowsTable:
     """A real table that ships with scikit-learn: `cancer` or `wine`; each is foreign to the other."""
-    datasets = require("sklearn.datasets")
-    loaders = {"cancer": datasets.load_breast_cancer, "wine": datasets.load_wine}
-    table = loaders[name]()
+    table = _shipped(name)
     names = tuple(str(n) for n in table.target_names)
     rows, labels = np.asarray(table.data, dtype=np.float64), np.asarray(table.target, dtype=np.int64)
     return RowsTable(name, rows, labels, names, foreign_rows("wine" if name == "cancer" else "cancer"), seed)
@@ -260,6 +259,9 @@ def real_table(name: str, seed: int) -> RowsTable:
 
 def foreign_rows(name: str) -> FloatArray:
     """The columns of one of scikit-learn's tables."""
+    return np.asarray(_shipped(name).data, dtype=np.float64)
+
+
+def _shipped(name: str) -> Any:
     datasets = require("sklearn.datasets")
-    table = datasets.load_wine() if name == "wine" else datasets.load_breast_cancer()
-    return np.asarray(table.data, dtype=np.float64)
+    return datasets.load_wine() if name == "wine" else datasets.load_breast_cancer()

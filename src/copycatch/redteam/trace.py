@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from copycatch.redteam.campaign import Campaign
-from copycatch.redteam.playback import Playback, Record, days_of
+from copycatch.redteam.playback import Playback, Record
 from copycatch.units import UnixMs, format_rfc3339
 
 LOG_NAME = "log.jsonl.gz"
@@ -126,7 +126,7 @@ def meta_of(campaign: Campaign, events: int, accounts: int) -> dict[str, Any]:
     victim, plan = campaign.victim, campaign.plan
     return {
         "seed": plan.seed,
-        "days": days_of(campaign),
+        "days": plan.days,
         "warmup_days": plan.warmup_days,
         "budget": max((s.budget for s in plan.attacks), default=0),
         "victims": {

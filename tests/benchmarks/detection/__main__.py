@@ -52,12 +52,12 @@ class Bench:
             self.study.notes.append(f"not measured: {error}")
             return None
 
-    def place(self, trace: Path, what: str) -> Path:
+    def path(self, trace: Path, what: str) -> Path:
         return self.folder / "runs" / trace.name / what
 
     def run_product(self, trace: Path, what: str = PRODUCT, **options: Any) -> Judged:
         """Replay, then judge."""
-        out = self.place(trace, what)
+        out = self.path(trace, what)
         done = run_isolated(
             "tests.benchmarks.detection.product:run_product", {"trace": str(trace), "out": str(out)} | options
         )
@@ -70,22 +70,23 @@ class Bench:
         return judged
 
     def note_warmth(self, trace: Path) -> None:
-        """A detector that never spoke has no false alarms; say so."""
-        looks = product.read_looks(self.place(trace, PRODUCT))
-        warm = ~np.isnan(looks.tail_probs)
+        """A detector that never left its warm-up has no false alarms; the report names it."""
+        evaluations = product.read_evaluations(self.path(trace, PRODUCT))
+        warm = ~np.isnan(evaluations.tail_probs)
         if not warm.any():
             self.study.notes.append(
-                f"{trace.name}: copycatch was warming up throughout ({len(warm)} looks): too few accounts"
+                f"{trace.name}: copycatch was warming up throughout "
+                f"({len(warm)} evaluations): too few accounts"
             )
             return
-        first_ms, born_ms = looks.times_ms[warm].min(), looks.times_ms[0]
+        first_ms, born_ms = evaluations.times_ms[warm].min(), evaluations.times_ms[0]
         self.study.notes.append(
-            f"{trace.name}: copycatch spoke from hour {(first_ms - born_ms) / 3_600_000:.0f} on, "
-            f"{warm.mean():.0%} of {len(warm)} looks"
+            f"{trace.name}: copycatch scored from hour {(first_ms - born_ms) / 3_600_000:.0f} on, "
+            f"{warm.mean():.0%} of {len(warm)} evaluations"
         )
 
     def check_scorer(self, trace: Path, judged: Judged) -> None:
-        out = self.place(trace, PRODUCT)
+        out = self.path(trace, PRODUCT)
         found = disagreement(trace, judged, out / product.ALERTS, out / product.RECOMMENDATIONS)
         if found is None:
             self.study.notes.append(
@@ -111,18 +112,18 @@ def run_peers(trace: str, product_out: str, out: str) -> dict[str, dict[str, int
         "PRADA as published": peers.prada(queries),
         "windowed MMD, benign quantile": peers.windowed_mmd(queries),
     }
-    looks = product.read_looks(Path(product_out))
-    found["river HalfSpaceTrees, same features"] = peers.half_space_trees(looks, queries.warmup_end_ms)
+    evaluations = product.read_evaluations(Path(product_out))
+    found["river HalfSpaceTrees, same features"] = peers.half_space_trees(evaluations, queries.warmup_end_ms)
     for name, firsts in found.items():
         write_firsts(firsts, Path(out) / name.split(",")[0].replace(" ", "-") / "alerts.jsonl")
     return found
 
 
 def measure_peers(bench: Bench, trace: Path) -> list[Judged]:
-    out = bench.place(trace, "peers")
+    out = bench.path(trace, "peers")
     found = run_isolated(
         "tests.benchmarks.detection.__main__:run_peers",
-        {"trace": str(trace), "product_out": str(bench.place(trace, PRODUCT)), "out": str(out)},
+        {"trace": str(trace), "product_out": str(bench.path(trace, PRODUCT)), "out": str(out)},
     )
     return [judge(trace, name, out / name.split(",")[0].replace(" ", "-") / "alerts.jsonl") for name in found]
 
@@ -211,8 +212,8 @@ def _honest(args: argparse.Namespace, bench: Bench, traces: list[Path]) -> list[
     return makers
 
 
-def _kind_of_honest(place: Path) -> str:
-    is_part = place.name.endswith(HONEST_PART)
+def _kind_of_honest(path: Path) -> str:
+    is_part = path.name.endswith(HONEST_PART)
     return "traces without their attackers" if is_part else "simulated honest accounts"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from copycatch.records.columns import BoolArray, FloatArray
-from tests.benchmarks.detection.product import EvaluationBatch
+from tests.benchmarks.detection.product import EvaluationLog
 from tests.benchmarks.detection.traces import Queries, all_times
 from tests.benchmarks.peers.prada import Prada
 
@@ -57,7 +57,7 @@ def windowed_mmd(queries: Queries) -> FirstAlerts:
     """MMD by random Fourier features between an account's last 100 queries and the warm-up's."""
     rng = np.random.default_rng(1)
     is_warmup = queries.times_ms < queries.warmup_end_ms
-    # One voice an account also in the reference, or the busiest is the norm.
+    # One vote an account also in the reference, or the busiest is the norm.
     reference = np.concatenate(
         [
             queries.of(number)[is_warmup[queries.of(number)]][:REFERENCE_PER_ACCOUNT]
@@ -90,18 +90,19 @@ def windowed_mmd(queries: Queries) -> FirstAlerts:
     return _over_benign_quantile(times, queries.warmup_end_ms)
 
 
-def half_space_trees(looks: EvaluationBatch, warmup_end_ms: int) -> FirstAlerts:
+def half_space_trees(evaluations: EvaluationLog, warmup_end_ms: int) -> FirstAlerts:
     """River's half-space trees alone, on the product's own features; scored first, then learned."""
-    scaled = _ranks(looks.values, looks.times_ms < warmup_end_ms)
+    scaled = _ranks(evaluations.values, evaluations.times_ms < warmup_end_ms)
     names = [str(index) for index in range(scaled.shape[1])]
     by_model: dict[str, Any] = {}
     seen: Counter[str] = Counter()
     times: list[tuple[str, int, float]] = []
-    for index, (account, time_ms) in enumerate(zip(looks.accounts, looks.times_ms.tolist(), strict=True)):
+    rows = zip(evaluations.accounts, evaluations.models, evaluations.times_ms.tolist(), strict=True)
+    for index, (account, model, time_ms) in enumerate(rows):
         row = dict(zip(names, scaled[index].tolist(), strict=True))
-        trees = by_model.setdefault(looks.models[index], _trees())
-        seen[looks.models[index]] += 1
-        if seen[looks.models[index]] > HST_WINDOW:  # before its first window is full it calls everything odd
+        trees = by_model.setdefault(model, _trees())
+        seen[model] += 1
+        if seen[model] > HST_WINDOW:  # before its first window is full it calls everything odd
             times.append((account, time_ms, trees.score_one(row)))
         trees.learn_one(row)
     return _over_benign_quantile(times, warmup_end_ms)
@@ -114,7 +115,7 @@ def _trees() -> Any:
 
 
 def _ranks(values: FloatArray, is_warmup: BoolArray) -> FloatArray:
-    """Each feature as its rank among the warm-up's looks, in [0, 1]; missing in the middle."""
+    """Each feature as its rank among the warm-up's evaluations, in [0, 1]; missing values at one half."""
     scaled = np.full(values.shape, 0.5)
     for column in range(values.shape[1]):
         known = np.sort(values[is_warmup, column][~np.isnan(values[is_warmup, column])])

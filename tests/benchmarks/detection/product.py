@@ -15,7 +15,7 @@ import structlog
 from copycatch import engine
 from copycatch.features import catalog
 from copycatch.layout.view import WindowView
-from copycatch.records.columns import FloatArray, IntArray, Outcomes
+from copycatch.records.columns import Evaluations, FloatArray, IntArray, Outcomes, Scores
 from copycatch.records.policy import Policy
 from copycatch.redteam.trace import LOG_NAME
 from copycatch.scoring.catalog import GROUPS, SCORERS
@@ -24,11 +24,11 @@ from copycatch.service.replay import replay
 from copycatch.units import UnixMs
 from tests.benchmarks.engine import NOW_MS
 
-ALERTS, RECOMMENDATIONS, LOOKS = "alerts.jsonl", "recommendations.jsonl", "looks.npz"
+ALERTS, RECOMMENDATIONS, EVALUATIONS = "alerts.jsonl", "recommendations.jsonl", "evaluations.npz"
 
 
 @dataclass(frozen=True)
-class EvaluationBatch:
+class EvaluationLog:
     """Every evaluation of a run."""
 
     accounts: list[str]
@@ -38,9 +38,9 @@ class EvaluationBatch:
     tail_probs: FloatArray
 
 
-def read_looks(folder: Path) -> EvaluationBatch:
-    with np.load(folder / LOOKS) as found:
-        return EvaluationBatch(
+def read_evaluations(folder: Path) -> EvaluationLog:
+    with np.load(folder / EVALUATIONS) as found:
+        return EvaluationLog(
             found["accounts"].tolist(),
             found["models"].tolist(),
             found["times_ms"],
@@ -67,19 +67,19 @@ def switch_off_scorer(name: str) -> None:
 
 def judged_families() -> tuple[str, ...]:
     """Families with a feature that enters the score: without the others nothing can change."""
-    entering = {tail.feature for tail in SCORED_FEATURES}
+    entering = {scored.feature for scored in SCORED_FEATURES}
     return tuple(dict.fromkeys(spec.family for spec in catalog.SPECS if spec.name in entering))
 
 
 def scorer_names() -> tuple[str, ...]:
-    """Scorers, and the groups of families that share a voice."""
+    """Scorers, and the groups of families that share a component."""
     return tuple(dict.fromkeys((*(spec.name for spec in SCORERS), *(group.name for group in GROUPS))))
 
 
 def run_product(
     trace: str, out: str, budget: float | None = None, off: str | None = None, off_scorer: str | None = None
 ) -> dict[str, Any]:
-    """Replay a trace and write alerts, recommendations and looks to `out`; runs in a child."""
+    """Replay a trace and write alerts, recommendations and evaluations to `out`; runs in a child."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     if off is not None:
         switch_off(off)
@@ -91,31 +91,22 @@ def run_product(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     encode = msgspec.json.Encoder().encode
-    looks: list[tuple[list[str], list[str], IntArray, FloatArray, FloatArray]] = []
+    found: list[tuple[Evaluations, Scores]] = []
     began_s = time.process_time()
     with (folder / ALERTS).open("wb") as alerts, (folder / RECOMMENDATIONS).open("wb") as recommendations:
 
         def write(outcomes: Outcomes) -> None:
             alerts.writelines(encode(each) + b"\n" for each in outcomes.alerts)
             recommendations.writelines(encode(each) + b"\n" for each in outcomes.recommendations)
-            for evaluations, scores in outcomes.evaluations:
-                looks.append(
-                    (
-                        evaluations.account_ids,
-                        evaluations.model_ids,
-                        evaluations.event_times_ms,
-                        evaluations.values,
-                        scores.tail_probs,
-                    )
-                )
+            found.extend(outcomes.evaluations)
 
         summary = replay([str(Path(trace) / LOG_NAME)], policy, write, now_ms=UnixMs(NOW_MS))
     np.savez_compressed(
-        folder / LOOKS,
-        accounts=np.array([name for each in looks for name in each[0]]),
-        models=np.array([name for each in looks for name in each[1]]),
-        times_ms=np.concatenate([each[2] for each in looks]),
-        values=np.concatenate([each[3] for each in looks]),
-        tail_probs=np.concatenate([each[4] for each in looks]),
+        folder / EVALUATIONS,
+        accounts=np.array([name for each, _ in found for name in each.account_ids]),
+        models=np.array([name for each, _ in found for name in each.model_ids]),
+        times_ms=np.concatenate([each.event_times_ms for each, _ in found]),
+        values=np.concatenate([each.values for each, _ in found]),
+        tail_probs=np.concatenate([scores.tail_probs for _, scores in found]),
     )
     return {"records": summary.counts.total, "alerts": summary.alerts, "cpu_s": time.process_time() - began_s}

@@ -33,18 +33,18 @@ def found_traces(folders: list[Path]) -> list[Path]:
     >>> found_traces([Path("no/such/folder")])
     []
     """
-    places = [place for folder in folders for place in (folder, *sorted(folder.glob("*")))]
-    return [place for place in places if all((place / name).exists() for name in NEEDED)]
+    candidates = [path for folder in folders for path in (folder, *sorted(folder.glob("*")))]
+    return [path for path in candidates if all((path / name).exists() for name in NEEDED)]
 
 
 def simulated_trace(victim: str, preset: str, seed: int, folder: Path) -> Path:
     """A trace of `copycatch simulate`; made once a seed."""
-    place = folder / f"{victim}-{preset}-{seed}"
-    if not found_traces([place]):
+    path = folder / f"{victim}-{preset}-{seed}"
+    if not found_traces([path]):
         row = PRESETS[preset]
         plan = row.make(victim, seed, row.budget)
-        write_campaign(simulate(plan, build_victim(victim, seed), lambda _words: None), place)
-    return place
+        write_campaign(simulate(plan, build_victim(victim, seed), lambda _step: None), path)
+    return path
 
 
 def write_simulated(victim: str, preset: str, seed: int, folder: str) -> dict[str, str]:
@@ -54,32 +54,32 @@ def write_simulated(victim: str, preset: str, seed: int, folder: str) -> dict[st
 
 def write_population(victim: str, accounts: int, seed: int, folder: str) -> dict[str, str]:
     """A week of honest accounts and nobody else; runs in a child."""
-    place = Path(folder) / f"{victim}-honest-{accounts}-{seed}"
-    if not found_traces([place]):
+    path = Path(folder) / f"{victim}-honest-{accounts}-{seed}"
+    if not found_traces([path]):
         plan = CampaignPlan(victim, seed, n_benign=accounts)
-        write_campaign(simulate(plan, build_victim(victim, seed), lambda _words: None), place)
-    return {"folder": str(place)}
+        write_campaign(simulate(plan, build_victim(victim, seed), lambda _step: None), path)
+    return {"folder": str(path)}
 
 
 def write_honest_part(trace: str, folder: str) -> dict[str, str]:
     """A trace without its attackers' records; runs in a child."""
-    source, place = Path(trace), Path(folder) / f"{Path(trace).name}{HONEST_PART}"
-    place.mkdir(parents=True, exist_ok=True)
+    source, path = Path(trace), Path(folder) / f"{Path(trace).name}{HONEST_PART}"
+    path.mkdir(parents=True, exist_ok=True)
     with (source / "labels.csv").open(newline="") as rows:
         labels = list(csv.DictReader(rows))
     honest = {row["account_id"] for row in labels if row["is_attack"] == "0"}
-    with (place / "labels.csv").open("w", newline="") as out:
+    with (path / "labels.csv").open("w", newline="") as out:
         writer = csv.DictWriter(out, list(labels[0]))
         writer.writeheader()
         writer.writerows(row for row in labels if row["account_id"] in honest)
-    with gzip.open(source / LOG_NAME, "rb") as lines, gzip.open(place / LOG_NAME, "wb", 3) as kept:
+    with gzip.open(source / LOG_NAME, "rb") as lines, gzip.open(path / LOG_NAME, "wb", 3) as kept:
         kept.writelines(line for line in lines if json.loads(line)["account_id"] in honest)
-    (place / "fidelity.json").write_text("[]")
+    (path / "fidelity.json").write_text("[]")
     packed = json.loads(gzip.decompress((source / "times.json.gz").read_bytes()))
     packed["event_ms"] = {name: at for name, at in packed["event_ms"].items() if name in honest}
-    (place / "times.json.gz").write_bytes(gzip.compress(json.dumps(packed).encode()))
-    (place / "meta.json").write_bytes((source / "meta.json").read_bytes())
-    return {"folder": str(place)}
+    (path / "times.json.gz").write_bytes(gzip.compress(json.dumps(packed).encode()))
+    (path / "meta.json").write_bytes((source / "meta.json").read_bytes())
+    return {"folder": str(path)}
 
 
 @dataclass(frozen=True)
