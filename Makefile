@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 # Packages with compiled code; a folder that is not there is left out.
-KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,features population records scoring signals space windows))
+KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,features layout population scoring signals space windows))
 CHECKED_CACHE := .cache/numba-checked
 FUZZ_S ?= 600
 
