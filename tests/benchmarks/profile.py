@@ -22,7 +22,7 @@ from typing import Any
 
 from copycatch import engine
 from copycatch.formats.native import NativeDecoder
-from copycatch.intake.decode import Intake
+from copycatch.intake.columns import ColumnBuilder
 from copycatch.records.policy import Policy
 from copycatch.units import UnixMs
 from tests.benchmarks.engine import LIVE_PER_S, NOW_MS, Bench
@@ -56,7 +56,7 @@ class Work:
         self._bench.introduce(accounts)
         self._pool = Pool(Shape(), 20_000, seed=1)
         self._draw = Draw(accounts, "zipf", seed=3)
-        self._intake, self._decoder = Intake(b"benchmark, no secret", None), NativeDecoder()
+        self._builder, self._decoder = ColumnBuilder(b"benchmark, no secret", None), NativeDecoder()
 
     def turn(self, records: int, profiler: cProfile.Profile | None = None) -> float:
         """Judge so many records; seconds of CPU."""
@@ -67,8 +67,7 @@ class Work:
         if profiler is not None:
             profiler.enable()
         for raw in batches:
-            plain, _ = self._decoder.read_plain(raw)  # the benchmark's records are all plain
-            batch = self._intake.plain_columns(raw, plain)
+            batch, _ = self._builder.build(raw, self._decoder.decode(raw))
             engine.step(self._bench.state, batch, UnixMs(NOW_MS), self._bench.policy)
         if profiler is not None:
             profiler.disable()

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from copycatch.formats.native import NativeDecoder
-from copycatch.intake.decode import Intake
+from copycatch.intake.columns import ColumnBuilder
 from copycatch.records.columns import FloatArray, IntArray, RawBatch, RecordBatch
 from copycatch.units import format_rfc3339
 
@@ -159,12 +159,12 @@ class Columns:
     def __init__(self, shape: Shape, seed: int, n_templates: int = 8, size: int = BATCH) -> None:
         pool = Pool(shape, n_templates * size, seed)
         self._size = size
-        intake, decoder = Intake(b"benchmark, no secret", None), NativeDecoder()
+        builder, decoder = ColumnBuilder(b"benchmark, no secret", None), NativeDecoder()
         lines = pool.lines(n_templates * size, Draw(1000, "uniform", seed), START_MS, 100.0)
         self.raw = list(raw_batches(lines, size=size))
         self._templates: list[RecordBatch] = []
         for raw in self.raw:
-            batch, rejects = intake.columns(raw, decoder.decode(raw))
+            batch, rejects = builder.build(raw, decoder.decode(raw))
             assert not rejects, rejects[0]
             self._templates.append(batch)
         self._position = 0

@@ -8,7 +8,8 @@ import numpy as np
 
 from copycatch.formats.catalog import FORMATS
 from copycatch.formats.protocol import FormatOptions
-from copycatch.intake.decode import Intake
+from copycatch.intake.embed import Embedder
+from copycatch.intake.read import Intake
 from copycatch.records.columns import RawBatch, RecordBatch
 from copycatch.records.wire import Rejected
 
@@ -37,9 +38,14 @@ def raw_batch(records: Sequence[dict[str, Any] | bytes], start: int = 0, topic: 
     return RawBatch(topic, 0, list(range(start, start + len(values))), values)
 
 
+def native_intake(hmac_key: bytes = HMAC_KEY, embedder: Embedder | None = None) -> Intake:
+    """Reads native records of any topic."""
+    return Intake(hmac_key, embedder, {"*": lambda: FORMATS["native"].make_decoder(FormatOptions())})
+
+
 def columns(raw: RawBatch, intake: Intake | None = None) -> tuple[RecordBatch, list[Rejected]]:
-    decoded = FORMATS["native"].make_decoder(FormatOptions()).decode(raw)
-    return (intake or Intake(HMAC_KEY, None)).columns(raw, decoded)
+    read = (intake or native_intake()).read(raw, NOW_MS)
+    return read.batch, read.rejects
 
 
 def traffic(seed: int, n_accounts: int, n_records: int, hours: float) -> list[dict[str, Any]]:
@@ -77,7 +83,7 @@ def traffic(seed: int, n_accounts: int, n_records: int, hours: float) -> list[di
 
 def batches(records: list[dict[str, Any]], cuts: list[int]) -> Iterator[RecordBatch]:
     """The records as columns, cut into batches of these sizes, over and over."""
-    intake = Intake(HMAC_KEY, None)
+    intake = native_intake()
     start = turn = 0
     while start < len(records):
         stop = min(start + cuts[turn % len(cuts)], len(records))

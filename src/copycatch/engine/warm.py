@@ -8,12 +8,12 @@ import numpy as np
 
 from copycatch.engine.state import new_state
 from copycatch.engine.step import step
-from copycatch.formats.plain import scan
-from copycatch.intake.decode import Intake
+from copycatch.intake.columns import ColumnBuilder
 from copycatch.population.reference import Reference
 from copycatch.records.columns import Baseline, RawBatch
+from copycatch.records.decoding import Decoded
 from copycatch.records.policy import Policy
-from copycatch.records.wire import InferenceRecord, Rejected
+from copycatch.records.wire import InferenceRecord
 from copycatch.scoring.ensemble import LEARNERS
 from copycatch.scoring.half_space import WINDOW
 from copycatch.units import UnixMs
@@ -21,13 +21,6 @@ from copycatch.units import UnixMs
 RECORDS = 900
 ACCOUNTS = 15
 SPACING_MS = 20_000  # five hours in all: the model's geometry is built on the way
-
-
-class _Decoded:
-    def __init__(self, records: list[InferenceRecord]) -> None:
-        self.records = records
-        self.positions = list(range(len(records)))
-        self.rejects: list[Rejected] = []
 
 
 def _judge_some(rng: np.random.Generator) -> None:
@@ -76,9 +69,8 @@ def compile_ahead() -> int:
                 probabilities=[0.75, 0.25],
             )
         )
-    scan(RawBatch("warm-up", 0, [0], [b"{}"]))  # the lane of plain records, which these here do not take
     raw = RawBatch("warm-up", 0, list(range(RECORDS)), [])
-    batch, _ = Intake(b"", None).columns(raw, _Decoded(records))
+    batch, _ = ColumnBuilder(b"", None).build(raw, Decoded(records, list(range(RECORDS))))
     _judge_some(rng)
     outcomes = step(new_state(Policy(), ACCOUNTS * 2), batch, UnixMs(SPACING_MS * RECORDS), Policy())
     return sum(len(evaluation_batch) for evaluation_batch, _ in outcomes.evaluations)

@@ -8,8 +8,9 @@ import msgspec
 
 from copycatch.formats.faults import Fault, format_fault, read_json, schema_fault
 from copycatch.formats.messages import Message, Reading, lower_headers
-from copycatch.formats.protocol import Decoded, FormatOptions, Note
+from copycatch.formats.protocol import FormatOptions
 from copycatch.records.columns import RawBatch
+from copycatch.records.decoding import Decoded, Decoder, Note
 from copycatch.records.rejects import reject
 from copycatch.records.wire import InferenceRecord
 
@@ -20,7 +21,7 @@ MAPPING = "mapping"  # reads whatever its file says, known formats included
 DOCUMENTS_MAX = 10_000  # in one message; batching loggers send hundreds
 
 
-class DocumentDecoder:
+class DocumentDecoder(Decoder):
     """Decodes messages that each hold a whole query and its answer.
 
     Parameters

@@ -11,8 +11,9 @@ from copycatch.errors import StateError
 from copycatch.formats.documents import MAPPING, add_readings, message_of
 from copycatch.formats.faults import Fault, format_fault, read_json
 from copycatch.formats.messages import Message, Reading
-from copycatch.formats.protocol import Decoded, FormatOptions, Note
+from copycatch.formats.protocol import FormatOptions
 from copycatch.records.columns import RawBatch
+from copycatch.records.decoding import Decoded, Decoder, Note
 
 SNAPSHOT_VERSION = 1
 _ENTRY_BYTES = 400  # of a waiting half besides its message: object, key, place in the table
@@ -70,7 +71,7 @@ ReadPair = Callable[[Message | None, Message | None], list[Reading]]
 """Readings of a request and its response; one of them is None where only one half is there."""
 
 
-class JoiningDecoder:
+class JoiningDecoder(Decoder):
     """Decodes messages of which two make one query.
 
     Whichever half comes first waits. A half is given up, as a reject `unjoined` or as a record of its own

@@ -12,7 +12,8 @@ from copycatch.formats.faults import Fault
 from copycatch.formats.joining import Identity, JoiningDecoder
 from copycatch.formats.messages import Fields, Message, Reading, first_name, nested_or_text
 from copycatch.formats.predictions import numbered
-from copycatch.formats.protocol import Decoder, FormatOptions
+from copycatch.formats.protocol import FormatOptions
+from copycatch.records.decoding import Decoder
 
 NAME = "mapping"
 SENTENCE = "any JSON log, by a file with one JSON pointer for each canonical field"

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from copycatch.formats.faults import Fault, read_json
-from copycatch.formats.protocol import FormatOptions, Note
+from copycatch.formats.protocol import FormatOptions
 from copycatch.formats.times import time_ms_of
+from copycatch.records.decoding import Note
 from copycatch.records.wire import TEXT_CHARS_MAX
 
 Fields = dict[str, Any]

@@ -1,13 +1,11 @@
 """What every format offers: the decoder protocol, its options and its result."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from copycatch.records.columns import RawBatch
-from copycatch.records.scan import Scan
-from copycatch.records.wire import InferenceRecord, Rejected
+from copycatch.records.decoding import Decoder
+from copycatch.records.wire import InferenceRecord
 
 if TYPE_CHECKING:
     from copycatch.formats.mapping import MappingSpec
@@ -16,67 +14,6 @@ CANONICAL_FIELDS: tuple[str, ...] = tuple(
     name for name in InferenceRecord.__struct_fields__ if name != "schema_version"
 )
 REQUIRED_FIELDS: tuple[str, ...] = ("event_id", "event_time", "account_id", "model_id")
-
-Note = Literal[
-    "skipped",  # messages or parts of them that are about no inference (other spans, health checks)
-    "split",  # what a message held beyond the first: instances of a request, spans of an export
-    "held",  # halves that began to wait for their other half
-    "joined",  # pairs: two messages, one reading
-    "sampled",  # messages whose source says that it logs only a share of the traffic
-    "unpaired",  # requests given as a record without response, because the options say so
-]
-"""Nothing is lost without being counted: once no half waits any more,
-messages + split == records + rejects + skipped + joined."""
-
-
-@dataclass(slots=True)
-class Decoded:
-    """What a batch held; `positions` has one entry a record: where its (last) message stood."""
-
-    records: list[InferenceRecord] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    rejects: list[Rejected] = field(default_factory=list)
-    notes: Counter[Note] = field(default_factory=Counter)
-
-
-class Decoder(Protocol):
-    """Turns messages of one topic into canonical records."""
-
-    def decode(self, batch: RawBatch) -> Decoded:
-        """Decode every message of `batch`; a bad one becomes a reject, and nothing is raised."""
-        ...
-
-
-@runtime_checkable
-class PlainLane(Decoder, Protocol):
-    """A decoder with a short cut for the many records that are plain."""
-
-    def read_plain(self, batch: RawBatch) -> tuple[Scan, RawBatch]:
-        """The plain records of a batch, and what is left for `decode`."""
-        ...
-
-
-@runtime_checkable
-class JoiningDecoder(Decoder, Protocol):
-    """A decoder that holds halves (a request, a response) until the other half comes."""
-
-    def flush(self, now_ms: int) -> Decoded:
-        """Give up on halves that have waited longer than the timeout; call it about once a second."""
-        ...
-
-    def snapshot(self) -> bytes:
-        """The halves that wait, as versioned bytes."""
-        ...
-
-    def restore(self, state: bytes) -> None:
-        """Take back what `snapshot` gave.
-
-        Raises
-        ------
-        copycatch.errors.StateError
-            If the bytes are damaged or of another version.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ def code_labels(labels: Sequence[str | int | None], code_by_label: dict[str, int
     >>> code_labels([3, None, "cat", "cat"], {}).tolist()[:2]
     [3, -1]
     """
+    if set(map(type, labels)) == {int}:
+        whole = np.array(labels)  # of objects where one does not fit
+        if whole.dtype == np.int64 and whole.min() >= 0 and whole.max() < _HASHED:
+            return whole
     codes = []
     for label in labels:
         if label is None:

@@ -34,6 +34,8 @@ class Pseudonymiser:
         self.input_key = hashlib.blake2b(hmac_key, person=b"input hashes", digest_size=8).digest()
 
     def hash_many(self, key_ids: Sequence[str | None]) -> list[str | None]:
+        if key_ids.count(None) == len(key_ids):
+            return [None] * len(key_ids)
         hash_by_key = self._hash_by_key
         hashes: list[str | None] = []
         for key_id in key_ids:

@@ -1,6 +1,7 @@
 """Vectors of records as float32 blocks, one a model and length."""
 
 import binascii
+import struct
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -123,8 +124,11 @@ def _stacked(members: list[list[float] | bytes], dtype: str) -> Float32Array:
         joined = b"".join(member for member in members if isinstance(member, bytes))
         values: Float32Array = np.frombuffer(joined, dtype=_DTYPES[dtype]).astype(np.float32)
         return values.reshape(len(members), -1)
+    # Packed by the standard library: half the time of numpy's own look into nested lists.
+    pack = struct.Struct(f"{len(members[0])}d").pack
     with np.errstate(over="ignore"):  # 1e39 becomes infinite in float32 and is named below
-        return np.array(members, dtype=np.float32)
+        values = np.frombuffer(b"".join([pack(*member) for member in members])).astype(np.float32)
+    return values.reshape(len(members), -1)
 
 
 def _finite(rows: IntArray, values: Float32Array, faults: dict[int, str]) -> tuple[IntArray, Float32Array]:

@@ -26,10 +26,10 @@ from copycatch.alert_formats.catalog import ALERT_FORMATS, AlertFormat
 from copycatch.engine import compile_ahead
 from copycatch.errors import ConfigError
 from copycatch.formats.catalog import FORMATS
-from copycatch.formats.protocol import Decoder
-from copycatch.intake.decode import Intake
 from copycatch.intake.embed import WordLlamaEmbedder
+from copycatch.intake.read import Intake
 from copycatch.ports import Clock, Metrics, OutcomeSink, RecordSource, SnapshotStore
+from copycatch.records.decoding import Decoder
 from copycatch.records.policy import Policy
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.failpoints import hook_of
@@ -77,7 +77,7 @@ def make_judge(
     decoders: Mapping[str, Callable[[], Decoder]],
     metrics: Metrics,
 ) -> EngineJudge:
-    return EngineJudge(policy, accounts_max, Intake(hmac_key, WordLlamaEmbedder()), decoders, metrics)
+    return EngineJudge(policy, accounts_max, Intake(hmac_key, WordLlamaEmbedder(), decoders), metrics)
 
 
 def confluent_ends(

@@ -10,9 +10,10 @@ import msgspec
 from copycatch.formats.catalog import FORMATS
 from copycatch.formats.faults import Fault, read_json
 from copycatch.formats.messages import lower_headers
-from copycatch.formats.protocol import CANONICAL_FIELDS, Decoded, FormatOptions, JoiningDecoder
+from copycatch.formats.protocol import CANONICAL_FIELDS, FormatOptions
 from copycatch.formats.recognise import recognise
 from copycatch.records.columns import FeatureSpec, RawBatch
+from copycatch.records.decoding import Decoded
 from copycatch.records.wire import InferenceRecord
 from copycatch.safe_text import printable
 
@@ -96,9 +97,8 @@ def inspect_batch(
         return report
     decoder = FORMATS[report.format_name].make_decoder(options)
     decoded = decoder.decode(batch)
-    if isinstance(decoder, JoiningDecoder):
-        decoder.flush(0)
-        report.n_waiting = len(decoder.flush(_FAR_MS).rejects)
+    decoder.flush(0)  # the wait begins
+    report.n_waiting = len(decoder.flush(_FAR_MS).rejects)
     report.n_records = len(decoded.records)
     report.n_accounts = len({record.account_id for record in decoded.records})
     report.notes = Counter({str(note): n for note, n in decoded.notes.items() if n})

@@ -1,6 +1,6 @@
-"""From undecoded messages to outcomes: a topic's decoder, the intake and the engine, held together."""
+"""From undecoded messages to outcomes: the intake and the engine, held together."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -9,17 +9,13 @@ import structlog
 from copycatch import engine
 from copycatch.decisions.measure import measure
 from copycatch.errors import StateError
-from copycatch.formats.protocol import Decoded, Decoder, JoiningDecoder, PlainLane
-from copycatch.intake.decode import Intake
+from copycatch.intake.read import Intake, Read
 from copycatch.ports import Metrics, Shard
 from copycatch.records.columns import Outcomes, RawBatch
-from copycatch.records.merging import merge
 from copycatch.records.policy import Policy
-from copycatch.records.scan import Scan
 from copycatch.units import UnixMs
 
 log = structlog.get_logger(__name__)
-_AFTER_ANY_TIMEOUT_MS = 1 << 62
 _LENGTH_BYTES = 8
 _BOUND_METRICS = (
     "copycatch_records_beyond_accounts_total",
@@ -82,28 +78,19 @@ class Judge(Protocol):
 
 
 class EngineJudge:
-    """The real one.
-
-    Parameters
-    ----------
-    make_decoder_by_topic : mapping of str to callable
-        One decoder a topic; the key "*" serves topics that are not named (files of any name).
-    """
+    """The real one."""
 
     def __init__(
         self,
         policy: Policy,
         accounts_max: int,
         intake: Intake,
-        make_decoder_by_topic: Mapping[str, Callable[[], Decoder]],
         metrics: Metrics,
     ) -> None:
         self._policy = policy
         self._accounts_max = accounts_max
         self._intake = intake
-        self._make_decoder_by_topic = dict(make_decoder_by_topic)
         self._metrics = metrics
-        self._decoder_by_topic: dict[str, Decoder] = {}
         self._newest_event_ms: UnixMs | None = None
         self._bounds = (0, 0, 0)  # as far as they are counted
         self._state = engine.new_state(policy, accounts_max)
@@ -112,12 +99,6 @@ class EngineJudge:
     def newest_event_ms(self) -> UnixMs | None:
         return self._newest_event_ms
 
-    def _decoder(self, topic: str) -> Decoder:
-        name = topic if topic in self._make_decoder_by_topic else "*"
-        if name not in self._decoder_by_topic:
-            self._decoder_by_topic[name] = self._make_decoder_by_topic[name]()
-        return self._decoder_by_topic[name]
-
     def step(
         self,
         raw: RawBatch,
@@ -125,61 +106,31 @@ class EngineJudge:
         silent: Collection[Shard] = (),
         behind: Collection[Shard] = (),
     ) -> Outcomes:
-        decoder = self._decoder(raw.topic)
-        if isinstance(decoder, PlainLane):
-            plain, others = decoder.read_plain(raw)
-            return self._judge(raw, decoder.decode(others), now_ms, plain, silent, behind)
-        decoded = decoder.decode(raw)
-        if isinstance(decoder, JoiningDecoder):
-            given_up = decoder.flush(now_ms)
-            decoded.records += given_up.records
-            decoded.positions += given_up.positions
-            decoded.rejects += given_up.rejects
-            decoded.notes += given_up.notes
-        return self._judge(raw, decoded, now_ms, silent=silent, behind=behind)
+        return self._judge(self._intake.read(raw, now_ms), now_ms, silent, behind)
 
     def end(self, now_ms: UnixMs) -> Outcomes:
-        """The source has ended: halves that still wait for their other half are given up."""
-        # The first flush starts the wait of those that no flush has seen, the second ends it.
-        return self._give_up((0, _AFTER_ANY_TIMEOUT_MS), now_ms)
+        """The source has ended: requests and responses that still wait for each other are given up."""
+        return self._judge_all(self._intake.end(), now_ms)
 
-    def _give_up(self, flushes_ms: Sequence[int], now_ms: UnixMs) -> Outcomes:
-        """What becomes of halves whose other half did not come in time."""
+    def _judge_all(self, given_up: Iterable[Read], now_ms: UnixMs) -> Outcomes:
         outcomes = Outcomes()
-        for topic, decoder in self._decoder_by_topic.items():
-            if not isinstance(decoder, JoiningDecoder):
-                continue
-            for flush_ms in flushes_ms:
-                given_up = decoder.flush(flush_ms)
-                if not given_up.records and not given_up.rejects:
-                    continue
-                outcomes.add(self._judge(RawBatch(topic, 0, [], []), given_up, now_ms))
+        for read in given_up:
+            outcomes.add(self._judge(read, now_ms))
         return outcomes
 
     def _judge(
-        self,
-        raw: RawBatch,
-        decoded: Decoded,
-        now_ms: UnixMs,
-        plain: Scan | None = None,
-        silent: Collection[Shard] = (),
-        behind: Collection[Shard] = (),
+        self, read: Read, now_ms: UnixMs, silent: Collection[Shard] = (), behind: Collection[Shard] = ()
     ) -> Outcomes:
-        self._count_notes(decoded)
-        if plain is None or not len(plain):
-            batch, rejects = self._intake.columns(raw, decoded)
-        else:
-            batch, rejects = self._intake.plain_columns(raw, plain), []
-            if decoded.records or decoded.rejects:
-                more, rejects = self._intake.columns(raw, decoded)
-                batch = merge(batch, more)
+        for note, n in read.notes.items():
+            self._metrics.count("copycatch_notes_total", n, note=note)
+        batch = read.batch
         if len(batch):
             newest_ms = int(np.max(batch.event_times_ms))
             self._newest_event_ms = UnixMs(max(newest_ms, self._newest_event_ms or newest_ms))
         silenced, lagging = frozenset(map(str, silent)), frozenset(map(str, behind))
         outcomes = engine.step(self._state, batch, now_ms, self._policy, silenced, lagging)
-        outcomes.rejects[:0] = rejects
-        outcomes.counts.rejected += len(rejects)
+        outcomes.rejects[:0] = read.rejects
+        outcomes.counts.rejected += len(read.rejects)
         for name, labels, value in measure(self._state.decisions.values(), self._policy):
             self._metrics.set(name, value, **labels)
         self._count_bounds()
@@ -194,12 +145,9 @@ class EngineJudge:
                 self._metrics.count(name, n - before)
         self._bounds = now
 
-    def _count_notes(self, decoded: Decoded) -> None:
-        for note, n in decoded.notes.items():
-            self._metrics.count("copycatch_notes_total", n, note=note)
-
     def idle(self, watermark_ms: UnixMs) -> Outcomes:
-        outcomes = self._give_up((watermark_ms,), watermark_ms)  # on a quiet topic no batch would flush them
+        # On a quiet topic no batch would flush what waits.
+        outcomes = self._judge_all(self._intake.give_up(watermark_ms), watermark_ms)
         outcomes.add(engine.advance(self._state, watermark_ms, self._policy))
         return outcomes
 
@@ -207,9 +155,8 @@ class EngineJudge:
         self._policy = policy
 
     def snapshot(self, shard: Shard, write: Callable[[bytes | memoryview], object]) -> None:
-        """The waiting halves of the topic's decoder, then the engine's part."""
-        decoder = self._decoder(shard.topic)
-        waiting = decoder.snapshot() if isinstance(decoder, JoiningDecoder) else b""
+        """What waits in the topic's decoder, then the engine's part."""
+        waiting = self._intake.snapshot(shard.topic)
         write(len(waiting).to_bytes(_LENGTH_BYTES, "little") + waiting)
         engine.snapshot(self._state, str(shard), write)
 
@@ -218,9 +165,7 @@ class EngineJudge:
         if n > len(data) - _LENGTH_BYTES:
             msg = f"snapshot of {shard}: the part of the decoder is cut short"
             raise StateError(msg)
-        decoder = self._decoder(shard.topic)
-        if n and isinstance(decoder, JoiningDecoder):
-            decoder.restore(bytes(data[_LENGTH_BYTES : _LENGTH_BYTES + n]))
+        self._intake.restore(shard.topic, bytes(data[_LENGTH_BYTES : _LENGTH_BYTES + n]))
         for warning in engine.restore(self._state, str(shard), data[_LENGTH_BYTES + n :]):
             log.warning("a scorer warms up again", shard=str(shard), reason=warning)
 
@@ -245,6 +190,6 @@ class EngineJudge:
 
     def reset(self) -> None:
         self._state = engine.new_state(self._policy, self._accounts_max)
-        self._decoder_by_topic.clear()
+        self._intake.reset()
         self._bounds = (0, 0, 0)
         self._newest_event_ms = None

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from copycatch.formats.native import NativeDecoder
-from copycatch.intake.decode import Intake
+from copycatch.intake.columns import ColumnBuilder
 from copycatch.intake.embed import WordLlamaEmbedder
 from copycatch.records.columns import Float32Array, FloatArray, IntArray, VectorBlock
 from copycatch.redteam.campaign import CampaignPlan, simulate
@@ -105,14 +105,14 @@ class Queries:
 
 def read_queries(folder: Path) -> Queries:
     """Decode a trace's log for the peers."""
-    intake, decoder = Intake(b"benchmark, no secret", WordLlamaEmbedder()), NativeDecoder()
+    builder, decoder = ColumnBuilder(b"benchmark, no secret", WordLlamaEmbedder()), NativeDecoder()
     ids: list[str] = []
     times, labels = [], []
     inputs: list[Float32Array] = []
     embeddings: list[Float32Array] = []
     with gzip.open(folder / LOG_NAME, "rb") as lines:
         for raw in raw_batches(iter(lines)):
-            batch, _ = intake.columns(raw, decoder.decode(raw))
+            batch, _ = builder.build(raw, decoder.decode(raw))
             is_answered = batch.statuses < HTTP_ERROR
             ids += [name for name, kept in zip(batch.account_ids, is_answered, strict=True) if kept]
             times.append(batch.event_times_ms[is_answered])

@@ -3,13 +3,21 @@
 import numpy as np
 import pytest
 from tests.support.streams import row_by_key
-from tests.support.traffic import HMAC_KEY, NOW_MS, START_MS, batches, columns, raw_batch, record, traffic
+from tests.support.traffic import (
+    NOW_MS,
+    START_MS,
+    batches,
+    columns,
+    native_intake,
+    raw_batch,
+    record,
+    traffic,
+)
 
 from copycatch.engine import new_state, step
 from copycatch.engine.learning import learn
 from copycatch.engine.state import EngineState, Pending, hash_of
 from copycatch.features.catalog import NAMES, SPECS
-from copycatch.intake.decode import Intake
 from copycatch.population.model import WARM_UP_MS
 from copycatch.population.newcomers import NEWCOMERS_PER_DAY_MAX
 from copycatch.population.reference import ACCOUNTS_MAX, QUANTILES, STRATA, Reference
@@ -123,7 +131,7 @@ def test_what_we_had_refused_feeds_no_feature(status: int) -> None:
     values = []
     for records in (answered, both):
         state = new_state(Policy())
-        batch, rejects = columns(raw_batch(records), Intake(HMAC_KEY, None))
+        batch, rejects = columns(raw_batch(records), native_intake())
         assert not rejects
         outcomes = step(state, batch, UnixMs(NOW_MS), Policy())
         looks = outcomes.evaluations[-1][0]

@@ -2,7 +2,16 @@
 
 import numpy as np
 import pytest
-from tests.support.traffic import HMAC_KEY, NOW_MS, START_MS, batches, columns, raw_batch, record, traffic
+from tests.support.traffic import (
+    NOW_MS,
+    START_MS,
+    batches,
+    columns,
+    native_intake,
+    raw_batch,
+    record,
+    traffic,
+)
 
 from copycatch.engine import (
     EngineState,
@@ -17,7 +26,6 @@ from copycatch.engine import (
 from copycatch.engine.state import BYTES_PER_ACCOUNT
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
-from copycatch.intake.decode import Intake
 from copycatch.intake.embed import EMBEDDING_LENGTH, WordLlamaEmbedder
 from copycatch.layout.row import SPANS, TALLY
 from copycatch.population.newcomers import Newcomers
@@ -208,7 +216,7 @@ def test_advance_is_quiet_when_nothing_is_open() -> None:
 
 
 def test_derived_embeddings_give_way_to_those_of_the_log() -> None:
-    intake = Intake(HMAC_KEY, WordLlamaEmbedder())
+    intake = native_intake(embedder=WordLlamaEmbedder())
     state = new_state(Policy())
 
     def play_texts(start: int, n: int, embedding: list[float] | None) -> Outcomes:

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from copycatch.formats.catalog import FORMATS
-from copycatch.formats.protocol import Decoded, FormatOptions
+from copycatch.formats.protocol import FormatOptions
 from copycatch.records.columns import RawBatch
+from copycatch.records.decoding import Decoded
 from copycatch.records.wire import InferenceRecord
 
 Headers = dict[str, str]

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.traffic import HMAC_KEY, START_MS, columns, raw_batch, record
+from tests.support.traffic import START_MS, columns, native_intake, raw_batch, record
 
-from copycatch.intake.decode import Intake
 from copycatch.intake.embed import EMBEDDING_LENGTH, WordLlamaEmbedder
 
 
@@ -121,8 +120,8 @@ def test_keys_become_pseudonyms_that_depend_on_the_secret() -> None:
         [record(0, api_key_id="sk-1"), record(1, api_key_id="sk-2"), record(2, api_key_id="sk-1")]
     )
     first, _ = columns(raw)
-    again, _ = columns(raw, Intake(HMAC_KEY, None))
-    other, _ = columns(raw, Intake(b"another secret", None))
+    again, _ = columns(raw, native_intake())
+    other, _ = columns(raw, native_intake(b"another secret"))
     assert first.api_key_hashes == again.api_key_hashes
     assert first.api_key_hashes[0] == first.api_key_hashes[2] != first.api_key_hashes[1]
     assert first.api_key_hashes[0] != other.api_key_hashes[0]
@@ -132,17 +131,17 @@ def test_keys_become_pseudonyms_that_depend_on_the_secret() -> None:
 def test_text_without_embedding_is_embedded_the_same_in_any_batch() -> None:
     texts = ["where is my card", "a", "", "please sing me a long song " * 30]
     records = [record(index, input=text) for index, text in enumerate(texts)]
-    together, _ = columns(raw_batch(records), Intake(HMAC_KEY, WordLlamaEmbedder()))
+    together, _ = columns(raw_batch(records), native_intake(embedder=WordLlamaEmbedder()))
     (block,) = together.embeddings
     assert block.values.shape == (4, EMBEDDING_LENGTH)
     for index, each in enumerate(records):
-        alone, _ = columns(raw_batch([each]), Intake(HMAC_KEY, WordLlamaEmbedder()))
+        alone, _ = columns(raw_batch([each]), native_intake(embedder=WordLlamaEmbedder()))
         assert (alone.embeddings[0].values[0] == block.values[index]).all()
 
 
 def test_given_embedding_is_preferred() -> None:
     batch, _ = columns(
-        raw_batch([record(0, input="hi", embedding=[1.0, 0.0])]), Intake(HMAC_KEY, WordLlamaEmbedder())
+        raw_batch([record(0, input="hi", embedding=[1.0, 0.0])]), native_intake(embedder=WordLlamaEmbedder())
     )
     (block,) = batch.embeddings
     assert block.values.tolist() == [[1.0, 0.0]]
@@ -154,7 +153,7 @@ def test_strings_and_numbers_as_labels_differ() -> None:
 
 
 def test_a_client_that_shouts_lies_where_its_topic_lies() -> None:
-    intake = Intake(HMAC_KEY, WordLlamaEmbedder())
+    intake = native_intake(embedder=WordLlamaEmbedder())
     text = "Where is the card that I ordered last week?"
     as_logged = WordLlamaEmbedder().embed_many([text.upper(), text])
     shouted = record(0, input=text.upper(), embedding=[round(float(x), 3) for x in as_logged[0]])
@@ -171,7 +170,7 @@ def test_inputs_that_collide_cannot_be_made_without_the_key(input_: Any) -> None
     """Equal inputs have equal hashes for one installation, and others for the next."""
     raw = raw_batch([record(0, input=input_), record(1, input=input_), record(2, input=[0.5] * 4)])
     (first, again, other), *rest = (
-        columns(raw, Intake(key, None))[0].input_hashes.tolist() for key in (b"k" * 32, b"k" * 32, b"l" * 32)
+        columns(raw, native_intake(key))[0].input_hashes.tolist() for key in (b"k" * 32, b"k" * 32, b"l" * 32)
     )
     assert first == again
     assert rest[0] == [first, again, other]

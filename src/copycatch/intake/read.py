@@ -1,0 +1,103 @@
+"""Messages of any topic to columns: the topic's decoder, then the columns of what it found."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from copycatch.intake.columns import ColumnBuilder
+from copycatch.intake.embed import Embedder
+from copycatch.records.columns import RawBatch, RecordBatch
+from copycatch.records.decoding import Decoded, Decoder, Note
+from copycatch.records.wire import Rejected
+
+ANY_TOPIC = "*"
+_AFTER_ANY_TIMEOUT_MS = 1 << 62
+
+
+@dataclass(slots=True)
+class Read:
+    """What some messages came to: every one is in the batch, among the rejects, or in the notes."""
+
+    batch: RecordBatch
+    rejects: list[Rejected]
+    notes: Counter[Note]
+
+
+class Intake:
+    """Reads messages of all topics.
+
+    Parameters
+    ----------
+    hmac_key : bytes
+        Secret for the pseudonyms of API key ids and the hashes of inputs.
+    embedder : Embedder or None
+        Embeds text inputs that bring no embedding; None leaves them without one.
+    make_decoder_by_topic : mapping of str to callable
+        One decoder a topic; the key "*" serves topics that are not named (files of any name).
+    """
+
+    def __init__(
+        self,
+        hmac_key: bytes,
+        embedder: Embedder | None,
+        make_decoder_by_topic: Mapping[str, Callable[[], Decoder]],
+    ) -> None:
+        self._columns = ColumnBuilder(hmac_key, embedder)
+        self._make_decoder_by_topic = dict(make_decoder_by_topic)
+        self._decoder_by_topic: dict[str, Decoder] = {}
+
+    def _decoder(self, topic: str) -> Decoder:
+        name = topic if topic in self._make_decoder_by_topic else ANY_TOPIC
+        if name not in self._decoder_by_topic:
+            self._decoder_by_topic[name] = self._make_decoder_by_topic[name]()
+        return self._decoder_by_topic[name]
+
+    def read(self, raw: RawBatch, now_ms: int) -> Read:
+        """Columns of a poll's messages, in order of arrival.
+
+        Parameters
+        ----------
+        raw : RawBatch
+        now_ms : int
+            Wall clock: requests and responses that have waited too long for each other are given up.
+        """
+        decoder = self._decoder(raw.topic)
+        decoded = decoder.decode(raw)
+        decoded.add(decoder.flush(now_ms))
+        return self._read(raw, decoded)
+
+    def give_up(self, now_ms: int) -> Iterator[Read]:
+        """What becomes of requests and responses that have waited too long; for topics that are quiet."""
+        for topic, decoder in self._decoder_by_topic.items():
+            given_up = decoder.flush(now_ms)
+            if given_up.records or given_up.rejects:
+                yield self._read(RawBatch(topic, 0, [], []), given_up)
+
+    def end(self) -> Iterator[Read]:
+        """The source has ended: what still waits is given up."""
+        # The first flush starts the wait of those that no flush has seen, the second ends it.
+        for flush_ms in (0, _AFTER_ANY_TIMEOUT_MS):
+            yield from self.give_up(flush_ms)
+
+    def _read(self, raw: RawBatch, decoded: Decoded) -> Read:
+        batch, rejects = self._columns.build(raw, decoded)
+        return Read(batch, rejects, decoded.notes)
+
+    def snapshot(self, topic: str) -> bytes:
+        """What waits in the topic's decoder."""
+        return self._decoder(topic).snapshot()
+
+    def restore(self, topic: str, state: bytes) -> None:
+        """Take back what `snapshot` gave.
+
+        Raises
+        ------
+        copycatch.errors.StateError
+            If the bytes are damaged or of another version.
+        """
+        if state:
+            self._decoder(topic).restore(state)
+
+    def reset(self) -> None:
+        """As if nothing had ever been read."""
+        self._decoder_by_topic.clear()

@@ -1,0 +1,65 @@
+"""What lies between a log format and the columns: decoded records, and what every decoder offers."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from copycatch.records.columns import RawBatch
+from copycatch.records.wire import InferenceRecord, Rejected
+
+Note = Literal[
+    "skipped",  # messages or parts of them that are about no inference (other spans, health checks)
+    "split",  # what a message held beyond the first: instances of a request, spans of an export
+    "held",  # requests and responses that began to wait for each other
+    "joined",  # pairs: two messages, one reading
+    "sampled",  # messages whose source says that it logs only a share of the traffic
+    "unpaired",  # requests given as a record without response, because the options say so
+]
+"""Nothing is lost without being counted: once nothing waits any more,
+messages + split == records + rejects + skipped + joined."""
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What a batch held; `positions` has one entry a record: where its (last) message stood."""
+
+    records: list[InferenceRecord] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    rejects: list[Rejected] = field(default_factory=list)
+    notes: Counter[Note] = field(default_factory=Counter)
+
+    def add(self, other: "Decoded") -> None:
+        """Take over what `other` holds, after what is here."""
+        self.records += other.records
+        self.positions += other.positions
+        self.rejects += other.rejects
+        self.notes += other.notes
+
+
+class Decoder(ABC):
+    """Turns messages of one topic into canonical records.
+
+    A format that logs a request and its response as two messages keeps what waits; others need `decode` only.
+    """
+
+    @abstractmethod
+    def decode(self, batch: RawBatch) -> Decoded:
+        """Decode every message of `batch`; a bad one becomes a reject, and nothing is raised."""
+
+    def flush(self, now_ms: int) -> Decoded:
+        """Give up on what has waited longer than the timeout; call it about once a second."""
+        return Decoded()
+
+    def snapshot(self) -> bytes:
+        """What waits, as versioned bytes; empty for formats where nothing does."""
+        return b""
+
+    def restore(self, state: bytes) -> None:  # noqa: B027 - nothing waits here
+        """Take back what `snapshot` gave.
+
+        Raises
+        ------
+        copycatch.errors.StateError
+            If the bytes are damaged or of another version.
+        """

@@ -1,0 +1,261 @@
+"""Whatever the bytes of native records: each record's columns are its own, and one bad line harms none."""
+
+# ruff: noqa: E501 - tables of samples
+
+import base64
+import dataclasses
+import json
+import struct
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.traffic import columns, native_intake
+
+from copycatch.records.columns import RawBatch, RecordBatch, VectorBlock
+from copycatch.records.wire import VECTOR_LENGTH_MAX, Blob, InferenceRecord
+
+FIRST = 10
+BLOCKS = {"input": "inputs", "embedding": "embeddings", "probabilities": "probabilities"}
+REQUIRED = {
+    "event_id": "e-1",
+    "event_time": "2026-01-05T07:08:09.010Z",
+    "account_id": "acct-7",
+    "model_id": "m",
+}
+
+
+def vectors_by_row(blocks: list[VectorBlock]) -> dict[int, tuple[str, list[float]]]:
+    return {
+        row: (block.model_id, values.tolist())
+        for block in blocks
+        for row, values in zip(block.rows.tolist(), block.values, strict=True)
+    }
+
+
+def row_of(batch: RecordBatch, row: int) -> dict[str, Any]:
+    """Everything that the columns say of one record; NaN as None."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(RecordBatch):
+        column = getattr(batch, field.name)
+        if field.name in BLOCKS.values():
+            found[field.name] = vectors_by_row(column).get(row)
+        elif field.name != "raw":
+            value = column[row].item() if isinstance(column, np.ndarray) else column[row]
+            found[field.name] = None if value != value else value
+    return found
+
+
+def values_of(vector: list[float] | Blob | None) -> list[float] | None:
+    """A vector as float32, one value at a time."""
+    if isinstance(vector, Blob):
+        code = {"u1": "B", "f2": "e", "f4": "f"}[vector.dtype]
+        return [float(value) for (value,) in struct.iter_unpack("<" + code, base64.b64decode(vector.b64))]
+    return None if vector is None else [float(np.float32(value)) for value in vector]
+
+
+def check(lines: list[bytes]) -> int:
+    """Together as alone, and as the validating decoder says; gives how many records are good."""
+    raw = RawBatch("logs", 0, list(range(FIRST, FIRST + len(lines))), lines)
+    batch, rejects = columns(raw)
+    positions = batch.positions.tolist()
+    assert sorted([*positions, *(reject.offset for reject in rejects)]) == raw.positions
+    assert positions == sorted(positions)
+    reject_by_position = {reject.offset: reject for reject in rejects}
+    for position, line in zip(raw.positions, lines, strict=True):
+        alone, alone_rejects = columns(RawBatch("logs", 0, [position], [line]))
+        if alone_rejects:
+            assert alone_rejects == [reject_by_position[position]]
+            continue
+        said = row_of(batch, positions.index(position))
+        assert said == row_of(alone, 0)
+        record = msgspec.json.decode(line, type=InferenceRecord)
+        assert said["account_ids"] == record.account_id
+        assert said["texts"] == (record.input if isinstance(record.input, str) else None)
+        for name, column in BLOCKS.items():
+            vector = getattr(record, name)
+            values = None if isinstance(vector, str) else values_of(vector)
+            assert said[column] == (None if values is None else (record.model_id, values)), name
+    return len(batch)
+
+
+numbers = st.one_of(
+    st.floats(-10, 10),
+    st.floats(-10, 10).map(lambda value: round(value, 3)),
+    st.floats(allow_nan=False),
+    st.integers(-(2**70), 2**70),
+)
+shares = st.one_of(st.floats(0, 1), st.floats(0, 1).map(lambda value: round(value, 4)), st.floats(-1, 2))
+names = st.one_of(
+    st.text(max_size=8), st.sampled_from(["", "a", "b" * 512, "b" * 513, "ünï", 'say "x"', None, 7])
+)
+optional_names = names
+times = st.one_of(
+    st.datetimes().map(lambda time: time.isoformat(timespec="milliseconds") + "Z"),
+    st.datetimes().map(lambda time: time.isoformat(timespec="seconds") + "Z"),
+    st.sampled_from(["2026-02-29T00:00:00Z", "2024-02-29T23:59:59.999Z", "2026-01-05T24:00:00Z", "yesterday",
+                     "2026-01-05T00:00:60Z", "2026-13-01T00:00:00.000Z", "2026-01-05t00:00:00z",
+                     "2026-01-05 00:00:00.000Z", "10000-01-05T00:00:00.00Z", "0000-01-05T00:00:00.000Z",
+                     "2026-01-05T00:00:00.000+00:00", 1_767_571_200_000, 0, -1, 2**50, 1.5, None]),
+)  # fmt: skip
+blobs = st.fixed_dictionaries(
+    {
+        "b64": st.sampled_from(
+            ["AQID", "AQI=", "AQ==", "AR==", "AAAAAA==", "AACAPwAAAEA=", "AACAfw==", "A", "", "A=B="]
+        ),
+        "dtype": st.sampled_from(["u1", "f4", "f2", "f8"]),
+    }
+)
+vectors = st.one_of(
+    st.lists(numbers, max_size=5), st.lists(numbers, min_size=3, max_size=3), blobs, st.none()
+)
+counts = st.one_of(st.integers(0, 500), st.sampled_from([None, -1, 2**53, 2**53 + 1, 1.0, True, "1"]))
+params = st.one_of(
+    st.none(),
+    st.dictionaries(st.sampled_from(["logprobs", "other"]), st.sampled_from([True, False, None, 1]), max_size=2),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "logprobs": st.sampled_from([True, False, None]), "top_logprobs": counts, "n": counts,
+            "logit_bias": st.one_of(counts, st.dictionaries(st.text(max_size=2), st.floats(-1, 1), max_size=2)),
+            "temperature": st.one_of(st.floats(0, 2), st.none()), "max_tokens": counts,
+        },
+    ),
+)  # fmt: skip
+records = st.fixed_dictionaries(
+    {
+        "event_id": st.one_of(st.just("e"), names), "event_time": times, "model_id": st.sampled_from(["m", "n"]),
+        "account_id": st.one_of(st.sampled_from(["a", "b"]), names),
+    },
+    optional={
+        "tenant_id": names, "api_key_id": names, "user_agent": names, "client_ip": names, "model_version": names,
+        "input": st.one_of(vectors, st.text(max_size=12)), "embedding": vectors,
+        "predicted_label": st.one_of(st.integers(-3, 300), st.sampled_from([2**53, 2**62, 2**70, 1.0]), names),
+        "probabilities": st.one_of(st.lists(shares, max_size=4), st.none()),
+        "top_scores": st.one_of(st.lists(shares, max_size=3), st.lists(shares, max_size=3).map(
+            lambda found: sorted(found, reverse=True)), st.none()),
+        "output_text": st.one_of(st.text(max_size=9), st.none()), "params": params, "input_tokens": counts,
+        "output_tokens": counts, "latency_ms": st.one_of(numbers, st.none()),
+        "status": st.one_of(st.integers(-1, 1000), st.none()),
+        "schema_version": st.sampled_from(["1.0", "1.7", "2.0", "1", "", None]),
+        "unknown": st.one_of(numbers, st.lists(numbers, max_size=2)),
+    },
+)  # fmt: skip
+
+
+@st.composite
+def lines_of_records(draw: st.DrawFn) -> list[bytes]:
+    found = draw(st.lists(records, min_size=1, max_size=6))
+    is_ascii, separators = (
+        draw(st.booleans()),
+        draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", "\t:  ")])),
+    )
+    return [
+        json.dumps(record, ensure_ascii=is_ascii, separators=separators).encode(errors="surrogatepass")
+        for record in found
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(lines=lines_of_records())
+def test_any_records(lines: list[bytes]) -> None:
+    check(lines)
+
+
+@settings(max_examples=100, deadline=None)
+@given(lines=lines_of_records(), data=st.data())
+def test_damaged_records(lines: list[bytes], data: st.DataObject) -> None:
+    damaged = []
+    for line in lines:
+        at = data.draw(st.integers(0, len(line)))
+        put = data.draw(
+            st.one_of(st.binary(max_size=2), st.sampled_from([b'"', b",", b"}", b"[", b"\\", b"0", b"e"]))
+        )
+        cut = data.draw(st.integers(0, 3))
+        damaged.append(line[:at] + put + line[at + cut :])
+    check(damaged)
+
+
+def full_record(**fields: Any) -> bytes:
+    return json.dumps(REQUIRED | fields).encode()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"input": "where is my card?", "predicted_label": "card", "params": {}},
+        {"input": [1, 2.5, -3e-4], "embedding": [0.1234567890123456789], "probabilities": [0.25, 0.75]},
+        {"input": 'a "quoted" line\n, \u20ac and \U0001f600', "output_text": "a\\b", "event_id": "\u00e9"},
+        {"extra": {"nested": [{"deep": [1, "x"]}]}, "account_id": 'say "x"'},
+        {"input": [2**70, 1e-400, 5e-324, -0.0], "embedding": [9007199254740993]},
+    ],
+)
+def test_good_records(fields: dict[str, Any]) -> None:
+    assert check([full_record(**fields)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("NaN", "not_finite"),
+        ("[NaN]", "not_finite"),
+        ("[0.5,Infinity]", "not_finite"),
+        ("[1e999]", "not_finite"),
+        ("[1e39]", "not_finite"),
+        ("[1.]", "not_json"),
+        ("[01]", "not_json"),
+        ("[1,]", "not_json"),
+        ("[[1]]", "schema"),
+        ("[true]", "schema"),
+        ('["1"]', "schema"),
+        ("[null]", "schema"),
+        ("[]", "schema"),
+        ('"\\ud800"', "not_json"),
+        ('"\\x"', "not_json"),
+    ],
+)
+@pytest.mark.parametrize("field", ["input", "embedding"])
+def test_what_is_no_vector_costs_its_own_record_only(field: str, value: str, reason: str) -> None:
+    bad = full_record()[:-1] + f', "{field}": {value}}}'.encode()
+    good = [full_record(input=[1.0, 2.0]), full_record(input="text")]
+    assert check([good[0], bad, good[1]]) == 2
+    _, (reject,) = columns(RawBatch("logs", 0, [0, 1, 2], [good[0], bad, good[1]]))
+    assert reject.reason == reason
+
+
+def test_text_that_is_no_utf8() -> None:
+    good = full_record(user_agent="\u00e9t\u00e9").replace(b"\\u00e9t\\u00e9", "\u00e9t\u00e9".encode())
+    assert check([good, good.replace("\u00e9".encode(), b"\xe9")]) == 1
+
+
+def test_of_a_repeated_field_the_last_counts() -> None:
+    raw = RawBatch("logs", 0, [0], [full_record()[:-1] + b',"account_id":"other"}'])
+    assert columns(raw)[0].account_ids == ["other"]
+
+
+def test_empty_poll_and_empty_messages() -> None:
+    assert check([]) == 0
+    assert check([b"", b" ", b"{}", full_record()]) == 1
+
+
+def test_deep_nesting_is_a_reject() -> None:
+    bad = full_record()[:-1] + b', "extra": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    assert check([full_record(), bad]) == 1
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f2", "f4"])
+@pytest.mark.parametrize("n", [1, 2, 3, 64, 784, 3_072, VECTOR_LENGTH_MAX])
+def test_base64_of_every_size(dtype: str, n: int) -> None:
+    """Images of 784 and 3,072 bytes once wrote beyond a buffer that was sized by the text."""
+    rng = np.random.default_rng(n)
+    values = rng.integers(0, 256, n).astype("<" + dtype)
+    blob = {"b64": base64.b64encode(values.tobytes()).decode(), "dtype": dtype}
+    lines = [full_record(event_id=str(index), input=blob, embedding=blob) for index in range(4)]
+    batch, rejects = columns(RawBatch("logs", 0, list(range(4)), lines), native_intake())
+    assert not rejects
+    for block in (*batch.inputs, *batch.embeddings):
+        assert block.values.shape == (4, n)
+        assert (block.values == values.astype(np.float32)).all()
