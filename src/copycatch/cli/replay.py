@@ -135,12 +135,6 @@ class Frames:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._looks: list[tuple[Evaluations, Scores]] = []
-        if path is not None:
-            try:
-                import pyarrow as pa  # noqa: F401
-            except ImportError as error:
-                message = "--features needs pyarrow: pip install 'copycatch[parquet]'"
-                raise ConfigError(message) from error
 
     def add(self, evaluations: list[tuple[Evaluations, Scores]]) -> None:
         if self._path is not None:

@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 from collections.abc import Sequence
-from types import NoneType
 from typing import Any
 
 import msgspec
@@ -33,6 +32,9 @@ SHOUTED_CHARS_MIN = 8
 # Two embedders of 64 dimensions agree by chance at about 0 +- .13; rounding to 3 digits leaves .9999.
 SAME_EMBEDDER_COS = 0.99
 STATUS_OK = 200
+_COMMON_TIME = "2026-01-05T00:00:00.000Z"
+_COMMON_CHARS = np.frombuffer(_COMMON_TIME.encode(), dtype=np.uint8)
+_IS_DIGIT = (ord("0") <= _COMMON_CHARS) & (ord("9") >= _COMMON_CHARS)
 
 Fields = dict[str, Sequence[Any]]
 """Values of the records by field name, one a record; None where missing."""
@@ -245,42 +247,45 @@ def _params_of(values: Sequence[Params | None]) -> list[Float32Array]:
     """Whether log-probabilities are asked for, how many tokens are biased, `n`, `max_tokens`."""
     if _is_absent(values):
         return [_missing(len(values)) for _ in range(4)]
-    rows = [
-        (None, None, None, None)
-        if given is None
-        else (bool(given.logprobs) or bool(given.top_logprobs), _biased(given), given.n, given.max_tokens)
-        for given in values
-    ]
+    none = (None, None, None, None)
+    rows = [none if given is None else _options_of(given) for given in values]
     return [_column(column) for column in zip(*rows, strict=True)]
 
 
-def _biased(params: Params) -> int:
+def _options_of(params: Params) -> tuple[bool, int, int | None, int | None]:
     bias = params.logit_bias
-    return len(bias) if isinstance(bias, dict) else bias or 0
+    biased = len(bias) if isinstance(bias, dict) else bias or 0
+    return bool(params.logprobs or params.top_logprobs), biased, params.n, params.max_tokens
 
 
 def _texts_and_vectors(
     values: Sequence[str | list[float] | Blob | None],
 ) -> tuple[list[str | None], Sequence[list[float] | Blob | None]]:
     """Inputs that are text, and those that are numbers; None where they are the other."""
-    kinds = set(map(type, values))
-    nothing = [None] * len(values)
-    texts = [value if isinstance(value, str) else None for value in values] if str in kinds else [*nothing]
-    if kinds <= {str, NoneType}:
-        return texts, nothing
+    texts = [value if isinstance(value, str) else None for value in values]
     return texts, [None if isinstance(value, str) else value for value in values]
 
 
+def _common_times_of(values: Sequence[str | int]) -> IntArray | None:
+    """Times all written as 2026-01-05T00:00:00.250Z, at a third of the cost of one parse a record."""
+    if not all(type(value) is str and len(value) == len(_COMMON_TIME) for value in values):
+        return None
+    try:
+        chars = np.array(values, dtype=f"S{len(_COMMON_TIME)}").view(np.uint8).reshape(len(values), -1)
+        # numpy reads more than RFC 3339 allows, so every character is looked at first.
+        if not (np.where(_IS_DIGIT, chars - ord("0") <= 9, chars == _COMMON_CHARS)).all():
+            return None
+        times_ms = chars[:, :-1].copy().view(f"S{len(_COMMON_TIME) - 1}").astype("datetime64[ms]")
+    except ValueError:
+        return None  # one of them is bad: the caller finds out which
+    as_int = times_ms.ravel().astype(np.int64)
+    return as_int if (as_int >= UNIX_MS_MIN).all() else None
+
+
 def _times_of(values: Sequence[str | int], found: _Faults) -> IntArray:
-    if all(type(value) is str and len(value) == 24 and value[-1] == "Z" for value in values):
-        try:  # the common form at a third of the cost of one parse a record
-            times_ms = np.array([str(value)[:-1] for value in values], dtype="datetime64[ms]")
-        except ValueError:
-            pass  # one of them is bad: find out which, below
-        else:
-            as_int = times_ms.astype(np.int64)
-            if len(as_int) == 0 or (as_int.min() >= UNIX_MS_MIN and as_int.max() <= UNIX_MS_MAX):
-                return as_int
+    common = _common_times_of(values)
+    if common is not None:
+        return common
     times_ms = np.zeros(len(values), dtype=np.int64)
     for row, value in enumerate(values):
         try:

@@ -91,6 +91,13 @@ def _groups_of(
     vectors: Sequence[list[float] | Blob | None], model_ids: Sequence[str], faults: dict[int, str]
 ) -> _Groups:
     """Rows and vectors by model, length and how they were written."""
+    rows = [row for row, vector in enumerate(vectors) if vector is not None]
+    lists = [vector for vector in vectors if isinstance(vector, list)]
+    if rows and len(lists) == len(rows):
+        kinds = set(zip([model_ids[row] for row in rows], map(len, lists), strict=True))
+        if len(kinds) == 1 and lists[0]:  # one model and one length, as in most polls
+            model_id, length = kinds.pop()
+            return {(model_id, length, ""): (rows, [*lists])}
     groups: _Groups = {}
     for row, vector in enumerate(vectors):
         if vector is None:
