@@ -29,7 +29,6 @@ STAGES = (
     "intake",
     "signals",
     "windows",
-    "features",
     "population",
     "scoring",
     "decisions",

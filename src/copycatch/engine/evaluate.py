@@ -24,15 +24,15 @@ from copycatch.records.columns import (
     SignalColumns,
 )
 from copycatch.records.policy import Policy
-from copycatch.scoring.catalog import FAMILIES
+from copycatch.scoring.catalog import FAMILIES, SCORERS
 from copycatch.scoring.coherence import coherence_of
 from copycatch.scoring.combine import feature_shares, score_of
-from copycatch.scoring.damping import voices
+from copycatch.scoring.damping import damping
 from copycatch.scoring.families import ANOMALY_MAX, anomalies_of, deviations_of, family_values, positions_of
 from copycatch.scoring.persistence import follow, lateness
 from copycatch.scoring.pretrained import chance_of
 from copycatch.scoring.protocol import Inputs
-from copycatch.scoring.scored_features import FEATURE_FAMILIES, SCORED_FEATURES
+from copycatch.scoring.scored_features import SCORED_COLUMNS
 from copycatch.space.model import FOURIER
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
@@ -41,7 +41,6 @@ assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns a
 IS_DISTINCT = np.array([spec.scope == "distinct" for spec in SIGNALS])
 INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
 PRETRAINED = FAMILIES.index("pretrained")
-SCORED_COLUMNS = np.array([FEATURE_INDEX[tail.feature] for tail in SCORED_FEATURES], dtype=np.int64)
 SERVER_ERROR = 500
 REFUSALS = (401, 403, 429)
 
@@ -188,7 +187,7 @@ def compare(state: EngineState, evaluation_batch: EvaluationBatch) -> tuple[Base
     """The middle of what is normal for the life and for the block of each look, among others of its model."""
     evaluations = evaluation_batch.evaluations
     baseline, recent_baseline = (
-        Baseline.unknown(len(evaluation_batch), len(SCORED_FEATURES)) for _ in range(2)
+        Baseline.unknown(len(evaluation_batch), len(SCORED_COLUMNS)) for _ in range(2)
     )
     hashes = state.rows.account_hashes[evaluations.rows]
     for model_id, members in by_model(evaluations.model_ids):
@@ -228,16 +227,14 @@ def score(
     of_tails = np.fmax(family_values(lifetime), family_values(signals))
     evaluation_batch.inputs = Inputs(
         positions=positions_of(np.where(is_recent, recent_deviations, lifetime_deviations)),
-        anomalies=anomalies / ANOMALY_MAX,
         families=of_tails / ANOMALY_MAX,
     )
     groups = by_model(evaluations.model_ids)
-    families = _families(state, groups, evaluation_batch.inputs)
-    families[:, : len(FEATURE_FAMILIES)] = of_tails
+    families = np.concatenate([of_tails, _scorers(state, groups, evaluation_batch.inputs)], axis=1)
     shift, spread = (
         evaluation_batch.lifetime_values[:, FEATURE_INDEX[name]] for name in ("input_shift", "input_spread")
     )
-    families *= voices(_coherence(evaluation_batch), shift, spread)
+    families *= damping(_coherence(evaluation_batch), shift, spread)
     n_effective = np.full_like(families, np.nan)
     tail_probs = np.full(len(evaluation_batch), np.nan)
     for model_id, members in groups:
@@ -288,13 +285,13 @@ def _coherence(evaluation_batch: EvaluationBatch) -> FloatArray:
     return highest
 
 
-def _families(state: EngineState, groups: list[tuple[str, IntArray]], inputs: Inputs) -> FloatArray:
-    """What each model's scorers say, (n, n_families)."""
-    values = np.full((len(inputs), len(FAMILIES)), np.nan)
+def _scorers(state: EngineState, groups: list[tuple[str, IntArray]], inputs: Inputs) -> FloatArray:
+    """What each model's scorers say, (n, n_scorers)."""
+    values = np.full((len(inputs), len(SCORERS)), np.nan)
     for model_id, members in groups:
         population = state.populations.get(model_id)
         if population is not None and population.is_settled:
-            values[members] = state.ensemble(model_id).family_values(inputs.pick(members))
+            values[members] = state.ensemble(model_id).values(inputs.pick(members))
     return values
 
 

@@ -5,11 +5,12 @@ Only a few looks in a thousand come so far, and this costs several times as much
 
 import numpy as np
 
-from copycatch.engine.evaluate import SCORED_COLUMNS, EvaluationBatch, by_model
+from copycatch.engine.evaluate import EvaluationBatch, by_model
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import FEATURE_INDEX
 from copycatch.records.columns import BoolArray, IntArray, Normal, Scores
 from copycatch.scoring.looks_like import looks_like
+from copycatch.scoring.scored_features import SCORED_COLUMNS
 from copycatch.windows.samples import readable_ids
 
 

@@ -85,7 +85,7 @@ class FamilyCalibration:
         Examples
         --------
         >>> tails = FamilyCalibration(np.array([0.0]), np.array([1.0]), np.array([0.5]))
-        >>> tails.evidence(np.array([[-1.0], [1.0], [2.0]])).round(2).ravel().tolist()
+        >>> tails.surprisal(np.array([[-1.0], [1.0], [2.0]])).round(2).ravel().tolist()
         [0.35, 1.39, 3.39]
         """
         top = -np.log(BASE_PROB)

@@ -11,6 +11,7 @@ itself.
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -66,21 +67,21 @@ def _first_above(ordered, count, value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _compare(values, own_rows, peers, ordered, counts, quantiles, out):  # type: ignore[no-untyped-def]
+def _compare(values, own_rows, peers, out):  # type: ignore[no-untyped-def]
     """Quantiles of each column without the account's own row, and how many lie at or beyond its value."""
     for i in range(values.shape[0]):
         for f in range(values.shape[1]):
-            column, count = ordered[f], counts[f]
+            column, count = peers.ordered[f], peers.counts[f]
             own = np.nan
             if own_rows[i] >= 0:
-                own = peers[own_rows[i], f]
+                own = peers.values[own_rows[i], f]
             has_own = not np.isnan(own)
             others = count - has_own
             if others < ACCOUNTS_MIN:
                 continue
             skip = _first_at_least(column, count, own) if has_own else count + 1
-            for q in range(len(quantiles)):
-                position = quantiles[q] * (others - 1)
+            for q in range(len(QUANTILES)):
+                position = QUANTILES[q] * (others - 1)
                 low = int(position)
                 high = min(low + 1, others - 1)
                 share = position - low
@@ -123,27 +124,26 @@ def _baselines_of_all(ordered, counts, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _put_baselines(members, own_rows, columns, peers, ordered, counts, usual, medians, ups, downs):  # type: ignore[no-untyped-def]
+def _put_baselines(members, own_rows, columns, peers, into):  # type: ignore[no-untyped-def]
     """Of some features for some rows, the account's own row left out."""
     found = np.empty(3)
     for i in range(len(members)):
         row = members[i]
         for t in range(len(columns)):
             f = columns[t]
-            found[:] = usual[f]
-            if own_rows[i] >= 0 and not np.isnan(peers[own_rows[i], f]):
+            found[:] = peers.usual[f]
+            if own_rows[i] >= 0 and not np.isnan(peers.values[own_rows[i], f]):
                 found[:] = np.nan
-                if counts[f] - 1 >= ACCOUNTS_MIN:
-                    skip = _first_at_least(ordered[f], counts[f], peers[own_rows[i], f])
-                    _baseline_of(ordered[f], counts[f], skip, found)
-            medians[row, t], ups[row, t], downs[row, t] = found[0], found[1], found[2]
+                if peers.counts[f] - 1 >= ACCOUNTS_MIN:
+                    own = peers.values[own_rows[i], f]
+                    skip = _first_at_least(peers.ordered[f], peers.counts[f], own)
+                    _baseline_of(peers.ordered[f], peers.counts[f], skip, found)
+            into.medians[row, t], into.ups[row, t], into.downs[row, t] = found[0], found[1], found[2]
 
 
-@dataclass(slots=True)
-class Peers:
-    """Joined strata, ready for comparison."""
+class Peers(NamedTuple):
+    """Joined strata, ready for comparison by compiled code."""
 
-    row_by_account: dict[int, int]
     values: FloatArray  # (n_accounts, n_features)
     ordered: FloatArray  # (n_features, n_accounts), NaN last
     counts: IntArray  # known values of each feature
@@ -169,7 +169,9 @@ class Reference:
     values: FloatArray = field(init=False)  # (n_strata, ACCOUNTS_MAX, n_features)
     accounts: IntArray = field(init=False)  # (n_strata, ACCOUNTS_MAX), 0 where empty
     next_index: list[int] = field(default_factory=lambda: [0] * len(STRATA))
-    peers_by_stratum: dict[int, Peers | None] = field(default_factory=dict)  # until the next change
+    peers_by_stratum: dict[int, tuple[dict[int, int], Peers] | None] = field(
+        default_factory=dict
+    )  # each account's row among the peers, and these; until the next change
     joined_by_stratum: dict[int, tuple[int, int]] = field(default_factory=dict)  # from, to
 
     def __post_init__(self) -> None:
@@ -209,8 +211,11 @@ class Reference:
                 self.accounts[stratum, index] = 0
                 self._forget_peers(stratum)
 
-    def _peers(self, stratum: int) -> Peers | None:
-        """Accounts of a stratum, joined with its neighbours until there are enough; None if never."""
+    def _peers(self, stratum: int) -> tuple[dict[int, int], Peers] | None:
+        """Row of each account among the peers, and these; None if there are never enough.
+
+        They are the accounts of a stratum, joined with those of its neighbours until there are enough.
+        """
         if stratum in self.peers_by_stratum:
             return self.peers_by_stratum[stratum]
         low = high = stratum
@@ -235,7 +240,7 @@ class Reference:
             counts = (~np.isnan(values)).sum(axis=0)
             usual = np.full((self.n_features, 3), np.nan)
             _baselines_of_all(ordered, counts, usual)
-            peers = Peers(row_by_account, values, ordered, counts, usual)
+            peers = row_by_account, Peers(values, ordered, counts, usual)
         self.peers_by_stratum[stratum] = peers
         self.joined_by_stratum[stratum] = (low, high)
         return peers
@@ -253,7 +258,7 @@ class Reference:
         Parameters
         ----------
         values : ndarray of float64, shape (n, n_features)
-        evidence, account_hashes : ndarray of int64, shape (n,)
+        n_effective, account_hashes : ndarray of int64, shape (n,)
 
         Returns
         -------
@@ -262,7 +267,7 @@ class Reference:
         out = np.full((*values.shape, 10), np.nan)
         for members, own_rows, peers in self._by_stratum(n_effective, account_hashes):
             part = np.full((len(members), values.shape[1], 10), np.nan)
-            _compare(values[members], own_rows, peers.values, peers.ordered, peers.counts, QUANTILES, part)
+            _compare(values[members], own_rows, peers, part)
             out[members] = part
         lows, q10, q20, medians, q80, q90, highs, counts, aboves, belows = np.moveaxis(out, 2, 0)
         ups = np.maximum((q80 - medians) / NORMAL_20, (q90 - medians) / NORMAL_10)
@@ -271,27 +276,26 @@ class Reference:
 
     def put_baselines(
         self,
-        middle: Baseline,
+        into: Baseline,
         members: IntArray,
         columns: IntArray,
         n_effective: IntArray,
         account_hashes: IntArray,
     ) -> None:
-        """Medians and deviations only, and of some features only: what every look needs.
+        """Medians and deviations only, and of some features only: what every evaluation needs.
 
         Parameters
         ----------
-        middle : Baseline
+        into : Baseline
             Written to at `members`.
         members : ndarray of int64, shape (n,)
         columns : ndarray of int64
-            Features, one for each column of `middle`.
-        evidence, account_hashes : ndarray of int64, shape (n,)
+            Features, one for each column of `into`.
+        n_effective, account_hashes : ndarray of int64, shape (n,)
             Of the members.
         """
         for places, own_rows, peers in self._by_stratum(n_effective, account_hashes):
-            _put_baselines(members[places], own_rows, columns, peers.values, peers.ordered, peers.counts,
-                         peers.usual, middle.medians, middle.ups, middle.downs)  # fmt: skip
+            _put_baselines(members[places], own_rows, columns, peers, into)
 
     def _by_stratum(
         self, n_effective: IntArray, account_hashes: IntArray
@@ -299,12 +303,13 @@ class Reference:
         """Positions of each stratum's rows, each account's own row among its peers or -1, and these."""
         strata = strata_of(n_effective)
         for stratum in np.flatnonzero(np.bincount(strata)).tolist():
-            peers = self._peers(stratum)
-            if peers is None:
+            found = self._peers(stratum)
+            if found is None:
                 continue
+            row_by_account, peers = found
             members = np.flatnonzero(strata == stratum)
             own_rows = np.array(
-                [peers.row_by_account.get(account, -1) for account in account_hashes[members].tolist()],
+                [row_by_account.get(account, -1) for account in account_hashes[members].tolist()],
                 dtype=np.int64,
             )
             yield members, own_rows, peers

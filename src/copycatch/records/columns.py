@@ -1,6 +1,7 @@
 """Records as columns: what moves between the stages of the engine."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -190,17 +191,19 @@ class Normal:
             getattr(self, name)[rows] = getattr(other, name)
 
 
-@dataclass(slots=True)
-class Baseline:
-    """The middle of the normal range for some features of each evaluation, as `Normal` has it."""
+class Baseline(NamedTuple):
+    """What is usual of some features among other accounts, for each evaluation.
+
+    Arrays (n, n_columns), NaN where unknown; a named tuple, which compiled code takes as it is.
+    """
 
     medians: FloatArray
-    ups: FloatArray
-    downs: FloatArray
+    ups: FloatArray  # one deviation above the median, measured on the upper tail
+    downs: FloatArray  # the same below
 
     @classmethod
-    def unknown(cls, n: int, n_features: int) -> "Baseline":
-        return cls(*(np.full((n, n_features), np.nan) for _ in range(3)))
+    def unknown(cls, n: int, n_columns: int) -> "Baseline":
+        return cls(*(np.full((n, n_columns), np.nan) for _ in range(3)))
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ execution, and its signature is checked before it comes this far.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -60,6 +61,41 @@ def _encode(value: object) -> object:
         return value.item()
     message = f"{type(value).__name__} cannot be packed"
     raise NotImplementedError(message)
+
+
+def aligned(
+    values: npt.NDArray[Any], found: Sequence[str], wanted: Sequence[str], empty: float, axis: int = -1
+) -> npt.NDArray[Any]:
+    """Columns brought into another order by name: unknown ones are dropped, missing ones are `empty`.
+
+    Parameters
+    ----------
+    values : ndarray
+        `found` names its columns along `axis`.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many columns as names.
+
+    Examples
+    --------
+    >>> aligned(np.array([[1.0, 2.0, 3.0]]), ["a", "b", "c"], ["c", "d", "a"], np.nan).tolist()
+    [[3.0, nan, 1.0]]
+    """
+    if values.shape[axis] != len(found):
+        message = f"{values.shape[axis]} columns for {len(found)} names"
+        raise ValueError(message)
+    if list(found) == list(wanted):
+        return values
+    index_by_name = {name: index for index, name in enumerate(found)}
+    known = [index for index, name in enumerate(wanted) if name in index_by_name]
+    shape = list(values.shape)
+    shape[axis] = len(wanted)
+    columns = np.full(shape, empty, dtype=values.dtype)
+    taken = [index_by_name[wanted[index]] for index in known]
+    np.moveaxis(columns, axis, -1)[..., known] = np.moveaxis(values, axis, -1)[..., taken]
+    return columns
 
 
 def copied(value: Any) -> Any:

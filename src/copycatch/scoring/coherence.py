@@ -1,7 +1,7 @@
 """Whether an account's queries are far from their classes in one direction or in all.
 
 Another population lies somewhere: its queries are moved the same way. Noise on usual inputs, as a test of
-robustness adds it, moves each its own way, however far. `voices` makes of it how much is believed.
+robustness adds it, moves each its own way, however far. `damping` makes of it how much is believed.
 """
 
 import numpy as np

@@ -1,62 +1,73 @@
-"""From the evidence of families to a score, and each feature's share of it."""
+"""From the surprisal of families to a score, and each feature's share of it."""
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from copycatch.records.columns import FloatArray
-from copycatch.scoring.catalog import FAMILIES, GROUPS, WEIGHTS
+from copycatch.records.columns import FloatArray, IntArray
+from copycatch.scoring.catalog import COMPONENTS, FAMILIES, SCORERS, WEIGHTS
+from copycatch.scoring.components import FEATURE_FAMILIES, Combination
 from copycatch.scoring.families import FAMILY_OF
-from copycatch.scoring.scored_features import FEATURE_FAMILIES
 
-# A tail probability above this is no evidence: with a dozen families some are always a little odd.
-# exp(-1.4) is about the upper quarter of normal accounts' whole lives.
+# Less surprisal than this counts as none: with a dozen families some are always a little anomalous.
+# exp(-1.4) is about the upper quarter of normal accounts' whole lifetimes.
 SURPRISAL_FLOOR = 1.4
 EXCESS_MAX = 10.0
-# Columns of the families that say an account is far from usual traffic.
-NOVELTY = [FAMILIES.index(family) for group in GROUPS if group.name == "novelty" for family in group.families]
-# A family's value is in log(1 + z), so its evidence grows by a nat when z doubles, and no faster. The five of
-# novelty all rise together for whoever is merely far away, as a disturbed test set is: they grow slower.
-FAMILY_SCALE_MINS = np.array([1.0 if family in NOVELTY else 0.7 for family in range(len(FAMILIES))])
-FAMILY_SCALE_MINS[FAMILIES.index("pretrained")] = 0.5  # it is in log odds already
-
-MAX, MEAN, FIRST_OR_MEAN = range(3)
-# How a group speaks. There are several ways to be far off: look-alikes lack one or two, attacks none.
-_COMBINATIONS = {"novelty": MEAN, "boundary": FIRST_OR_MEAN}
-# Families group by group, where each group's begin and end, how it speaks, its cap and its weight.
-_LAYOUT = (
-    np.array([FAMILIES.index(family) for group in GROUPS for family in group.families]),
-    np.cumsum([0, *(len(group.families) for group in GROUPS)]),
-    np.array([_COMBINATIONS.get(group.name, MAX) for group in GROUPS]),
-    np.array([group.cap for group in GROUPS]),
-    np.array([WEIGHTS[group.name] for group in GROUPS]),
+# A family's value is in log(1 + z), so its surprisal grows by a nat when z doubles, and no faster. The five
+# of novelty all rise together for whoever is merely far away, as a disturbed test set is: they grow slower.
+_NOVELTY = next(each.families for each in COMPONENTS if each.name == "novelty")
+FAMILY_SCALE_MINS = np.array(
+    [1.0 if family in _NOVELTY else 0.7 for family in FEATURE_FAMILIES] + [spec.scale_min for spec in SCORERS]
 )
 
 
+class _Layout(NamedTuple):
+    """The components for compiled code: their families one after another, the other arrays an entry each."""
+
+    families: IntArray
+    starts: IntArray  # of each component's families; one more at the end
+    combinations: IntArray
+    caps: FloatArray
+    weights: FloatArray
+
+
+_LAYOUT = _Layout(
+    np.array([FAMILIES.index(family) for each in COMPONENTS for family in each.families]),
+    np.cumsum([0, *(len(each.families) for each in COMPONENTS)]),
+    np.array([int(each.combination) for each in COMPONENTS]),
+    np.array([each.cap for each in COMPONENTS]),
+    np.array([WEIGHTS[each.name] for each in COMPONENTS]),
+)
+_MEAN, _FIRST_OR_MEAN = int(Combination.MEAN), int(Combination.FIRST_OR_MEAN)
+
+
 @njit(cache=True)
-def _combine(surprisal, families, starts, kinds, caps, weights, parts):  # type: ignore[no-untyped-def]
-    """Each family's part of its group's voice, saturated at the group's cap and weighed."""
+def _combine(surprisal, layout, parts):  # type: ignore[no-untyped-def]
+    """Each family's part of its component, which saturates at its cap and is weighed."""
     for i in range(len(surprisal)):
-        for g in range(len(caps)):
-            if caps[g] <= 0:
+        for c in range(len(layout.caps)):
+            if layout.caps[c] <= 0:
                 continue
-            own = families[starts[g] : starts[g + 1]]
-            total, loudest, first = 0.0, 0.0, 0.0
+            own = layout.families[layout.starts[c] : layout.starts[c + 1]]
+            total, highest, first = 0.0, 0.0, 0.0
             for index in range(len(own)):
-                value = surprisal[i, own[index]]
-                excess = 0.0 if np.isnan(value) else min(max(value - SURPRISAL_FLOOR, 0.0), EXCESS_MAX)
+                above = surprisal[i, own[index]] - SURPRISAL_FLOOR
+                excess = 0.0 if np.isnan(above) else min(max(above, 0.0), EXCESS_MAX)
                 parts[i, own[index]] = excess
                 total += excess
-                loudest = max(loudest, excess)
+                highest = max(highest, excess)
                 if index == 0:
                     first = excess
-            voice = loudest
-            if kinds[g] == MEAN:
-                voice = total / len(own)
-            elif kinds[g] == FIRST_OR_MEAN:
-                voice = max(first, total / len(own))
-            loud = weights[g] * caps[g] * (1 - np.exp(-voice / caps[g])) / max(total, 1e-12)
+            value = highest
+            if layout.combinations[c] == _MEAN:
+                value = total / len(own)
+            elif layout.combinations[c] == _FIRST_OR_MEAN:
+                value = max(first, total / len(own))
+            cap = layout.caps[c]
+            factor = layout.weights[c] * cap * (1 - np.exp(-value / cap)) / max(total, 1e-12)
             for index in range(len(own)):
-                parts[i, own[index]] *= loud
+                parts[i, own[index]] *= factor
 
 
 def score_of(surprisal: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -64,8 +75,8 @@ def score_of(surprisal: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     Parameters
     ----------
-    evidence : ndarray of float64, shape (n, n_families)
-        -ln tail probability of each family among normal accounts' lives; NaN where missing.
+    surprisal : ndarray of float64, shape (n, n_families)
+        -ln of the tail probability of each family among normal accounts' lifetimes; NaN where missing.
 
     Returns
     -------
@@ -76,21 +87,21 @@ def score_of(surprisal: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     Examples
     --------
-    >>> evidence = np.full((1, len(FAMILIES)), 0.35)
-    >>> score_of(evidence)[0].tolist()
+    >>> surprisal = np.full((1, len(FAMILIES)), 0.35)
+    >>> score_of(surprisal)[0].tolist()
     [0.0]
-    >>> evidence[0, FAMILIES.index("step")] = 100.0
-    >>> bool(score_of(evidence)[0][0] < 3.5)
+    >>> surprisal[0, FAMILIES.index("step")] = 100.0
+    >>> bool(score_of(surprisal)[0][0] < 3.5)
     True
     """
     parts = np.zeros_like(surprisal)
-    _combine(np.ascontiguousarray(surprisal), *_LAYOUT, parts)
+    _combine(np.ascontiguousarray(surprisal), _LAYOUT, parts)
     scores = np.where(np.isnan(surprisal).all(axis=1), np.nan, parts.sum(axis=1))
     return scores, parts
 
 
 def feature_shares(parts: FloatArray, anomalies: FloatArray) -> FloatArray:
-    """Each tail's share of the score, shape (n, n_tails); sums to 1 where the score is above 0."""
+    """Each scored feature's share of the score, shape (n, n_scored); sums to 1 where the score is above 0."""
     shares = np.empty_like(anomalies)
     _shares(parts, np.ascontiguousarray(anomalies), FAMILY_OF, shares)
     return shares
@@ -98,9 +109,7 @@ def feature_shares(parts: FloatArray, anomalies: FloatArray) -> FloatArray:
 
 @njit(cache=True)
 def _shares(parts, anomalies, families, shares):  # type: ignore[no-untyped-def]
-    """A family's part goes to its tails by their anomalies; what looks at all features at once goes to
-    all.
-    """
+    """A family's part goes to its features by their anomaly scores, that of a scorer to all features."""
     n_families = families.max() + 1
     of_family = np.empty(n_families)
     for i in range(len(anomalies)):
@@ -120,6 +129,3 @@ def _shares(parts, anomalies, families, shares):  # type: ignore[no-untyped-def]
             known = 0.0 if np.isnan(anomalies[i, t]) else anomalies[i, t]
             own = known / max(of_family[families[t]], 1e-12) * (parts[i, families[t]] / total)
             shares[i, t] = own + known / max(of_all, 1e-12) * (others / total)
-
-
-assert FAMILIES[: len(FEATURE_FAMILIES)] == FEATURE_FAMILIES, "the families of tails come first"

@@ -1,12 +1,12 @@
-"""Who speaks with a low voice: anomalies that an innocent habit explains.
+"""Damping: anomalies that an innocent habit explains count less.
 
-Two explanations leave marks that extraction does not. Noise on usual inputs, as a test of robustness adds it,
+Two such habits leave marks that extraction does not. Noise on usual inputs, as a test of robustness adds it,
 moves every query its own way (`coherence`). A client with wrong preprocessing, units mistaken or columns in
 another order, moves all of them alike: together they lie far off, but vary no more than usual inputs do
 (`displacement`). Inputs of another population seldom do: they vary in ways that the model was not made for.
 
-A thief who knows this can pass for either, and learns less by it: SECURITY.md says how much. What is left at
-full voice are the marks of extraction itself: probing, lines, flat steps, spliced texts.
+A thief who knows this can pass for either, and learns less by it: SECURITY.md says how much. Never damped
+are the marks of extraction itself: probing, lines, flat steps, spliced texts.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from copycatch.records.columns import FloatArray
-from copycatch.scoring.catalog import FAMILIES, GROUPS
+from copycatch.scoring.catalog import COMPONENTS, FAMILIES
 
 # Squared shift over variance, below which inputs are not displaced, and above which they are.
 DISPLACED_FROM, DISPLACED_FULL = 0.5, 0.8
@@ -25,15 +25,17 @@ DISPLACED_LEAST = 0.2
 
 
 class Damping(NamedTuple):
-    """Columns of families that speak low where odd queries have nothing in common; in full from `full` on."""
+    """Families damped down to `least` where odd queries have nothing in common; not at all from `full` on."""
 
     columns: list[int]
     full: float
     least: float
 
 
-def _columns(*groups: str) -> list[int]:
-    return [FAMILIES.index(family) for group in GROUPS if group.name in groups for family in group.families]
+def _columns(*components: str) -> list[int]:
+    return [
+        FAMILIES.index(family) for each in COMPONENTS if each.name in components for family in each.families
+    ]
 
 
 # On the development traces noise has a coherence of .01 to .06, ordinary use 0 to .03, other populations .05
@@ -47,8 +49,8 @@ DAMPINGS = (
 DISPLACED = _columns("novelty", "boundary", "half_space", "multivariate")
 
 
-def voices(coherence: FloatArray, shift: FloatArray, spread: FloatArray) -> FloatArray:
-    """Factor for what each family says, (n, n_families); 1 where nothing is known.
+def damping(coherence: FloatArray, shift: FloatArray, spread: FloatArray) -> FloatArray:
+    """Factor for the value of each family, (n, n_families); 1 where nothing is known.
 
     Parameters
     ----------
@@ -60,16 +62,16 @@ def voices(coherence: FloatArray, shift: FloatArray, spread: FloatArray) -> Floa
     Examples
     --------
     >>> novelty, mixture = FAMILIES.index("novelty"), FAMILIES.index("mixture")
-    >>> factors = voices(np.array([-0.1, 0.06, np.nan]), np.full(3, np.nan), np.full(3, np.nan))
+    >>> factors = damping(np.array([-0.1, 0.06, np.nan]), np.full(3, np.nan), np.full(3, np.nan))
     >>> factors[:, [novelty, mixture]].round(2).tolist()
     [[0.2, 0.4], [0.4, 1.0], [1.0, 1.0]]
-    >>> voices(np.array([np.nan]), np.array([1.5]), np.array([0.9]))[0, [novelty, mixture]].round(2).tolist()
+    >>> damping(np.array([np.nan]), np.array([1.5]), np.array([0.9]))[0, [novelty, mixture]].round(2).tolist()
     [0.2, 1.0]
     """
     factors = np.ones((len(coherence), len(FAMILIES)))
     for columns, full, least in DAMPINGS:
-        heard = np.where(np.isnan(coherence), 1.0, np.clip(coherence / full, least, 1.0))
-        factors[:, columns] *= heard[:, None]
+        share = np.where(np.isnan(coherence), 1.0, np.clip(coherence / full, least, 1.0))
+        factors[:, columns] *= share[:, None]
     factors[:, DISPLACED] *= (1 - (1 - DISPLACED_LEAST) * displacement(shift, spread))[:, None]
     return factors
 

@@ -1,4 +1,4 @@
-"""The scorers of one model, and the looks that wait to be learned by them."""
+"""The scorers of one model, and the evaluations that wait to be learned by them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,13 +7,13 @@ import numpy as np
 
 from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray
-from copycatch.scoring.catalog import FAMILIES, SCORERS
+from copycatch.records.packing import aligned
+from copycatch.scoring.catalog import INPUT_NAMES, SCORERS
 from copycatch.scoring.protocol import Inputs, Scorer
 
-WAITING_MAX = 256  # accounts whose latest look waits
-PER_TICK_MAX = 32  # looks learned per tick and model
-# Those that learn and have a voice; a scorer whose weight is 0 costs nothing.
-LEARNERS = tuple(spec for spec in SCORERS if spec.learns and spec.weight_max > 0)
+WAITING_MAX = 256  # accounts whose latest evaluation waits
+PER_TICK_MAX = 32  # evaluations learned per tick and model
+LEARNERS = tuple(spec for spec in SCORERS if spec.cap > 0)  # none is computed without a part in the score
 
 
 @dataclass(slots=True)
@@ -23,31 +23,29 @@ class Ensemble:
     Examples
     --------
     >>> sorted(Ensemble().scorers)
-    ['half_space', 'multivariate', 'robust_tails', 'pretrained']
+    ['half_space', 'multivariate', 'pretrained']
     """
 
     scorers: dict[str, Scorer] = field(default_factory=lambda: {spec.name: spec.make() for spec in SCORERS})
     waiting: dict[int, Inputs] = field(default_factory=dict)
 
-    def family_values(self, inputs: Inputs) -> FloatArray:
-        """What the scorers that learn say, (n, n_families) in the order of `FAMILIES`; NaN elsewhere."""
-        values = np.full((len(inputs), len(FAMILIES)), np.nan)
+    def values(self, inputs: Inputs) -> FloatArray:
+        """What the scorers say, (n, n_scorers) in the order of `SCORERS`; NaN where one cannot say."""
+        values = np.full((len(inputs), len(SCORERS)), np.nan)
         for spec in LEARNERS:
-            said = self.scorers[spec.name].score_many(inputs.named(spec.takes))
-            for column, family in enumerate(spec.families):
-                values[:, FAMILIES.index(family)] = said[:, column]
+            values[:, SCORERS.index(spec)] = self.scorers[spec.name].score_many(inputs.named(spec.takes))
         return values
 
     def wait(self, account_hash: int, evaluation: Inputs) -> None:
-        """An account's latest look replaces the one that waits: one vote per account and tick."""
+        """An account's latest evaluation replaces the one that waits: one vote per account and tick."""
         if account_hash in self.waiting or len(self.waiting) < WAITING_MAX:
             self.waiting[account_hash] = evaluation
 
     def learn(self, flagged: frozenset[int]) -> None:
         """A bounded number of those that wait, in order of arrival; never of flagged accounts."""
         accounts = list(self.waiting)[:PER_TICK_MAX]
-        looks = [(account, self.waiting.pop(account)) for account in accounts]
-        kept = [(account, evaluation) for account, evaluation in looks if account not in flagged]
+        taken = [(account, self.waiting.pop(account)) for account in accounts]
+        kept = [(account, evaluation) for account, evaluation in taken if account not in flagged]
         if not kept:
             return
         hashes = np.array([account for account, _ in kept], dtype=np.int64)
@@ -57,12 +55,14 @@ class Ensemble:
 
     def snapshot(self) -> dict[str, Any]:
         """Plain values."""
+        waiting = self.waiting.values()
         return {
             "scorers": {name: scorer.snapshot() for name, scorer in self.scorers.items()},
-            "waiting": [
-                [account, evaluation.positions, evaluation.anomalies, evaluation.families]
-                for account, evaluation in self.waiting.items()
-            ],
+            "waiting": list(self.waiting),
+            "inputs": {
+                takes: [list(names), [evaluation.named(takes) for evaluation in waiting]]
+                for takes, names in INPUT_NAMES.items()
+            },
         }
 
     def restore(self, plain: dict[str, Any]) -> list[str]:
@@ -74,14 +74,24 @@ class Ensemble:
             If a part is missing or garbled.
         """
         try:
-            waiting = {int(account): Inputs(*arrays) for account, *arrays in plain["waiting"]}
-            notes = [
+            columns = {
+                takes: [
+                    aligned(row, plain["inputs"][takes][0], names, np.nan)
+                    for row in plain["inputs"][takes][1]
+                ]
+                for takes, names in INPUT_NAMES.items()
+            }
+            waiting = {
+                int(account): Inputs(**dict(zip(columns, rows, strict=True)))
+                for account, *rows in zip(plain["waiting"], *columns.values(), strict=True)
+            }
+            warnings = [
                 scorer.restore(plain["scorers"][name])
                 for name, scorer in self.scorers.items()
                 if name in plain["scorers"]
             ]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             message = f"the snapshot's scorers lack or garble a part: {error!r}"
             raise StateError(message) from error
         self.waiting = waiting
-        return [note for note in notes if note is not None]
+        return [warning for warning in warnings if warning is not None]

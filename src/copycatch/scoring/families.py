@@ -1,42 +1,54 @@
-"""From deviations to the values of families of tails."""
+"""From features to deviations, and from deviations to the anomaly scores of families of features."""
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from copycatch.records.columns import Baseline, FloatArray, IntArray
-from copycatch.scoring.scored_features import FEATURE_FAMILIES, FEW_QUERIES, MAX_FAMILIES, SCORED_FEATURES
+from copycatch.records.columns import Baseline, BoolArray, FloatArray, IntArray
+from copycatch.scoring.components import FEATURE_FAMILIES, MAX_FAMILIES
+from copycatch.scoring.scored_features import FEW_QUERIES, SCORED_FEATURES
 
 N_EFFECTIVE_MIN = 12  # distinct queries below which means say too little
 ANOMALY_MAX = 4.0  # log(1 + z) of z = 54: beyond, more is no more
 DISCOUNT_MAX = 0.95
-_SIGNS = np.array([tail.sign for tail in SCORED_FEATURES])
-_FLOORS = np.array([tail.floor for tail in SCORED_FEATURES])
-_IS_SHARE = np.array([tail.is_share for tail in SCORED_FEATURES])
-_NEEDS_N_EFFECTIVE = np.array([tail.needs_n_effective for tail in SCORED_FEATURES])
-FAMILY_OF = np.array([FEATURE_FAMILIES.index(tail.family) for tail in SCORED_FEATURES])
+
+
+class _Rules(NamedTuple):
+    """How features are scored, as columns for compiled code: arrays (n_scored,)."""
+
+    floors: FloatArray
+    is_share: BoolArray
+    needs_n_effective: BoolArray
+
+
+_SCORED = tuple(SCORED_FEATURES.values())
+_RULES = _Rules(
+    np.array([scored.floor for scored in _SCORED]),
+    np.array([scored.is_share for scored in _SCORED]),
+    np.array([scored.needs_n_effective for scored in _SCORED]),
+)
+_SIGNS = np.array([scored.sign for scored in _SCORED])
+FAMILY_OF = np.array([FEATURE_FAMILIES.index(scored.family) for scored in _SCORED])
 _IS_MAX = np.array([family in MAX_FAMILIES for family in FEATURE_FAMILIES])
 
 
 @njit(cache=True)
-def _deviations(  # type: ignore[no-untyped-def]
-    values, medians, ups, downs, floors, is_share, needs_n_effective, n_effective, near_shares, out
-):
+def _deviations(values, baseline, rules, n_effective, near_shares, out):  # type: ignore[no-untyped-def]
     for i in range(values.shape[0]):
         near = 0.0 if np.isnan(near_shares[i]) else min(max(near_shares[i], 0.0), DISCOUNT_MAX)
         of_few = FEW_QUERIES / max(n_effective[i], 1)
         for t in range(values.shape[1]):
-            distance = values[i, t] - medians[i, t]
-            scale = ups[i, t] if distance >= 0 else downs[i, t]
-            if (
-                np.isnan(distance)
-                or np.isnan(scale)
-                or (needs_n_effective[t] and n_effective[i] < N_EFFECTIVE_MIN)
-            ):
+            distance = values[i, t] - baseline.medians[i, t]
+            scale = baseline.ups[i, t] if distance >= 0 else baseline.downs[i, t]
+            needs_n_effective = rules.needs_n_effective[t]
+            is_known = not (np.isnan(distance) or np.isnan(scale))
+            if not is_known or (needs_n_effective and n_effective[i] < N_EFFECTIVE_MIN):
                 out[i, t] = np.nan
                 continue
-            floor = max(floors[t], of_few) if is_share[t] else floors[t]
+            floor = max(rules.floors[t], of_few) if rules.is_share[t] else rules.floors[t]
             deviation = distance / max(scale, floor)
-            out[i, t] = deviation * (1 - near) if needs_n_effective[t] else deviation
+            out[i, t] = deviation * (1 - near) if needs_n_effective else deviation
 
 
 def deviations_of(
@@ -44,36 +56,24 @@ def deviations_of(
 ) -> FloatArray:
     """Signed robust deviation from the median of every feature in `SCORED_FEATURES`.
 
-    Clusters of near-repeats are not independent evidence even where the test for "near" missed some of them:
-    what rests on distinct queries is discounted by the share of near ones.
+    Clusters of near-repeats are not independent observations even where the test for "near" missed some of
+    them: what rests on distinct queries is discounted by the share of near ones.
 
     Parameters
     ----------
-    values : ndarray of float64, shape (n, n_tails)
-        The tails' features.
-    middle : Baseline
-        What is normal of them, (n, n_tails).
-    evidence : ndarray of int64, shape (n,)
+    values : ndarray of float64, shape (n, n_scored)
+    baseline : Baseline
+        What is normal of them, (n, n_scored).
+    n_effective : ndarray of int64, shape (n,)
     near_shares : ndarray of float64, shape (n,)
 
     Returns
     -------
-    ndarray of float64, shape (n, n_tails)
-        NaN where missing, or where there is too little evidence.
+    ndarray of float64, shape (n, n_scored)
+        NaN where missing, or where n_effective is too small.
     """
     out = np.empty_like(values)
-    _deviations(
-        values,
-        baseline.medians,
-        baseline.ups,
-        baseline.downs,
-        _FLOORS,
-        _IS_SHARE,
-        _NEEDS_N_EFFECTIVE,
-        n_effective,
-        near_shares,
-        out,
-    )
+    _deviations(values, baseline, _RULES, n_effective, near_shares, out)
     return out
 
 
@@ -90,7 +90,7 @@ def _anomalies(deviations, signs, out):  # type: ignore[no-untyped-def]
 
 
 def anomalies_of(deviations: FloatArray) -> FloatArray:
-    """log(1 + deviation), 0 on the harmless side, shape (n, n_tails).
+    """log(1 + deviation), 0 on the harmless side, shape (n, n_scored).
 
     Examples
     --------
@@ -103,7 +103,8 @@ def anomalies_of(deviations: FloatArray) -> FloatArray:
 
 
 def positions_of(deviations: FloatArray) -> FloatArray:
-    """Place in the normal range, shape (n, n_tails): .5 at the median, .67 one deviation above, 1 far above.
+    """Position in the normal range, shape (n, n_scored): .5 at the median, .67 a deviation above, 1 far
+    above.
 
     Examples
     --------
@@ -135,11 +136,11 @@ def _family_values(anomalies, families, is_max, out):  # type: ignore[no-untyped
 
 
 def family_values(anomalies: FloatArray) -> FloatArray:
-    """Mean anomalies of each family's known features, or the loudest; NaN where none is known.
+    """Mean anomaly score of each family's known features, or the highest; NaN where none is known.
 
     Parameters
     ----------
-    anomalies : ndarray of float64, shape (n, n_tails)
+    anomalies : ndarray of float64, shape (n, n_scored)
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Half-space trees [1]_ over the places of features in their normal ranges.
+"""Half-space trees [1]_ over the positions of features in their normal ranges.
 
 The trees are river's; they build themselves from the seed at the first row, so that the rows of the last
 windows are all that a snapshot needs: learned again they give the same masses.
@@ -16,7 +16,7 @@ from river.anomaly import HalfSpaceTrees as RiverTrees
 
 from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray, IntArray
-from copycatch.records.packing import pack, unpack
+from copycatch.records.packing import aligned, pack, unpack
 from copycatch.scoring.protocol import MIDDLE, Takes, within_unit
 
 TREES = 10
@@ -49,7 +49,7 @@ def _walk(rows, features, thresholds, masses, totals):  # type: ignore[no-untype
 
 
 def _flattened(trees: RiverTrees) -> _Flat:
-    """The trees as arrays: a look then costs a microsecond instead of fifty."""
+    """The trees as arrays: an evaluation then costs a microsecond instead of fifty."""
     shape = (len(trees.trees), 2 ** (HEIGHT + 1) - 1)
     features, thresholds, masses = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape)
     for t, root in enumerate(trees.trees):
@@ -66,25 +66,24 @@ def _flattened(trees: RiverTrees) -> _Flat:
 
 
 class HalfSpaceTrees:
-    """-ln of the mass of normal looks around a look, over the mass if all lay there.
+    """-ln of the mass of normal evaluations around one, over the mass if all lay there.
 
     Examples
     --------
-    >>> trees = HalfSpaceTrees(n_inputs=2)
+    >>> trees = HalfSpaceTrees(("a", "b"))
     >>> rows = np.random.default_rng(0).uniform(0.4, 0.6, (WINDOW, 2))
     >>> trees.learn_many(np.arange(WINDOW), rows)
-    >>> usual, odd = trees.score_many(np.array([[0.5, 0.5], [0.99, 0.01]]))[:, 0]
+    >>> usual, odd = trees.score_many(np.array([[0.5, 0.5], [0.99, 0.01]]))
     >>> bool(odd > usual)
     True
     """
 
     name = "half_space"
-    families: tuple[str, ...] = ("half_space",)
     takes: Takes = "positions"
 
-    def __init__(self, n_inputs: int) -> None:
-        self._n_inputs = n_inputs
-        self._keys = list(range(n_inputs))
+    def __init__(self, inputs: tuple[str, ...]) -> None:
+        self._inputs = inputs
+        self._keys = list(range(len(inputs)))  # river draws features from these: names would draw others
         self._forget()
 
     def _forget(self) -> None:
@@ -94,7 +93,7 @@ class HalfSpaceTrees:
         self._learned = 0
 
     def score_many(self, values: FloatArray) -> FloatArray:
-        scores = np.full((len(values), 1), np.nan)
+        scores = np.full(len(values), np.nan)
         if self._learned < WINDOW:
             return scores
         if self._flat is None:
@@ -104,7 +103,7 @@ class HalfSpaceTrees:
         _walk(within_unit(values, MIDDLE), *self._flat, totals)
         # The same steps as river's `score_one`, which gives 1 less the mass.
         mass = 1.0 - (1.0 - totals / (TREES * WINDOW * (2 ** (HEIGHT + 1) - 1)))
-        scores[known, 0] = -np.log(np.maximum(mass[known], MASS_MIN))
+        scores[known] = -np.log(np.maximum(mass[known], MASS_MIN))
         return scores
 
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
@@ -117,15 +116,17 @@ class HalfSpaceTrees:
                 self._flat = None  # river has just taken over the masses of the window
 
     def snapshot(self) -> bytes:
-        rows = np.array(self._rows) if self._rows else np.empty((0, self._n_inputs))
-        return pack({"river": version("river"), "learned": self._learned, "rows": rows})
+        rows = np.array(self._rows) if self._rows else np.empty((0, len(self._inputs)))
+        head = {"river": version("river"), "inputs": list(self._inputs), "learned": self._learned}
+        return pack(head | {"rows": rows})
 
     def restore(self, data: bytes) -> str | None:
         found = unpack(data)
         try:
-            made_with, learned, rows = found["river"], int(found["learned"]), found["rows"]
-            is_whole = rows.ndim == 2 and len(rows) == kept_rows(learned)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            made_with, learned = found["river"], int(found["learned"])
+            whole = found["rows"].reshape(kept_rows(learned), len(found["inputs"]))
+            rows = aligned(whole, found["inputs"], self._inputs, MIDDLE)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             message = f"the snapshot's half-space trees lack or garble a part: {error!r}"
             raise StateError(message) from error
         self._forget()
@@ -133,8 +134,6 @@ class HalfSpaceTrees:
             return (
                 f"half_space: learned with river {made_with}, this is {version('river')}; it warms up again"
             )
-        if not is_whole or rows.shape[1] != self._n_inputs:
-            return f"half_space: {rows.shape} rows do not fit {self._n_inputs} inputs; it warms up again"
         self.learn_many(np.zeros(len(rows), dtype=np.int64), rows)
         self._learned = learned
         return None

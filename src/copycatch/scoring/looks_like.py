@@ -1,7 +1,7 @@
 """Harmless kinds of use that an account resembles, in words: whoever reads an alert asks the owner first.
 
 The words lower no score, for an attacker can take on each of these looks; they tell the analyst which
-innocent explanation there would be. What lowers a score, and at what price, is in `voices`.
+innocent explanation there would be. What lowers a score, and at what price, is in `damping`.
 """
 
 from collections.abc import Callable, Mapping

@@ -12,7 +12,7 @@ from numba import njit
 
 from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray, IntArray
-from copycatch.records.packing import pack, unpack
+from copycatch.records.packing import aligned, pack, unpack
 from copycatch.scoring.protocol import Takes, within_unit
 
 ACCOUNTS_MIN = 40
@@ -32,30 +32,29 @@ def _distances(standard, inverse, out):  # type: ignore[no-untyped-def]
 
 
 class Multivariate:
-    """log(1 + distance per known family) of each look from the latest looks of normal accounts.
+    """log(1 + distance per known family) of each evaluation from the latest ones of normal accounts.
 
     Examples
     --------
-    >>> judge = Multivariate(n_inputs=2)
+    >>> judge = Multivariate(("a", "b"))
     >>> first = np.random.default_rng(0).uniform(0, 0.4, 200)
     >>> judge.learn_many(np.arange(200), np.stack([first, first], axis=1))
-    >>> together, apart = judge.score_many(np.array([[0.4, 0.4], [0.4, 0.0]]))[:, 0]
+    >>> together, apart = judge.score_many(np.array([[0.4, 0.4], [0.4, 0.0]]))
     >>> bool(apart > together)
     True
     """
 
     name = "multivariate"
-    families: tuple[str, ...] = ("multivariate",)
     takes: Takes = "families"
 
-    def __init__(self, n_inputs: int) -> None:
-        self._n_inputs = n_inputs
+    def __init__(self, inputs: tuple[str, ...]) -> None:
+        self._inputs = inputs
         self._row_by_account: dict[int, FloatArray] = {}  # the longest silent first
         self._centre = self._spread = np.empty(0)
         self._inverse: FloatArray | None = None
 
     def score_many(self, values: FloatArray) -> FloatArray:
-        scores = np.full((len(values), 1), np.nan)
+        scores = np.full(len(values), np.nan)
         if self._inverse is None:
             return scores
         known = ~np.isnan(values)
@@ -64,7 +63,7 @@ class Multivariate:
         _distances(standard, self._inverse, squares)
         counts = known.sum(axis=1)
         distances = np.sqrt(np.maximum(squares, 0) / np.maximum(counts, 1))
-        scores[:, 0] = np.where(counts > 0, np.log1p(distances), np.nan)
+        scores[counts > 0] = np.log1p(distances[counts > 0])
         return scores
 
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
@@ -87,20 +86,20 @@ class Multivariate:
         self._inverse = np.linalg.inv(shrunk_covariance(away / self._spread)).astype(np.float64)
 
     def snapshot(self) -> bytes:
-        rows = np.array(list(self._row_by_account.values())).reshape(-1, self._n_inputs)
-        return pack({"accounts": np.array(list(self._row_by_account), dtype=np.int64), "rows": rows})
+        rows = np.array(list(self._row_by_account.values())).reshape(-1, len(self._inputs))
+        accounts = np.array(list(self._row_by_account), dtype=np.int64)
+        return pack({"inputs": list(self._inputs), "accounts": accounts, "rows": rows})
 
     def restore(self, data: bytes) -> str | None:
         found = unpack(data)
         try:
-            accounts, rows = found["accounts"], found["rows"]
-            is_whole = rows.shape == (len(accounts), self._n_inputs)
-        except (KeyError, TypeError, AttributeError) as error:
+            accounts = found["accounts"]
+            whole = found["rows"].reshape(len(accounts), len(found["inputs"]))
+            rows = aligned(whole, found["inputs"], self._inputs, np.nan)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             message = f"the snapshot's multivariate judge lacks or garbles a part: {error!r}"
             raise StateError(message) from error
         self._row_by_account, self._inverse = {}, None
-        if not is_whole:
-            return f"multivariate: {rows.shape} rows do not fit {self._n_inputs} inputs; it warms up again"
         self.learn_many(accounts, rows)
         return None
 

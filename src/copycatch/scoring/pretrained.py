@@ -1,12 +1,10 @@
-"""A logistic regression that was pretrained on simulated extractions and goes on learning what is normal.
+"""A logistic regression that was trained on simulated extractions and goes on learning what is normal.
 
-It starts from the shipped pretrained_weights. Then every normal look that it learns is followed by a
-simulated
-attack's, so that both go on weighing the same, by stochastic gradient descent. It may move away from the
-pretrained_weights only so far, because among what is learned as normal there are always a few who have not
-been found
-out yet. Each pair is judged before it is learned [1]_: where the attacks do not stand out from what is normal
-of a model, it has no say.
+It starts from the pretrained weights. Then every normal evaluation that it learns is followed by one of a
+simulated attack, so that both go on weighing the same, by stochastic gradient descent. It may move away from
+the pretrained weights only so far, because among what is learned as normal there are always a few attackers
+who have not been found yet. Each pair is judged before it is learned [1]_: where the attacks do not stand out
+from what is normal of a model, it says nothing.
 
 References
 ----------
@@ -18,15 +16,15 @@ from numba import njit
 
 from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray, IntArray
-from copycatch.records.packing import pack, unpack
-from copycatch.scoring.pretrained_weights import PRETRAINED_WEIGHTS
+from copycatch.records.packing import aligned, pack, unpack
+from copycatch.scoring.pretrained_weights import PRETRAINED_WEIGHTS, PretrainedWeights
 from copycatch.scoring.protocol import MIDDLE, Takes, within_unit
 
 RATE = 0.01
-SHIFT_MAX = 1.0  # of a coefficient, from what the pretrained_weights made it; they are up to 7
+SHIFT_MAX = 1.0  # of a coefficient, from its pretrained value; they are up to 7
 SEPARATES_MIN = 0.75  # share of pairs in which the attack stands out; of the last hundred or so
 _FADING = 0.01
-# Accounts that extract, of all: what turns odds among equally many looks of both kinds into a chance.
+# Accounts that extract, of all: turns odds among equally many evaluations of both kinds into a chance.
 ATTACKER_SHARE = 0.02
 
 
@@ -39,87 +37,87 @@ def _log_odds(row, state):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _say(rows, state, out):  # type: ignore[no-untyped-def]
+def _all_log_odds(rows, state, out):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
         out[i] = _log_odds(rows[i], state)
 
 
 @njit(cache=True)
-def _learn(looks, attacks, first, pretrained_weights, state):  # type: ignore[no-untyped-def]
-    """Pairs of a normal look and an attack's; `state` is coefficients, intercept and separation."""
-    n = looks.shape[1]
-    for i in range(len(looks)):
+def _learn(normal, attacks, first, coefficients, state):  # type: ignore[no-untyped-def]
+    """Pairs of a normal evaluation and an attack's; `state` is coefficients, intercept and separation."""
+    n = normal.shape[1]
+    for i in range(len(normal)):
         attack = attacks[(first + i) % len(attacks)]
-        stands_out = 1.0 if _log_odds(attack, state) > _log_odds(looks[i], state) else 0.0
+        stands_out = 1.0 if _log_odds(attack, state) > _log_odds(normal[i], state) else 0.0
         state[n + 1] += _FADING * (stands_out - state[n + 1])
-        for row, is_attack in ((looks[i], 0.0), (attack, 1.0)):
+        for row, is_attack in ((normal[i], 0.0), (attack, 1.0)):
             error = 1 / (1 + np.exp(-_log_odds(row, state))) - is_attack
             for f in range(n):
                 moved = state[f] - RATE * error * row[f]
-                state[f] = min(
-                    max(moved, pretrained_weights[f] - SHIFT_MAX), pretrained_weights[f] + SHIFT_MAX
-                )
+                state[f] = min(max(moved, coefficients[f] - SHIFT_MAX), coefficients[f] + SHIFT_MAX)
             state[n] -= RATE * error
 
 
 class PretrainedClassifier:
-    """Log odds of a simulated attack's look against a normal one's.
+    """Log odds of a simulated attack's evaluation against a normal one's.
 
     Examples
     --------
-    >>> pretrained = PretrainedClassifier()
-    >>> normal = np.full((1, PRETRAINED_WEIGHTS.attack_evaluations.shape[1]), 0.5)
-    >>> odd, usual = pretrained.score_many(PRETRAINED_WEIGHTS.attack_evaluations).mean(),
-    pretrained.score_many(normal)[0, 0]
-    >>> bool(odd > 0 > usual)
+    >>> from copycatch.scoring.scored_features import SCORED_NAMES
+    >>> classifier, normal = PretrainedClassifier(SCORED_NAMES), np.full((1, len(SCORED_NAMES)), 0.5)
+    >>> attacks = PRETRAINED_WEIGHTS.for_inputs(SCORED_NAMES).attack_evaluations
+    >>> bool(classifier.score_many(attacks).mean() > 0 > classifier.score_many(normal)[0])
     True
     """
 
     name = "pretrained"
-    families: tuple[str, ...] = ("pretrained",)
     takes: Takes = "positions"
 
-    def __init__(self) -> None:
-        # Coefficients, intercept, and the share of pairs in which the attack stood out.
-        self._state = np.append(PRETRAINED_WEIGHTS.coefficients, [PRETRAINED_WEIGHTS.intercept, 1.0])
+    def __init__(self, inputs: tuple[str, ...], weights: PretrainedWeights = PRETRAINED_WEIGHTS) -> None:
+        self._weights = weights.for_inputs(inputs)
         self._learned = 0
+        # One array, as compiled code changes it in place: coefficients, intercept, separation.
+        self._state = np.array([*self._weights.coefficients, self._weights.intercept, 1.0])
 
     def score_many(self, values: FloatArray) -> FloatArray:
+        if self._state[-1] < SEPARATES_MIN:
+            return np.full(len(values), np.nan)
         log_odds = np.empty(len(values))
-        _say(within_unit(values, MIDDLE), self._state, log_odds)
-        known = ~np.isnan(values).all(axis=1) & (self._state[-1] >= SEPARATES_MIN)
-        return np.where(known, log_odds, np.nan)[:, None]
+        _all_log_odds(within_unit(values, MIDDLE), self._state, log_odds)
+        known = ~np.isnan(values).all(axis=1)
+        return np.where(known, log_odds, np.nan)
 
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
-        attacks, pretrained_weights = PRETRAINED_WEIGHTS.attack_evaluations, PRETRAINED_WEIGHTS.coefficients
-        _learn(within_unit(values, MIDDLE), attacks, self._learned, pretrained_weights, self._state)
+        attacks, coefficients = self._weights.attack_evaluations, self._weights.coefficients
+        _learn(within_unit(values, MIDDLE), attacks, self._learned, coefficients, self._state)
         self._learned += len(values)
 
     def snapshot(self) -> bytes:
         return pack(
             {
-                "pretrained_weights": PRETRAINED_WEIGHTS.coefficients,
+                "inputs": list(self._weights.names),
+                "pretrained_weights": self._weights.coefficients,
                 "learned": self._learned,
                 "state": self._state,
             }
         )
 
     def restore(self, data: bytes) -> str | None:
-        found = unpack(data)
+        found, names = unpack(data), self._weights.names
         try:
-            pretrained_weights, learned, state = (
-                found["pretrained_weights"],
-                int(found["learned"]),
-                found["state"],
-            )
-            is_same = np.array_equal(pretrained_weights, PRETRAINED_WEIGHTS.coefficients)
-            is_whole = state.shape == self._state.shape and state.dtype == np.float64
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            inputs, learned, state = found["inputs"], int(found["learned"]), found["state"]
+            before = aligned(found["pretrained_weights"], inputs, names, np.nan)
+            own = aligned(state[:-2], inputs, names, np.nan)
+            dropped = [index for index, name in enumerate(inputs) if name not in set(names)]
+            intercept, separation = state[-2] + MIDDLE * state[dropped].sum(), state[-1]
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             message = f"the snapshot's pretrained scorer lacks or garbles a part: {error!r}"
             raise StateError(message) from error
-        if not is_same or not is_whole:
+        is_known = ~np.isnan(before)
+        if not np.array_equal(before[is_known], self._weights.coefficients[is_known]):
             return "pretrained: this version ships other weights; it starts from them again"
-        self._state, self._learned = state.copy(), learned
+        own = np.where(is_known, own, self._weights.coefficients)
+        self._state, self._learned = np.array([*own, intercept, separation]), learned
         return None
 
 

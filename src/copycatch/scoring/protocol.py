@@ -7,29 +7,26 @@ import numpy as np
 
 from copycatch.records.columns import FloatArray, IntArray
 
-Takes = Literal["positions", "anomalies", "families"]
+Takes = Literal["positions", "families"]
 MIDDLE = 0.5  # where a missing position is put: in the middle of the normal range
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """EvaluationBatch as scorers take them: values in [0, 1], NaN where missing.
+    """What scorers take of evaluations: values in [0, 1], NaN where missing.
 
-    `positions` is where each tail's feature lies in its normal range: .5 at the median, towards 0 and 1 far
-    off. `anomalies` is the same on the harmful side only, 0 at the median. `families` is the mean anomalies
-    of
-    each family of tails.
+    `positions` is where each scored feature lies in its normal range: .5 at the median, towards 0 and 1 far
+    off. `families` is the anomaly score of each family of features: 0 at the median and on the harmless side.
     """
 
-    positions: FloatArray  # (n, n_tails)
-    anomalies: FloatArray  # (n, n_tails)
-    families: FloatArray  # (n, n_tail_families)
+    positions: FloatArray  # (n, n_scored)
+    families: FloatArray  # (n, n_feature_families)
 
     def __len__(self) -> int:
         return len(self.families)
 
     def pick(self, rows: IntArray) -> "Inputs":
-        return Inputs(self.positions[rows], self.anomalies[rows], self.families[rows])
+        return Inputs(self.positions[rows], self.families[rows])
 
     def named(self, name: Takes) -> FloatArray:
         values: FloatArray = getattr(self, name)
@@ -37,20 +34,15 @@ class Inputs:
 
 
 class Scorer(Protocol):
-    """A judge of looks at one model's accounts, one value per family that it speaks for.
+    """A judge of evaluations of one model's accounts.
 
-    What it says of a look is not yet a probability: the tails of each family's lifetime maxima make it one.
-    It learns only after scoring, at ticks, and from what was not flagged. It must clear away NaN and values
-    outside [0, 1] itself before any model of its own sees them.
+    Its value is not yet a probability: the tail of the accounts' lifetime maxima makes it one. It learns only
+    after scoring, at ticks, and from what was not flagged. It must clear away NaN and values outside [0, 1]
+    itself before any model of its own sees them.
     """
 
     @property
     def name(self) -> str: ...
-
-    @property
-    def families(self) -> tuple[str, ...]:
-        """What it speaks for."""
-        ...
 
     @property
     def takes(self) -> Takes:
@@ -58,23 +50,25 @@ class Scorer(Protocol):
         ...
 
     def score_many(self, values: FloatArray) -> FloatArray:
-        """Oddness of each look, (n, n_inputs) to (n, len(families)); changes nothing.
+        """Anomaly score of each evaluation, (n, n_inputs) to (n,); changes nothing.
 
-        Higher is odder; NaN where it cannot say, because all is missing or it has learned too little. A row's
-        value does not depend on the rows beside it.
+        Higher is more anomalous; NaN where it cannot say, because all is missing or it has learned too
+        little. A row's value does not depend on the rows beside it.
         """
         ...
 
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
-        """Learn normal looks, in the order given: (n,) accounts and (n, n_inputs) values."""
+        """Learn normal evaluations, in the order given: (n,) accounts and (n, n_inputs) values."""
         ...
 
     def snapshot(self) -> bytes:
-        """Plain data, never a pickle."""
+        """Plain data, never a pickle, with the names of its inputs."""
         ...
 
     def restore(self, data: bytes) -> str | None:
         """Take over a snapshot; a sentence where it cannot be used and the scorer warms up again.
+
+        Inputs go by name: those of the snapshot that are gone are ignored, new ones were missing until now.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Scorers, groups and families switched off by name, to see what is lost without them."""
+"""Scorers, components and families switched off by name, to see what is lost without them."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -6,12 +6,12 @@ from difflib import get_close_matches
 import numpy as np
 
 from copycatch.records.columns import FloatArray
-from copycatch.scoring.catalog import FAMILIES, GROUPS, SCORERS
+from copycatch.scoring.catalog import COMPONENTS, FAMILIES
 
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """What is off: names of scorers, of groups or of families. What is off is as if no log ever had it.
+    """What is off, by name of a component (every scorer is one) or family: as if no log ever had it.
 
     Examples
     --------
@@ -19,7 +19,7 @@ class Switches:
     frozenset({'half_space'})
     >>> Switches(frozenset({"halfspace"}))
     Traceback (most recent call last):
-    ValueError: 'halfspace' is no scorer, group or family; nearest: half_space
+    ValueError: 'halfspace' is no scorer, component or family; nearest: half_space
     """
 
     off: frozenset[str] = frozenset()
@@ -28,7 +28,7 @@ class Switches:
         known = families_by_name()
         for name in sorted(self.off - known.keys()):
             near = ", ".join(get_close_matches(name, known, 1)) or "see scoring/catalog.py"
-            message = f"{name!r} is no scorer, group or family; nearest: {near}"
+            message = f"{name!r} is no scorer, component or family; nearest: {near}"
             raise ValueError(message)
 
     @property
@@ -37,7 +37,7 @@ class Switches:
         return frozenset(family for name in self.off for family in known[name])
 
     def mask(self, surprisal: FloatArray) -> FloatArray:
-        """Evidence (n, n_families) with NaN where it is off."""
+        """Surprisal (n, n_families) with NaN where it is off."""
         if not self.off:
             return surprisal
         masked = surprisal.copy()
@@ -53,8 +53,5 @@ def families_by_name() -> dict[str, frozenset[str]]:
     >>> sorted(families_by_name()["text"])
     ['pairs', 'words']
     """
-    return (
-        {family: frozenset({family}) for family in FAMILIES}
-        | {group.name: frozenset(group.families) for group in GROUPS}
-        | {spec.name: frozenset(spec.families) for spec in SCORERS}
-    )
+    families = {family: frozenset({family}) for family in FAMILIES}
+    return families | {each.name: frozenset(each.families) for each in COMPONENTS}

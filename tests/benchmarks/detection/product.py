@@ -18,8 +18,8 @@ from copycatch.layout.view import WindowView
 from copycatch.records.columns import Evaluations, FloatArray, IntArray, Outcomes, Scores
 from copycatch.records.policy import Policy
 from copycatch.redteam.trace import LOG_NAME
-from copycatch.scoring.catalog import GROUPS, SCORERS
-from copycatch.scoring.scored_features import SCORED_FEATURES
+from copycatch.scoring.catalog import COMPONENTS
+from copycatch.scoring.scored_features import SCORED_NAMES
 from copycatch.service.replay import replay
 from copycatch.units import UnixMs
 from tests.benchmarks.engine import NOW_MS
@@ -67,13 +67,12 @@ def switch_off_scorer(name: str) -> None:
 
 def judged_families() -> tuple[str, ...]:
     """Families with a feature that enters the score: without the others nothing can change."""
-    entering = {scored.feature for scored in SCORED_FEATURES}
-    return tuple(dict.fromkeys(spec.family for spec in catalog.SPECS if spec.name in entering))
+    return tuple(dict.fromkeys(spec.family for spec in catalog.SPECS if spec.name in SCORED_NAMES))
 
 
 def scorer_names() -> tuple[str, ...]:
-    """Scorers, and the groups of families that share a component."""
-    return tuple(dict.fromkeys((*(spec.name for spec in SCORERS), *(group.name for group in GROUPS))))
+    """Components of the score: families of features that share a cap, and every scorer."""
+    return tuple(component.name for component in COMPONENTS)
 
 
 def run_product(

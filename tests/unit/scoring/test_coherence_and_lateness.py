@@ -7,7 +7,7 @@ from copycatch.layout.view import ODD_MIN
 from copycatch.records.columns import FloatArray
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.coherence import coherence_of
-from copycatch.scoring.damping import DAMPINGS, voices
+from copycatch.scoring.damping import DAMPINGS, damping
 from copycatch.scoring.persistence import LATE_NATS_MAX, lateness
 
 N = 80
@@ -21,7 +21,7 @@ def coherence(seen: dict[str, float]) -> float:
 def heard(family: str, coherences: list[float]) -> FloatArray:
     """How loud a family may speak, of accounts whose inputs are not displaced."""
     unknown = np.full(len(coherences), np.nan)
-    return voices(np.array(coherences), unknown, unknown)[:, FAMILIES.index(family)]
+    return damping(np.array(coherences), unknown, unknown)[:, FAMILIES.index(family)]
 
 
 def test_noise_is_incoherent_and_another_population_is_not() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.support.streams import D, Normal, features, fold, queries
 
 from copycatch.scoring.catalog import FAMILIES
-from copycatch.scoring.damping import DISPLACED, DISPLACED_LEAST, displacement, voices
+from copycatch.scoring.damping import DISPLACED, DISPLACED_LEAST, damping, displacement
 from copycatch.windows.memory import PLACED_MIN
 
 N = 60
@@ -59,7 +59,7 @@ def test_other_use_is_not_explained_by_a_mistake(name: str) -> None:
 
 def test_what_is_explained_speaks_low_and_the_marks_of_extraction_do_not() -> None:
     unknown = np.array([np.nan])
-    factors = voices(unknown, np.array([2.0]), np.array([1.0]))[0]
+    factors = damping(unknown, np.array([2.0]), np.array([1.0]))[0]
     low = {FAMILIES[column] for column in DISPLACED}
     for family, factor in zip(FAMILIES, factors, strict=True):
         assert factor == pytest.approx(DISPLACED_LEAST if family in low else 1.0), family

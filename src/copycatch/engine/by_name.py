@@ -1,0 +1,67 @@
+"""Snapshots by name: their columns in the order of this version's features, families and signals.
+
+What is new starts empty and what is gone is ignored, so that a version with another feature goes on from an
+older one's snapshot instead of warming up again.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from copycatch.features.catalog import NAMES
+from copycatch.layout.row import N_RECENT, N_SIGNALS, N_SQUARED, OWN_NAMES, SPANS, TALLIES
+from copycatch.layout.signals import SIGNALS
+from copycatch.population.calibration import NEVER
+from copycatch.records.packing import aligned
+from copycatch.scoring.catalog import FAMILIES
+
+
+def _sum_names() -> Iterator[str]:
+    """A name for each column of `layout.row.SPANS`, in order.
+
+    Signals go by their own names. One whose squares are summed has another name than one without: were its
+    squares to start at zero beside sums that do not, its spread would be too small.
+    """
+    signals = [f"{spec.name}{'^2' if i < N_SQUARED else ''}" for i, spec in enumerate(SIGNALS)]
+    squares = signals[:N_SQUARED]
+    inner = {
+        "tallies": list(TALLIES),
+        "signals": [f"{name}.{part}" for name in (*signals, *OWN_NAMES) for part in ("n", "sum")],
+        "squares": squares,
+        "recent_signals": [
+            f"{name}.{part}" for name in (*signals[:N_RECENT], *OWN_NAMES) for part in ("n", "sum")
+        ],
+        "recent_squares": squares,
+    }
+    assert len(signals) == N_SIGNALS
+    for name, span in SPANS.items():
+        # Of another length they would be other sums: then none of them is taken over.
+        columns = inner.get(name) or [f"{index}/{span.length}" for index in range(span.length)]
+        assert len(columns) == span.length, name
+        yield from (f"{name}.{column}" for column in columns)
+
+
+SUM_NAMES: tuple[str, ...] = tuple(_sum_names())
+
+
+def align(head: dict[str, Any]) -> None:
+    """Replace the columns of a snapshot, which are named by its `features`, `families` and `sums`.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, IndexError
+        If a part is missing, or has not as many columns as names.
+    """
+    features, families = head["features"], head["families"]
+    head["windows"] = head["windows"] | {"sums": aligned(head["windows"]["sums"], head["sums"], SUM_NAMES, 0)}
+    judged = head["rows"]
+    head["rows"] = judged | {"family_max": aligned(judged["family_max"], families, FAMILIES, -np.inf)}
+    head["pending"] = [[*row, aligned(values, features, NAMES, np.nan)] for *row, values in head["pending"]]
+    for population in head["populations"].values():
+        reference = aligned(population["reference_values"], features, NAMES, np.nan, axis=2)
+        population["reference_values"] = reference
+        if (tails := population["tails"]) is not None:
+            # A family that no account was ever judged by is never anomalous, until the next calibration.
+            for name, empty in (("medians", NEVER), ("bases", NEVER), ("scales", 1.0)):
+                tails[name] = aligned(tails[name], families, FAMILIES, empty)
