@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from copycatch.scoring.catalog import GROUPS
+from copycatch.scoring.catalog import COMPONENTS
 from copycatch.scoring.pretrained_weights import WEIGHT_MAX, WEIGHT_MIN
 from tests.benchmarks.detection.teach import (
     LOOKS_PER_ACCOUNT,
@@ -23,7 +23,7 @@ def voices(seed: int, telling: int = TELLING, noisy: int = NOISY) -> tuple[np.nd
     """One group tells attacks, one shouts at random, the others say nothing."""
     rng = np.random.default_rng(seed)
     is_attack = rng.random(N) < 0.3
-    said = np.zeros((N, len(GROUPS)))
+    said = np.zeros((N, len(COMPONENTS)))
     said[:, telling] = rng.exponential(0.7, N) + 1.5 * is_attack
     said[:, noisy] = rng.exponential(2.0, N)
     return said, is_attack
@@ -34,12 +34,12 @@ def test_what_tells_gets_louder_and_noise_softer_within_the_bounds() -> None:
     assert weights[NOISY] < 0.8 < 1.2 < weights[TELLING]
     assert weights.min() >= WEIGHT_MIN
     assert weights.max() <= WEIGHT_MAX
-    assert weights[[group.name for group in GROUPS].index(PRETRAINED)] == 1.0
+    assert weights[[group.name for group in COMPONENTS].index(PRETRAINED)] == 1.0
 
 
 def test_weights_that_help_on_every_victim_left_out_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     kept = weights_that_hold([(name, *voices(seed)) for seed, name in enumerate(("a", "b", "c"))])
-    assert kept[GROUPS[TELLING].name] > 1.2
+    assert kept[COMPONENTS[TELLING].name] > 1.2
     assert "learned without a" in capsys.readouterr().out
 
 
@@ -55,7 +55,7 @@ def test_lessons_are_a_few_early_looks_of_each_and_the_loudest_of_the_honest(tmp
     (tmp_path / "labels.csv").write_text("\n".join(labels))
     accounts = np.array([name for name in rows for _ in range(20)])
     queries = np.tile(np.arange(30, 630, 30), 3)  # the last seven come too late
-    said = np.zeros((60, len(GROUPS)))
+    said = np.zeros((60, len(COMPONENTS)))
     said[:, 0] = np.tile(np.arange(20.0), 3)
     np.savez(tmp_path / "looks.npz", accounts=accounts, queries=queries, positions=said[:, :2], voices=said)
     spread, spread_is_attack, loud, loud_is_attack = lesson_of(tmp_path, tmp_path / "looks.npz")

@@ -30,7 +30,7 @@ from copycatch.engine.state import EngineState
 from copycatch.records.columns import BoolArray, FloatArray, IntArray
 from copycatch.records.policy import Policy
 from copycatch.redteam.trace import LOG_NAME
-from copycatch.scoring.catalog import FAMILIES, GROUPS, WEIGHTS
+from copycatch.scoring.catalog import COMPONENTS, FAMILIES, WEIGHTS
 from copycatch.scoring.combine import score_of
 from copycatch.scoring.pretrained_weights import (
     FILE,
@@ -40,6 +40,7 @@ from copycatch.scoring.pretrained_weights import (
     write_pretrained_weights,
 )
 from copycatch.scoring.protocol import MIDDLE, within_unit
+from copycatch.scoring.scored_features import SCORED_NAMES
 from copycatch.service.replay import replay
 from copycatch.units import UnixMs
 from tests.benchmarks.detection.judging import HARD_TO_FIND
@@ -80,8 +81,8 @@ def voices_of(state: EngineState, looks: EvaluationBatch, families: FloatArray) 
         if population is not None and population.tails is not None:
             evidence[members] = population.tails.surprisal(families[members])
     _, parts = score_of(evidence)
-    own = [[FAMILIES.index(family) for family in group.families] for group in GROUPS]
-    weights = np.array([WEIGHTS[group.name] for group in GROUPS])
+    own = [[FAMILIES.index(family) for family in group.families] for group in COMPONENTS]
+    weights = np.array([WEIGHTS[group.name] for group in COMPONENTS])
     voices: FloatArray = np.stack([parts[:, columns].sum(axis=1) for columns in own], axis=1) / weights
     voices[np.isnan(evidence).all(axis=1)] = np.nan
     return voices
@@ -165,7 +166,7 @@ def learn_weights(voices: FloatArray, is_attack: BoolArray) -> FloatArray:
 
     Logistic loss; the further a weight is from 1 the more it costs.
     """
-    free = np.array([group.name != PRETRAINED for group in GROUPS])
+    free = np.array([group.name != PRETRAINED for group in COMPONENTS])
     share, sign = shares_of(is_attack)
 
     def cost(wanted: FloatArray) -> float:
@@ -175,7 +176,7 @@ def learn_weights(voices: FloatArray, is_attack: BoolArray) -> FloatArray:
 
     within = (np.log(WEIGHT_MIN), np.log(WEIGHT_MAX))
     bounds = [(None, None), (-3, 3), *(within if each else (0.0, 0.0) for each in free.tolist())]
-    found = minimize(cost, np.array([4.0, *np.zeros(1 + len(GROUPS))]), bounds=bounds, method="L-BFGS-B")
+    found = minimize(cost, np.array([4.0, *np.zeros(1 + len(COMPONENTS))]), bounds=bounds, method="L-BFGS-B")
     weights: FloatArray = np.exp(found.x[2:]).clip(WEIGHT_MIN, WEIGHT_MAX)
     return weights
 
@@ -201,11 +202,11 @@ def weights_that_hold(pretrained_weights: Sequence[tuple[str, FloatArray, BoolAr
         print(f"weights learned without {left_out}: loss there {before:.4f} unweighed, {after:.4f} weighed")
         gains.append(before - after)
     weights = learn_weights(*joined(victims))
-    print("weights: " + ", ".join(f"{g.name} {w:.2f}" for g, w in zip(GROUPS, weights, strict=True)))
+    print("weights: " + ", ".join(f"{g.name} {w:.2f}" for g, w in zip(COMPONENTS, weights, strict=True)))
     if min(gains) <= 0:
         print("they do not hold on every victim left out: all stay at 1")
         return {}
-    return {group.name: float(weight) for group, weight in zip(GROUPS, weights, strict=True)}
+    return {group.name: float(weight) for group, weight in zip(COMPONENTS, weights, strict=True)}
 
 
 def teach(traces: list[Path], looks: list[Path]) -> PretrainedWeights:
@@ -221,7 +222,7 @@ def teach(traces: list[Path], looks: list[Path]) -> PretrainedWeights:
     )
     trained_on = [f"{name}, seed {each['seed']}" for name, each in zip(victims, campaigns, strict=True)]
     return PretrainedWeights(
-        fitted.coef_[0], float(fitted.intercept_[0]), positions[is_attack], weights, trained_on
+        SCORED_NAMES, fitted.coef_[0], float(fitted.intercept_[0]), positions[is_attack], weights, trained_on
     )
 
 
