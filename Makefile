@@ -90,7 +90,7 @@ bench: $(VENV)/.stamp-dev ## throughput, latency and memory, beside peers
 bench-detection: $(VENV)/.stamp-dev ## what is caught, at which false-alarm rate, how early
 	@$(BIN)/python -m tests.benchmarks.detection $(BENCH_ARGS)
 
-teach: $(VENV)/.stamp-dev ## let simulated attacks teach the scorers anew (writes scoring/pretrained_weights.json)
+teach: $(VENV)/.stamp-dev ## train the scorers on simulated attacks (writes scoring/pretrained_weights.json)
 	@$(BIN)/python -m tests.benchmarks.detection.teach $(TEACH_ARGS)
 
 schemas: $(VENV)/.stamp-dev ## write schemas/ from the code's own models
@@ -102,10 +102,10 @@ ifneq ($(strip $(ADVISORIES)),)
 else
 	@$(BIN)/python -m pip install --quiet --prefer-binary pip-audit
 	@for service in pypi osv; do \
-	  if words="$$($(BIN)/pip-audit --strict --vulnerability-service $$service --requirement deploy/constraints.txt --no-deps --disable-pip 2>&1)"; \
-	  then echo "$$words"; exit 0; fi; \
-	  if [[ "$$words" == *"known vulnerabilit"* ]]; then echo "$$words"; exit 1; fi; \
-	  echo "audit: $$service: $$(tail -n 1 <<< "$$words")" >&2; \
+	  if found="$$($(BIN)/pip-audit --strict --vulnerability-service $$service --requirement deploy/constraints.txt --no-deps --disable-pip 2>&1)"; \
+	  then echo "$$found"; exit 0; fi; \
+	  if [[ "$$found" == *"known vulnerabilit"* ]]; then echo "$$found"; exit 1; fi; \
+	  echo "audit: $$service: $$(tail -n 1 <<< "$$found")" >&2; \
 	done; \
 	echo "audit: NOTHING was audited: neither pypi.org/pypi/<name>/<version>/json nor api.osv.dev gave advisories;" \
 	  "run this where one of them can be reached (an index that only mirrors packages has none)," \

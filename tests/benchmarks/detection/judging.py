@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from copycatch.redteam.verdicts import Verdicts, judge_trace
 
@@ -78,28 +79,21 @@ def judge(trace: Path, detector: str, alerts: Path, recommendations: Path | None
     return Judged(trace.name, detector, judge_trace(trace, alerts, recommendations))
 
 
+def scorer_verdicts(trace: Path, alerts: Path, recommendations: Path) -> dict[str, Any]:
+    """What the traces' own scorer says; it has to be there."""
+    out = alerts.with_name("score.json")
+    command = [sys.executable, str(SCORER), str(trace), "--alerts", str(alerts)]
+    command += ["--recommendations", str(recommendations), "--json", str(out)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    verdicts: dict[str, Any] = json.loads(out.read_text())
+    return verdicts
+
+
 def disagreement(trace: Path, judged: Judged, alerts: Path, recommendations: Path) -> list[str] | None:
     """Where the traces' own scorer says otherwise; None where there is none here to ask."""
     if not SCORER.exists():
         return None
-    out = alerts.with_name("score.json")
-    subprocess.run(
-        [
-            sys.executable,
-            str(SCORER),
-            str(trace),
-            "--alerts",
-            str(alerts),
-            "--recommendations",
-            str(recommendations),
-            "--json",
-            str(out),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
-    theirs = json.loads(out.read_text())["summary"]
+    theirs = scorer_verdicts(trace, alerts, recommendations)["summary"]
     ours = judged.verdicts.summary
     return [
         f"{key}: {ours.get(key)} here, {value} there"

@@ -1,8 +1,6 @@
 import csv
 import gzip
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from tests.benchmarks.detection.judging import SCORER, scorer_verdicts
 
 from copycatch.redteam.campaign import AttackSpec, CampaignPlan, simulate
 from copycatch.redteam.trace import write_campaign
@@ -20,7 +19,6 @@ from copycatch.units import format_rfc3339, parse_rfc3339
 
 VictimOf = Callable[[str], Victim]
 ROOT = Path(__file__).parents[3]
-SCORER = ROOT.parent / "shared" / "traces" / "score.py"
 ATTACKS = (
     AttackSpec("uniform", budget=60),
     AttackSpec("knockoff_random", "cover75", budget=60),
@@ -155,17 +153,7 @@ def made_up_verdicts(trace: Path, folder: Path, rng: np.random.Generator) -> tup
 def test_our_score_is_the_scorers(trace: Path, tmp_path: Path, seed: int) -> None:
     alerts, made = made_up_verdicts(trace, tmp_path, np.random.default_rng(seed))
     ours = judge_trace(trace, alerts, made)
-    command = [
-        sys.executable,
-        str(SCORER),
-        str(trace),
-        "--alerts",
-        str(alerts),
-        "--recommendations",
-        str(made),
-    ]
-    subprocess.run([*command, "--json", str(tmp_path / "theirs.json")], check=True, capture_output=True)
-    theirs = json.loads((tmp_path / "theirs.json").read_text())
+    theirs = scorer_verdicts(trace, alerts, made)
     assert dict(ours.summary) == pytest.approx(theirs["summary"])
     by_kind = {g.kind: g for g in ours.groups}
     for group in theirs["groups"]:
