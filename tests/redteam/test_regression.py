@@ -1,17 +1,9 @@
 """The detector against thieves among honest users, judged by the same code as `copycatch replay`.
 
-<<<<<<< HEAD
 Bounds are statistical: wide enough to hold for any seed, tight enough that a broken feature shows. Over nine
 seeds 71 of 72 thieves were named, a seed's thieves got 21 to 54 answers on average, and 4 to 8 of 160 honest
-accounts were alerted on. By hand: without the group `novelty` in `scoring.catalog.GROUPS` the others
-still find 5 or 6 of 8, but after 141 and 114 answers on average (seeds 12, 13), and these tests fail.
-=======
-The product judges through the same code as `copycatch replay`. Bounds are statistical: wide enough to hold
-for any seed, tight enough that a broken feature shows. Over nine seeds 71 of 72 thieves were named, a seed's
-thieves got 21 to 54 answers on average, and 4 to 8 of 160 honest accounts were alerted on. By hand: without
-the component `novelty` of `scoring.components` the other groups still find 5 or 6 of 8, but after 141 and 114
-answers on average (seeds 12, 13), and these tests fail.
->>>>>>> 2a3e9c9 (Make a feature one row and key weights and snapshots by name)
+accounts were alerted on. By hand: without the component `novelty` of `scoring.components` the others still
+find 5 or 6 of 8, but after 141 and 114 answers on average (seeds 12, 13), and these tests fail.
 
 `make nightly` draws a new seed each time. A failure prints its seed; `COPYCATCH_TEST_SEED=<seed>` repeats it.
 """
