@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from copycatch import engine
-from copycatch.formats.native import NativeDecoder
+from copycatch.formats.catalog import make_decoder
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.intake.columns import ColumnBuilder
 from copycatch.records.policy import Policy
 from copycatch.units import UnixMs
@@ -56,7 +57,10 @@ class Work:
         self._bench.introduce(accounts)
         self._pool = Pool(Shape(), 20_000, seed=1)
         self._draw = Draw(accounts, "zipf", seed=3)
-        self._builder, self._decoder = ColumnBuilder(b"benchmark, no secret", None), NativeDecoder()
+        self._builder, self._decoder = (
+            ColumnBuilder(b"benchmark, no secret", None),
+            make_decoder("native", FormatOptions()),
+        )
 
     def turn(self, records: int, profiler: cProfile.Profile | None = None) -> float:
         """Judge so many records; seconds of CPU."""

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from copycatch.formats.native import NativeDecoder
+from copycatch.formats.catalog import make_decoder
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.intake.embed import WordLlamaEmbedder
 from tests.benchmarks.isolated import MeasurementFailed, run_isolated
 from tests.benchmarks.measure import Figure, Part, ratios, spend, take_turns
@@ -16,7 +17,7 @@ def measure(texts: int, rounds: int) -> dict[str, Any]:
     """Microseconds a text, fresh ones and ones seen before; runs in a child."""
     pool = Pool(Shape(is_text=True), texts, seed=6)
     raw = next(raw_batches(pool.lines(texts, Draw(100, "uniform", 6), START_MS, 10.0), size=texts))
-    decoder = NativeDecoder()
+    decoder = make_decoder("native", FormatOptions())
     inputs = [str(record.input) for record in decoder.decode(raw).records]
     rng = np.random.default_rng(8)
     warm = WordLlamaEmbedder()

@@ -15,7 +15,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from copycatch.formats.native import NativeDecoder
+from copycatch.formats.catalog import make_decoder
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.intake.columns import ColumnBuilder
 from copycatch.records.columns import FloatArray, IntArray, RawBatch, RecordBatch
 from copycatch.units import format_rfc3339
@@ -159,7 +160,10 @@ class Columns:
     def __init__(self, shape: Shape, seed: int, n_templates: int = 8, size: int = BATCH) -> None:
         pool = Pool(shape, n_templates * size, seed)
         self._size = size
-        builder, decoder = ColumnBuilder(b"benchmark, no secret", None), NativeDecoder()
+        builder, decoder = (
+            ColumnBuilder(b"benchmark, no secret", None),
+            make_decoder("native", FormatOptions()),
+        )
         lines = pool.lines(n_templates * size, Draw(1000, "uniform", seed), START_MS, 100.0)
         self.raw = list(raw_batches(lines, size=size))
         self._templates: list[RecordBatch] = []

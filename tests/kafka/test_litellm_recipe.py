@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from copycatch.formats.catalog import FORMATS
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.catalog import make_decoder
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.records.columns import RawBatch
 from kafka import KafkaConsumer, TopicPartition
 from tests.unit.formats.support import fields_of
@@ -113,7 +113,7 @@ def test_calls_arrive_as_records(
     consumer.close()
     assert {message.key for message in messages} == {b"acct-1"}
     batch = RawBatch(topic, 0, [0, 1], [message.value for message in messages])
-    decoded = FORMATS["litellm"].make_decoder(FormatOptions()).decode(batch)
+    decoded = make_decoder("litellm", FormatOptions()).decode(batch)
     assert decoded.rejects == []
     good, refused = sorted((fields_of(record) for record in decoded.records), key=lambda each: each["status"])
     assert good["account_id"] == "acct-1"

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from copycatch.formats.catalog import FORMATS
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.catalog import make_decoder
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.intake.embed import Embedder
 from copycatch.intake.read import Intake
 from copycatch.records.columns import RawBatch, RecordBatch
@@ -40,7 +40,7 @@ def raw_batch(records: Sequence[dict[str, Any] | bytes], start: int = 0, topic: 
 
 def native_intake(hmac_key: bytes = HMAC_KEY, embedder: Embedder | None = None) -> Intake:
     """Reads native records of any topic."""
-    return Intake(hmac_key, embedder, {"*": lambda: FORMATS["native"].make_decoder(FormatOptions())})
+    return Intake(hmac_key, embedder, {"*": lambda: make_decoder("native", FormatOptions())})
 
 
 def columns(raw: RawBatch, intake: Intake | None = None) -> tuple[RecordBatch, list[Rejected]]:

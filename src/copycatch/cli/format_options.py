@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from copycatch.errors import ConfigError
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.settings.formats import format_options
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from copycatch.cli.format_options import add_format_arguments, options_of
 from copycatch.errors import ConfigError
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.format import FormatOptions
 
 DESCRIPTION = """\
 Look at a few hundred messages of a log and say what copycatch makes of them: which format they are in,
@@ -109,7 +109,7 @@ def _messages_of(args: argparse.Namespace) -> Any:
 def _write(args: argparse.Namespace, format_name: str | None, batch: Any) -> None:
     from copycatch.adapters.peek import documents_of
     from copycatch.cli.inspect_words import settings_words
-    from copycatch.settings.mapping_draft import draft_mapping
+    from copycatch.formats.shared.mapping_draft import draft_mapping
 
     if args.write.exists():
         msg = f"{args.write}: is there already; it is not overwritten"
@@ -130,7 +130,7 @@ def _write(args: argparse.Namespace, format_name: str | None, batch: Any) -> Non
 def print_formats() -> None:
     """The catalogue in words."""
     from copycatch.formats.catalog import FORMATS
-    from copycatch.formats.conversions import CONVERSIONS
+    from copycatch.formats.shared.conversions import CONVERSIONS
 
     for row in FORMATS.values():
         never = ", ".join(sorted(row.never_gives())) or "nothing"

@@ -5,7 +5,7 @@ import shlex
 
 from copycatch.adapters.peek import has_binary_values
 from copycatch.formats.catalog import FORMATS
-from copycatch.formats.protocol import REQUIRED_FIELDS
+from copycatch.formats.shared.format import REQUIRED_FIELDS
 from copycatch.records.columns import RawBatch
 from copycatch.service.inspection import Inspection
 

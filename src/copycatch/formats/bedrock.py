@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from copycatch.formats.chat import asked_of, content_text, embeddings_of, params_of, response_fields
-from copycatch.formats.documents import DocumentDecoder
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import (
-    Message,
+from copycatch.formats.shared.chat import asked_of, content_text, embeddings_of, params_of, response_fields
+from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.messages import (
+    LogMessage,
     Reading,
     count_of,
     dig,
@@ -14,10 +15,9 @@ from copycatch.formats.messages import (
     first_name,
     text_of,
 )
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.recognise import Recognise
 
 NAME = "bedrock"
-SENTENCE = "Amazon Bedrock model invocation log"
 SOURCES = {
     "event_id": "requestId",
     "event_time": "timestamp",
@@ -44,16 +44,32 @@ _STATUS_BY_ERROR = {
 _ACCOUNT_KEYS = ("account", "account_id", "accountId", "user", "user_id", "userId")
 
 
-def make_decoder(options: FormatOptions) -> DocumentDecoder:
+def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options, is_batched=True)
+    return DocumentDecoder(NAME, read, SOURCES, options, recognise, is_batched=True)
 
 
-def read(message: Message) -> list[Reading]:
+FORMAT = Format(
+    name=NAME,
+    sentence="Amazon Bedrock model invocation log",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(
+        (
+            "modelId",
+            "operation",
+            "requestId",
+            "schemaType|schemaVersion",
+        ),
+    ),
+)
+
+
+def read(message: LogMessage) -> list[Reading]:
     """One invocation."""
     document = message.document
     if "modelId" not in document or "requestId" not in document:
-        raise Fault("schema", "modelId", "no model invocation log: modelId and requestId are needed")
+        raise MessageFault("schema", "modelId", "no model invocation log: modelId and requestId are needed")
     metadata = document.get("requestMetadata")
     asked = dig(document, "input", "inputBodyJson")
     answered = dig(document, "output", "outputBodyJson")
@@ -101,8 +117,8 @@ def stream_text(deltas: list[Any]) -> str | None:
         if not isinstance(delta, dict):
             continue
         inner = first(dig(delta, "contentBlockDelta", "delta"), delta.get("delta"), delta)
-        said = (dig(inner, key) for key in ("text", "generation", "outputText", "completion"))
-        text = first(*said, content_text(dig(inner, "content")))
+        answers = (dig(inner, key) for key in ("text", "generation", "outputText", "completion"))
+        text = first(*answers, content_text(dig(inner, "content")))
         if isinstance(text, str):
             texts.append(text)
     return text_of("".join(texts)) if texts else None

@@ -1,44 +1,53 @@
-"""Every input format as one table."""
+"""Every input format: the readers of this package, found by their `FORMAT`."""
 
-from copycatch.formats import (
-    bedrock,
-    databricks,
-    envoy_ai_gateway,
-    kong,
-    kserve,
-    litellm,
-    mapping,
-    native,
-    oip,
-    openai,
-    otel,
-    sagemaker,
-)
-from copycatch.formats.protocol import CANONICAL_FIELDS, Format
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-_ROWS: tuple[Format, ...] = (
-    Format(native.NAME, native.SENTENCE, native.make_decoder, native.SOURCES),
-    Format(kserve.NAME, kserve.SENTENCE, kserve.make_decoder, kserve.SOURCES),
-    Format(oip.NAME, oip.SENTENCE, oip.make_decoder, oip.SOURCES),
-    Format(openai.NAME, openai.SENTENCE, openai.make_decoder, openai.SOURCES),
-    Format(litellm.NAME, litellm.SENTENCE, litellm.make_decoder, litellm.SOURCES),
-    Format(otel.NAME, otel.SENTENCE, otel.make_decoder, otel.SOURCES),
-    Format(sagemaker.NAME, sagemaker.SENTENCE, sagemaker.make_decoder, sagemaker.SOURCES),
-    Format(bedrock.NAME, bedrock.SENTENCE, bedrock.make_decoder, bedrock.SOURCES),
-    Format(databricks.NAME, databricks.SENTENCE, databricks.make_decoder, databricks.SOURCES),
-    Format(
-        envoy_ai_gateway.NAME,
-        envoy_ai_gateway.SENTENCE,
-        envoy_ai_gateway.make_decoder,
-        envoy_ai_gateway.SOURCES,
-    ),
-    Format(kong.NAME, kong.SENTENCE, kong.make_decoder, kong.SOURCES),
-    Format(
-        mapping.NAME,
-        mapping.SENTENCE,
-        mapping.make_decoder,
-        dict.fromkeys(CANONICAL_FIELDS, "the pointer that the mapping names"),
-    ),
-)
+from copycatch import formats
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.recognise import has_marks
+from copycatch.records.decoding import Decoder
 
-FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
+_OWN_NAME = __name__.rpartition(".")[2]
+
+
+def discover(folders: Iterable[str]) -> dict[str, Format]:
+    """Formats by name, in the order in which they are recognised.
+
+    Parameters
+    ----------
+    folders : iterable of str
+        Where modules of the package `copycatch.formats` lie; each but this one is a reader.
+    """
+    names = [module.name for module in pkgutil.iter_modules(folders) if not module.ispkg]
+    modules = [importlib.import_module(f"{formats.__name__}.{name}") for name in names if name != _OWN_NAME]
+    found: list[Format] = [module.FORMAT for module in modules]
+    return {each.name: each for each in sorted(found, key=lambda each: (each.precedence, each.name))}
+
+
+FORMATS = discover(formats.__path__)
+
+
+def recognise(document: Any, headers: Mapping[str, str]) -> str | None:
+    """Name of the format that a decoded JSON document is in, or None where none fits.
+
+    Examples
+    --------
+    >>> recognise({"captureData": {}, "eventMetadata": {}, "eventVersion": "0"}, {})
+    'sagemaker'
+    >>> recognise({"instances": [[1.0]]}, {"ce_type": "org.kubeflow.serving.inference.request"})
+    'kserve'
+    >>> recognise({"user": "u-1", "text": "hello"}, {}) is None
+    True
+    """
+    for each in FORMATS.values():
+        if has_marks(each.marks, document, headers):
+            return each.name
+    return None
+
+
+def make_decoder(format_name: str, options: FormatOptions) -> Decoder:
+    """A decoder of the format of this name; it tells messages of the other formats."""
+    return FORMATS[format_name].make_decoder(options, recognise)

@@ -1,13 +1,22 @@
 """Databricks inference tables: request and response as JSON strings, of chat and of custom models."""
 
-from copycatch.formats.documents import DocumentDecoder
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import Fields, Message, Reading, count_of, dig, first, first_name, nested
-from copycatch.formats.predictions import rows_of
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.messages import (
+    Fields,
+    LogMessage,
+    Reading,
+    count_of,
+    dig,
+    first,
+    first_name,
+    nested,
+)
+from copycatch.formats.shared.predictions import rows_of
+from copycatch.formats.shared.recognise import Recognise
 
 NAME = "databricks"
-SENTENCE = "Databricks inference table rows, AI gateway and custom models"
 SOURCES = {
     "event_id": "databricks_request_id",
     "event_time": "request_time; event_time; timestamp_ms",
@@ -28,17 +37,34 @@ SOURCES = {
 }
 
 
-def make_decoder(options: FormatOptions) -> DocumentDecoder:
+def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options, is_batched=True)
+    return DocumentDecoder(NAME, read, SOURCES, options, recognise, is_batched=True)
 
 
-def read(message: Message) -> list[Reading]:
+FORMAT = Format(
+    name=NAME,
+    sentence="Databricks inference table rows, AI gateway and custom models",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(
+        ("databricks_request_id",),
+        (
+            "requester",
+            "served_entity_id",
+            "request",
+            "response",
+        ),
+    ),
+)
+
+
+def read(message: LogMessage) -> list[Reading]:
     """One query for each row of the request."""
     document = message.document
     event_id = first_name(document.get("databricks_request_id"), document.get("invocation_id"))
     if event_id is None:
-        raise Fault(
+        raise MessageFault(
             "schema", "databricks_request_id", "no inference table row: databricks_request_id is missing"
         )
     request, response = (

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from copycatch.formats.documents import DocumentDecoder
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import Message, Reading, agent_of, count_of, first, first_name
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.messages import LogMessage, Reading, agent_of, count_of, first, first_name
+from copycatch.formats.shared.recognise import Recognise
 
 NAME = "envoy_ai_gateway"
-SENTENCE = "Envoy AI gateway access log in JSON; its fields are those of the documented example"
 SOURCES = {
     "event_id": "x-request-id",
     "event_time": "start_time",
@@ -25,16 +25,35 @@ SOURCES = {
 }
 
 
-def make_decoder(options: FormatOptions) -> DocumentDecoder:
+def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options)
+    return DocumentDecoder(NAME, read, SOURCES, options, recognise)
 
 
-def read(message: Message) -> list[Reading]:
+FORMAT = Format(
+    name=NAME,
+    sentence="Envoy AI gateway access log in JSON; its fields are those of the documented example",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(
+        (
+            "x-request-id",
+            "gen_ai.request.model|genai_model_name",
+        ),
+        (
+            "start_time",
+            "response_code",
+            "upstream_cluster|route_name|:authority",
+        ),
+    ),
+)
+
+
+def read(message: LogMessage) -> list[Reading]:
     """One request; requests to anything but a model are skipped."""
     log = message.document
     if "start_time" not in log or "x-request-id" not in log:
-        raise Fault(
+        raise MessageFault(
             "schema", "x-request-id", "no access log of the gateway: start_time and x-request-id are needed"
         )
     model = message.model(

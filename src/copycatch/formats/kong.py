@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from copycatch.formats.chat import request_fields, response_fields
-from copycatch.formats.documents import DocumentDecoder
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import (
-    Message,
+from copycatch.formats.shared.chat import request_fields, response_fields
+from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.messages import (
+    LogMessage,
     Reading,
     agent_of,
     count_of,
@@ -15,10 +16,9 @@ from copycatch.formats.messages import (
     first_name,
     nested_or_text,
 )
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.recognise import Recognise
 
 NAME = "kong"
-SENTENCE = "Kong gateway log with the ai object of its AI proxy"
 SOURCES = {
     "event_id": "request.id",
     "event_time": "started_at",
@@ -39,16 +39,36 @@ SOURCES = {
 }
 
 
-def make_decoder(options: FormatOptions) -> DocumentDecoder:
+def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options, is_batched=True)
+    return DocumentDecoder(NAME, read, SOURCES, options, recognise, is_batched=True)
 
 
-def read(message: Message) -> list[Reading]:
+FORMAT = Format(
+    name=NAME,
+    sentence="Kong gateway log with the ai object of its AI proxy",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(
+        (
+            "ai",
+            "request",
+            "latencies|started_at|client_ip|consumer",
+        ),
+        (
+            "started_at",
+            "latencies",
+            "request",
+        ),
+    ),
+)
+
+
+def read(message: LogMessage) -> list[Reading]:
     """One request; requests that went through no AI plugin are skipped."""
     log = message.document
     if "request" not in log or not ("started_at" in log or "latencies" in log):
-        raise Fault("schema", "request", "no log of the gateway: request and started_at are needed")
+        raise MessageFault("schema", "request", "no log of the gateway: request and started_at are needed")
     plugin = plugin_of(log.get("ai"))
     if plugin is None:
         return []
@@ -60,7 +80,7 @@ def read(message: Message) -> list[Reading]:
     credential = first_name(dig(log, "authenticated_entity", "id"))
     return [
         {
-            "event_id": first_name(dig(log, "request", "id"), message.place),
+            "event_id": first_name(dig(log, "request", "id"), message.origin),
             "event_time": message.time_ms(log.get("started_at")),
             "account_id": message.account(
                 log,

@@ -2,17 +2,14 @@
 
 from typing import Any
 
-from copycatch.formats import tensors
-from copycatch.formats.faults import Fault
-from copycatch.formats.joining import Identity, JoiningDecoder
-from copycatch.formats.messages import Fields, Message, Reading, dig, first_name, nested
-from copycatch.formats.predictions import numbered, rows_of
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared import tensors
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.joining import Identity, JoiningDecoder
+from copycatch.formats.shared.messages import Fields, LogMessage, Reading, dig, first_name, nested
+from copycatch.formats.shared.recognise import Recognise
 
 NAME = "kserve"
-SENTENCE = (
-    "KServe payload logger: CloudEvents in binary or structured mode, v1 and v2 bodies, requests joined"
-)
 SOURCES = {
     "event_id": "id of the CloudEvent, with :0, :1, ... where a request has several instances",
     "event_time": "time of the request's CloudEvent",
@@ -39,34 +36,51 @@ _TYPES = {
 _NEEDED = ("specversion", "type", "source", "id")
 
 
-def make_decoder(options: FormatOptions) -> JoiningDecoder:
+def make_decoder(options: FormatOptions, recognise: Recognise) -> JoiningDecoder:
     """A decoder of this format."""
-    return JoiningDecoder(NAME, identify, read_pair, SOURCES, options)
+    return JoiningDecoder(NAME, identify, read_pair, SOURCES, options, recognise)
 
 
-def attribute(message: Message, name: str) -> Any:
+FORMAT = Format(
+    name=NAME,
+    sentence="KServe payload logger: CloudEvents, binary or structured, v1 and v2 bodies, requests joined",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(
+        ("header:ce_type=org.kubeflow.serving",),
+        (
+            "specversion",
+            "type=org.kubeflow.serving",
+        ),
+    ),
+)
+
+
+def attribute(message: LogMessage, name: str) -> Any:
     """An attribute of the CloudEvent, from the headers (binary mode) or the document (structured mode)."""
     if "ce_specversion" in message.headers or "ce_id" in message.headers:
         return message.headers.get(f"ce_{name}")
     return dig(message.document, name)
 
 
-def body_of(message: Message) -> Any:
+def body_of(message: LogMessage) -> Any:
     """What was asked or answered."""
     if "ce_specversion" in message.headers or "ce_id" in message.headers:
         return message.document
     return nested(message.document.get("data"), "data")
 
 
-def identify(message: Message) -> Identity:
+def identify(message: LogMessage) -> Identity:
     """The pair: the id belongs to one request, but each component that it passes logs it once."""
     is_event = any(attribute(message, name) is not None for name in _NEEDED)
     missing = [name for name in _NEEDED if not first_name(attribute(message, name))]
     if missing:
         is_binary = "ce_id" in message.headers or "ce_specversion" in message.headers
         where = f"header ce_{missing[0]}" if is_binary else f"attribute {missing[0]}"
-        said = "half a CloudEvent" if is_event else "no CloudEvent"
-        raise Fault("schema", missing[0], f"{said}: {where} is missing; forward headers and value together")
+        what = "half a CloudEvent" if is_event else "no CloudEvent"
+        raise MessageFault(
+            "schema", missing[0], f"{what}: {where} is missing; forward headers and value together"
+        )
     ce_type = attribute(message, "type")
     for kind in ("request", "response"):
         if ce_type == _TYPES[kind]:
@@ -74,14 +88,14 @@ def identify(message: Message) -> Identity:
                 attribute(message, name) for name in ("id", "namespace", "inferenceservicename", "component")
             )
             return Identity("|".join(first_name(part) or "" for part in parts), kind)
-    raise Fault(
+    raise MessageFault(
         "schema",
         "type",
         f"CloudEvent of type {str(ce_type)[:80]!r}; expected {_TYPES['request']} or .response",
     )
 
 
-def read_pair(request: Message | None, response: Message | None) -> list[Reading]:
+def read_pair(request: LogMessage | None, response: LogMessage | None) -> list[Reading]:
     """One query for each instance of the request."""
     message = request or response
     assert message is not None
@@ -106,30 +120,10 @@ def read_pair(request: Message | None, response: Message | None) -> list[Reading
             common["latency_ms"] = float(answered_ms - asked_ms)
     asked = None if request is None else body_of(request)
     answered = None if response is None else body_of(response)
-    return list(body_rows(asked, answered, common))
+    return list(tensors.body_rows(asked, answered, common))
 
 
-def body_rows(asked: Any, answered: Any, common: Fields) -> list[Fields]:
-    """Rows of a pair of bodies, tensors (v2) or instances (v1)."""
-    if not tensors.is_request(asked) and not tensors.is_response(answered):
-        return rows_of(asked, answered, common)
-    inputs = tensors.input_rows(asked) if tensors.is_request(asked) else []
-    answers = tensors.answer_rows(answered) if tensors.is_response(answered) else []
-    if inputs and answers and len(inputs) != len(answers):
-        answers = []
-    version = first_name(dig(answered, "model_version"), dig(answered, "modelVersion"))
-    rows = []
-    for index in range(max(len(inputs), len(answers), 1)):
-        row = {**common, "model_version": version}
-        if inputs:
-            row["input"] = inputs[index]
-        if answers:
-            row |= answers[index]
-        rows.append(row)
-    return numbered(rows)
-
-
-def metadata_headers(message: Message) -> dict[str, str]:
+def metadata_headers(message: LogMessage) -> dict[str, str]:
     """HTTP headers that the logger was told to keep, from the event's metadata: JSON of lists by name."""
     found = nested(attribute(message, "metadata"), "metadata")
     headers = {}

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from copycatch.formats.chat import embeddings_of, messages_text, params_of, prompt_of, response_fields
-from copycatch.formats.documents import DocumentDecoder
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import (
-    Message,
+from copycatch.formats.shared.chat import embeddings_of, messages_text, params_of, prompt_of, response_fields
+from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.messages import (
+    LogMessage,
     Reading,
     agent_of,
     count_of,
@@ -15,10 +16,9 @@ from copycatch.formats.messages import (
     first_name,
     nested_or_text,
 )
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.recognise import Recognise
 
 NAME = "litellm"
-SENTENCE = "LiteLLM proxy: the StandardLoggingPayload that its callbacks get"
 SOURCES = {
     "event_id": "id; litellm_call_id",
     "event_time": "startTime",
@@ -40,16 +40,27 @@ SOURCES = {
 }
 
 
-def make_decoder(options: FormatOptions) -> DocumentDecoder:
+def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options, is_batched=True)
+    return DocumentDecoder(NAME, read, SOURCES, options, recognise, is_batched=True)
 
 
-def read(message: Message) -> list[Reading]:
+FORMAT = Format(
+    name=NAME,
+    sentence="LiteLLM proxy: the StandardLoggingPayload that its callbacks get",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(("litellm_call_id|litellm_params|standard_logging_object",),),
+)
+
+
+def read(message: LogMessage) -> list[Reading]:
     """One call."""
     payload = message.document.get("standard_logging_object", message.document)
     if not isinstance(payload, dict) or ("litellm_call_id" not in payload and "call_type" not in payload):
-        raise Fault("schema", "litellm_call_id", "no standard logging payload: litellm_call_id is missing")
+        raise MessageFault(
+            "schema", "litellm_call_id", "no standard logging payload: litellm_call_id is missing"
+        )
     metadata = payload.get("metadata")
     response = nested_or_text(payload.get("response"))
     answered = response_fields(response)
@@ -65,7 +76,7 @@ def read(message: Message) -> list[Reading]:
     return [
         {
             # litellm_call_id comes from a header that clients may set, so a repeat of it proves no repeat.
-            "event_id": first_name(payload.get("id"), payload.get("litellm_call_id"), message.place),
+            "event_id": first_name(payload.get("id"), payload.get("litellm_call_id"), message.origin),
             "event_time": message.time_ms(started),
             "account_id": message.account(
                 payload,

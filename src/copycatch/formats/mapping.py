@@ -3,108 +3,39 @@
 `settings/mapping.py` reads and checks the file and builds a `MappingSpec`.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from copycatch.formats.conversions import CONVERSIONS
-from copycatch.formats.documents import DocumentDecoder
-from copycatch.formats.faults import Fault
-from copycatch.formats.joining import Identity, JoiningDecoder
-from copycatch.formats.messages import Fields, Message, Reading, first_name, nested_or_text
-from copycatch.formats.predictions import numbered
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.conversions import CONVERSIONS
+from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import CANONICAL_FIELDS, Format, FormatOptions
+from copycatch.formats.shared.joining import Identity, JoiningDecoder
+from copycatch.formats.shared.mapping_spec import (
+    Condition,
+    FieldRule,
+    JoinRule,
+    Location,
+    MappingSpec,
+    pointer_text,
+)
+from copycatch.formats.shared.messages import Fields, LogMessage, Reading, first_name, nested_or_text
+from copycatch.formats.shared.predictions import numbered
+from copycatch.formats.shared.recognise import Recognise, recognise_nothing
 from copycatch.records.decoding import Decoder
 
 NAME = "mapping"
-SENTENCE = "any JSON log, by a file with one JSON pointer for each canonical field"
 ENTRIES_MAX = 10_000  # of `each`
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value may be; a pointer passes through JSON that is logged as a string."""
-
-    kind: Literal["pointer", "list", "header", "key", "constant"]
-    steps: tuple[str, ...] = ()  # of a pointer
-    items: tuple[tuple[str, ...], ...] = ()  # pointers of a list's entries
-    name: str = ""  # of a header, in lower case
-    constant: str | int | float | bool | None = None
-
-    def words(self) -> str:
-        """As the mapping file says it."""
-        if self.kind == "pointer":
-            return pointer_words(self.steps)
-        if self.kind == "list":
-            return "list of " + ", ".join(pointer_words(steps) for steps in self.items)
-        if self.kind == "header":
-            return f"header {self.name}"
-        return "the Kafka key" if self.kind == "key" else f"always {self.constant!r}"
-
-
-def pointer_words(steps: tuple[str, ...]) -> str:
-    """A JSON pointer as it is written.
-
-    Examples
-    --------
-    >>> pointer_words(("a/b", "0"))
-    '/a~1b/0'
-    """
-    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps) or "/"
-
-
-@dataclass(frozen=True, slots=True)
-class FieldRule:
-    """How one canonical field is found: the first place that has a value, then conversions in order."""
-
-    field: str  # canonical name, `params.` and its name, or `sampling_fraction`
-    places: tuple[Place, ...]
-    conversions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """Holds where the value at a pointer is one of the words."""
-
-    steps: tuple[str, ...]
-    words: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class JoinRule:
-    """How a request and its response, logged as two messages, are told apart and brought together."""
-
-    by: tuple[str, ...]
-    request: Condition
-    response: Condition
-
-
-@dataclass(frozen=True, slots=True)
-class MappingSpec:
-    """A mapping file, checked."""
-
-    name: str  # of the file, for messages
-    rules: tuple[FieldRule, ...]
-    each: tuple[str, ...] | None = None  # pointer to a list whose entries are the records
-    only: Condition | None = None  # other messages are skipped
-    join: JoinRule | None = None
-
-    def sources(self) -> dict[str, str]:
-        """Where each canonical field comes from, in words."""
-        found: dict[str, str] = {}
-        for rule in self.rules:
-            root = rule.field.partition(".")[0]
-            words = ", else ".join(place.words() for place in rule.places)
-            found[root] = f"{found[root]}; {words}" if root in found else words
-        return found
-
-
-def make_decoder(options: FormatOptions) -> Decoder:
+def make_decoder(options: FormatOptions, _recognise: Recognise) -> Decoder:
     """A decoder for the mapping in the options."""
     spec = options.mapping
     assert spec is not None, "settings refuse the format mapping without a mapping"
     sources = spec.sources()
     if spec.join is None:
-        return DocumentDecoder(NAME, lambda message: read(spec, message), sources, options, is_batched=True)
+        return DocumentDecoder(
+            NAME, lambda message: read(spec, message), sources, options, recognise_nothing, is_batched=True
+        )
     join = spec.join
     return JoiningDecoder(
         NAME,
@@ -112,10 +43,19 @@ def make_decoder(options: FormatOptions) -> Decoder:
         lambda request, response: _read_pair(spec, request, response),
         sources,
         options,
+        recognise_nothing,  # a mapping reads whatever its file says, known formats included
     )
 
 
-def read(spec: MappingSpec, message: Message) -> list[Reading]:
+FORMAT = Format(
+    name=NAME,
+    sentence="any JSON log, by a file with one JSON pointer for each canonical field",
+    sources=dict.fromkeys(CANONICAL_FIELDS, "the pointer that the mapping names"),
+    make_decoder=make_decoder,
+)
+
+
+def read(spec: MappingSpec, message: LogMessage) -> list[Reading]:
     """One query, or one for each entry of the list that `each` points to."""
     if spec.only is not None and not _holds(spec.only, message.document):
         return []
@@ -123,22 +63,22 @@ def read(spec: MappingSpec, message: Message) -> list[Reading]:
         return [fields_of(spec, message, message.document)]
     entries = seek(message.document, spec.each)
     if not isinstance(entries, list):
-        pointer = pointer_words(spec.each)
-        raise Fault(
+        pointer = pointer_text(spec.each)
+        raise MessageFault(
             "schema", None, f"each: {pointer} of mapping {spec.name!r} points to no list in this message"
         )
     rows: list[Fields] = []
     for entry in entries[:ENTRIES_MAX]:
         row = fields_of(spec, message, entry)
         if row.get("event_id") is None:
-            row["event_id"] = message.place
+            row["event_id"] = message.origin
         rows.append(row)
     # Entries with an id of their own keep it; those that share one, or have none, are numbered.
     has_own = len({row["event_id"] for row in rows}) == len(rows)
     return list(rows if has_own else numbered(rows))
 
 
-def fields_of(spec: MappingSpec, message: Message, document: Any) -> Fields:
+def fields_of(spec: MappingSpec, message: LogMessage, document: Any) -> Fields:
     """Canonical fields of a document by the rules."""
     fields: Fields = {}
     params: Fields = {}
@@ -164,10 +104,10 @@ def fields_of(spec: MappingSpec, message: Message, document: Any) -> Fields:
     return fields
 
 
-def value_of(rule: FieldRule, message: Message, document: Any) -> Any:
-    """The value of one rule, converted; None where no place has one."""
-    for place in rule.places:
-        value = _value_at(place, message, document)
+def value_of(rule: FieldRule, message: LogMessage, document: Any) -> Any:
+    """The value of one rule, converted; None where no location has one."""
+    for location in rule.locations:
+        value = _value_at(location, message, document)
         if value is None or value == "":
             continue
         for name in rule.conversions:
@@ -186,18 +126,18 @@ def value_of(rule: FieldRule, message: Message, document: Any) -> Any:
     return None
 
 
-def _value_at(place: Place, message: Message, document: Any) -> Any:
-    if place.kind == "pointer":
-        value = seek(document, place.steps)
+def _value_at(location: Location, message: LogMessage, document: Any) -> Any:
+    if location.kind == "pointer":
+        value = seek(document, location.steps)
         is_entry = document is not message.document
-        # What the entries of `each` share stands next to their list.
-        return seek(message.document, place.steps) if value is None and is_entry else value
-    if place.kind == "list":
-        values = [seek(document, steps) for steps in place.items]
+        # What the entries of `each` share is logged next to their list.
+        return seek(message.document, location.steps) if value is None and is_entry else value
+    if location.kind == "list":
+        values = [seek(document, steps) for steps in location.items]
         return None if None in values else values
-    if place.kind == "header":
-        return message.headers.get(place.name)
-    return message.key if place.kind == "key" else place.constant
+    if location.kind == "header":
+        return message.headers.get(location.name)
+    return message.key if location.kind == "key" else location.constant
 
 
 def seek(document: Any, steps: tuple[str, ...]) -> Any:
@@ -223,26 +163,26 @@ def seek(document: Any, steps: tuple[str, ...]) -> Any:
 
 
 def _holds(condition: Condition, document: Any) -> bool:
-    return first_name(seek(document, condition.steps)) in condition.words
+    return first_name(seek(document, condition.steps)) in condition.values
 
 
-def _identify(join: JoinRule, message: Message) -> Identity:
+def _identify(join: JoinRule, message: LogMessage) -> Identity:
     key = first_name(seek(message.document, join.by))
-    pointer = pointer_words(join.by)
+    pointer = pointer_text(join.by)
     if key is None:
-        raise Fault(
+        raise MessageFault(
             "schema", None, f"join: {pointer} is missing; without it request and response cannot be joined"
         )
     if _holds(join.request, message.document):
         return Identity(key, "request")
     if _holds(join.response, message.document):
         return Identity(key, "response")
-    pointer = pointer_words(join.request.steps)
+    pointer = pointer_text(join.request.steps)
     found = str(seek(message.document, join.request.steps))[:64]
-    raise Fault("schema", None, f"join: {pointer} is {found!r}, neither a request nor a response")
+    raise MessageFault("schema", None, f"join: {pointer} is {found!r}, neither a request nor a response")
 
 
-def _read_pair(spec: MappingSpec, request: Message | None, response: Message | None) -> list[Reading]:
+def _read_pair(spec: MappingSpec, request: LogMessage | None, response: LogMessage | None) -> list[Reading]:
     """Fields of both; where both have one, the request's counts."""
     fields: Fields = {}
     for message in (response, request):

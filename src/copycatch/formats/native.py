@@ -4,8 +4,16 @@ from typing import Any
 
 import msgspec
 
-from copycatch.formats.faults import Fault, format_fault, read_json, schema_fault, size_fault, version_fault
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.faults import (
+    MessageFault,
+    foreign_fault,
+    read_json,
+    schema_fault,
+    size_fault,
+    version_fault,
+)
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder
 from copycatch.records.rejects import reject
@@ -15,7 +23,6 @@ SOURCES: dict[str, str] = {
     name: name for name in InferenceRecord.__struct_fields__ if name != "schema_version"
 }
 NAME = "native"
-SENTENCE = "copycatch's own inference record: one JSON object a message"
 
 _decode_record = msgspec.json.Decoder(InferenceRecord).decode
 
@@ -25,23 +32,27 @@ class NativeDecoder(Decoder):
 
     Examples
     --------
+    >>> from copycatch.formats.catalog import make_decoder
     >>> batch = RawBatch("logs", 0, [7, 8], [
     ...     b'{"event_id":"e1","event_time":"2026-01-05T00:00:00Z","account_id":"a","model_id":"m"}',
     ...     b'{"event_id":"e2","event_time":"2026-01-05T00:00:01Z","model_id":"m"}',
     ... ])
-    >>> decoded = NativeDecoder().decode(batch)
+    >>> decoded = make_decoder("native", FormatOptions()).decode(batch)
     >>> [record.event_id for record in decoded.records], decoded.positions
     (['e1'], [7])
     >>> decoded.rejects[0].field, decoded.rejects[0].offset
     ('account_id', 8)
     """
 
+    def __init__(self, recognise: Recognise) -> None:
+        self._recognise = recognise
+
     def decode(self, batch: RawBatch) -> Decoded:
         decoded = Decoded()
         values = batch.values
         records, kept = decoded.records, decoded.positions
         row, n_values = 0, len(values)
-        # The try stands outside of the loop: a good batch pays nothing for the bad record that it has not.
+        # The try is outside of the loop: a good batch pays nothing for it.
         while row < n_values:
             try:
                 for row in range(row, n_values):  # noqa: B020 - goes on behind the bad record
@@ -54,10 +65,10 @@ class NativeDecoder(Decoder):
                         raise version_fault(version)
                     records.append(record)
                     kept.append(batch.positions[row])
-            except Fault as found:
+            except MessageFault as found:
                 fault = found
             except (ValueError, RecursionError) as error:
-                fault = _explain(value, error)
+                fault = _explain(value, error, self._recognise)
             else:
                 break
             decoded.rejects.append(
@@ -67,25 +78,48 @@ class NativeDecoder(Decoder):
         return decoded
 
 
-def make_decoder(_options: FormatOptions) -> NativeDecoder:
+def make_decoder(_options: FormatOptions, recognise: Recognise) -> NativeDecoder:
     """A decoder of this format, which has no options."""
-    return NativeDecoder()
+    return NativeDecoder(recognise)
 
 
-def _explain(value: bytes, error: Exception) -> Fault:
+FORMAT = Format(
+    name=NAME,
+    sentence="copycatch's own inference record: one JSON object a message",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(
+        (
+            "event_id",
+            "event_time",
+        ),
+        (
+            "event_id",
+            "account_id|model_id",
+        ),
+        (
+            "account_id",
+            "model_id",
+        ),
+    ),
+    precedence=3,
+)
+
+
+def _explain(value: bytes, error: Exception, recognise: Recognise) -> MessageFault:
     """What is wrong with one message; slow, and run only for bad ones."""
     try:
         document: Any = read_json(value)
-    except Fault as fault:
+    except MessageFault as fault:
         if fault.reason == "not_finite" and isinstance(error, msgspec.ValidationError):
             return schema_fault(error)  # knows which field
         return fault
-    foreign = format_fault(NAME, document)
-    if foreign is not None:
-        return foreign
+    foreign = recognise(document, {})
+    if foreign not in (None, NAME):
+        return foreign_fault(NAME, foreign)
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, str) and not version.startswith("1."):
         return version_fault(version)
     if isinstance(error, msgspec.ValidationError):
         return schema_fault(error, document)
-    return Fault("schema", None, f"the record cannot be read: {error}")
+    return MessageFault("schema", None, f"the record cannot be read: {error}")

@@ -2,17 +2,23 @@
 
 from typing import Any
 
-from copycatch.formats import tensors
-from copycatch.formats.faults import Fault
-from copycatch.formats.joining import Identity, JoiningDecoder
-from copycatch.formats.kserve import body_rows
-from copycatch.formats.messages import Fields, Message, Reading, agent_of, dig, first, first_name, nested
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared import tensors
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.joining import Identity, JoiningDecoder
+from copycatch.formats.shared.messages import (
+    Fields,
+    LogMessage,
+    Reading,
+    agent_of,
+    dig,
+    first,
+    first_name,
+    nested,
+)
+from copycatch.formats.shared.recognise import Recognise
 
 NAME = "oip"
-SENTENCE = (
-    "Open Inference Protocol v2 (Triton, MLServer, Seldon): request and response together or joined by id"
-)
 SOURCES = {
     "event_id": "id; the Kafka key; with :0, :1, ... where a request has several rows",
     "event_time": "event_time or timestamp of an envelope; arrival",
@@ -26,18 +32,35 @@ SOURCES = {
     "predicted_label": "outputs of the response: a tensor of one whole number or word a row",
     "probabilities": "outputs of the response: a tensor whose rows sum to 1",
     "output_text": "outputs of the response: a tensor of text",
-    "latency_ms": "latency_ms of an envelope; arrivals of the two halves",
+    "latency_ms": "latency_ms of an envelope; arrivals of request and response",
     "status": "status of an envelope",
 }
 
 
-def make_decoder(options: FormatOptions) -> JoiningDecoder:
+def make_decoder(options: FormatOptions, recognise: Recognise) -> JoiningDecoder:
     """A decoder of this format."""
-    return JoiningDecoder(NAME, identify, read_pair, SOURCES, options)
+    return JoiningDecoder(NAME, identify, read_pair, SOURCES, options, recognise)
 
 
-def identify(message: Message) -> Identity:
-    """Envelopes hold both; halves are told by inputs and outputs and joined by id, else by Kafka key."""
+FORMAT = Format(
+    name=NAME,
+    sentence="Open Inference Protocol v2 (Triton, MLServer, Seldon): request and response, or joined by id",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(
+        ("request.inputs|response.outputs",),
+        ("inputs",),
+        (
+            "outputs",
+            "model_name|modelName",
+        ),
+    ),
+    precedence=2,
+)
+
+
+def identify(message: LogMessage) -> Identity:
+    """Envelopes hold both; a lone request has inputs, a response outputs; joined by id, else by Kafka key."""
     document = message.document
     if dig(document, "request") is not None and dig(document, "response") is not None:
         return Identity("", None)
@@ -45,18 +68,18 @@ def identify(message: Message) -> Identity:
         "request" if tensors.is_request(document) else "response" if tensors.is_response(document) else None
     )
     if kind is None:
-        raise Fault(
+        raise MessageFault(
             "schema", "inputs", "neither a v2 request (inputs with name, shape, data) nor a v2 response"
         )
     key = first_name(dig(document, "id"), message.headers.get("x-request-id"), message.key)
     if key is None:
-        raise Fault(
+        raise MessageFault(
             "schema", "id", "id is missing: without it, a Kafka key or x-request-id nothing can be joined"
         )
     return Identity(key, kind)  # type: ignore[arg-type]  # told apart above
 
 
-def read_pair(request: Message | None, response: Message | None) -> list[Reading]:
+def read_pair(request: LogMessage | None, response: LogMessage | None) -> list[Reading]:
     """One query for each row of the batch."""
     message = request or response
     assert message is not None
@@ -74,7 +97,7 @@ def read_pair(request: Message | None, response: Message | None) -> list[Reading
     client_ip = message.client_ip(first(envelope.get("client_ip"), message.headers.get("x-forwarded-for")))
     common: Fields = {
         "event_id": first_name(
-            envelope.get("event_id"), dig(asked, "id"), dig(answered, "id"), message.key, message.place
+            envelope.get("event_id"), dig(asked, "id"), dig(answered, "id"), message.key, message.origin
         ),
         "event_time": message.time_ms(*(envelope.get(key) for key in ("event_time", "timestamp", "time"))),
         "account_id": message.account(
@@ -96,10 +119,10 @@ def read_pair(request: Message | None, response: Message | None) -> list[Reading
         "latency_ms": first(envelope.get("latency_ms"), _latency_ms(request, response)),
         "status": envelope.get("status"),
     }
-    return list(body_rows(asked, answered, common))
+    return list(tensors.body_rows(asked, answered, common))
 
 
-def _latency_ms(request: Message | None, response: Message | None) -> float | None:
+def _latency_ms(request: LogMessage | None, response: LogMessage | None) -> float | None:
     if request is None or response is None or request is response:
         return None
     if request.arrival_ms is None or response.arrival_ms is None:

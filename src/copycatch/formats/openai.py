@@ -2,12 +2,19 @@
 
 from typing import Any
 
-from copycatch.formats.chat import embeddings_of, is_numbers, logprobs_in, request_fields, response_fields
-from copycatch.formats.documents import DocumentDecoder
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import (
+from copycatch.formats.shared.chat import (
+    embeddings_of,
+    is_numbers,
+    logprobs_in,
+    request_fields,
+    response_fields,
+)
+from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.messages import (
     Fields,
-    Message,
+    LogMessage,
     Reading,
     agent_of,
     count_of,
@@ -16,15 +23,12 @@ from copycatch.formats.messages import (
     first_name,
     nested,
 )
-from copycatch.formats.predictions import numbered
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.predictions import numbered
+from copycatch.formats.shared.recognise import Recognise
 
 NAME = "openai"
-SENTENCE = (
-    "OpenAI chat, completion, response and embedding calls: {request, response, ...} or one of them alone"
-)
 SOURCES = {
-    "event_id": "event_id, request_id or id of the envelope; response.id; the message's place",
+    "event_id": "event_id, request_id or id of the envelope; response.id; topic, partition and offset",
     "event_time": "event_time, timestamp, time or start_time of the envelope; response.created; arrival",
     "account_id": "account_id or user_id of the envelope; request.safety_identifier; request.user",
     "tenant_id": "tenant_id or organization of the envelope; the tenant header",
@@ -45,12 +49,35 @@ SOURCES = {
 _RESPONSES = ("chat.completion", "text_completion", "list", "response", "chat.completion.chunk")
 
 
-def make_decoder(options: FormatOptions) -> DocumentDecoder:
+def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options, is_batched=True)
+    return DocumentDecoder(NAME, read, SOURCES, options, recognise, is_batched=True)
 
 
-def read(message: Message) -> list[Reading]:
+FORMAT = Format(
+    name=NAME,
+    sentence="OpenAI chat, completion, response and embedding calls: {request, response, ...} or one alone",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(
+        (
+            "request.messages|request.input|request.prompt|request.model",
+            "response",
+        ),
+        (
+            "messages",
+            "model",
+        ),
+        (
+            "object=chat.completion|object=text_completion|object=list|object=response",
+            "model",
+        ),
+    ),
+    precedence=1,
+)
+
+
+def read(message: LogMessage) -> list[Reading]:
     """One query; an embedding request for several texts is several."""
     document = message.document
     request, response = (
@@ -69,13 +96,15 @@ def read(message: Message) -> list[Reading]:
         elif document.get("object") == "response":
             response = document
         else:
-            raise Fault("schema", "request", "neither a request, nor a response, nor an envelope of the two")
+            raise MessageFault(
+                "schema", "request", "neither a request, nor a response, nor an envelope of the two"
+            )
     return list(
         numbered(_split_embeddings(_fields_of(message, envelope, request, response), request, response))
     )
 
 
-def _fields_of(message: Message, envelope: Any, request: Any, response: Any) -> Fields:
+def _fields_of(message: LogMessage, envelope: Any, request: Any, response: Any) -> Fields:
     asked, answered = request_fields(request), response_fields(response)
     headers = first(envelope.get("headers"), envelope.get("request_headers"))
     for name, value in headers.items() if isinstance(headers, dict) else ():
@@ -91,7 +120,7 @@ def _fields_of(message: Message, envelope: Any, request: Any, response: Any) -> 
         **{name: value for name, value in answered.items() if value is not None},
         "event_id": first_name(
             envelope.get("event_id"), envelope.get("request_id"), envelope.get("id"),
-            dig(response, "id"), message.headers.get("x-request-id"), message.place,
+            dig(response, "id"), message.headers.get("x-request-id"), message.origin,
         ),
         "event_time": message.time_ms(*times, dig(response, "created"), dig(response, "created_at")),
         "account_id": message.account(

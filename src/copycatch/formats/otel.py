@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from copycatch.formats.chat import messages_text
-from copycatch.formats.documents import DocumentDecoder
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import (
+from copycatch.formats.shared.chat import messages_text
+from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.messages import (
     Fields,
-    Message,
+    LogMessage,
     Reading,
     count_of,
     dig,
@@ -17,12 +18,9 @@ from copycatch.formats.messages import (
     nested_or_text,
     text_of,
 )
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.recognise import Recognise
 
 NAME = "otel"
-SENTENCE = (
-    "OpenTelemetry GenAI client spans and log events (OTLP/JSON, as the collector's Kafka exporter writes)"
-)
 SOURCES = {
     "event_id": "traceId and spanId; gen_ai.response.id",
     "event_time": "startTimeUnixNano of spans, timeUnixNano of log events",
@@ -48,23 +46,32 @@ _INDEXED_MAX = 200
 Attributes = dict[str, Any]
 
 
-def make_decoder(options: FormatOptions) -> DocumentDecoder:
+def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options)
+    return DocumentDecoder(NAME, read, SOURCES, options, recognise)
 
 
-def read(message: Message) -> list[Reading]:
+FORMAT = Format(
+    name=NAME,
+    sentence="OpenTelemetry GenAI client spans and log events (OTLP/JSON, as the collector exports them)",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(("resourceSpans|resourceLogs|resource_spans|resource_logs",),),
+)
+
+
+def read(message: LogMessage) -> list[Reading]:
     """One query for each span or log event that asked a model; all others are skipped."""
     document = message.document
     if not any(
         key in document for key in ("resourceSpans", "resourceLogs", "resource_spans", "resource_logs")
     ):
-        raise Fault("schema", "resourceSpans", "no OTLP/JSON: resourceSpans or resourceLogs is needed")
+        raise MessageFault("schema", "resourceSpans", "no OTLP/JSON: resourceSpans or resourceLogs is needed")
     readings: list[Reading] = []
     for item, attributes in items_of(document):
         try:
             fields = _fields_of(message, item, attributes)
-        except Fault as fault:
+        except MessageFault as fault:
             readings.append(fault)
             continue
         if fields is not None:
@@ -87,7 +94,9 @@ def items_of(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Attribu
                 for item in _dicts(scope.get(item_key)):
                     n_items += 1
                     if n_items > _ITEMS_MAX:
-                        raise Fault("schema", item_key, f"more than {_ITEMS_MAX:,} items in one message")
+                        raise MessageFault(
+                            "schema", item_key, f"more than {_ITEMS_MAX:,} items in one message"
+                        )
                     yield item, {**shared, **attributes_of(item.get("attributes"))}
 
 
@@ -127,7 +136,7 @@ def plain_value(value: Any, depth: int = 0) -> Any:
     return None
 
 
-def _fields_of(message: Message, item: dict[str, Any], attributes: Attributes) -> Fields | None:
+def _fields_of(message: LogMessage, item: dict[str, Any], attributes: Attributes) -> Fields | None:
     is_genai = any(name.startswith("gen_ai.") for name in attributes)
     operation = attributes.get("gen_ai.operation.name")
     model = first_name(attributes.get("gen_ai.request.model"), attributes.get("gen_ai.response.model"))
@@ -160,13 +169,13 @@ def _fields_of(message: Message, item: dict[str, Any], attributes: Attributes) -
     }
 
 
-def _event_id(message: Message, item: dict[str, Any], attributes: Attributes) -> str | None:
+def _event_id(message: LogMessage, item: dict[str, Any], attributes: Attributes) -> str | None:
     trace = first_name(item.get("traceId"), item.get("trace_id"))
     span = first_name(item.get("spanId"), item.get("span_id"))
     # A span and the log event about it have both ids in common: whoever logs both counts the query once.
     if trace and span:
         return f"{trace}-{span}"
-    return first_name(attributes.get("gen_ai.response.id"), span, message.place)
+    return first_name(attributes.get("gen_ai.response.id"), span, message.origin)
 
 
 def _said(item: dict[str, Any], attributes: Attributes, body: Any, side: str, old: str) -> str | None:

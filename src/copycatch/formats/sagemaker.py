@@ -6,14 +6,14 @@ import csv
 import math
 from typing import Any
 
-from copycatch.formats.documents import DocumentDecoder
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import Fields, Message, Reading, dig, first_name, nested
-from copycatch.formats.predictions import INSTANCES_MAX, answer_of, input_of, numbered, rows_of
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.messages import Fields, LogMessage, Reading, dig, first_name, nested
+from copycatch.formats.shared.predictions import INSTANCES_MAX, answer_of, input_of, numbered, rows_of
+from copycatch.formats.shared.recognise import Recognise
 
 NAME = "sagemaker"
-SENTENCE = "Amazon SageMaker data capture (captureData, eventMetadata)"
 SOURCES = {
     "event_id": "eventMetadata.eventId",
     "event_time": "eventMetadata.inferenceTime",
@@ -33,18 +33,34 @@ SOURCES = {
 ATTRIBUTES_MAX = 64
 
 
-def make_decoder(options: FormatOptions) -> DocumentDecoder:
+def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options)
+    return DocumentDecoder(NAME, read, SOURCES, options, recognise)
 
 
-def read(message: Message) -> list[Reading]:
+FORMAT = Format(
+    name=NAME,
+    sentence="Amazon SageMaker data capture (captureData, eventMetadata)",
+    sources=SOURCES,
+    make_decoder=make_decoder,
+    marks=(
+        (
+            "captureData",
+            "eventMetadata",
+        ),
+    ),
+)
+
+
+def read(message: LogMessage) -> list[Reading]:
     """One query for each row of the captured input."""
     document = message.document
     metadata = document.get("eventMetadata")
     capture = document.get("captureData")
     if not isinstance(metadata, dict) or not isinstance(capture, dict):
-        raise Fault("schema", "captureData", "no data capture: captureData and eventMetadata are needed")
+        raise MessageFault(
+            "schema", "captureData", "no data capture: captureData and eventMetadata are needed"
+        )
     attributes = attributes_of(metadata.get("customAttributes"))
     common: Fields = {
         "event_id": first_name(metadata.get("eventId")),
@@ -71,7 +87,7 @@ def body_of(side: Any, field: str) -> Any:
 
     Raises
     ------
-    Fault
+    MessageFault
         If it is not what its encoding says.
     """
     data = dig(side, "data")
@@ -91,9 +107,9 @@ def body_of(side: Any, field: str) -> Any:
     try:
         rows = list(csv.reader(data.splitlines()[: INSTANCES_MAX + 1]))
     except csv.Error as error:
-        raise Fault("schema", field, f"{field}: no CSV: {error}") from None
+        raise MessageFault("schema", field, f"{field}: no CSV: {error}") from None
     if len(rows) > INSTANCES_MAX:
-        raise Fault("schema", field, f"{field}: more than {INSTANCES_MAX:,} rows in one request")
+        raise MessageFault("schema", field, f"{field}: more than {INSTANCES_MAX:,} rows in one request")
     return Table([_cell(cell, field) for cell in row] for row in rows if row)
 
 
@@ -121,7 +137,7 @@ def _cell(text: str, field: str) -> Any:
     except ValueError:
         return text
     if not math.isfinite(number):
-        raise Fault("not_finite", field, f"{field}: {text[:16]!r} is no finite number")
+        raise MessageFault("not_finite", field, f"{field}: {text[:16]!r} is no finite number")
     return int(text) if text.strip().lstrip("+-").isdecimal() and len(text) < 16 else number
 
 

@@ -125,13 +125,13 @@ class ColumnBuilder:
         for block in given:
             if block.values.shape[1] != EMBEDDING_LENGTH:
                 continue
-            for place, row in enumerate(block.rows.tolist()):
+            for index, row in enumerate(block.rows.tolist()):
                 text = texts[row]
                 if text is None or not is_shouted(text):
                     continue
                 as_is, folded = self._embedder.embed_many([text, text.lower()])
-                if _cosine(as_is, block.values[place]) > SAME_EMBEDDER_COS:
-                    block.values[place] = folded
+                if _cosine(as_is, block.values[index]) > SAME_EMBEDDER_COS:
+                    block.values[index] = folded
 
     def _batch_of(
         self,

@@ -25,7 +25,7 @@ from copycatch.adapters.snapshots import DirectorySnapshots, kept_key
 from copycatch.alert_formats.catalog import ALERT_FORMATS, AlertFormat
 from copycatch.engine import compile_ahead
 from copycatch.errors import ConfigError
-from copycatch.formats.catalog import FORMATS
+from copycatch.formats.catalog import make_decoder
 from copycatch.intake.embed import WordLlamaEmbedder
 from copycatch.intake.read import Intake
 from copycatch.ports import Clock, Metrics, OutcomeSink, RecordSource, SnapshotStore
@@ -66,8 +66,7 @@ def decoder_maker(settings: Input, folder: Path = Path()) -> Callable[[], Decode
         If the format is unknown or an option is not one of its.
     """
     options = format_options(settings.format, settings.options, folder, f"inputs: {settings.topic}")
-    row = FORMATS[settings.format]
-    return lambda: row.make_decoder(options)
+    return lambda: make_decoder(settings.format, options)
 
 
 def make_judge(

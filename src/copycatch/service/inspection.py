@@ -7,11 +7,10 @@ from typing import Any
 
 import msgspec
 
-from copycatch.formats.catalog import FORMATS
-from copycatch.formats.faults import Fault, read_json
-from copycatch.formats.messages import lower_headers
-from copycatch.formats.protocol import CANONICAL_FIELDS, FormatOptions
-from copycatch.formats.recognise import recognise
+from copycatch.formats.catalog import FORMATS, make_decoder, recognise
+from copycatch.formats.shared.faults import MessageFault, read_json
+from copycatch.formats.shared.format import CANONICAL_FIELDS, FormatOptions
+from copycatch.formats.shared.messages import lower_headers
 from copycatch.records.columns import FeatureSpec, RawBatch
 from copycatch.records.decoding import Decoded
 from copycatch.records.wire import InferenceRecord
@@ -65,7 +64,7 @@ def recognise_all(batch: RawBatch) -> Counter[str]:
     for row, value in enumerate(batch.values):
         try:
             document = read_json(value)
-        except Fault as fault:
+        except MessageFault as fault:
             found["not JSON" if fault.reason == "not_json" else fault.reason] += 1
             continue
         # Loggers that batch send arrays; the first entry tells.
@@ -95,7 +94,7 @@ def inspect_batch(
     report.format_name = format_name or (known[0] if known else None)
     if report.format_name is None:
         return report
-    decoder = FORMATS[report.format_name].make_decoder(options)
+    decoder = make_decoder(report.format_name, options)
     decoded = decoder.decode(batch)
     decoder.flush(0)  # the wait begins
     report.n_waiting = len(decoder.flush(_FAR_MS).rejects)

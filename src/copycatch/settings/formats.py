@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from copycatch.errors import ConfigError
 from copycatch.formats.catalog import FORMATS
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.settings.faults import unknown_remedy
 from copycatch.settings.mapping import load_mapping
 from copycatch.settings.policy_values import parse_duration

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from copycatch.formats.conversions import CONVERSIONS
-from copycatch.formats.mapping import Condition, FieldRule, JoinRule, MappingSpec, Place
-from copycatch.formats.messages import split_pointer
-from copycatch.formats.protocol import CANONICAL_FIELDS
+from copycatch.formats.shared.conversions import CONVERSIONS
+from copycatch.formats.shared.format import CANONICAL_FIELDS
+from copycatch.formats.shared.mapping_spec import Condition, FieldRule, JoinRule, Location, MappingSpec
+from copycatch.formats.shared.messages import split_pointer
 from copycatch.records.wire import Params
 from copycatch.settings.faults import FaultsError, unknown_remedy
 from copycatch.settings.load import check_text, read_file
@@ -49,7 +49,7 @@ Pointers = Annotated[list[Pointer], BeforeValidator(_as_list), Field(max_length=
 Conversions = Annotated[
     list[Annotated[str, BeforeValidator(_conversion)]], BeforeValidator(_as_list), Field(max_length=8)
 ]
-Words = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1, max_length=64)]
+Values = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1, max_length=64)]
 
 
 class _Strict(BaseModel):
@@ -74,10 +74,10 @@ class FieldModel(_Strict):
 
 
 class ConditionModel(_Strict):
-    """`at` a pointer stands one of the words `is`."""
+    """The value `at` a pointer is one of `is`."""
 
     at: Pointer
-    words: Words = Field(alias="is")
+    values: Values = Field(alias="is")
 
 
 class JoinModel(_Strict):
@@ -157,17 +157,17 @@ def parse_mapping(text: str | bytes, file: str) -> MappingSpec:
 
 
 def _rule(name: str, field: FieldModel) -> FieldRule:
-    places = [Place("pointer", steps=split_pointer(pointer)) for pointer in field.at]
+    locations = [Location("pointer", steps=split_pointer(pointer)) for pointer in field.at]
     if field.entries:
-        places.append(Place("list", items=tuple(split_pointer(pointer) for pointer in field.entries)))
+        locations.append(Location("list", items=tuple(split_pointer(pointer) for pointer in field.entries)))
     if field.header is not None:
-        places.append(Place("header", name=field.header.lower()))
+        locations.append(Location("header", name=field.header.lower()))
     if field.key:
-        places.append(Place("key"))
+        locations.append(Location("key"))
     if field.always is not None:
-        places.append(Place("constant", constant=field.always))
-    return FieldRule(name, tuple(places), tuple(field.conversions))
+        locations.append(Location("constant", constant=field.always))
+    return FieldRule(name, tuple(locations), tuple(field.conversions))
 
 
 def _condition(model: ConditionModel) -> Condition:
-    return Condition(split_pointer(model.at), tuple(model.words))
+    return Condition(split_pointer(model.at), tuple(model.values))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from copycatch.formats.native import NativeDecoder
+from copycatch.formats.catalog import make_decoder
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.intake.columns import ColumnBuilder
 from copycatch.intake.embed import WordLlamaEmbedder
 from copycatch.records.columns import Float32Array, FloatArray, IntArray, VectorBlock
@@ -105,7 +106,10 @@ class Queries:
 
 def read_queries(folder: Path) -> Queries:
     """Decode a trace's log for the peers."""
-    builder, decoder = ColumnBuilder(b"benchmark, no secret", WordLlamaEmbedder()), NativeDecoder()
+    builder, decoder = (
+        ColumnBuilder(b"benchmark, no secret", WordLlamaEmbedder()),
+        make_decoder("native", FormatOptions()),
+    )
     ids: list[str] = []
     times, labels = [], []
     inputs: list[Float32Array] = []

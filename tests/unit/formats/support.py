@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from copycatch.formats.catalog import FORMATS
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.catalog import make_decoder
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded
 from copycatch.records.wire import InferenceRecord
@@ -35,7 +35,7 @@ def batch_of(
 
 
 def decode(format_name: str, batch: RawBatch, options: FormatOptions | None = None) -> Decoded:
-    return FORMATS[format_name].make_decoder(options or FormatOptions()).decode(batch)
+    return make_decoder(format_name, options or FormatOptions()).decode(batch)
 
 
 def fields_of(record: InferenceRecord) -> dict[str, Any]:

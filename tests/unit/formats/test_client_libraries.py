@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.unit.formats.support import batch_of, decode, fields_of
 
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.records.columns import RawBatch
 
 COMPLETION = {

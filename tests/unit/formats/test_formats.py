@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.formats.support import batch_of, decode, fields_of
 
-from copycatch.formats.catalog import FORMATS
-from copycatch.formats.protocol import CANONICAL_FIELDS, REQUIRED_FIELDS, FormatOptions
-from copycatch.formats.recognise import recognise
+from copycatch.formats.catalog import FORMATS, recognise
+from copycatch.formats.shared.format import CANONICAL_FIELDS, REQUIRED_FIELDS, FormatOptions
 
 HEADERS = {"x-account-id": "a1", "x-tenant-id": "t1"}
 TIME, TIME_MS = "2026-03-01T10:00:00Z", 1772359200000
@@ -433,7 +432,7 @@ def test_kong_plugin_names_old_token_names_and_missing_consumer() -> None:
     ],
 )
 def test_every_format_is_recognised_and_refused_by_the_others(format_name: str, document: Any) -> None:
-    assert recognise(document) == format_name
+    assert recognise(document, {}) == format_name
     for other in set(FORMATS) - {format_name, "mapping"}:
         decoded = decode(other, batch_of([document], HEADERS, [1]))
         assert decoded.records == [], other

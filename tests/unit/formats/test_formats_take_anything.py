@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from copycatch.formats.catalog import FORMATS
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.catalog import FORMATS, make_decoder
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.records.columns import RawBatch
 from copycatch.records.wire import InferenceRecord, Rejected
 from copycatch.settings.mapping import parse_mapping
@@ -234,7 +234,7 @@ def mutants(draw: st.DrawFn, seed: Any) -> Any:
 
 
 def check(name: str, values: list[bytes], headers: list[list[tuple[str, bytes]]] | None = None) -> None:
-    decoder = FORMATS[name].make_decoder(OPTIONS[name])
+    decoder = make_decoder(name, OPTIONS[name])
     batch = RawBatch(
         "logs", 0, list(range(len(values))), values,
         timestamps_ms=[1772359200000] * len(values), headers=headers or [], keys=[b"k"] * len(values),
@@ -242,7 +242,7 @@ def check(name: str, values: list[bytes], headers: list[list[tuple[str, bytes]]]
     found = [decoder.decode(batch)]
     state = decoder.snapshot()
     if state:  # what waits is given up by another process
-        restored = FORMATS[name].make_decoder(OPTIONS[name])
+        restored = make_decoder(name, OPTIONS[name])
         restored.restore(state)
         restored.flush(0)
         found.append(restored.flush(10**9))

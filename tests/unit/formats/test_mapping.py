@@ -7,8 +7,8 @@ import pytest
 from tests.unit.formats.support import batch_of, decode, fields_of
 
 from copycatch.errors import ConfigError
-from copycatch.formats.conversions import CONVERSIONS
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.conversions import CONVERSIONS
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.settings.formats import format_options
 from copycatch.settings.mapping import load_mapping, parse_mapping
 

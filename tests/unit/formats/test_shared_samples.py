@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pytest
 from tests.unit.formats.support import batch_of, decode, fields_of
 
-from copycatch.formats.protocol import FormatOptions
-from copycatch.formats.recognise import recognise
+from copycatch.formats.catalog import recognise
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.settings.mapping import load_mapping
 
 ROOT = Path(__file__).parents[3]

@@ -5,11 +5,11 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from copycatch.formats.chat import content_text, messages_text
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import count_of, nested
-from copycatch.formats.predictions import flatten, input_of
-from copycatch.formats.times import time_ms_of
+from copycatch.formats.shared.chat import content_text, messages_text
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.messages import count_of, nested
+from copycatch.formats.shared.predictions import flatten, input_of
+from copycatch.formats.shared.times import time_ms_of
 
 TICKS_PER_MS = 10_000  # of .NET: 100 ns since the year 1
 _TICKS_AT_EPOCH_MS = 62_135_596_800_000
@@ -37,7 +37,7 @@ def _number(value: Any, field: str) -> float:
                 return number
     except (ValueError, OverflowError):
         pass
-    raise Fault("schema", field, f"{field}: expected a number, got {str(value)[:32]!r}")
+    raise MessageFault("schema", field, f"{field}: expected a number, got {str(value)[:32]!r}")
 
 
 def _integer(value: Any, field: str) -> Any:
@@ -51,11 +51,11 @@ def _ticks(value: Any, field: str) -> int:
 
 def _csv(value: Any, field: str) -> list[Any]:
     if not isinstance(value, str):
-        raise Fault("schema", field, f"{field}: expected CSV as text, got {type(value).__name__}")
+        raise MessageFault("schema", field, f"{field}: expected CSV as text, got {type(value).__name__}")
     try:
         cells = next(csv.reader(value.splitlines()[:1]), [])
     except csv.Error as error:
-        raise Fault("schema", field, f"{field}: no CSV: {error}") from None
+        raise MessageFault("schema", field, f"{field}: no CSV: {error}") from None
     return [_number(cell.strip(), field) for cell in cells]
 
 
@@ -64,7 +64,7 @@ def _values(value: Any, field: str) -> Any:
         value = list(value.values())
     flat = flatten(value)
     if flat is None:
-        raise Fault("schema", field, f"{field}: expected numbers, by name or in a list")
+        raise MessageFault("schema", field, f"{field}: expected numbers, by name or in a list")
     return flat
 
 
@@ -75,10 +75,10 @@ def _descending(value: Any, field: str) -> Any:
 def _boolean(value: Any, field: str) -> bool:
     if isinstance(value, bool):
         return value
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if str(value).lower()[:8] in words:
-        return words[str(value).lower()]
-    raise Fault("schema", field, f"{field}: expected true or false, got {str(value)[:32]!r}")
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if str(value).lower()[:8] in values:
+        return values[str(value).lower()]
+    raise MessageFault("schema", field, f"{field}: expected true or false, got {str(value)[:32]!r}")
 
 
 def _last_message(value: Any, field: str) -> str | None:
@@ -103,7 +103,7 @@ CONVERSIONS: dict[str, Conversion] = {
     "ns_to_ms": Conversion(_scaled(1e-6), "nanoseconds to milliseconds, for latency_ms"),
     "number": Conversion(_number, "a number that is logged as text"),
     "integer": Conversion(_integer, "a whole number that is logged as text or as 3.0"),
-    "boolean": Conversion(_boolean, "true and false that are logged as words or as 0 and 1"),
+    "boolean": Conversion(_boolean, "true and false that are logged as text or as 0 and 1"),
     "text": Conversion(
         lambda value, _: value if isinstance(value, str) else str(value)[:512], "any value as text"
     ),

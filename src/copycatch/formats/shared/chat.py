@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from copycatch.formats.messages import Fields, compact_text, count_of, dig, first, first_name, text_of
+from copycatch.formats.shared.messages import Fields, compact_text, count_of, dig, first, first_name, text_of
 
 PARTS_MAX = 1000  # of one message's content
 REDACTIONS = frozenset({"redacted-by-litellm", "[REDACTED]", "redacted"})
@@ -70,7 +70,7 @@ def messages_text(messages: Any) -> str | None:
         return None
     spoken = [message for message in messages[-PARTS_MAX:] if isinstance(message, dict)]
     asked = [message for message in spoken if message.get("role") == "user"]
-    # The last with words: a user's turn may be nothing but the result of a tool.
+    # The last with text: a user's turn may be nothing but the result of a tool.
     for message in [*reversed(asked), *reversed(spoken)]:
         text = content_text(first(message.get("content"), message.get("parts"), message.get("text")))
         if text:

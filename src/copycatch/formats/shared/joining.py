@@ -1,4 +1,4 @@
-"""Requests joined with their responses: a bounded table of halves that wait."""
+"""Requests joined with their responses: a bounded table of messages that wait."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
@@ -8,28 +8,29 @@ import msgspec
 from msgspec import Struct
 
 from copycatch.errors import StateError
-from copycatch.formats.documents import MAPPING, add_readings, message_of
-from copycatch.formats.faults import Fault, format_fault, read_json
-from copycatch.formats.messages import Message, Reading
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.documents import add_readings, message_of
+from copycatch.formats.shared.faults import MessageFault, foreign_fault, read_json
+from copycatch.formats.shared.format import FormatOptions
+from copycatch.formats.shared.messages import LogMessage, Reading
+from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
 
 SNAPSHOT_VERSION = 1
-_ENTRY_BYTES = 400  # of a waiting half besides its message: object, key, place in the table
+_ENTRY_BYTES = 400  # of a waiting message besides its bytes: object, key, entry of the table
 
 Kind = Literal["request", "response"]
 
 
 class Identity(NamedTuple):
-    """Which pair a message belongs to; `kind` None is a message that holds both halves."""
+    """Which pair a message belongs to; `kind` None is a message that holds both request and response."""
 
     key: str
     kind: Kind | None
 
 
-class Half(Struct):
-    """A message that waits, as it came: bytes are smaller than what they decode to."""
+class Pending(Struct):
+    """A request or response that waits, as it came: bytes are smaller than what they decode to."""
 
     kind: Kind
     topic: str
@@ -61,22 +62,22 @@ class Half(Struct):
 
 class _Snapshot(Struct):
     version: int
-    halves: list[tuple[str, Half]]
+    pending: list[tuple[str, Pending]] = msgspec.field(name="halves")  # as older snapshots name it
 
 
-Identify = Callable[[Message], Identity]
-"""Raises `Fault` for a message that is neither half."""
+Identify = Callable[[LogMessage], Identity]
+"""Raises `MessageFault` for a message that is neither request nor response."""
 
-ReadPair = Callable[[Message | None, Message | None], list[Reading]]
-"""Readings of a request and its response; one of them is None where only one half is there."""
+ReadPair = Callable[[LogMessage | None, LogMessage | None], list[Reading]]
+"""Readings of a request and its response; one of them is None where only the other is there."""
 
 
 class JoiningDecoder(Decoder):
     """Decodes messages of which two make one query.
 
-    Whichever half comes first waits. A half is given up, as a reject `unjoined` or as a record of its own
-    if the options say so, when it has waited for too long, when the table is full and it is the oldest, or
-    when another half of the same kind and key takes its place.
+    Whichever comes first waits. It is given up, as a reject `unjoined` or as a record of its own if the
+    options say so, when it has waited for too long, when the table is full and it is the oldest, or when
+    another of the same kind and key comes.
     """
 
     def __init__(
@@ -86,18 +87,20 @@ class JoiningDecoder(Decoder):
         read_pair: ReadPair,
         sources: Mapping[str, str],
         options: FormatOptions,
+        recognise: Recognise,
     ) -> None:
         self._name = name
         self._identify = identify
         self._read_pair = read_pair
         self._sources = sources
         self._options = options
-        self._halves: OrderedDict[str, Half] = OrderedDict()
+        self._recognise = recognise
+        self._pending: OrderedDict[str, Pending] = OrderedDict()
         self._pending_bytes = 0
 
     def __len__(self) -> int:
-        """Halves that wait."""
-        return len(self._halves)
+        """How many messages wait."""
+        return len(self._pending)
 
     def decode(self, batch: RawBatch) -> Decoded:
         decoded = Decoded()
@@ -105,7 +108,7 @@ class JoiningDecoder(Decoder):
             position = batch.positions[row]
             try:
                 documents = read_json(batch.values[row])
-            except Fault as fault:
+            except MessageFault as fault:
                 add_readings(decoded, batch, position, [fault], self._sources)
                 continue
             # A batch of structured CloudEvents is an array; in binary mode an array is the body itself.
@@ -122,49 +125,50 @@ class JoiningDecoder(Decoder):
     def flush(self, now_ms: int) -> Decoded:
         decoded = Decoded()
         timeout_ms = round(1000 * self._options.join_timeout_s)
-        for key, half in list(self._halves.items()):
-            if half.since_ms is None:
-                half.since_ms = now_ms
-            elif now_ms - half.since_ms >= timeout_ms:
-                waited_s = (now_ms - half.since_ms) / 1000
+        for key, pending in list(self._pending.items()):
+            if pending.since_ms is None:
+                pending.since_ms = now_ms
+            elif now_ms - pending.since_ms >= timeout_ms:
+                waited_s = (now_ms - pending.since_ms) / 1000
                 self._give_up(decoded, key, f"within {waited_s:.0f} s; see join_timeout_s")
         return decoded
 
     def snapshot(self) -> bytes:
-        return msgspec.msgpack.encode(_Snapshot(SNAPSHOT_VERSION, list(self._halves.items())))
+        return msgspec.msgpack.encode(_Snapshot(SNAPSHOT_VERSION, list(self._pending.items())))
 
     def restore(self, state: bytes) -> None:
         try:
             snapshot = msgspec.msgpack.decode(state, type=_Snapshot)
         except (ValueError, RecursionError) as error:
-            message = f"the halves of format {self._name!r} in the snapshot cannot be read: {error}"
+            message = f"the pending messages of format {self._name!r} in the snapshot cannot be read: {error}"
             raise StateError(message) from None
         if snapshot.version != SNAPSHOT_VERSION:
-            message = f"waiting halves of version {snapshot.version}; this copycatch reads {SNAPSHOT_VERSION}"
+            message = (
+                f"pending messages of version {snapshot.version}; this copycatch reads {SNAPSHOT_VERSION}"
+            )
             raise StateError(message)
-        # One decoder serves all shards of its topic, and each shard's snapshot holds all its halves:
+        # One decoder serves all shards of its topic, and each shard's snapshot holds all that waits:
         # restoring a second shard must not drop those that are here already.
-        self._halves = OrderedDict(snapshot.halves) | self._halves
-        self._pending_bytes = sum(half.size_bytes for half in self._halves.values())
+        self._pending = OrderedDict(snapshot.pending) | self._pending
+        self._pending_bytes = sum(pending.size_bytes for pending in self._pending.values())
 
     def _take(
-        self, decoded: Decoded, batch: RawBatch, row: int, message: Message, is_of_array: bool
+        self, decoded: Decoded, batch: RawBatch, row: int, message: LogMessage, is_of_array: bool
     ) -> list[Reading]:
         """Readings that the message completes; none while it waits."""
         if not isinstance(message.document, dict) and "ce_id" not in message.headers:
-            return [Fault("schema", None, f"expected a JSON object of format {self._name!r}")]
-        foreign = None
-        if self._name != MAPPING:
-            foreign = format_fault(self._name, message.document, message.headers)
+            return [MessageFault("schema", None, f"expected a JSON object of format {self._name!r}")]
+        found = self._recognise(message.document, message.headers)
+        foreign = None if found in (None, self._name) else foreign_fault(self._name, found)
         try:
             key, kind = self._identify(message)
-        except Fault as fault:
+        except MessageFault as fault:
             return [foreign or fault]
         if foreign is not None:
             return [foreign]
         if kind is None:
             return self._read(decoded.notes, message, message)
-        waiting = self._halves.get(key)
+        waiting = self._pending.get(key)
         if waiting is not None and waiting.kind != kind:
             self._remove(key)
             other = self._message_of(waiting, decoded.notes)
@@ -177,17 +181,19 @@ class JoiningDecoder(Decoder):
         self._hold(decoded, key, kind, batch, row, value)
         return []
 
-    def _read(self, notes: Counter[Note], request: Message | None, response: Message | None) -> list[Reading]:
+    def _read(
+        self, notes: Counter[Note], request: LogMessage | None, response: LogMessage | None
+    ) -> list[Reading]:
         try:
             readings = self._read_pair(request, response)
-        except Fault as fault:
+        except MessageFault as fault:
             return [fault]
         if len(readings) > 1:
             notes["split"] += len(readings) - 1
         return readings
 
     def _hold(self, decoded: Decoded, key: str, kind: Kind, batch: RawBatch, row: int, value: bytes) -> None:
-        half = Half(
+        pending = Pending(
             kind=kind,
             topic=batch.topic,
             partition=batch.partition,
@@ -197,36 +203,38 @@ class JoiningDecoder(Decoder):
             message_key=batch.keys[row] if batch.keys else None,
             arrival_ms=batch.timestamps_ms[row] if batch.timestamps_ms else None,
         )
-        self._halves[key] = half
-        self._pending_bytes += half.size_bytes
+        self._pending[key] = pending
+        self._pending_bytes += pending.size_bytes
         decoded.notes["held"] += 1
         while (
-            len(self._halves) > self._options.pending_max
+            len(self._pending) > self._options.pending_max
             or self._pending_bytes > self._options.pending_bytes_max
         ):
-            oldest = next(iter(self._halves))
-            self._give_up(decoded, oldest, "before the table of waiting halves was full; see pending_max")
+            oldest = next(iter(self._pending))
+            self._give_up(decoded, oldest, "before the table of pending messages was full; see pending_max")
 
-    def _remove(self, key: str) -> Half:
-        half = self._halves.pop(key)
-        self._pending_bytes -= half.size_bytes
-        return half
+    def _remove(self, key: str) -> Pending:
+        pending = self._pending.pop(key)
+        self._pending_bytes -= pending.size_bytes
+        return pending
 
-    def _give_up(self, decoded: Decoded, key: str, words: str) -> None:
-        half = self._remove(key)
-        batch = half.batch()
-        other = "response" if half.kind == "request" else "request"
+    def _give_up(self, decoded: Decoded, key: str, why: str) -> None:
+        pending = self._remove(key)
+        batch = pending.batch()
+        other = "response" if pending.kind == "request" else "request"
         readings: list[Reading]
-        if self._options.unpaired == "keep" and half.kind == "request":
-            readings = self._read(decoded.notes, self._message_of(half, decoded.notes), None)
+        if self._options.unpaired == "keep" and pending.kind == "request":
+            readings = self._read(decoded.notes, self._message_of(pending, decoded.notes), None)
             decoded.notes["unpaired"] += len(readings)
         else:
-            readings = [Fault("unjoined", None, f"this {half.kind} {key[:80]!r} got no {other} {words}")]
-        add_readings(decoded, batch, half.position, readings, self._sources)
+            readings = [
+                MessageFault("unjoined", None, f"this {pending.kind} {key[:80]!r} got no {other} {why}")
+            ]
+        add_readings(decoded, batch, pending.position, readings, self._sources)
 
-    def _message_of(self, half: Half, notes: Counter[Note]) -> Message:
-        document: Any = read_json(half.value)
-        return message_of(half.batch(), 0, document, self._options, notes)
+    def _message_of(self, pending: Pending, notes: Counter[Note]) -> LogMessage:
+        document: Any = read_json(pending.value)
+        return message_of(pending.batch(), 0, document, self._options, notes)
 
 
 def _is_binary(batch: RawBatch, row: int) -> bool:

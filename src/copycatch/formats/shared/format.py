@@ -1,14 +1,13 @@
-"""What every format offers: the decoder protocol, its options and its result."""
+"""What a reader of a log format declares, and what a topic's settings may say about it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from copycatch.formats.shared.mapping_spec import MappingSpec
+from copycatch.formats.shared.recognise import Marks, Recognise
 from copycatch.records.decoding import Decoder
 from copycatch.records.wire import InferenceRecord
-
-if TYPE_CHECKING:
-    from copycatch.formats.mapping import MappingSpec
 
 CANONICAL_FIELDS: tuple[str, ...] = tuple(
     name for name in InferenceRecord.__struct_fields__ if name != "schema_version"
@@ -21,7 +20,7 @@ class FormatOptions:
     """What a topic's settings may say about its format."""
 
     account_pointer: str | None = None
-    """JSON pointer to the account within a message, before any other place; for `otel` a pointer into the
+    """JSON pointer to the account within a message, tried first; for `otel` a pointer into the
     attributes, as `/app.customer.id`."""
     account_headers: tuple[str, ...] = ("x-account-id", "x-user-id", "x-consumer-custom-id")
     """HTTP or Kafka headers that name the account, first found wins; compared in lower case."""
@@ -33,31 +32,35 @@ class FormatOptions:
     event_time: Literal["log", "log_or_arrival"] = "log_or_arrival"
     """Where the log carries no time: reject, or take the timestamp that the broker holds for the message."""
     proxies_trusted: int = 0
-    """Own proxies that append to x-forwarded-for behind the gateway's front; what stands left of them is the
+    """Own proxies that append to x-forwarded-for behind the gateway's front; entries left of theirs are the
     client's own claim."""
     join_timeout_s: float = 30.0
-    """How long a half waits for its other half; longer than the slowest answer."""
+    """How long a request waits for its response, or the other way round; longer than the slowest answer."""
     pending_max: int = 20_000
-    """Halves held at most; the oldest is given up first."""
+    """Messages that wait at most; the oldest is given up first."""
     pending_bytes_max: int = 64 << 20
-    """Bytes of all halves held at most."""
+    """Bytes of all messages that wait at most."""
     unpaired: Literal["reject", "keep"] = "reject"
     """`keep` makes a record of a request without response, for loggers that are set to log requests only."""
-    mapping: "MappingSpec | None" = None
+    mapping: MappingSpec | None = None
     """For the format `mapping`: which pointer gives which field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A row of the catalogue.
-
-    `sources` says in the log's own words where each canonical field comes from.
-    """
+    """What a reader's module declares as `FORMAT`; the catalogue finds it."""
 
     name: str
     sentence: str
-    make_decoder: Callable[[FormatOptions], Decoder]
     sources: Mapping[str, str]
+    """Where each canonical field comes from, in the log's own terms."""
+    make_decoder: Callable[[FormatOptions, Recognise], Decoder]
+    """`Recognise` tells messages of other formats, so that they are rejected as such."""
+    marks: Marks = ()
+    """Ways to recognise the format by fields that only it has; none for a format that must be named."""
+    precedence: int = 0
+    """Formats are recognised in rising order: what gateways and loggers write first, then bare bodies of an
+    API, which gateways wrap, then copycatch's own record."""
 
     def sources_with(self, options: FormatOptions) -> Mapping[str, str]:
         """Where each canonical field comes from; of a mapping, what its file says."""

@@ -6,18 +6,18 @@ from typing import Any
 
 import msgspec
 
-from copycatch.formats.faults import Fault, format_fault, read_json, schema_fault
-from copycatch.formats.messages import Message, Reading, lower_headers
-from copycatch.formats.protocol import FormatOptions
+from copycatch.formats.shared.faults import MessageFault, foreign_fault, read_json, schema_fault
+from copycatch.formats.shared.format import FormatOptions
+from copycatch.formats.shared.messages import LogMessage, Reading, lower_headers
+from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
 from copycatch.records.rejects import reject
 from copycatch.records.wire import InferenceRecord
 
-Reader = Callable[[Message], list[Reading]]
-"""Readings of one message; an empty list for a message that is about no inference. May raise `Fault`."""
+Reader = Callable[[LogMessage], list[Reading]]
+"""Readings of one message; an empty list where it is about no inference. May raise `MessageFault`."""
 
-MAPPING = "mapping"  # reads whatever its file says, known formats included
 DOCUMENTS_MAX = 10_000  # in one message; batching loggers send hundreds
 
 
@@ -32,6 +32,8 @@ class DocumentDecoder(Decoder):
     sources : mapping of str to str
         Where each canonical field comes from, for messages about missing ones.
     options : FormatOptions
+    recognise : Recognise
+        Tells messages of other formats.
     is_batched : bool
         Whether a message may be an array of documents.
     """
@@ -42,12 +44,14 @@ class DocumentDecoder(Decoder):
         read: Reader,
         sources: Mapping[str, str],
         options: FormatOptions,
+        recognise: Recognise,
         is_batched: bool = False,
     ) -> None:
         self._name = name
         self._read = read
         self._sources = sources
         self._options = options
+        self._recognise = recognise
         self._is_batched = is_batched
 
     def decode(self, batch: RawBatch) -> Decoded:
@@ -60,12 +64,12 @@ class DocumentDecoder(Decoder):
     def _readings_of(self, batch: RawBatch, row: int, notes: Counter[Note]) -> list[Reading]:
         try:
             document = read_json(batch.values[row])
-        except Fault as fault:
+        except MessageFault as fault:
             return [fault]
         documents = document if self._is_batched and isinstance(document, list) else [document]
         if len(documents) > DOCUMENTS_MAX:
             return [
-                Fault(
+                MessageFault(
                     "schema", None, f"{len(documents):,} documents in one message; at most {DOCUMENTS_MAX:,}"
                 )
             ]
@@ -75,47 +79,48 @@ class DocumentDecoder(Decoder):
         for index, each in enumerate(documents):
             message = message_of(batch, row, each, self._options, notes)
             if len(documents) > 1:
-                message.place += f":{index}"
-            readings += read_one(self._name, self._read, message)
+                message.origin += f":{index}"
+            readings += self._read_one(message)
+        return readings
+
+    def _read_one(self, message: LogMessage) -> list[Reading]:
+        """Readings of a message; what is wrong with it is put in the terms of its own format."""
+        document = message.document
+        if not isinstance(document, dict):
+            kind = "array" if isinstance(document, list) else type(document).__name__
+            return [
+                MessageFault("schema", None, f"expected a JSON object of format {self._name!r}, got {kind}")
+            ]
+        # First, because formats that ask for little would take a part of what a richer one holds.
+        found = self._recognise(document, message.headers)
+        if found not in (None, self._name):
+            return [foreign_fault(self._name, found)]
+        try:
+            readings = self._read(message)
+        except MessageFault as fault:
+            return [fault]
+        if not readings:
+            message.notes["skipped"] += 1
+        elif len(readings) > 1:
+            message.notes["split"] += len(readings) - 1
         return readings
 
 
 def message_of(
     batch: RawBatch, row: int, document: Any, options: FormatOptions, notes: Counter[Note]
-) -> Message:
+) -> LogMessage:
     """The message at `row` of a batch."""
     key = batch.keys[row] if batch.keys else None
     arrival_ms = batch.timestamps_ms[row] if batch.timestamps_ms else None
-    return Message(
+    return LogMessage(
         document=document,
         headers=lower_headers(batch.headers[row]) if batch.headers else {},
         key=None if key is None else key[:1024].decode("utf-8", errors="replace"),
         arrival_ms=arrival_ms if arrival_ms is not None and arrival_ms >= 0 else None,
-        place=f"{batch.topic}:{batch.partition}:{batch.positions[row]}",
+        origin=f"{batch.topic}:{batch.partition}:{batch.positions[row]}",
         options=options,
         notes=notes,
     )
-
-
-def read_one(name: str, read: Reader, message: Message) -> list[Reading]:
-    """Readings of a message, with what is wrong with it said in the words of its own format."""
-    document = message.document
-    if not isinstance(document, dict):
-        kind = "array" if isinstance(document, list) else type(document).__name__
-        return [Fault("schema", None, f"expected a JSON object of format {name!r}, got {kind}")]
-    # First, because formats that ask for little would take half of what a richer one says.
-    foreign = None if name == MAPPING else format_fault(name, document, message.headers)
-    if foreign is not None:
-        return [foreign]
-    try:
-        readings = read(message)
-    except Fault as fault:
-        return [fault]
-    if not readings:
-        message.notes["skipped"] += 1
-    elif len(readings) > 1:
-        message.notes["split"] += len(readings) - 1
-    return readings
 
 
 def add_readings(
@@ -127,15 +132,15 @@ def add_readings(
 ) -> None:
     """Put what was read into the result: valid records, and a reject for each other one."""
     for reading in readings:
-        found = reading if isinstance(reading, Fault) else record_of(reading, sources)
-        if isinstance(found, Fault):
+        found = reading if isinstance(reading, MessageFault) else record_of(reading, sources)
+        if isinstance(found, MessageFault):
             decoded.rejects.append(reject(batch, position, found.reason, found.field, found.message))
         else:
             decoded.records.append(found)
             decoded.positions.append(position)
 
 
-def record_of(fields: dict[str, Any], sources: Mapping[str, str]) -> InferenceRecord | Fault:
+def record_of(fields: dict[str, Any], sources: Mapping[str, str]) -> InferenceRecord | MessageFault:
     """The validated record, or what is wrong with it and where that came from in the log.
 
     Examples
@@ -149,20 +154,22 @@ account_headers and account_fallback in the settings of the topic'
         return msgspec.convert(given, InferenceRecord)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
         if not isinstance(error, msgspec.ValidationError):
-            return Fault("schema", None, f"the record cannot be read: {error}")
+            return MessageFault("schema", None, f"the record cannot be read: {error}")
         fault = schema_fault(error, given)
     root = (fault.field or "").partition(".")[0].partition("[")[0]
     source = sources.get(root)
     if root not in given:
-        return Fault("schema", root, _missing_words(root, source))
-    return Fault(fault.reason, fault.field, f"{fault.message} (from {source})" if source else fault.message)
+        return MessageFault("schema", root, _missing_text(root, source))
+    return MessageFault(
+        fault.reason, fault.field, f"{fault.message} (from {source})" if source else fault.message
+    )
 
 
-def _missing_words(field: str, source: str | None) -> str:
-    whence = f"this format takes it from {source}" if source else "this format never gives it"
+def _missing_text(field: str, source: str | None) -> str:
+    origin = f"this format takes it from {source}" if source else "this format never gives it"
     if field == "account_id":
         remedy = "account_pointer, account_headers and account_fallback in the settings of the topic"
-        return f"account_id is missing: {whence}; see also {remedy}"
+        return f"account_id is missing: {origin}; see also {remedy}"
     if field == "model_id":
-        return f"model_id is missing: {whence}; set model_id in the settings of the topic"
-    return f"{field} is missing: {whence}"
+        return f"model_id is missing: {origin}; set model_id in the settings of the topic"
+    return f"{field} is missing: {origin}"

@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from copycatch.formats.chat import is_numbers, request_fields, response_fields
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import Fields, compact_text, dig, first, text_of
+from copycatch.formats.shared.chat import is_numbers, request_fields, response_fields
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.messages import Fields, compact_text, dig, first, text_of
 from copycatch.records.wire import ID_CHARS_MAX, VECTOR_LENGTH_MAX
 
 SUM_TOLERANCE = 1e-2  # probabilities are often rounded to two digits before they are logged
@@ -53,7 +53,9 @@ def instances_of(body: Any) -> list[Any]:
     if not isinstance(rows, list) or is_numbers(rows):
         rows = [rows]
     if len(rows) > INSTANCES_MAX:
-        raise Fault("schema", "input", f"{len(rows):,} instances in one request; at most {INSTANCES_MAX:,}")
+        raise MessageFault(
+            "schema", "input", f"{len(rows):,} instances in one request; at most {INSTANCES_MAX:,}"
+        )
     return [input_of(row) for row in rows]
 
 
@@ -169,7 +171,7 @@ def rows_of(request: Any, response: Any, common: Fields) -> list[Fields]:
     inputs = [] if request is None else instances_of(request)
     answers = [] if response is None else predictions_of(response)
     if inputs and answers and len(answers) != len(inputs):
-        # One answer for a batch of inputs cannot be told apart; better no label than a neighbour's.
+        # Which input one answer for a batch belongs to is unknown; no label is better than a wrong one.
         answers = []
     n_rows = max(len(inputs), len(answers), 1)
     rows = []

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from copycatch.formats.faults import Fault
+from copycatch.formats.shared.faults import MessageFault
 from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, parse_rfc3339
 
 UNITS_PER_MS: dict[str, float] = {"epoch_s": 1e-3, "epoch_ms": 1.0, "epoch_us": 1e3, "epoch_ns": 1e6}
@@ -14,11 +14,11 @@ _S_MAX, _MS_MAX, _US_MAX = 1e11, 1e14, 1e17
 
 
 def time_ms_of(value: Any, unit: str | None = None, field: str = "event_time") -> int:
-    """Epoch milliseconds of a time in any of the usual forms; a number's unit is told by its size.
+    """Epoch milliseconds of a time in any of the usual forms; a number's size tells its unit.
 
     Raises
     ------
-    Fault
+    MessageFault
         If it is no time.
 
     Examples
@@ -35,15 +35,15 @@ def time_ms_of(value: Any, unit: str | None = None, field: str = "event_time") -
             return _time_ms_of_text(text, field)
         number = float(text) if "." in text else int(text)
     if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-        raise Fault("schema", field, f"{field}: expected a time, got {type(value).__name__}")
+        raise MessageFault("schema", field, f"{field}: expected a time, got {type(value).__name__}")
     if abs(number) > _NUMBER_MAX:
-        raise Fault("schema", field, f"{field}: {str(value)[:24]} lies outside of the years 1 to 9999")
+        raise MessageFault("schema", field, f"{field}: {str(value)[:24]} lies outside of the years 1 to 9999")
     per_ms = UNITS_PER_MS[unit or _unit_of(number)]
     # Integers are divided as integers: nanoseconds of today have more digits than a float holds.
     is_exact = isinstance(number, int) and per_ms >= 1
     time_ms = number // int(per_ms) if is_exact else round(number / per_ms)
     if not UNIX_MS_MIN <= time_ms <= UNIX_MS_MAX:
-        raise Fault("schema", field, f"{field}: {str(value)[:24]} lies outside of the years 1 to 9999")
+        raise MessageFault("schema", field, f"{field}: {str(value)[:24]} lies outside of the years 1 to 9999")
     return int(time_ms)
 
 
@@ -63,4 +63,4 @@ def _time_ms_of_text(text: str, field: str) -> int:
         return parse_rfc3339(plain)
     except (ValueError, OverflowError) as error:
         message = f"{field}: expected RFC 3339 as 2026-01-05T00:00:00Z or epoch time: {error}"
-        raise Fault("schema", field, message) from None
+        raise MessageFault("schema", field, message) from None

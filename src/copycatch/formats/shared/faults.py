@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from copycatch.formats.recognise import recognise
 from copycatch.records.wire import RECORD_BYTES_MAX, RejectReason
 
 _PATH = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
@@ -16,7 +15,7 @@ _OUT_OF_RANGE = "out of range"
 FIELD_CHARS_MAX = 128
 
 
-class Fault(Exception):  # noqa: N818 - a finding about data, caught where messages are decoded
+class MessageFault(Exception):  # noqa: N818 - a finding about data, caught where messages are decoded
     """One message cannot be taken; carries what its dead letter says."""
 
     def __init__(self, reason: RejectReason, field: str | None, message: str) -> None:
@@ -26,9 +25,9 @@ class Fault(Exception):  # noqa: N818 - a finding about data, caught where messa
         self.message = message
 
 
-def size_fault(value: bytes) -> Fault:
+def size_fault(value: bytes) -> MessageFault:
     """The fault of a message that is longer than any record may be."""
-    return Fault(
+    return MessageFault(
         "too_large",
         None,
         f"the message has {len(value):,} bytes and a record at most {RECORD_BYTES_MAX:,}; "
@@ -36,25 +35,33 @@ def size_fault(value: bytes) -> Fault:
     )
 
 
-def json_fault(value: bytes, error: Exception) -> Fault:
+def json_fault(value: bytes, error: Exception) -> MessageFault:
     """The fault of a message that could not be read as JSON."""
     if not value.strip():
-        return Fault("not_json", None, "the message is empty; a tombstone or a blank line is no record")
+        return MessageFault(
+            "not_json", None, "the message is empty; a tombstone or a blank line is no record"
+        )
     if isinstance(error, RecursionError):
-        return Fault("not_json", None, "the document is nested too deep to read; records need 3 levels")
+        return MessageFault(
+            "not_json", None, "the document is nested too deep to read; records need 3 levels"
+        )
     if isinstance(error, UnicodeDecodeError):
-        return Fault(
+        return MessageFault(
             "not_json", None, f"the message is not UTF-8: byte {value[error.start]:#04x}; re-encode it"
         )
     if _NOT_FINITE.search(value):
-        return Fault("not_finite", None, "NaN and Infinity are no JSON; leave the field out where unknown")
+        return MessageFault(
+            "not_finite", None, "NaN and Infinity are no JSON; leave the field out where unknown"
+        )
     if isinstance(error, msgspec.ValidationError) or _OUT_OF_RANGE in str(error):
-        return Fault("not_finite", None, f"a number is too large for a 64-bit float: {error}")
+        return MessageFault("not_finite", None, f"a number is too large for a 64-bit float: {error}")
     hint = " (gzip)" if value[:2] == b"\x1f\x8b" else " (zstd)" if value[:4] == b"\x28\xb5\x2f\xfd" else ""
-    return Fault("not_json", None, f"the message is not JSON{hint}: {error}; send one JSON object a message")
+    return MessageFault(
+        "not_json", None, f"the message is not JSON{hint}: {error}; send one JSON object a message"
+    )
 
 
-def schema_fault(error: msgspec.ValidationError, document: Any = None) -> Fault:
+def schema_fault(error: msgspec.ValidationError, document: Any = None) -> MessageFault:
     """The fault behind a validation error of msgspec, with the path of the field.
 
     Examples
@@ -70,33 +77,30 @@ def schema_fault(error: msgspec.ValidationError, document: Any = None) -> Fault:
     text = str(error)
     found = _PATH.search(text)
     path = found["path"].lstrip(".") if found else ""
-    said = text[: found.start()] if found else text
-    missing = _MISSING.match(said)
+    problem = text[: found.start()] if found else text
+    missing = _MISSING.match(problem)
     if missing:
         path = f"{path}.{missing['field']}".lstrip(".")
-        return Fault("schema", path, f"{path} is missing; every record must have it")
+        return MessageFault("schema", path, f"{path} is missing; every record must have it")
     if "[...]" in path:
         path = _name_elements(path, document)
-    said = said[:1].lower() + said[1:]
-    reason: RejectReason = "not_finite" if _OUT_OF_RANGE in said else "schema"
-    return Fault(reason, path or None, f"{path}: {said}" if path else said)
+    problem = problem[:1].lower() + problem[1:]
+    reason: RejectReason = "not_finite" if _OUT_OF_RANGE in problem else "schema"
+    return MessageFault(reason, path or None, f"{path}: {problem}" if path else problem)
 
 
-def version_fault(version: str) -> Fault:
+def version_fault(version: str) -> MessageFault:
     """The fault of a record that says it is of a later schema."""
-    return Fault(
+    return MessageFault(
         "unknown_version",
         "schema_version",
         f"schema_version is {version[:32]!r} and this copycatch reads 1.x; upgrade it, or send version 1",
     )
 
 
-def format_fault(expected: str, document: Any, headers: dict[str, str] | None = None) -> Fault | None:
-    """The fault of a good message of another format, or None where it is not known as one."""
-    found = recognise(document, headers)
-    if found is None or found == expected:
-        return None
-    return Fault(
+def foreign_fault(expected: str, found: str) -> MessageFault:
+    """The fault of a good message of another format."""
+    return MessageFault(
         "wrong_format",
         None,
         f"this is a record of format {found!r} and the topic is set to {expected!r}; "
@@ -105,7 +109,7 @@ def format_fault(expected: str, document: Any, headers: dict[str, str] | None = 
 
 
 def read_json(value: bytes) -> Any:
-    """The document in `value`; raises `Fault` for anything that is none."""
+    """The document in `value`; raises `MessageFault` for anything that is none."""
     if len(value) > RECORD_BYTES_MAX:
         raise size_fault(value)
     try:

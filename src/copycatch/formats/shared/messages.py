@@ -6,16 +6,16 @@ from typing import Any
 
 import msgspec
 
-from copycatch.formats.faults import Fault, read_json
-from copycatch.formats.protocol import FormatOptions
-from copycatch.formats.times import time_ms_of
+from copycatch.formats.shared.faults import MessageFault, read_json
+from copycatch.formats.shared.format import FormatOptions
+from copycatch.formats.shared.times import time_ms_of
 from copycatch.records.decoding import Note
 from copycatch.records.wire import TEXT_CHARS_MAX
 
 Fields = dict[str, Any]
-"""Canonical fields by name, not yet validated; None stands for missing."""
+"""Canonical fields by name, not yet validated; None where missing."""
 
-Reading = Fields | Fault
+Reading = Fields | MessageFault
 """What a reader finds: a record's fields, or what is wrong with this one of several."""
 
 HEADERS_MAX = 64
@@ -25,14 +25,14 @@ USER_AGENT_CHARS_MAX = 1024
 
 
 @dataclass(slots=True)
-class Message:
+class LogMessage:
     """A document with what came along; header names are in lower case."""
 
     document: Any
     headers: dict[str, str]
     key: str | None
     arrival_ms: int | None
-    place: str  # topic:partition:position
+    origin: str  # topic:partition:position
     options: FormatOptions
     notes: Counter[Note]
 
@@ -75,7 +75,7 @@ class Message:
 
         Raises
         ------
-        Fault
+        MessageFault
             If the candidate is no time.
         """
         for candidate in candidates:
@@ -221,7 +221,7 @@ def nested(value: Any, field: str) -> Any:
 
     Raises
     ------
-    Fault
+    MessageFault
         If the string is no JSON; `field` names it.
     """
     if not isinstance(value, str):
@@ -230,15 +230,17 @@ def nested(value: Any, field: str) -> Any:
         return None
     try:
         return read_json(value.encode("utf-8", errors="replace"))
-    except Fault as fault:
-        raise Fault("schema", field, f"{field} should hold JSON as a string: {fault.message}") from None
+    except MessageFault as fault:
+        raise MessageFault(
+            "schema", field, f"{field} should hold JSON as a string: {fault.message}"
+        ) from None
 
 
 def nested_or_text(value: Any) -> Any:
     """A nested document, or the string itself where it is none."""
     try:
         return nested(value, "")
-    except Fault:
+    except MessageFault:
         return value
 
 

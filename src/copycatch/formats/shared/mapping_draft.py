@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from copycatch.formats.faults import Fault
-from copycatch.formats.mapping import pointer_words
-from copycatch.formats.messages import nested_or_text
-from copycatch.formats.times import time_ms_of
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.mapping_spec import pointer_text
+from copycatch.formats.shared.messages import nested_or_text
+from copycatch.formats.shared.times import time_ms_of
 
 PATHS_MAX = 400
 DEPTH_MAX = 6
@@ -31,7 +31,7 @@ def _is_time(value: Any) -> bool:
     try:
         # Before 2001 and after 2200 it is a number of another kind.
         return 978_307_200_000 < time_ms_of(value) < 7_258_118_400_000
-    except Fault:
+    except MessageFault:
         return False
 
 
@@ -141,7 +141,7 @@ def draft_mapping(documents: Sequence[Any], name: str) -> str:
             lines.append(
                 f"  # {guess.field}: /FILL/IN   # {REQUIRED[guess.field]}; nothing here looks like it"
             )
-    rest = [pointer_words(path) for path in values_by_path if not _is_below(path, used)]
+    rest = [pointer_text(path) for path in values_by_path if not _is_below(path, used)]
     if rest:
         lines.append("# not used: " + ", ".join(rest[:40]))
     return "\n".join(lines) + "\n"
@@ -170,8 +170,8 @@ def _best(
         names = [step for step in path if not step.isdecimal()]
         plain = [step.lower().replace("_", "").replace("-", "").replace(".", "") for step in names]
         # `user.id` and `userId` say the same.
-        said = {plain[-1], "".join(plain[-2:])}
-        ranks = [rank for rank, name in enumerate(guess.names) if name in said]
+        endings = {plain[-1], "".join(plain[-2:])}
+        ranks = [rank for rank, name in enumerate(guess.names) if name in endings]
         shown = [value for value in values if value is not None and value != ""]
         if ranks and shown and path not in used and all(guess.fits(value) for value in shown):
             found.append((min(ranks), len(path), path))
@@ -179,7 +179,7 @@ def _best(
 
 
 def _rule(guess: Guess, path: tuple[str, ...], values: list[Any]) -> str:
-    pointer = pointer_words(path)
+    pointer = pointer_text(path)
     conversion = guess.conversion
     if guess.field == "input":
         value = next(value for value in values if value)

@@ -3,9 +3,15 @@
 import math
 from typing import Any
 
-from copycatch.formats.faults import Fault
-from copycatch.formats.messages import Fields, compact_text, dig, first, text_of
-from copycatch.formats.predictions import INSTANCES_MAX, is_distribution, lone_answer
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.messages import Fields, compact_text, dig, first, first_name, text_of
+from copycatch.formats.shared.predictions import (
+    INSTANCES_MAX,
+    is_distribution,
+    lone_answer,
+    numbered,
+    rows_of,
+)
 from copycatch.records.wire import VECTOR_LENGTH_MAX
 
 TENSORS_MAX = 1024  # tabular servers send one tensor a column
@@ -87,22 +93,23 @@ def rows_of_tensor(tensor: Any, field: str) -> list[list[Any]]:
 
     Raises
     ------
-    Fault
+    MessageFault
         If shape and data disagree, or the data came as raw bytes next to the document.
     """
     if not isinstance(tensor, dict):
-        raise Fault("schema", field, f"{field}: expected objects with name, shape, datatype and data")
+        raise MessageFault("schema", field, f"{field}: expected objects with name, shape, datatype and data")
     data = _data_of(tensor)
     name = str(tensor.get("name"))[:64]
     if data is None:
         message = f"{field}: tensor {name!r} has no data; log it as JSON, not with the binary data extension"
-        raise Fault("schema", field, message)
+        raise MessageFault("schema", field, message)
     sizes = tensor.get("shape")
     shape = [_size(size) for size in sizes[:16]] if isinstance(sizes, list) and sizes else [len(data)]
     n_rows = shape[0] if shape else 1
     if any(size < 0 for size in shape) or math.prod(shape) != len(data) or not 0 < n_rows <= INSTANCES_MAX:
-        said = shape[:8]
-        raise Fault("schema", field, f"{field}: tensor {name!r} has shape {said} and {len(data)} values")
+        raise MessageFault(
+            "schema", field, f"{field}: tensor {name!r} has shape {shape[:8]} and {len(data)} values"
+        )
     width = len(data) // n_rows
     return [data[index * width : (index + 1) * width] for index in range(n_rows)]
 
@@ -140,3 +147,23 @@ def _answer_of(values: list[Any]) -> Fields:
         return {"output_text": text_of("\n".join(values))}
     is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     return {"probabilities": values} if is_numeric and is_distribution(values) else {}
+
+
+def body_rows(asked: Any, answered: Any, common: Fields) -> list[Fields]:
+    """Rows of a pair of bodies, tensors (v2) or instances (v1)."""
+    if not is_request(asked) and not is_response(answered):
+        return rows_of(asked, answered, common)
+    inputs = input_rows(asked) if is_request(asked) else []
+    answers = answer_rows(answered) if is_response(answered) else []
+    if inputs and answers and len(inputs) != len(answers):
+        answers = []
+    version = first_name(dig(answered, "model_version"), dig(answered, "modelVersion"))
+    rows = []
+    for index in range(max(len(inputs), len(answers), 1)):
+        row = {**common, "model_version": version}
+        if inputs:
+            row["input"] = inputs[index]
+        if answers:
+            row |= answers[index]
+        rows.append(row)
+    return numbered(rows)

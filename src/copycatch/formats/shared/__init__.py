@@ -1,0 +1,1 @@
+"""What readers of log formats share: decoders, joining, values of chats, tensors and times, faults."""
