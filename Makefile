@@ -14,8 +14,9 @@ export OPENBLAS_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
-# Packages with compiled code; a folder that is not there is left out.
-KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,features layout population scoring signals space windows))
+# Tests of all packages with compiled code (tests/test_layout.py holds the list to that).
+KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,adapters/test_kafka_batches.py engine/test_stretch.py \
+  features intake layout population scoring signals space windows))
 CHECKED_CACHE := .cache/numba-checked
 FUZZ_S ?= 600
 

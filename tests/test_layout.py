@@ -173,6 +173,20 @@ def test_no_stage_imports_another() -> None:
     assert not found
 
 
+def test_tests_of_compiled_code_run_with_checked_indices() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    listed = makefile.partition("KERNEL_TESTS := ")[2].partition("))")[0].partition("tests/unit/,")[2]
+    packages = {path.split("/")[0] for path in listed.replace("\\", " ").split()}
+    compiled = {
+        name.split("/")[0]
+        for name, tree in _trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "numba"
+    }
+    assert compiled
+    assert compiled <= packages, f"add to KERNEL_TESTS in the Makefile: {sorted(compiled - packages)}"
+
+
 def test_top_level_is_tidy() -> None:
     listing = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files"], check=False, capture_output=True, text=True, timeout=60
