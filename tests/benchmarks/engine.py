@@ -8,7 +8,7 @@ import numpy as np
 from copycatch import engine
 from copycatch.engine import EngineState
 from copycatch.records.columns import Outcomes, RecordBatch
-from copycatch.records.policy import Policy, WindowLengths
+from copycatch.records.policy import Policy, Windows
 from copycatch.records.wire import InferenceRecord
 from copycatch.units import UnixMs
 from tests.benchmarks.isolated import MeasurementFailed, run_isolated
@@ -105,12 +105,11 @@ def measure(
     size: int = BATCH,
 ) -> dict[str, Any]:
     """Rounds of `records` records each, in turn with the bare decoder; runs in a child."""
-    lengths = WindowLengths()
-    lengths = WindowLengths(
-        lengths.short_s * window_factor,
-        lengths.long_s * window_factor,
-        lengths.memory_s * window_factor,
-        lengths.late_s_max,
+    usual = Windows()
+    lengths = Windows(
+        short_s=usual.short_s * window_factor,
+        long_s=usual.long_s * window_factor,
+        memory_s=usual.memory_s * window_factor,
     )
     before_bytes = resident_bytes()
     bench = Bench(accounts, Shape(**(shape or {})), Policy(windows=lengths), warm_records, size)

@@ -69,7 +69,7 @@ def _step(line: str) -> Step:
     )
 
 
-def _alert_words(alert: Alert) -> str:
+def _alert_text(alert: Alert) -> str:
     mode = " shadow" if alert.mode == "shadow" else ""
     who = alert.entity.id if alert.entity.kind == "account" else ",".join(alert.entity.accounts)
     return f"{_words(alert.time)} alert {alert.op} {alert.severity} {alert.rule} {who}{mode}"
@@ -88,7 +88,7 @@ def _play(folder: Path, cut: str) -> list[str]:
     said: list[str] = []
 
     def tell(verdicts: Verdicts) -> None:
-        alerts = [(parse_rfc3339(a.time), 0, _alert_words(a)) for a in verdicts.alerts]
+        alerts = [(parse_rfc3339(a.time), 0, _alert_text(a)) for a in verdicts.alerts]
         recs = [(parse_rfc3339(r.issued_at), 1, _recommendation_words(r)) for r in verdicts.recommendations]
         said.extend(words for _, _, words in sorted([*alerts, *recs], key=lambda row: row[:2]))
 

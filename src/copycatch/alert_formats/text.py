@@ -24,6 +24,7 @@ class Technique(NamedTuple):
 
 TACTIC_ID, TACTIC_NAME = "AML.TA0010", "Exfiltration"
 _NAMES: dict[str, str] = {
+    "AML.T0021": "Establish Accounts",
     "AML.T0024": "Exfiltration via AI Inference API",
     "AML.T0024.000": "Infer Training Data Membership",
     "AML.T0024.001": "Invert AI Model",

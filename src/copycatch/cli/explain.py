@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from copycatch.cli.alert_words import alert_words
+from copycatch.cli.render_alert import alert_text
 from copycatch.records.wire import Alert, Recommendation
 
 DESCRIPTION = """\
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         )
         return 1
     is_tty = sys.stdout.isatty()
-    told = (alert_words(a, recommendations.get(a.recommendation or ""), is_tty) for a in alerts)
+    told = (alert_text(a, recommendations.get(a.recommendation or ""), is_tty) for a in alerts)
     print("\n\n".join(told))
     return 1 if faults else 0
 

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(msgspec.json.encode(report).decode())
     else:
-        from copycatch.cli.inspect_words import report_words
+        from copycatch.cli.render_inspection import report_words
 
         print(report_words(report, batch))
     if args.write is not None:
@@ -108,7 +108,7 @@ def _messages_of(args: argparse.Namespace) -> Any:
 
 def _write(args: argparse.Namespace, format_name: str | None, batch: Any) -> None:
     from copycatch.adapters.peek import documents_of
-    from copycatch.cli.inspect_words import settings_words
+    from copycatch.cli.render_inspection import settings_words
     from copycatch.formats.shared.mapping_draft import draft_mapping
 
     if args.write.exists():

@@ -9,8 +9,8 @@ import msgspec
 from copycatch.alert_formats.catalog import ALERT_FORMATS
 from copycatch.contracts.examples import EXAMPLES
 from copycatch.records import wire
-from copycatch.settings.policy_model import PolicyModel
-from copycatch.settings.policy_values import DURATION_PATTERN, duration_text
+from copycatch.records.policy import Policy
+from copycatch.records.policy_values import DURATION_PATTERN, duration_text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAJOR = "v1"
@@ -87,7 +87,7 @@ def alert_format_schemas() -> dict[str, dict[str, Any]]:
     return schemas
 
 
-def policy_json_schema(identifier: str | None = None) -> dict[str, Any]:
+def policy_json_schema(identifier: str | None = None, model: type[Policy] = Policy) -> dict[str, Any]:
     """JSON Schema 2020-12 of the policy file, for editors and `schemas/`.
 
     Examples
@@ -95,7 +95,7 @@ def policy_json_schema(identifier: str | None = None) -> dict[str, Any]:
     >>> policy_json_schema("urn:x")["required"]
     ['version']
     """
-    schema = PolicyModel.model_json_schema(by_alias=True, mode="validation")
+    schema = model.model_json_schema(by_alias=True, mode="validation")
     head = {"$schema": DIALECT}
     if identifier is not None:
         head["$id"] = identifier
@@ -128,6 +128,11 @@ def _write_defaults_as_analysts_do(schema: Any) -> None:
     default = schema.get("default")
     if isinstance(default, int | float) and schema.get("pattern") == DURATION_PATTERN:
         schema["default"] = duration_text(default)
+    elif (
+        isinstance(default, dict)
+        and schema.get("additionalProperties", {}).get("pattern") == DURATION_PATTERN
+    ):
+        schema["default"] = {name: duration_text(value) for name, value in default.items()}
     elif isinstance(default, dict) and "$ref" in schema:
         del schema["default"]  # of a section: its parts carry their own
     for value in schema.values():

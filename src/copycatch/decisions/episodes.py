@@ -207,7 +207,9 @@ def settle(context: JudgingContext, case: Case, settings: EntitySettings, time_m
     case.is_renewal_tried = False
     case.revision += 1
     context.tally.upserts += 1
-    context.recommendations.append(upsert_of(case, episodes, case.active, context.plan.policy.version))
+    context.recommendations.append(
+        upsert_of(case, episodes, case.active, context.plan.policy.content_version)
+    )
 
 
 def release_all(context: JudgingContext, case: Case, time_ms: int, why: str) -> None:
@@ -266,7 +268,9 @@ def _revoke(context: JudgingContext, case: Case, time_ms: int) -> None:
     case.released_ms = max(case.released_ms, time_ms)
     context.tally.revokes += 1
     episodes = [e for e in case.episodes.values() if e.is_announced]
-    context.recommendations.append(revoke_of(case, episodes, active, context.plan.policy.version, time_ms))
+    context.recommendations.append(
+        revoke_of(case, episodes, active, context.plan.policy.content_version, time_ms)
+    )
 
 
 def _new_episode(case: Case, finding: Finding, observation: Observation) -> Episode:
@@ -296,7 +300,7 @@ def _announce(
     if exemption_at(settings.silences, time_ms) is not None:
         context.tally.silenced += 1
         return
-    if not context.cap.admit(episode.severity, context.plan.policy.alerts_per_minute_max):
+    if not context.cap.admit(episode.severity, context.plan.policy.budget.alerts_per_minute_max):
         context.tally.held_back += 1
         context.cap.withhold(case.key, episode.severity, episode.queries, episode.first_seen_ms)
         return
@@ -334,7 +338,7 @@ def _alert(context: JudgingContext, case: Case, episode: Episode, op: str, time_
         entity=Entity(kind="account", id=case.account_id, accounts=[case.account_id], accounts_total=1),
         score=episode.score,
         rule=episode.rule,
-        policy_version=context.plan.policy.version,
+        policy_version=context.plan.policy.content_version,
         detector_version=context.detector_version,
         window_s=(episode.last_seen_ms - episode.first_seen_ms) / 1000,
         queries=episode.queries,
@@ -371,7 +375,7 @@ def _flood_alert(context: JudgingContext, group: FloodGroup, minute: int) -> Ale
         ),
         score=Score(tail_prob=None, rank="many accounts at once"),
         rule=FLOOD_RULE,
-        policy_version=context.plan.policy.version,
+        policy_version=context.plan.policy.content_version,
         detector_version=context.detector_version,
         window_s=MS_PER_MINUTE / 1000,
         queries=group.queries,
@@ -380,6 +384,6 @@ def _flood_alert(context: JudgingContext, group: FloodGroup, minute: int) -> Ale
         techniques=["AML.T0024"],
         recommendation=None,
         words=flood_words(
-            group.model_id, group.accounts_total, start, context.plan.policy.alerts_per_minute_max
+            group.model_id, group.accounts_total, start, context.plan.policy.budget.alerts_per_minute_max
         ),
     )

@@ -108,8 +108,8 @@ def limit_reason(
 ) -> Reason:
     """The one reason of a plain limit: the value against what the analyst set."""
     reason = _reason(catalog[column], column, value, 1.0, scores, index)
-    held = f" for {duration_words(rule.for_s)}" if rule.for_s > 0 else ""
-    limit = f"above the policy's limit of {number_words(rule.above)}{held}"
+    held = f" for {duration_words(rule.when.for_s)}" if rule.when.for_s > 0 else ""
+    limit = f"above the policy's limit of {number_words(rule.when.above)}{held}"
     return Reason(
         feature=reason.feature,
         value=reason.value,

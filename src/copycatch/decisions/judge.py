@@ -248,10 +248,10 @@ def _findings(
             clean.add(rule.name)
     for limit, column in zip(plan.limits, plan.limit_columns.tolist(), strict=True):
         value = float(evaluation.evaluations.values[evaluation.index, column])
-        if value > limit.above:
+        if value > limit.when.above:
             if _has_lasted(limit, plan, case, time_ms):
                 findings.append(_limit(evaluation, limit, column, value))
-        elif value <= limit.above:
+        elif value <= limit.when.above:
             case.timers.pop(limit.name, None)
             clean.add(limit.name)
     return findings, clean
@@ -309,14 +309,14 @@ def _has_lasted(limit: LimitRule, plan: Plan, case: Case, time_ms: int) -> bool:
     known in between: the count starts again.
     """
     episode = case.episodes.get(limit.name)
-    if limit.for_s <= 0 or (episode is not None and episode.is_open):
+    if limit.when.for_s <= 0 or (episode is not None and episode.is_open):
         return True
-    gap_ms_max = to_ms(max(limit.for_s, plan.policy.windows.short_s))
+    gap_ms_max = to_ms(max(limit.when.for_s, plan.policy.windows.short_s))
     timer = case.timers.get(limit.name)
     if timer is None or time_ms - timer.last_ms > gap_ms_max:
         timer = case.timers[limit.name] = Timer(time_ms, time_ms, gap_ms_max)
     timer.last_ms = max(timer.last_ms, time_ms)
-    if time_ms - timer.since_ms < to_ms(limit.for_s):
+    if time_ms - timer.since_ms < to_ms(limit.when.for_s):
         return False
     del case.timers[limit.name]
     return True
@@ -332,8 +332,8 @@ def _rates(evaluation: _Evaluation, plan: Plan, findings: Sequence[Finding]) -> 
     rules = {finding.rule for finding in findings}
     for limit in plan.limits:
         for kind in ("queries", "tokens"):
-            if limit.name in rules and limit.feature.startswith(f"{kind}_per_s"):
-                rates[kind] = min(limit.above, rates.get(kind, limit.above))
+            if limit.name in rules and limit.when.feature.startswith(f"{kind}_per_s"):
+                rates[kind] = min(limit.when.above, rates.get(kind, limit.when.above))
     return rates
 
 

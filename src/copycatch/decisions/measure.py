@@ -45,7 +45,7 @@ def measure(states: Iterable[DecisionState], policy: Policy) -> list[Measure]:
         for model_id, days in guard.days_by_model.items():
             accounts[model_id] = accounts.get(model_id, 0) + days.accounts_today + days.accounts_yesterday
             alerts[model_id] = alerts.get(model_id, 0) + days.alerts_today + days.alerts_yesterday
-    per_account = policy.alerts_per_1000_accounts_per_day * policy.sensitivity_factor / 1000
+    per_account = policy.budget.alerts_per_1000_accounts_per_day * policy.sensitivity / 1000
     measures += [
         Measure("copycatch_alert_budget_ratio", {"model": model}, alerts[model] / (n * per_account))
         for model, n in accounts.items()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from copycatch.units import to_ms
 
 # Settings are kept for this many entities; a flood of new ones empties the cache, which costs time only.
 SETTINGS_CACHED_MAX = 16_384
-
-T = TypeVar("T")
 
 EntityKey = tuple[str | None, str, str]
 """Tenant, account, model."""
@@ -66,22 +64,22 @@ def make_plan(policy: Policy, catalog: Sequence[FeatureSpec]) -> Plan:
 
     Examples
     --------
-    >>> make_plan(Policy(alerts_per_1000_accounts_per_day=2.0), []).alert_threshold_max
+    >>> make_plan(Policy(), []).alert_threshold_max
     0.002
     """
     column_by_feature = {spec.name: column for column, spec in enumerate(catalog)}
-    limits = tuple(limit for limit in policy.limits if limit.feature in column_by_feature)
+    limits = tuple(limit for limit in policy.limits if limit.when.feature in column_by_feature)
     threshold, queries_min = 0.0, 0
     if policy.extraction is not None:
         rule = policy.extraction
-        factors = [o.sensitivity_factor for o in policy.overrides if o.sensitivity_factor is not None]
+        factors = [o.sensitivity for o in policy.overrides if o.sensitivity is not None]
         shares = [o.severity_shares for o in policy.overrides if o.severity_shares is not None]
         # Layers mix (factor of one, shares of another), so the bound takes the loosest of each.
-        factor = max(policy.sensitivity_factor, *factors, 0.0)
+        factor = max(policy.sensitivity, *factors, 0.0)
         share = max(
             (s for by_severity in (rule.severity_shares, *shares) for s in by_severity.values()), default=0.0
         )
-        threshold = policy.alerts_per_1000_accounts_per_day / 1000 * factor * share
+        threshold = policy.budget.alerts_per_1000_accounts_per_day / 1000 * factor * share
         queries_min = min(
             rule.queries_min, *(o.queries_min for o in policy.overrides if o.queries_min is not None), 2**62
         )
@@ -90,8 +88,8 @@ def make_plan(policy: Policy, catalog: Sequence[FeatureSpec]) -> Plan:
         column_by_feature=column_by_feature,
         alert_threshold_max=threshold,
         queries_min_least=queries_min,
-        limit_columns=np.array([column_by_feature[limit.feature] for limit in limits], dtype=np.int64),
-        limit_values=np.array([limit.above for limit in limits], dtype=np.float64),
+        limit_columns=np.array([column_by_feature[limit.when.feature] for limit in limits], dtype=np.int64),
+        limit_values=np.array([limit.when.above for limit in limits], dtype=np.float64),
         limits=limits,
         settings_by_entity={},
     )
@@ -102,7 +100,7 @@ def exemption_at(exemptions: tuple[Exemption, ...], time_ms: int) -> Exemption |
 
     Examples
     --------
-    >>> until = Exemption(Match(account_id="ci"), "tests", None, expires_ms=1000)
+    >>> until = Exemption(match=Match(account_id="ci"), reason="tests", owner=None, expires_ms=1000)
     >>> exemption_at((until,), 999) is until, exemption_at((until,), 1000)
     (True, None)
     """
@@ -119,7 +117,7 @@ def is_match(match: Match, key: EntityKey) -> bool:
 
     Examples
     --------
-    >>> is_match(Match(model_id="m"), ("t", "a", "m")), is_match(Match(account_id="a*"), ("t", "a", "m"))
+    >>> is_match(Match(model_id="m"), ("t", "a", "m")), is_match(Match(account_id="a"), ("t", "ab", "m"))
     (True, False)
     """
     tenant_id, account_id, model_id = key
@@ -141,31 +139,23 @@ def _layered(policy: Policy, key: EntityKey) -> EntitySettings:
     layers: list[Override] = sorted(
         (o for o in policy.overrides if is_match(o.match, key)), key=lambda o: _layer(o.match)
     )
-    mode, factor, queries_min = policy.mode, policy.sensitivity_factor, rule.queries_min
-    shares, actions = rule.severity_shares, rule.actions
-    clear_after_s, repeat_after_s = rule.clear_after_s, rule.repeat_after_s
+    values: dict[str, Any] = {"mode": policy.mode, "sensitivity": policy.sensitivity}
+    values |= {name: getattr(rule, name) for name in ExtractionRule.model_fields}
     for layer in layers:
-        mode = _first(layer.mode, mode)
-        factor = _first(layer.sensitivity_factor, factor)
-        queries_min = _first(layer.queries_min, queries_min)
-        shares = _first(layer.severity_shares, shares)
-        actions = _first(layer.actions, actions)
-        clear_after_s = _first(layer.clear_after_s, clear_after_s)
-        repeat_after_s = _first(layer.repeat_after_s, repeat_after_s)
-    budget = policy.alerts_per_1000_accounts_per_day / 1000 * factor
+        own = {name: getattr(layer, name) for name in layer.model_fields_set}
+        values |= {name: value for name, value in own.items() if value is not None}
+    budget = policy.budget.alerts_per_1000_accounts_per_day / 1000 * values["sensitivity"]
+    shares = values["severity_shares"]
     strongest_first = [s for s in reversed(SEVERITIES) if s in shares] if policy.extraction else []
+    recommendations = policy.budget.recommendations_per_1000_accounts_per_day
     return EntitySettings(
-        mode=mode,
-        queries_min=queries_min,
+        mode=values["mode"],
+        queries_min=values["queries_min"],
         thresholds=tuple((severity, budget * shares[severity]) for severity in strongest_first),
-        recommendation_threshold=policy.recommendations_per_1000_accounts_per_day / 1000 * factor,
-        actions=actions,
-        clear_after_ms=to_ms(clear_after_s),
-        repeat_after_ms=to_ms(repeat_after_s),
+        recommendation_threshold=recommendations / 1000 * values["sensitivity"],
+        actions=values["actions"],
+        clear_after_ms=to_ms(values["clear_after_s"]),
+        repeat_after_ms=to_ms(values["repeat_after_s"]),
         allow=tuple(e for e in policy.allow if is_match(e.match, key)),
         silences=tuple(e for e in policy.silences if is_match(e.match, key)),
     )
-
-
-def _first(value: T | None, otherwise: T) -> T:
-    return otherwise if value is None else value

@@ -53,8 +53,9 @@ def action_for(tail_prob: float, severity: Severity, settings: EntitySettings) -
     Examples
     --------
     >>> from copycatch.decisions.plan import make_plan
-    >>> from copycatch.records.policy import Policy
-    >>> settings = make_plan(Policy(recommendations_per_1000_accounts_per_day=0.02), []).settings_for(
+    >>> from copycatch.records.policy import Budget, Policy
+    >>> budget = Budget(recommendations_per_1000_accounts_per_day=0.02)
+    >>> settings = make_plan(Policy(budget=budget), []).settings_for(
     ...     (None, "a", "m"))
     >>> action_for(5e-5, "high", settings), action_for(5e-6, "critical", settings)
     ('observe', 'block')
@@ -81,7 +82,7 @@ def strongest(episodes: Sequence[Episode]) -> Episode | None:
 
 def allowed(action: Action, enforcement: Enforcement) -> Action:
     """Perturbing answers is off unless the policy turns it on: wrong answers on purpose are a last resort."""
-    return "reduce_output" if action == "perturb" and not enforcement.is_perturb_allowed else action
+    return "reduce_output" if action == "perturb" and not enforcement.perturb else action
 
 
 def ttl_ms_of(action: Action, strikes: int, enforcement: Enforcement) -> int:
@@ -92,7 +93,7 @@ def ttl_ms_of(action: Action, strikes: int, enforcement: Enforcement) -> int:
     >>> [ttl_ms_of("block", strikes, Enforcement()) // 3_600_000 for strikes in (0, 1, 2, 30)]
     [4, 8, 16, 168]
     """
-    first_s = enforcement.ttl_s.get(action)
+    first_s = None if action == "revoke_key" else enforcement.ttl_s.get(action)
     if first_s is None:
         return -1
     return to_ms(min(first_s * 2.0 ** min(strikes, 32), max(first_s, enforcement.ttl_s_max)))

@@ -30,7 +30,7 @@ class PolicyWatch:
         self._next_s = clock.monotonic_s() + interval_s
         self._is_told = False
         self.policy = load_policy(path, KNOWN_FEATURES) if path else Policy()
-        self._tell_version(self.policy.version, 1)
+        self._tell_version(self.policy.content_version, 1)
 
     def look_now(self) -> None:
         """Read again at the next turn, changed or not; safe in a signal handler."""
@@ -51,15 +51,15 @@ class PolicyWatch:
         except ConfigError as error:
             self._metrics.count("copycatch_policy_reloads_total", result="refused")
             log.exception(
-                "policy refused; the one before stays", version=self.policy.version, reason=str(error)
+                "policy refused; the one before stays", version=self.policy.content_version, reason=str(error)
             )
             return None
-        if policy.version == self.policy.version:
+        if policy.content_version == self.policy.content_version:
             return None
         self._metrics.count("copycatch_policy_reloads_total", result="taken")
-        log.info("policy taken", version=policy.version, before=self.policy.version)
-        self._tell_version(self.policy.version, 0)
-        self._tell_version(policy.version, 1)
+        log.info("policy taken", version=policy.content_version, before=self.policy.content_version)
+        self._tell_version(self.policy.content_version, 0)
+        self._tell_version(policy.content_version, 1)
         self.policy = policy
         return policy
 

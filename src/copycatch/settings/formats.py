@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from copycatch.errors import ConfigError
+from copycatch.errors import ConfigError, unknown_remedy
 from copycatch.formats.catalog import FORMATS
 from copycatch.formats.shared.format import FormatOptions
-from copycatch.settings.faults import unknown_remedy
+from copycatch.records.policy_values import parse_duration
 from copycatch.settings.mapping import load_mapping
-from copycatch.settings.policy_values import parse_duration
 
 _DEFAULTS = FormatOptions()
 

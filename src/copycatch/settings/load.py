@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from copycatch.errors import ConfigError
-from copycatch.settings.faults import Fault, PathParts, nearest, unknown_remedy
+from copycatch.errors import ConfigError, nearest, unknown_remedy
+from copycatch.settings.faults import Fault, PathParts
 from copycatch.settings.yaml_document import DOCUMENT_BYTES_MAX, Document, read_document
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -62,10 +63,15 @@ def check_document(
     try:
         checked = model.model_validate(document.data, context=dict(context or {}))
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        document.faults.extend(_fault(model, detail, document) for detail in details)
+        add_faults(model, error, document)
         return None
     return None if document.faults else checked
+
+
+def add_faults(model: type[BaseModel], error: ValidationError, document: Document) -> None:
+    """What pydantic refuses, as faults of the document."""
+    details = error.errors(include_url=False)
+    document.faults.extend(_fault(model, detail, document) for detail in details)
 
 
 def _fault(model: type[BaseModel], detail: ErrorDetails, document: Document) -> Fault:
@@ -113,7 +119,7 @@ def _known_names(model: type[BaseModel], loc: tuple[int | str, ...]) -> Collecti
             return ()
     current = _bare(current)
     if isinstance(current, type) and issubclass(current, BaseModel):
-        return [field.alias or name for name, field in current.model_fields.items()]
+        return [_key(name, field) for name, field in current.model_fields.items()]
     return ()
 
 
@@ -121,7 +127,7 @@ def _step(current: Any, part: int | str) -> Any:
     """The type one step further down."""
     if isinstance(current, type) and issubclass(current, BaseModel):
         for name, field in current.model_fields.items():
-            if part == (field.alias or name):
+            if part == _key(name, field):
                 return field.annotation
         return None
     arguments = get_args(current)
@@ -129,6 +135,11 @@ def _step(current: Any, part: int | str) -> Any:
         tagged = [a for a in arguments if any(isinstance(m, Tag) and m.tag == part for m in get_args(a)[1:])]
         return tagged[0] if tagged else None
     return arguments[-1] if arguments else None
+
+
+def _key(name: str, field: FieldInfo) -> str:
+    """What a field is called in a file."""
+    return field.validation_alias if isinstance(field.validation_alias, str) else name
 
 
 def _bare(current: Any) -> Any:

@@ -5,14 +5,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from copycatch.errors import unknown_remedy
 from copycatch.formats.shared.conversions import CONVERSIONS
 from copycatch.formats.shared.format import CANONICAL_FIELDS
 from copycatch.formats.shared.mapping_spec import Condition, FieldRule, JoinRule, Location, MappingSpec
 from copycatch.formats.shared.messages import split_pointer
+from copycatch.records.policy_values import refuse
 from copycatch.records.wire import Params
-from copycatch.settings.faults import FaultsError, unknown_remedy
+from copycatch.settings.faults import FaultsError
 from copycatch.settings.load import check_text, read_file
-from copycatch.settings.policy_values import refuse
 
 PLACES_MAX = 16
 FIELD_WORDS: tuple[str, ...] = (

@@ -22,9 +22,9 @@ from pydantic import (
 )
 
 from copycatch.errors import ConfigError
+from copycatch.records.policy_values import parse_duration
 from copycatch.settings.faults import Fault, FaultsError, PathParts
 from copycatch.settings.load import check_text, read_file
-from copycatch.settings.policy_values import parse_duration
 from copycatch.settings.sinks import AlertFormatName, Sinks, unique_names
 from copycatch.settings.yaml_document import Document
 from copycatch.units import MS_PER_S

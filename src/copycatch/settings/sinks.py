@@ -17,8 +17,8 @@ from pydantic import (
 )
 
 from copycatch.alert_formats.catalog import ALERT_FORMATS
-from copycatch.settings.faults import unknown_remedy
-from copycatch.settings.policy_values import refuse
+from copycatch.errors import unknown_remedy
+from copycatch.records.policy_values import refuse
 
 Kind = Literal["alert", "recommendation", "dead_letter"]
 

@@ -1,6 +1,5 @@
 """The product over one trace: the engine of `run`, through `replay`, with the default policy."""
 
-import dataclasses
 import logging
 import time
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from copycatch import engine
 from copycatch.features import catalog
 from copycatch.layout.view import WindowView
 from copycatch.records.columns import Evaluations, FloatArray, IntArray, Outcomes, Scores
-from copycatch.records.policy import Policy
+from copycatch.records.policy import Budget, Policy
 from copycatch.redteam.trace import LOG_NAME
 from copycatch.scoring.catalog import COMPONENTS
 from copycatch.scoring.scored_features import SCORED_NAMES
@@ -86,7 +85,7 @@ def run_product(
         switch_off_scorer(off_scorer)
     policy = Policy()
     if budget is not None:
-        policy = dataclasses.replace(policy, alerts_per_1000_accounts_per_day=budget)
+        policy = policy.model_copy(update={"budget": Budget(alerts_per_1000_accounts_per_day=budget)})
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     encode = msgspec.json.Encoder().encode

@@ -11,7 +11,7 @@ from copycatch.records.policy import Policy
 from tests.benchmarks.detection.judging import Judged
 
 PRODUCT = "copycatch"
-DEFAULT_BUDGET = Policy().alerts_per_1000_accounts_per_day
+DEFAULT_BUDGET = Policy().budget.alerts_per_1000_accounts_per_day
 MEAN_OF = "mean of "
 COLUMNS: tuple[tuple[str, Callable[[Judged], float], str], ...] = (
     ("recall", lambda j: j.recall, ".2f"),

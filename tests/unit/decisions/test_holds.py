@@ -10,17 +10,25 @@ from tests.support.evaluations import CATALOG, MINUTE_MS, NAN, Seen, columns
 
 from copycatch.decisions.judge import advance, judge
 from copycatch.decisions.state import DecisionState
-from copycatch.records.policy import Enforcement, Exemption, LimitRule, Match, Policy
+from copycatch.records.policy import Allow, Budget, Enforcement, LimitRule, Match, Policy, Silence, When
 from copycatch.records.wire import ACTION_RANKS, ENCODER, SEVERITIES, Alert, Recommendation
 from copycatch.units import parse_rfc3339
 
 POLICY = Policy(
-    version="p",
-    alerts_per_minute_max=3,
+    budget=Budget(alerts_per_minute_max=3),
     enforcement=Enforcement(ttl_s_max=86_400.0),
-    limits=(LimitRule("limit", "queries_per_s", 50.0, 60.0, "high", "throttle"),),
-    allow=(Exemption(Match(account_id="allowed"), "r", "o", None),),
-    silences=(Exemption(Match(account_id="silenced"), "r", "o", 10 * 60 * MINUTE_MS),),
+    rules=[
+        LimitRule(
+            name="limit",
+            when=When(feature="queries_per_s", above=50.0, for_s=60.0),
+            severity="high",
+            action="throttle",
+        )
+    ],
+    allow=[Allow(match=Match(account_id="allowed"), reason="r", owner="o", expires_ms=None)],
+    silences=[
+        Silence(match=Match(account_id="silenced"), reason="r", owner="o", expires_ms=10 * 60 * MINUTE_MS)
+    ],
 )
 
 SCORED_FEATURES = st.sampled_from([NAN, 0.9, 0.0015, 0.0009, 0.00009, 0.000009, 1e-9])
@@ -153,7 +161,7 @@ def test_alerts_open_once_get_worse_only_and_close(seen: list[Seen]) -> None:
     for alert in told.alerts:
         if alert.op != "close" and alert.rule != "flood_cap":
             per_minute[parse_rfc3339(alert.time) // MINUTE_MS] += 1
-    assert all(count <= POLICY.alerts_per_minute_max for count in per_minute.values())
+    assert all(count <= POLICY.budget.alerts_per_minute_max for count in per_minute.values())
 
 
 @settings(max_examples=60, deadline=None)
@@ -179,6 +187,6 @@ def test_bounded_and_revisions_rise_over_evictions(seen: list[Seen], cases_max: 
 def test_who_is_over_by_the_slow_rule(seen: list[Seen]) -> None:
     """Over the threshold with enough queries is over, whatever the allow-list, silences or the cap say."""
     told = _play(seen, set(), set(), set())
-    budget = POLICY.alerts_per_1000_accounts_per_day / 1000
+    budget = POLICY.budget.alerts_per_1000_accounts_per_day / 1000
     must = np.array([s.tail_prob <= budget and s.queries >= 15 for s in seen], dtype=bool)
     assert np.all(np.array(told.is_over, dtype=bool)[must])

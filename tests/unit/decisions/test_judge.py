@@ -12,7 +12,7 @@ from copycatch.decisions.measure import measure
 from copycatch.decisions.state import DecisionState
 from copycatch.errors import StateError
 from copycatch.metric_names import METRICS
-from copycatch.records.policy import Enforcement, ExtractionRule, LimitRule, Policy
+from copycatch.records.policy import Budget, Enforcement, ExtractionRule, LimitRule, Policy, When
 from copycatch.units import parse_rfc3339
 
 
@@ -24,7 +24,7 @@ def test_nothing_to_judge() -> None:
 def test_the_common_case_leaves_no_trace() -> None:
     state = DecisionState()
     seen = [Seen(f"a{i}", i, 0.5, {"queries_per_s": 1.0}) for i in range(1000)]
-    verdicts = judge(*columns(seen), Policy(limits=(_limit(),)), CATALOG, state)
+    verdicts = judge(*columns(seen), Policy(rules=[_limit()]), CATALOG, state)
     assert not verdicts.is_over.any()
     assert len(state.table) == 0
     assert state.next_deadline_ms is None
@@ -37,7 +37,7 @@ def test_arrays_out_of_step_are_a_crash() -> None:
 
 
 def test_throttle_holds_to_the_top_of_the_normal_range() -> None:
-    policy = Policy(limits=(_limit(),), enforcement=Enforcement(throttle_headroom=2.0))
+    policy = Policy(rules=[_limit()], enforcement=Enforcement(throttle_headroom=2.0))
     seen = Seen(
         "a", 0, features={"queries_per_s": 60.0}, normal_highs={"queries_per_s": 0.5, "tokens_per_s": 10.0}
     )
@@ -47,7 +47,7 @@ def test_throttle_holds_to_the_top_of_the_normal_range() -> None:
 
 def test_throttle_without_a_reference_holds_to_the_limit_itself() -> None:
     seen = Seen("a", 0, features={"queries_per_s": 60.0})
-    verdicts = judge(*columns([seen]), Policy(limits=(_limit(),)), CATALOG, DecisionState())
+    verdicts = judge(*columns([seen]), Policy(rules=[_limit()]), CATALOG, DecisionState())
     params = verdicts.recommendations[0].action_params
     assert params == {"queries_per_minute": 3000, "tokens_per_minute": None}
     assert verdicts.alerts[0].score.tail_prob is None
@@ -57,16 +57,16 @@ def test_throttle_without_a_reference_holds_to_the_limit_itself() -> None:
 def test_revoking_a_key_is_a_persons_decision_and_has_no_end() -> None:
     rule = ExtractionRule(actions={"critical": "revoke_key"})
     state = DecisionState()
-    row = judge(*columns([Seen("a", 0, 1e-9)]), Policy(extraction=rule), CATALOG, state).recommendations[0]
+    row = judge(*columns([Seen("a", 0, 1e-9)]), Policy(rules=[rule]), CATALOG, state).recommendations[0]
     assert row.requires_human
     assert (row.expires_at, row.ttl_s, row.fallback_action) == (None, None, "block")
-    assert advance(state, 6 * DAY_MS, Policy(extraction=rule)).recommendations == []
+    assert advance(state, 6 * DAY_MS, Policy(rules=[rule])).recommendations == []
 
 
 def test_perturb_needs_leave_even_if_the_policy_was_made_by_hand() -> None:
     rule = ExtractionRule(actions={"critical": "perturb"})
     for is_allowed, action in ((False, "reduce_output"), (True, "perturb")):
-        policy = Policy(extraction=rule, enforcement=Enforcement(is_perturb_allowed=is_allowed))
+        policy = Policy(rules=[rule], enforcement=Enforcement(perturb=is_allowed))
         row = judge(*columns([Seen("a", 0, 1e-9)]), policy, CATALOG, DecisionState()).recommendations[0]
         assert row.action == action
         assert row.mitigations == ["AML.M0002"]
@@ -101,7 +101,7 @@ def test_uids_are_stable_and_belong_to_the_episode() -> None:
 
 
 def test_the_guard_measures_alerts_against_the_budget() -> None:
-    state, policy = DecisionState(), Policy(alerts_per_1000_accounts_per_day=2.0)
+    state, policy = DecisionState(), Policy(budget=Budget(alerts_per_1000_accounts_per_day=2.0))
     seen = [Seen(f"a{i}", HOUR_MS, 1e-9 if i < 4 else 0.5) for i in range(1000)]
     judge(*columns(seen), policy, CATALOG, state)
     judge(*columns(seen), policy, CATALOG, state)  # the same accounts on the same day count once
@@ -114,7 +114,7 @@ def test_the_guard_measures_alerts_against_the_budget() -> None:
 
 def test_a_flood_cannot_push_out_who_is_blocked() -> None:
     state = DecisionState(cases_max=50)
-    policy = Policy(alerts_per_minute_max=1_000_000)
+    policy = Policy(budget=Budget(alerts_per_minute_max=1_000_000))
     judge(*columns([Seen("thief", 0, 1e-9)]), policy, CATALOG, state)
     flood = [Seen(f"x{i}", MINUTE_MS + i, 0.0009) for i in range(2000)]
     verdicts = judge(*columns(flood), policy, CATALOG, state)
@@ -136,7 +136,7 @@ def test_revisions_go_on_rising_for_who_was_forgotten() -> None:
 
 
 def test_held_back_alerts_are_counted_and_summarised() -> None:
-    state, policy = DecisionState(), Policy(alerts_per_minute_max=8)
+    state, policy = DecisionState(), Policy(budget=Budget(alerts_per_minute_max=8))
     flood = [Seen(f"x{i}", i, 0.0009, tenant_id=f"t{i % 2}") for i in range(100)]
     verdicts = judge(*columns(flood), policy, CATALOG, state)
     assert len(verdicts.alerts) == 6
@@ -181,7 +181,7 @@ def test_judging_many_quiet_accounts_touches_no_account_by_itself() -> None:
     evaluations.values = np.ones((n, len(CATALOG)))
     evaluations.model_ids = ["m"] * n
     scores.tail_probs = np.full(n, 0.5)
-    verdicts = judge(evaluations, scores, Policy(limits=(_limit(),)), CATALOG, DecisionState())
+    verdicts = judge(evaluations, scores, Policy(rules=[_limit()]), CATALOG, DecisionState())
     assert len(verdicts.is_over) == n
 
 
@@ -203,7 +203,7 @@ class _Untouchable(list[Any]):
 
 
 def test_measures_are_metrics_that_the_table_names() -> None:
-    state, policy = DecisionState(), Policy(alerts_per_minute_max=8)
+    state, policy = DecisionState(), Policy(budget=Budget(alerts_per_minute_max=8))
     judge(*columns([Seen(f"x{i}", i, 0.0009) for i in range(10)]), policy, CATALOG, state)
     measures = measure([state], policy)
     specs = {spec.name: spec for spec in METRICS}
@@ -217,4 +217,9 @@ def _ratio(states: list[DecisionState], policy: Policy) -> float:
 
 
 def _limit() -> LimitRule:
-    return LimitRule("limit", "queries_per_s", 50.0, 0.0, "high", "throttle")
+    return LimitRule(
+        name="limit",
+        when=When(feature="queries_per_s", above=50.0, for_s=0.0),
+        severity="high",
+        action="throttle",
+    )

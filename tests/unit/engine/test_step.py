@@ -30,7 +30,7 @@ from copycatch.intake.embed import EMBEDDING_LENGTH, WordLlamaEmbedder
 from copycatch.layout.row import SPANS, TALLY
 from copycatch.population.newcomers import Newcomers
 from copycatch.records.columns import Counts, Outcomes
-from copycatch.records.policy import LimitRule, Policy
+from copycatch.records.policy import LimitRule, Policy, When
 from copycatch.units import UnixMs
 
 
@@ -82,18 +82,28 @@ def test_looks_follow_the_accounts_own_count() -> None:
 
 
 def test_an_alert_names_the_last_records_of_its_look() -> None:
-    rule = LimitRule("hard", "queries_per_s", above=0.0, for_s=0, severity="high", action="throttle")
+    rule = LimitRule(
+        name="hard",
+        when=When(feature="queries_per_s", above=0.0, for_s=0),
+        severity="high",
+        action="throttle",
+    )
     records = [record(index, client_ip="192.0.2.7") for index in range(60)]
     records[9]["event_id"] = "an id of more than forty bytes is cut out of samples"
-    alerts = play(new_state(Policy()), records, Policy(limits=(rule,))).alerts
+    alerts = play(new_state(Policy()), records, Policy(rules=[rule])).alerts
     assert alerts[0].sample_event_ids == ["e000008", "e000010", "e000011"]
     assert alerts[0].client_ips == ["192.0.2.7"]
 
 
 def test_plain_limits_speak_while_the_reference_warms_up() -> None:
-    rule = LimitRule("hard", "queries_per_s", above=0.5, for_s=0, severity="high", action="throttle")
+    rule = LimitRule(
+        name="hard",
+        when=When(feature="queries_per_s", above=0.5, for_s=0),
+        severity="high",
+        action="throttle",
+    )
     outcomes = play(
-        new_state(Policy(limits=(rule,))), [record(index) for index in range(120)], Policy(limits=(rule,))
+        new_state(Policy(rules=[rule])), [record(index) for index in range(120)], Policy(rules=[rule])
     )
     assert [alert.rule for alert in outcomes.alerts if alert.op == "open"] == ["hard"]
     assert outcomes.recommendations[0].action == "throttle"

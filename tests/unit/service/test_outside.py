@@ -143,12 +143,12 @@ def test_a_policy_is_taken_or_refused_as_a_whole(tmp_path: Path) -> None:
     path.write_text("version: 1\n")
     clock, metrics = ManualClock(), MemoryMetrics()
     watch = PolicyWatch(path, clock, metrics, interval_s=1.0)
-    first = watch.policy.version
+    first = watch.policy.content_version
     path.write_text("version: 1\nmode: shadow\nbudgte: {}\n")
     assert watch.next_policy() is None, "not yet time"
     clock.sleep(2)
     assert watch.next_policy() is None
-    assert watch.policy.version == first
+    assert watch.policy.content_version == first
     assert metrics.get("copycatch_policy_reloads_total", result="refused") == 1
     path.write_text("version: 1\nmode: shadow\n")
     watch.look_now()

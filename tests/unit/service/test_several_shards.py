@@ -14,7 +14,7 @@ from copycatch.adapters.clock import ManualClock
 from copycatch.adapters.memory import MemoryLog, MemoryMetrics, MemorySink, MemorySnapshots, MemorySource
 from copycatch.ports import Delivery, Shard
 from copycatch.records.columns import RawBatch
-from copycatch.records.policy import Exemption, LimitRule, Match, Policy
+from copycatch.records.policy import Allow, LimitRule, Match, Policy, When
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.judging import EngineJudge
@@ -140,7 +140,10 @@ def test_a_policy_that_changed_while_it_was_down_is_told() -> None:
     _, judge = run(log, snapshots, 31, die_after=36)
     suspects = [hold for hold in holds_of(judge._state) if hold.open_episodes and hold.active]
     exempting = Policy(
-        allow=tuple(Exemption(Match(account_id=each.account_id), "ours", None, None) for each in suspects)
+        allow=[
+            Allow(match=Match(account_id=each.account_id), reason="ours", owner="us", expires_ms=None)
+            for each in suspects
+        ]
     )
     _, judge = run(log, snapshots, 32, policy=exempting)
     assert suspects
@@ -165,8 +168,14 @@ class Skewed(MemorySource):
 
 def test_who_lags_has_not_fallen_silent() -> None:
     """By another's clock its episodes would close while they go on, and its alerts all fall in one minute."""
-    limit = LimitRule("busy", "queries_per_s", 0.002, 0.0, "high", "throttle", repeat_after_s=30 * 86_400.0)
-    policy = Policy(limits=(limit,))
+    limit = LimitRule(
+        name="busy",
+        when=When(feature="queries_per_s", above=0.002, for_s=0.0),
+        severity="high",
+        action="throttle",
+        repeat_after_s=30 * 86_400.0,
+    )
+    policy = Policy(rules=[limit])
     told = []
     for log, source in ((full_log(1, 4_000), Shuffled), (full_log(4, 4_000), Skewed)):
         _, judge = run(log, MemorySnapshots(), 3, policy=policy, make_source=source)

@@ -12,11 +12,12 @@ import pytest
 from pydantic import BaseModel
 
 from copycatch.records import policy as core
+from copycatch.records import policy_rules
 from copycatch.settings import service, sinks
 from copycatch.settings.formats import OptionsModel
 
 SOURCE = Path(service.__file__).parents[1]
-IDLE = ("settings/service.py", "settings/policy", "records/policy.py", "cli/policy_words.py")
+IDLE = ("settings/service.py", "settings/policy.py", "records/policy", "cli/render_policy.py")
 
 # What the code calls the values of a class.
 OWNERS: dict[type, set[str]] = {
@@ -32,11 +33,15 @@ OWNERS: dict[type, set[str]] = {
     sinks.Tls: {"tls", "self"},
     OptionsModel: {"options", "_options", "checked"},
     core.Match: {"match"},
-    core.WindowLengths: {"windows"},
-    core.ExtractionRule: {"rule", "extraction"},
+    core.Windows: {"windows"},
+    core.Budget: {"budget"},
+    core.When: {"when"},
+    core.ExtractionRule: {"rule", "extraction", "values"},
     core.LimitRule: {"limit", "rule"},
-    core.Override: {"layer", "o", "override"},
+    core.Override: {"layer", "o", "override", "values"},
     core.Exemption: {"exemption", "e"},
+    core.Allow: {"exemption", "e"},
+    core.Silence: {"exemption", "e"},
     core.Enforcement: {"enforcement"},
     core.Policy: {"policy", "_policy"},
 }
@@ -44,13 +49,17 @@ UNREAD = {
     (service.Service, "version"),  # of the file's format: refused or taken when it is read
     (sinks.Syslog, "type"),  # chooses the class
     (sinks.Webhook, "type"),
-    (core.Exemption, "reason"),  # for people: `copycatch check` prints them
-    (core.Exemption, "owner"),
+    (core.Policy, "version"),
+    (core.Policy, "rules"),  # by its parts, `Policy.extraction` and `Policy.limits`
+    (core.ExtractionRule, "enabled"),  # `Policy.extraction` gives no rule where it is false
+    *(
+        (cls, name) for cls in (core.Exemption, core.Allow, core.Silence) for name in ("reason", "owner")
+    ),  # people's
 }
 
 
 def reads() -> set[tuple[str, str]]:
-    """`owner.field` of every attribute that the product loads."""
+    """`owner.field` or `owner["field"]` of all that the product loads."""
     found = set()
     for path in sorted(SOURCE.rglob("*.py")):
         if path.relative_to(SOURCE).as_posix().startswith(IDLE):
@@ -60,6 +69,8 @@ def reads() -> set[tuple[str, str]]:
                 owner = node.value
                 name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
                 found.add((name, node.attr))
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+                found.add((getattr(node.value, "id", ""), str(node.slice.value)))
     return found
 
 
@@ -86,11 +97,11 @@ def test_no_class_of_settings_is_forgotten() -> None:
     known = {cls.__name__ for cls in OWNERS}
     found = {
         cls.__name__
-        for module in (service, sinks, core)
+        for module in (service, sinks, core, policy_rules)
         for cls in vars(module).values()
         if isinstance(cls, type)
         and cls.__module__ == module.__name__
-        and not cls.__name__.startswith("_")
+        and not cls.__name__.startswith(("_", "Strict"))
         and (dataclasses.is_dataclass(cls) or issubclass(cls, BaseModel))
     }
     assert found <= known

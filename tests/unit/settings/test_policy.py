@@ -8,9 +8,9 @@ from jsonschema import Draft202012Validator
 
 from copycatch.contracts.schemas import policy_json_schema
 from copycatch.errors import ConfigError
-from copycatch.records.policy import ExtractionRule, LimitRule, Match, Policy, WindowLengths
+from copycatch.records.policy import ExtractionRule, LimitRule, Match, Policy, When, Windows
 from copycatch.settings.faults import FaultsError
-from copycatch.settings.policy import content_hash, load_policy, parse_policy
+from copycatch.settings.policy import load_policy, parse_policy
 from copycatch.units import parse_rfc3339
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -20,22 +20,33 @@ EXAMPLES = sorted(DEPLOY.glob("policy.*.yaml"))
 def test_the_example_says_all_that_is_the_default() -> None:
     policy = load_policy(DEPLOY / "policy.example.yaml", ["queries_per_s"])
     default = Policy()
-    assert policy.alerts_per_1000_accounts_per_day == default.alerts_per_1000_accounts_per_day == 2.0
-    assert policy.recommendations_per_1000_accounts_per_day == 0.2
-    assert default.recommendations_per_1000_accounts_per_day == 0.2
-    assert policy.windows == WindowLengths(900.0, 21_600.0, 604_800.0, 120.0)
+    assert (
+        policy.budget.alerts_per_1000_accounts_per_day
+        == default.budget.alerts_per_1000_accounts_per_day
+        == 2.0
+    )
+    assert policy.budget.recommendations_per_1000_accounts_per_day == 0.2
+    assert default.budget.recommendations_per_1000_accounts_per_day == 0.2
+    assert policy.windows == Windows(short_s=900.0, long_s=21_600.0, memory_s=604_800.0, late_s_max=120.0)
     assert policy.extraction == ExtractionRule()
-    assert policy.limits == (LimitRule("hard_limits", "queries_per_s", 50.0, 60.0, "high", "throttle"),)
+    assert policy.limits == [
+        LimitRule(
+            name="hard_limits",
+            when=When(feature="queries_per_s", above=50.0, for_s=60.0),
+            severity="high",
+            action="throttle",
+        )
+    ]
     assert policy.overrides[1].match == Match(tenant_id="acme", model_id="fraud-v3")
-    assert policy.overrides[1].sensitivity_factor == 0.25
+    assert policy.overrides[1].sensitivity == 0.25
     assert policy.allow[0].expires_ms == parse_rfc3339("2027-03-01T00:00:00Z")
-    assert policy.version == content_hash(policy) != Policy().version
+    assert policy.content_version == policy.content_hash() != Policy().content_version
 
 
 def test_what_is_left_out_is_the_default() -> None:
     policy = parse_policy("version: 1", "p.yaml")
     default = Policy()
-    assert policy.version == content_hash(default)
+    assert policy.content_version == default.content_hash()
     assert (policy.mode, policy.extraction, policy.enforcement, policy.windows) == (
         default.mode,
         default.extraction,
@@ -48,7 +59,7 @@ def test_a_limit_alone_does_not_switch_detection_off() -> None:
     text = "version: 1\nrules: [{name: x, when: {feature: f, above: 1}}]"
     policy = parse_policy(text, "p.yaml")
     assert policy.extraction == ExtractionRule()
-    assert policy.limits[0].for_s == 0
+    assert policy.limits[0].when.for_s == 0
     off = parse_policy("version: 1\nrules: [{name: extraction, enabled: false}]", "p.yaml")
     assert off.extraction is None
 
@@ -58,7 +69,7 @@ def test_perturb_is_possible_where_it_is_turned_on() -> None:
     policy = parse_policy(text, "p.yaml")
     assert policy.extraction is not None
     assert policy.extraction.actions["high"] == "perturb"
-    assert policy.enforcement.is_perturb_allowed
+    assert policy.enforcement.perturb
 
 
 def test_fewer_severities_keep_only_their_actions() -> None:
@@ -81,9 +92,9 @@ def test_fewer_severities_keep_only_their_actions() -> None:
     ],
 )
 def test_the_version_changes_with_the_meaning_only(change: str) -> None:
-    base = parse_policy("version: 1", "p.yaml")
-    assert parse_policy(f"# words\nversion: 1 # more\n{change}", "other.yaml").version != base.version
-    assert parse_policy("{version: 1, mode: enforce, allow: []}", "q.yaml").version == base.version
+    base = parse_policy("version: 1", "p.yaml").content_version
+    assert parse_policy(f"# words\nversion: 1 # more\n{change}", "other.yaml").content_version != base
+    assert parse_policy("{version: 1, mode: enforce, allow: []}", "q.yaml").content_version == base
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -111,11 +122,11 @@ def test_the_schema_refuses_what_the_loader_refuses() -> None:
 
 
 def test_defaults_in_the_schema_are_what_the_file_would_say() -> None:
-    windows = policy_json_schema()["$defs"]["WindowsModel"]["properties"]
+    windows = policy_json_schema()["$defs"]["Windows"]["properties"]
     defaults = {name: entry["default"] for name, entry in windows.items()}
     assert defaults == {"short": "15m", "long": "6h", "memory": "7d", "late_max": "2m"}
     written = parse_policy(f"version: 1\nwindows: {defaults}", "p.yaml")
-    assert written.windows == WindowLengths()
+    assert written.windows == Windows()
 
 
 def test_errors_carry_every_fault() -> None:

@@ -1,5 +1,8 @@
 """What a policy means, in words."""
 
+from collections.abc import Iterator
+
+from copycatch.contracts.example_policy import key_of, value_text
 from copycatch.decisions.explain import duration_words, number_words
 from copycatch.decisions.words import ACTION_WORDS
 from copycatch.records.policy import Exemption, ExtractionRule, Match, Override, Policy
@@ -11,18 +14,18 @@ EXPIRY_WARNED_MS = 14 * MS_PER_DAY
 LISTED_MAX = 20
 
 
-def policy_words(policy: Policy) -> list[str]:
+def policy_lines(policy: Policy) -> list[str]:
     """The policy as an analyst would tell it to a colleague, one sentence a line.
 
     Examples
     --------
-    >>> for line in policy_words(Policy())[:2]:
+    >>> for line in policy_lines(Policy())[:2]:
     ...     print(line)
     Mode enforce: enforcement points act on what is recommended.
     Of 1,000 normal accounts, about 2 a day may be alerted by mistake, and 0.2 get a recommendation that takes something.
     """  # noqa: E501
-    alerts = policy.alerts_per_1000_accounts_per_day * policy.sensitivity_factor
-    recommendations = policy.recommendations_per_1000_accounts_per_day * policy.sensitivity_factor
+    alerts = policy.budget.alerts_per_1000_accounts_per_day * policy.sensitivity
+    recommendations = policy.budget.recommendations_per_1000_accounts_per_day * policy.sensitivity
     mode = (
         "Mode enforce: enforcement points act on what is recommended."
         if policy.mode == "enforce"
@@ -38,9 +41,9 @@ def policy_words(policy: Policy) -> list[str]:
     else:
         lines.extend(_extraction_words(policy.extraction, policy))
     for limit in policy.limits:
-        held = f" for {duration_words(limit.for_s)}" if limit.for_s else ""
+        held = f" for {duration_words(limit.when.for_s)}" if limit.when.for_s else ""
         lines.append(
-            f"Limit {limit.name}: {limit.feature} above {number_words(limit.above)}{held} is "
+            f"Limit {limit.name}: {limit.when.feature} above {number_words(limit.when.above)}{held} is "
             f"{limit.severity}: {ACTION_WORDS[limit.action]} ({limit.action})."
         )
     lines.append(
@@ -54,46 +57,61 @@ def policy_words(policy: Policy) -> list[str]:
         lines.extend(f"{title}: {_exemption_words(e)}." for e in exemptions[:LISTED_MAX])
         if len(exemptions) > LISTED_MAX:
             lines.append(f"{title}: {len(exemptions) - LISTED_MAX} more.")
-    return lines
+    return [*lines, *_changed_lines(policy)]
 
 
-def policy_notes(policy: Policy, now_ms: int) -> list[str]:
+def policy_warnings(policy: Policy, now_ms: int) -> list[str]:
     """What is allowed but probably not meant.
 
     Examples
     --------
-    >>> policy_notes(Policy(allow=(Exemption(Match(account_id="ci"), "tests", "ops", 1000),)), 2000)
+    >>> from copycatch.records.policy import Allow
+    >>> until = Allow(match=Match(account_id="ci"), reason="tests", owner="ops", expires_ms=1000)
+    >>> policy_warnings(Policy(allow=[until]), 2000)
     ['allow for account ci expired at 1970-01-01T00:00:01.000Z; remove it or set a new date']
     """
-    notes = []
+    warnings = []
     for title, exemptions in (("allow", policy.allow), ("silence", policy.silences)):
         for exemption in exemptions:
             who = _match_words(exemption.match)
             if exemption.expires_ms is None:
-                notes.append(f"{title} for {who} never expires; set expires")
+                warnings.append(f"{title} for {who} never expires; set expires")
             elif exemption.expires_ms <= now_ms:
                 expired = format_rfc3339(exemption.expires_ms)
-                notes.append(f"{title} for {who} expired at {expired}; remove it or set a new date")
+                warnings.append(f"{title} for {who} expired at {expired}; remove it or set a new date")
             elif title == "allow" and exemption.expires_ms <= now_ms + EXPIRY_WARNED_MS:
-                notes.append(f"allow for {who} expires soon, at {format_rfc3339(exemption.expires_ms)}")
+                warnings.append(f"allow for {who} expires soon, at {format_rfc3339(exemption.expires_ms)}")
             if title == "allow" and exemption.match.account_id is None:
-                notes.append(f"allow for {who} exempts every account there; name account_id to be narrower")
+                warnings.append(
+                    f"allow for {who} exempts every account there; name account_id to be narrower"
+                )
     rule = policy.extraction
     if rule is None:
-        notes.append("extraction is off: model extraction will not be detected")
+        warnings.append("extraction is off: model extraction will not be detected")
     elif "low" not in rule.severity_shares and rule.severity_shares.get("medium", 1.0) < 1.0:
         loosest = max(rule.severity_shares.values())
-        notes.append(f"the loosest severity uses {loosest:.0%} of the budget; the rest is never spent")
+        warnings.append(f"the loosest severity uses {loosest:.0%} of the budget; the rest is never spent")
     if policy.extraction is not None and policy.extraction.queries_min > 50:
-        notes.append(
+        warnings.append(
             f"queries_min is {policy.extraction.queries_min}: an attacker has half of what they will ever "
             "get after about 50 queries"
         )
-    return notes
+    return warnings
+
+
+def _changed_lines(policy: Policy) -> Iterator[str]:
+    """Every number of the sections that is not the default, with its description."""
+    for section in ("budget", "windows", "enforcement"):
+        given = getattr(policy, section)
+        for name, field in type(given).model_fields.items():
+            value = getattr(given, name)
+            if value != field.default:
+                shown = value_text(type(given), name, value)
+                yield f"Changed: {section}.{key_of(name, field)} is {shown}. {field.description}"
 
 
 def _extraction_words(rule: ExtractionRule, policy: Policy) -> list[str]:
-    budget = policy.alerts_per_1000_accounts_per_day / 1000 * policy.sensitivity_factor
+    budget = policy.budget.alerts_per_1000_accounts_per_day / 1000 * policy.sensitivity
     lines = [f"Rule extraction speaks from {rule.queries_min} queries of an account on."]
     for severity in SEVERITIES:
         if severity in rule.severity_shares:
@@ -123,7 +141,7 @@ def _match_words(match: Match) -> str:
 
 def _override_words(override: Override) -> str:
     said = [
-        ("budget times", override.sensitivity_factor and number_words(override.sensitivity_factor)),
+        ("budget times", override.sensitivity and number_words(override.sensitivity)),
         ("mode", override.mode),
         ("from queries", override.queries_min),
         ("severities", override.severity_shares and ", ".join(override.severity_shares)),

@@ -1,5 +1,6 @@
 """An alert laid out for reading: what was seen, what is normal, what to do."""
 
+from copycatch.alert_formats.text import technique_of
 from copycatch.decisions.explain import duration_words, number_words
 from copycatch.decisions.words import ACTION_WORDS
 from copycatch.records.wire import Alert, Reason, Recommendation
@@ -10,11 +11,6 @@ WORDS_CHARS_MAX = 2000
 SAMPLES_SHOWN_MAX = 5
 MODE_WORDS = {"enforce": "", "shadow": ", shadow mode: nobody acts on it"}
 OP_WORDS = {"open": "opened", "update": "still open", "close": "closed"}
-TECHNIQUE_WORDS = {
-    "AML.T0024": "Exfiltration via AI Inference API",
-    "AML.T0024.002": "Extract AI Model",
-    "AML.T0021": "Establish Accounts",
-}
 
 
 def share_bar(share: float) -> str:
@@ -29,7 +25,7 @@ def share_bar(share: float) -> str:
     return "#" * n_filled + "." * (BAR_CHARS - n_filled) + f" {100 * share:.0f} %"
 
 
-def alert_words(alert: Alert, recommendation: Recommendation | None, is_tty: bool = False) -> str:
+def alert_text(alert: Alert, recommendation: Recommendation | None, is_tty: bool = False) -> str:
     """The whole explanation of one alert as lines of text.
 
     Ids and words in the alert come from strangers or from a file that anybody may have written: nothing in
@@ -86,12 +82,15 @@ def _advice_lines(alert: Alert, recommendation: Recommendation | None) -> list[s
         lines.append(f"  Look for other accounts from {shown}")
     if alert.op != "close":
         lines.append(f"  {_recommended(alert, recommendation)}")
-    techniques = [
-        f"{t} ({TECHNIQUE_WORDS[t]})" if t in TECHNIQUE_WORDS else printable(t) for t in alert.techniques
-    ]
+    techniques = [_technique(printable(technique)) for technique in alert.techniques]
     if techniques:
         lines.append(f"  In MITRE ATLAS this is {', '.join(techniques)}")
     return lines
+
+
+def _technique(technique_id: str) -> str:
+    name = technique_of(technique_id).name
+    return technique_id if name == technique_id else f"{technique_id} ({name})"
 
 
 def _recommended(alert: Alert, recommendation: Recommendation | None) -> str:

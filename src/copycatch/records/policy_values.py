@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from typing import Annotated, Any, NoReturn
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from copycatch.units import parse_rfc3339
@@ -70,11 +70,24 @@ def duration_text(duration_s: float) -> str:
     return f"{duration_s:g}s"
 
 
-def parse_positive_duration(given: Any) -> float:
-    duration_s = parse_duration(given)
+def _is_own(given: Any, info: ValidationInfo) -> bool:
+    """Whether it is a number that the code itself gives, in seconds or milliseconds; files have a context."""
+    return info.context is None and isinstance(given, int | float) and not isinstance(given, bool)
+
+
+def _duration(given: Any, info: ValidationInfo) -> float:
+    return float(given) if _is_own(given, info) else parse_duration(given)
+
+
+def _positive_duration(given: Any, info: ValidationInfo) -> float:
+    duration_s = _duration(given, info)
     if duration_s <= 0:
         refuse(f"{given} is no time at all", "write at least 1s")
     return duration_s
+
+
+def _expiry(given: Any, info: ValidationInfo) -> int:
+    return int(given) if _is_own(given, info) else parse_expiry(given)
 
 
 def parse_expiry(given: Any) -> int:
@@ -135,13 +148,11 @@ def _shown(given: Any) -> str:
 
 
 _DURATION_SCHEMA = {"type": "string", "pattern": DURATION_PATTERN, "examples": ["90s", "10m", "6h", "7d"]}
-Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
-PositiveDuration = Annotated[
-    float, BeforeValidator(parse_positive_duration), WithJsonSchema(_DURATION_SCHEMA)
-]
+Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+PositiveDuration = Annotated[float, BeforeValidator(_positive_duration), WithJsonSchema(_DURATION_SCHEMA)]
 Expiry = Annotated[
     int,
-    BeforeValidator(parse_expiry),
+    BeforeValidator(_expiry),
     WithJsonSchema({"type": "string", "examples": ["2027-03-01", "2027-03-01T12:00:00Z"]}),
 ]
 Sensitivity = Annotated[
