@@ -27,6 +27,7 @@ VAGUE_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "com
 STAGES = (
     "formats",
     "intake",
+    "embedding",
     "signals",
     "windows",
     "population",

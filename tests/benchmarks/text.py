@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from copycatch.embedding.embedder import TextEmbedder
 from copycatch.formats.catalog import make_decoder
 from copycatch.formats.shared.format import FormatOptions
-from copycatch.intake.embed import WordLlamaEmbedder
 from tests.benchmarks.isolated import MeasurementFailed, run_isolated
 from tests.benchmarks.measure import Figure, Part, ratios, spend, take_turns
 from tests.benchmarks.scale import Scale
@@ -20,7 +20,7 @@ def measure(texts: int, rounds: int) -> dict[str, Any]:
     decoder = make_decoder("native", FormatOptions())
     inputs = [str(record.input) for record in decoder.decode(raw).records]
     rng = np.random.default_rng(8)
-    warm = WordLlamaEmbedder()
+    warm = TextEmbedder()
     warm.embed_many(inputs)
     turn = 0
 

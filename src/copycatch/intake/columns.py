@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from copycatch.intake.embed import EMBEDDING_LENGTH, Embedder
+from copycatch.intake.embed import Embedder
 from copycatch.intake.labels import MISSING_LABEL, code_labels
 from copycatch.intake.pseudonymise import Pseudonymiser
 from copycatch.intake.vectors import blocks_of, hash_rows
@@ -123,7 +123,7 @@ class ColumnBuilder:
         if self._embedder is None:
             return
         for block in given:
-            if block.values.shape[1] != EMBEDDING_LENGTH:
+            if block.values.shape[1] != self._embedder.length:
                 continue
             for index, row in enumerate(block.rows.tolist()):
                 text = texts[row]

@@ -23,10 +23,10 @@ from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.adapters.remote_snapshots import RemoteSnapshots, is_url
 from copycatch.adapters.snapshots import DirectorySnapshots, kept_key
 from copycatch.alert_formats.catalog import ALERT_FORMATS, AlertFormat
+from copycatch.embedding.embedder import TextEmbedder
 from copycatch.engine import compile_ahead
 from copycatch.errors import ConfigError
 from copycatch.formats.catalog import make_decoder
-from copycatch.intake.embed import WordLlamaEmbedder
 from copycatch.intake.read import Intake
 from copycatch.ports import Clock, Metrics, OutcomeSink, RecordSource, SnapshotStore
 from copycatch.records.decoding import Decoder
@@ -76,7 +76,7 @@ def make_judge(
     decoders: Mapping[str, Callable[[], Decoder]],
     metrics: Metrics,
 ) -> EngineJudge:
-    return EngineJudge(policy, accounts_max, Intake(hmac_key, WordLlamaEmbedder(), decoders), metrics)
+    return EngineJudge(policy, accounts_max, Intake(hmac_key, TextEmbedder(), decoders), metrics)
 
 
 def confluent_ends(
@@ -221,6 +221,7 @@ class Instance:
         try:
             if self._compiles_ahead:
                 compile_ahead()
+                TextEmbedder().embed_many(["where is my card"])  # names a damaged wheel ahead of any record
             return self.runner.run()
         finally:
             if self.http is not None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from copycatch.embedding.embedder import TextEmbedder
 from copycatch.formats.catalog import make_decoder
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.intake.columns import ColumnBuilder
-from copycatch.intake.embed import WordLlamaEmbedder
 from copycatch.records.columns import Float32Array, FloatArray, IntArray, VectorBlock
 from copycatch.redteam.campaign import CampaignPlan, simulate
 from copycatch.redteam.presets import PRESETS
@@ -107,7 +107,7 @@ class Queries:
 def read_queries(folder: Path) -> Queries:
     """Decode a trace's log for the peers."""
     builder, decoder = (
-        ColumnBuilder(b"benchmark, no secret", WordLlamaEmbedder()),
+        ColumnBuilder(b"benchmark, no secret", TextEmbedder()),
         make_decoder("native", FormatOptions()),
     )
     ids: list[str] = []

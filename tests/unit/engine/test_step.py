@@ -13,6 +13,7 @@ from tests.support.traffic import (
     traffic,
 )
 
+from copycatch.embedding.embedder import TextEmbedder
 from copycatch.engine import (
     EngineState,
     advance,
@@ -26,7 +27,6 @@ from copycatch.engine import (
 from copycatch.engine.state import BYTES_PER_ACCOUNT
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
-from copycatch.intake.embed import EMBEDDING_LENGTH, WordLlamaEmbedder
 from copycatch.layout.row import SPANS, TALLY
 from copycatch.population.newcomers import Newcomers
 from copycatch.records.columns import Counts, Outcomes
@@ -226,7 +226,7 @@ def test_advance_is_quiet_when_nothing_is_open() -> None:
 
 
 def test_derived_embeddings_give_way_to_those_of_the_log() -> None:
-    intake = native_intake(embedder=WordLlamaEmbedder())
+    intake = native_intake(embedder=TextEmbedder())
     state = new_state(Policy())
 
     def play_texts(start: int, n: int, embedding: list[float] | None) -> Outcomes:
@@ -239,7 +239,7 @@ def test_derived_embeddings_give_way_to_those_of_the_log() -> None:
         return step(state, batch, UnixMs(NOW_MS), Policy())
 
     assert play_texts(0, 400, None).counts.accepted == 400
-    assert state.populations["m1"].pool.vector_length == EMBEDDING_LENGTH
+    assert state.populations["m1"].pool.vector_length == TextEmbedder.length
     assert play_texts(400, 400, [0.1, 0.2]).counts.accepted == 400
     assert state.populations["m1"].pool.vector_length == 2
     assert play_texts(800, 100, None).counts.accepted == 100, "a text without its own is no bad record"

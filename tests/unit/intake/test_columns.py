@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.support.traffic import START_MS, columns, native_intake, raw_batch, record
 
-from copycatch.intake.embed import EMBEDDING_LENGTH, WordLlamaEmbedder
+from copycatch.embedding.embedder import TextEmbedder
 
 
 def b64(values: list[float], dtype: str) -> dict[str, str]:
@@ -131,17 +131,17 @@ def test_keys_become_pseudonyms_that_depend_on_the_secret() -> None:
 def test_text_without_embedding_is_embedded_the_same_in_any_batch() -> None:
     texts = ["where is my card", "a", "", "please sing me a long song " * 30]
     records = [record(index, input=text) for index, text in enumerate(texts)]
-    together, _ = columns(raw_batch(records), native_intake(embedder=WordLlamaEmbedder()))
+    together, _ = columns(raw_batch(records), native_intake(embedder=TextEmbedder()))
     (block,) = together.embeddings
-    assert block.values.shape == (4, EMBEDDING_LENGTH)
+    assert block.values.shape == (4, TextEmbedder.length)
     for index, each in enumerate(records):
-        alone, _ = columns(raw_batch([each]), native_intake(embedder=WordLlamaEmbedder()))
+        alone, _ = columns(raw_batch([each]), native_intake(embedder=TextEmbedder()))
         assert (alone.embeddings[0].values[0] == block.values[index]).all()
 
 
 def test_given_embedding_is_preferred() -> None:
     batch, _ = columns(
-        raw_batch([record(0, input="hi", embedding=[1.0, 0.0])]), native_intake(embedder=WordLlamaEmbedder())
+        raw_batch([record(0, input="hi", embedding=[1.0, 0.0])]), native_intake(embedder=TextEmbedder())
     )
     (block,) = batch.embeddings
     assert block.values.tolist() == [[1.0, 0.0]]
@@ -153,14 +153,14 @@ def test_strings_and_numbers_as_labels_differ() -> None:
 
 
 def test_a_client_that_shouts_lies_where_its_topic_lies() -> None:
-    intake = native_intake(embedder=WordLlamaEmbedder())
+    intake = native_intake(embedder=TextEmbedder())
     text = "Where is the card that I ordered last week?"
-    as_logged = WordLlamaEmbedder().embed_many([text.upper(), text])
+    as_logged = TextEmbedder().embed_many([text.upper(), text])
     shouted = record(0, input=text.upper(), embedding=[round(float(x), 3) for x in as_logged[0]])
-    foreign = record(1, input=text.upper(), embedding=[1.0] * EMBEDDING_LENGTH)
+    foreign = record(1, input=text.upper(), embedding=[1.0] * TextEmbedder.length)
     batch, _ = columns(raw_batch([shouted, foreign]), intake)
     (block,) = batch.embeddings
-    folded = WordLlamaEmbedder().embed_many([text.lower()])[0]
+    folded = TextEmbedder().embed_many([text.lower()])[0]
     assert np.allclose(block.values[0], folded)
     assert (block.values[1] == 1).all(), "another embedder's vectors stay as they are"
 
