@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from tests.support.traffic import columns, native_intake
 from copycatch.records.columns import RawBatch, RecordBatch, VectorBlock
 from copycatch.records.wire import VECTOR_LENGTH_MAX, Blob, InferenceRecord
 
+CRASHES = Path(__file__).parents[4] / "shared" / "cases" / "hiding" / "01-heap-overflow"
 FIRST = 10
 BLOCKS = {"input": "inputs", "embedding": "embeddings", "probabilities": "probabilities"}
 REQUIRED = {
@@ -259,3 +261,9 @@ def test_base64_of_every_size(dtype: str, n: int) -> None:
     for block in (*batch.inputs, *batch.embeddings):
         assert block.values.shape == (4, n)
         assert (block.values == values.astype(np.float32)).all()
+
+
+@pytest.mark.skipif(not CRASHES.is_dir(), reason="no shared cases beside this checkout")
+@pytest.mark.parametrize("name", ["one", "64", "784"])
+def test_files_that_once_ended_the_process(name: str) -> None:
+    assert check((CRASHES / f"{name}.jsonl").read_bytes().splitlines()) > 0
