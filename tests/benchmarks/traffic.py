@@ -45,6 +45,7 @@ class Shape:
     embedding_length: int = 32
     models: int = 1
     is_text: bool = False
+    text_models: int = 0  # so many of the models take text and give names as labels: types are mixed
 
 
 class Draw:
@@ -120,7 +121,10 @@ class Pool:
                 body["api_key_id"] = f"key-{rng.integers(1 << 62):032x}"
             if rng.random() < 0.5:
                 body |= {"input_tokens": int(rng.integers(5, 400)), "output_tokens": int(rng.integers(1, 90))}
-            if shape.is_text:
+            has_text_label = index % shape.models < shape.text_models
+            if has_text_label:
+                body["predicted_label"] = f"intent {probs[index].argmax()}"
+            if shape.is_text or has_text_label:
                 body["input"] = _sentence(rng)
             else:
                 body["input"] = np.round(inputs[index], 2).tolist()

@@ -68,7 +68,7 @@ def test_kafka_loops_count_what_they_read(kafka_servers: str) -> None:
     from tests.support.service import Topics
 
     topics = Topics.make(kafka_servers)
-    start = kafka_loop.fill(kafka_servers, topics.records, 6_500)
+    start = kafka_loop.fill(kafka_servers, topics.records, 6_500, kafka_loop.MIXED)
     assert start == 1_300
     assert kafka_loop.bare_kafka_python(kafka_servers, topics.records, 0, 6_500)["per_s"] > 0
 
