@@ -7,7 +7,7 @@ record in its shard (offset, line number); a committed position is that of the n
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.units import UnixMs
@@ -213,6 +213,9 @@ class Metrics(Protocol):
     def set(self, name: str, value: float, **labels: str) -> None: ...
 
     def observe(self, name: str, value: float, **labels: str) -> None: ...
+
+
+Kind = Literal["alert", "recommendation", "dead_letter"]
 
 
 @dataclass(slots=True)

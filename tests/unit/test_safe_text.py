@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from copycatch.adapters.syslog import escape_param
 from copycatch.alert_formats.text import title_of
 from copycatch.cli.live import LiveView, _Seen
 from copycatch.contracts.examples import EXAMPLES
@@ -20,6 +19,7 @@ from copycatch.records.rejects import reject
 from copycatch.records.wire import Alert
 from copycatch.safe_text import printable
 from copycatch.service.inspection import example_of
+from copycatch.sinks.syslog import escape_param
 
 ALERT = msgspec.convert(EXAMPLES["Alert"][0], Alert)
 HOSTILE = [

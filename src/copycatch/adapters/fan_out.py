@@ -1,56 +1,25 @@
-"""Several sinks at once: one keeps the positions, the others are branches that get copies.
+"""Several sinks at once: one keeps the positions, the others are secondary and get copies.
 
-Branches are served before the main sink commits, so a crash repeats rather than loses; repeats carry the same
-uid. A branch that stays down must not stop enforcement: it is tried for `retry_for_s`, then left out and
+Secondary sinks are served before the main sink commits, so a crash repeats rather than loses; repeats carry
+the same uid. One that stays down must not stop enforcement: it is tried for `retry_for_s`, then left out and
 probed from time to time. What it misses is counted, and stands in the main sink all the same.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
 
 import structlog
 
-from copycatch.adapters.messages import Kind, messages_of
-from copycatch.alert_formats.catalog import AlertFormat
+from copycatch.adapters.messages import messages_of
 from copycatch.errors import RecoverableError, TransportError
-from copycatch.ports import Clock, Committed, Delivery, Message, Metrics, OutcomeSink, Shard
+from copycatch.ports import Clock, Committed, Delivery, Kind, Metrics, OutcomeSink, Shard
 from copycatch.records.wire import Severity
+from copycatch.sinks.secondary import SecondarySink, SinkMessage
 
 log = structlog.get_logger(__name__)
 
 RETRY_S_FIRST = 0.2
 RETRY_S_MAX = 10.0
-PROBE_S = 15.0  # between attempts on a branch that is down
-
-
-class Parcel(NamedTuple):
-    """A message for a branch; only alerts and recommendations have a severity."""
-
-    kind: Kind
-    message: Message
-    severity: Severity | None
-
-
-class Branch(Protocol):
-    """A destination that keeps no positions."""
-
-    name: str
-    kinds: frozenset[Kind]
-    alert_format: AlertFormat
-
-    def send(self, parcels: Sequence[Parcel]) -> None:
-        """Send all of them; may be repeated as a whole.
-
-        Raises
-        ------
-        RecoverableError
-            If trying again may help.
-        TransportError
-            If the destination refuses them for good.
-        """
-        ...
-
-    def close(self) -> None: ...
+PROBE_S = 15.0  # between attempts on a sink that is down
 
 
 class FanOutSink:
@@ -60,87 +29,87 @@ class FanOutSink:
     ----------
     main : OutcomeSink
         Keeps outcomes and positions.
-    branches : sequence of Branch
+    sinks : sequence of SecondarySink
     clock : Clock
     metrics : Metrics
     retry_for_s : float
-        How long one unit waits for a branch before it is left out.
+        How long one unit waits for a secondary sink before it is left out.
     """
 
     def __init__(
         self,
         main: OutcomeSink,
-        branches: Sequence[Branch],
+        sinks: Sequence[SecondarySink],
         clock: Clock,
         metrics: Metrics,
         retry_for_s: float = 30.0,
     ) -> None:
         self._main = main
-        self._branches = list(branches)
+        self._sinks = list(sinks)
         self._clock = clock
         self._metrics = metrics
         self._retry_for_s = retry_for_s
-        self._probe_at_s: dict[str, float] = {}  # of branches that are down
+        self._probe_at_s: dict[str, float] = {}  # of sinks that are down
 
     def deliver(self, delivery: Delivery) -> None:
-        for branch in self._branches:
-            parcels = self._parcels_for(branch, delivery)
-            if parcels:
-                self._serve(branch, parcels)
+        for sink in self._sinks:
+            messages = self._messages_for(sink, delivery)
+            if messages:
+                self._serve(sink, messages)
         self._main.deliver(delivery)
 
-    def _parcels_for(self, branch: Branch, delivery: Delivery) -> list[Parcel]:
+    def _messages_for(self, sink: SecondarySink, delivery: Delivery) -> list[SinkMessage]:
         outcomes = delivery.outcomes
         severities: dict[Kind, list[Severity]] = {
             "alert": [alert.severity for alert in outcomes.alerts],
             "recommendation": [recommendation.severity for recommendation in outcomes.recommendations],
         }
-        parcels: list[Parcel] = []
-        for kind, message in messages_of(outcomes, branch.alert_format, int(self._clock.now_ms())):
+        messages: list[SinkMessage] = []
+        for kind, message in messages_of(outcomes, sink.alert_format, int(self._clock.now_ms())):
             if message.value is None:
                 continue  # tombstones are for compacted topics
             waiting = severities.get(kind)
             severity = waiting.pop(0) if waiting else None
-            if kind in branch.kinds:
-                parcels.append(Parcel(kind, message, severity))
-        return parcels
+            if kind in sink.kinds:
+                messages.append(SinkMessage(kind, message, severity))
+        return messages
 
-    def _serve(self, branch: Branch, parcels: Sequence[Parcel]) -> None:
+    def _serve(self, sink: SecondarySink, messages: Sequence[SinkMessage]) -> None:
         began_s = self._clock.monotonic_s()
-        probe_at_s = self._probe_at_s.get(branch.name)
+        probe_at_s = self._probe_at_s.get(sink.name)
         if probe_at_s is not None and began_s < probe_at_s:
-            self._leave_out(branch, parcels)
+            self._leave_out(sink, messages)
             return
         pause_s = RETRY_S_FIRST
         while True:
             try:
-                branch.send(parcels)
+                sink.send(messages)
             except RecoverableError as error:
                 is_probe = probe_at_s is not None
                 if is_probe or self._clock.monotonic_s() - began_s + pause_s > self._retry_for_s:
                     log.warning(
-                        "sink is down; it is left out until it answers", sink=branch.name, error=str(error)
+                        "sink is down; it is left out until it answers", sink=sink.name, error=str(error)
                     )
-                    self._probe_at_s[branch.name] = self._clock.monotonic_s() + PROBE_S
-                    self._leave_out(branch, parcels)
+                    self._probe_at_s[sink.name] = self._clock.monotonic_s() + PROBE_S
+                    self._leave_out(sink, messages)
                     return
                 self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_S_MAX)
             except TransportError as error:
-                log.error("sink refuses messages", sink=branch.name, messages=len(parcels), error=str(error))  # noqa: TRY400
-                self._leave_out(branch, parcels)
+                log.error("sink refuses messages", sink=sink.name, messages=len(messages), error=str(error))  # noqa: TRY400
+                self._leave_out(sink, messages)
                 return
             else:
-                if self._probe_at_s.pop(branch.name, None) is not None:
-                    log.info("sink is up again", sink=branch.name)
+                if self._probe_at_s.pop(sink.name, None) is not None:
+                    log.info("sink is up again", sink=sink.name)
                 self._metrics.count(
-                    "copycatch_sink_messages_total", len(parcels), sink=branch.name, outcome="sent"
+                    "copycatch_sink_messages_total", len(messages), sink=sink.name, outcome="sent"
                 )
                 return
 
-    def _leave_out(self, branch: Branch, parcels: Sequence[Parcel]) -> None:
+    def _leave_out(self, sink: SecondarySink, messages: Sequence[SinkMessage]) -> None:
         self._metrics.count(
-            "copycatch_sink_messages_total", len(parcels), sink=branch.name, outcome="left_out"
+            "copycatch_sink_messages_total", len(messages), sink=sink.name, outcome="left_out"
         )
 
     def committed(self, shards: Iterable[Shard]) -> dict[Shard, Committed]:
@@ -150,6 +119,6 @@ class FanOutSink:
         self._main.reopen()
 
     def close(self) -> None:
-        for branch in self._branches:
-            branch.close()
+        for sink in self._sinks:
+            sink.close()
         self._main.close()

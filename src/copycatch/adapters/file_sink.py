@@ -14,10 +14,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from copycatch.adapters.messages import Kind, messages_of
+from copycatch.adapters.messages import messages_of
 from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import ConfigError, RecoverableError, StateError, TransportError
-from copycatch.ports import Committed, Delivery, Message, Shard
+from copycatch.ports import Committed, Delivery, Kind, Message, Shard
 
 STDOUT = "-"
 

@@ -4,9 +4,8 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from copycatch.adapters.messages import Kind
 from copycatch.errors import ConfigError, TransportError
-from copycatch.ports import Committed, Delivery
+from copycatch.ports import Committed, Delivery, Kind
 from copycatch.settings.service import Kafka, Outputs, Security, Service
 
 # New partitions of a topic are noticed this soon; the libraries' own 5 minutes are long for a live detector.

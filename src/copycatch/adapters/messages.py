@@ -4,15 +4,14 @@ Keys make sinks idempotent: an alert's uid, a recommendation's decision key, a r
 """
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from copycatch.alert_formats.catalog import ALERT_FORMATS, AlertFormat
-from copycatch.ports import Message
+from copycatch.ports import Kind, Message
 from copycatch.records.columns import Outcomes
 from copycatch.records.wire import ENCODER, Alert, Recommendation, Rejected
 from copycatch.units import parse_rfc3339
 
-Kind = Literal["alert", "recommendation", "dead_letter"]
 JSON = b"application/json"
 NATIVE = ALERT_FORMATS["native"]
 

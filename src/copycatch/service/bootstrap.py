@@ -11,14 +11,12 @@ from typing import Any
 
 import structlog
 
-from copycatch.adapters.branches import make_branches
 from copycatch.adapters.clock import SystemClock
 from copycatch.adapters.fan_out import FanOutSink
 from copycatch.adapters.file_sink import FileSink
 from copycatch.adapters.files import FileSource
 from copycatch.adapters.kafka.sink import KafkaSink
 from copycatch.adapters.kafka.source import KafkaSource
-from copycatch.adapters.messages import Kind
 from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.adapters.remote_snapshots import RemoteSnapshots, is_url
 from copycatch.adapters.snapshots import DirectorySnapshots, kept_key
@@ -28,9 +26,10 @@ from copycatch.engine import compile_ahead
 from copycatch.errors import ConfigError
 from copycatch.formats.catalog import make_decoder
 from copycatch.intake.read import Intake
-from copycatch.ports import Clock, Metrics, OutcomeSink, RecordSource, SnapshotStore
+from copycatch.ports import Clock, Kind, Metrics, OutcomeSink, RecordSource, SnapshotStore
 from copycatch.records.decoding import Decoder
 from copycatch.records.policy import Policy
+from copycatch.secret_files import read_secret
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.failpoints import hook_of
 from copycatch.service.health import Health
@@ -39,7 +38,8 @@ from copycatch.service.judging import EngineJudge
 from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.runner import Pace, Runner, Summary
 from copycatch.settings.formats import format_options
-from copycatch.settings.service import Input, Service, read_secret
+from copycatch.settings.service import Input, Service
+from copycatch.sinks.catalog import make_sinks
 from copycatch.units import UnixMs
 
 log = structlog.get_logger(__name__)
@@ -133,8 +133,8 @@ class Instance:
         self.http = self._http()
         source, sink = self._ends(places, directory)
         if settings.sinks:
-            branches = make_branches(settings.sinks, self.clock.now_ms)
-            sink = FanOutSink(sink, branches, self.clock, self.metrics)
+            others = make_sinks(settings.sinks, self.clock.now_ms)
+            sink = FanOutSink(sink, others, self.clock, self.metrics)
         checkpoint = Checkpoint(
             judge,
             sink,

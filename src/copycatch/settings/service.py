@@ -21,12 +21,12 @@ from pydantic import (
     model_validator,
 )
 
-from copycatch.errors import ConfigError
 from copycatch.records.policy_values import parse_duration
 from copycatch.settings.faults import Fault, FaultsError, PathParts
 from copycatch.settings.load import check_text, read_file
-from copycatch.settings.sinks import AlertFormatName, Sinks, unique_names
 from copycatch.settings.yaml_document import Document
+from copycatch.sinks.catalog import AnySinkSettings, unique_names
+from copycatch.sinks.secondary import AlertFormatName
 from copycatch.units import MS_PER_S
 
 ENV_PREFIX = "COPYCATCH_"
@@ -152,7 +152,7 @@ class Service(_Strict):
     kafka: Kafka = Kafka()
     inputs: list[Input] = Field(default=[Input()], min_length=1)
     outputs: Outputs = Outputs()
-    sinks: Annotated[Sinks, AfterValidator(unique_names)] = []  # copies besides the outputs
+    sinks: Annotated[list[AnySinkSettings], AfterValidator(unique_names)] = []  # copies besides the outputs
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     poll_records_max: int = Field(default=5000, ge=1, le=100_000)
     poll_timeout: Duration = 0.25
@@ -179,19 +179,6 @@ class Service(_Strict):
 SECRET_KEYS = frozenset(
     {"password", "token", "key", "key_password", "hmac_key", "authorization", "signing_key"}
 )
-
-
-def read_secret(given: SecretStr | None, file: Path | None, key: str) -> bytes | None:
-    """The secret from the environment or from its file, without the trailing newline."""
-    if given is not None:
-        return given.get_secret_value().encode()
-    if file is None:
-        return None
-    try:
-        return file.read_bytes().rstrip(b"\r\n")
-    except OSError as error:
-        msg = f"{key}: cannot read {file}: {error.strerror}"
-        raise ConfigError(msg) from error
 
 
 def load_service(path: Path | None, environment: Mapping[str, str] | None = None) -> Service:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from copycatch.adapters.branches import make_branches
 from copycatch.adapters.clock import ManualClock
 from copycatch.adapters.fan_out import FanOutSink
 from copycatch.adapters.memory import MemoryLog, MemorySink, MemorySnapshots, MemorySource
@@ -19,7 +18,8 @@ from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.runner import Pace, Runner
 from copycatch.settings.service import Input
-from copycatch.settings.sinks import Syslog
+from copycatch.sinks.catalog import make_sinks
+from copycatch.sinks.syslog import SyslogSettings
 from copycatch.units import UnixMs
 from tests.support.traffic import NOW_MS, START_MS, record
 
@@ -111,8 +111,8 @@ def run(log: MemoryLog, snapshots: MemorySnapshots, metrics: Recording, folder: 
     }
     judge = make_judge(watch.policy, 60, b"k", decoders, metrics)
     source, main = Shaky(log), MemorySink(log)
-    nobody = Syslog(name="siem", type="syslog", host="127.0.0.1", port=1)
-    sink = FanOutSink(main, make_branches([nobody], clock.now_ms), clock, metrics)
+    nobody = SyslogSettings(name="siem", type="syslog", host="127.0.0.1", port=1)
+    sink = FanOutSink(main, make_sinks([nobody], clock.now_ms), clock, metrics)
     checkpoint = Checkpoint(judge, sink, snapshots, clock, metrics, interval_s=5.0, is_forking=False)
     done = iter(range(1, 10_000))
 

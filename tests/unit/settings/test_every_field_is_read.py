@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 from copycatch.records import policy as core
 from copycatch.records import policy_rules
-from copycatch.settings import service, sinks
+from copycatch.settings import service
 from copycatch.settings.formats import OptionsModel
+from copycatch.sinks import secondary, syslog, webhook
 
 SOURCE = Path(service.__file__).parents[1]
 IDLE = ("settings/service.py", "settings/policy.py", "records/policy", "cli/render_policy.py")
@@ -28,9 +29,9 @@ OWNERS: dict[type, set[str]] = {
     service.Outputs: {"outputs"},
     service.Snapshots: {"snapshots"},
     service.Http: {"http"},
-    sinks.Syslog: {"sink"},
-    sinks.Webhook: {"sink"},
-    sinks.Tls: {"tls", "self"},
+    syslog.SyslogSettings: {"settings", "self", "sink"},
+    webhook.WebhookSettings: {"settings", "self", "sink"},
+    secondary.Tls: {"tls"},
     OptionsModel: {"options", "_options", "checked"},
     core.Match: {"match"},
     core.Windows: {"windows"},
@@ -47,8 +48,8 @@ OWNERS: dict[type, set[str]] = {
 }
 UNREAD = {
     (service.Service, "version"),  # of the file's format: refused or taken when it is read
-    (sinks.Syslog, "type"),  # chooses the class
-    (sinks.Webhook, "type"),
+    (syslog.SyslogSettings, "type"),  # chooses the class
+    (webhook.WebhookSettings, "type"),
     (core.Policy, "version"),
     (core.Policy, "rules"),  # by its parts, `Policy.extraction` and `Policy.limits`
     (core.ExtractionRule, "enabled"),  # `Policy.extraction` gives no rule where it is false
@@ -97,7 +98,7 @@ def test_no_class_of_settings_is_forgotten() -> None:
     known = {cls.__name__ for cls in OWNERS}
     found = {
         cls.__name__
-        for module in (service, sinks, core, policy_rules)
+        for module in (service, syslog, webhook, core, policy_rules)
         for cls in vars(module).values()
         if isinstance(cls, type)
         and cls.__module__ == module.__name__

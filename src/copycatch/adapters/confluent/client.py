@@ -13,7 +13,8 @@ from confluent_kafka import KafkaError, KafkaException
 from copycatch.adapters.clock import SystemClock
 from copycatch.adapters.kafka_names import check_security_files
 from copycatch.errors import FencedError, RecoverableError, TransportError
-from copycatch.settings.service import Kafka, Security, read_secret
+from copycatch.secret_files import read_secret
+from copycatch.settings.service import Kafka, Security
 from copycatch.units import MS_PER_S
 
 logger = logging.getLogger("copycatch.librdkafka")

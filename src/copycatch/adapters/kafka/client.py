@@ -11,7 +11,8 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from copycatch.adapters.kafka_names import check_security_files
 from copycatch.errors import FencedError, RecoverableError, TransportError
-from copycatch.settings.service import Kafka, Security, read_secret
+from copycatch.secret_files import read_secret
+from copycatch.settings.service import Kafka, Security
 
 # What no repetition mends; an operator has to act.
 FATAL = (

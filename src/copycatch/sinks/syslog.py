@@ -3,67 +3,54 @@
 import contextlib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
-from copycatch.adapters.fan_out import Parcel
-from copycatch.adapters.messages import Kind
-from copycatch.alert_formats.catalog import AlertFormat
+from pydantic import Field
+
 from copycatch.errors import RecoverableError, TransportError
 from copycatch.records.wire import Severity
 from copycatch.safe_text import printable
+from copycatch.sinks.secondary import SinkMessage, SinkSettings
 from copycatch.units import format_rfc3339
 
 FACILITY = 13  # log audit
-TIMEOUT_S = 10.0
 # Syslog counts downwards: 2 critical, 3 error, 4 warning, 5 notice.
 _LEVELS: dict[Severity | None, int] = {"critical": 2, "high": 3, "medium": 4, "low": 5, None: 5}
 _PARAM_CHARS_MAX = 2048
 _NAME_CHARS_MAX = 48  # of APP-NAME; HOSTNAME may have more and needs no more
 
 
-class SyslogBranch:
-    """Sends each message as one syslog line over one kept connection.
+class SyslogSettings(SinkSettings):
+    """RFC 5424 over TCP, or TLS where `tls` is given."""
 
-    Parameters
-    ----------
-    name : str
-        Of the sink in logs and metrics.
-    host, port
-        Of the receiver.
-    context : ssl.SSLContext or None
-        For TLS; None is plain TCP.
-    hostname : str
-        What to call this machine.
-    """
+    type: Literal["syslog"]
+    host: str = Field(min_length=1)
+    port: int = Field(default=6514, ge=1, le=65535)
+    hostname: str = Field(default_factory=socket.gethostname, description="What to call this machine.")
 
-    def __init__(
-        self,
-        name: str,
-        host: str,
-        port: int,
-        kinds: frozenset[Kind],
-        alert_format: AlertFormat,
-        context: ssl.SSLContext | None = None,
-        hostname: str = "-",
-        timeout_s: float = TIMEOUT_S,
-    ) -> None:
-        self.name = name
-        self.kinds = kinds
-        self.alert_format = alert_format
-        self._address = (host, port)
-        self._context = context
-        self._hostname = hostname
-        self._timeout_s = timeout_s
+
+class SyslogSink:
+    """Sends each message as one syslog line over one kept connection."""
+
+    def __init__(self, settings: SyslogSettings, _now_ms: Callable[[], int]) -> None:
+        self.name = settings.name
+        self.kinds = settings.kinds
+        self.alert_format = settings.alert_format
+        self._address = (settings.host, settings.port)
+        self._context = settings.tls_context()
+        self._hostname = settings.hostname
+        self._timeout_s = settings.timeout
         self._connection: socket.socket | None = None
 
-    def send(self, parcels: Sequence[Parcel]) -> None:
-        frames = b"".join(frame(syslog_line(parcel, self._hostname)) for parcel in parcels)
+    def send(self, messages: Sequence[SinkMessage]) -> None:
+        frames = b"".join(frame(syslog_line(each, self._hostname)) for each in messages)
         try:
             self._ready().sendall(frames)
         except ssl.SSLCertVerificationError as error:
             self.close()
-            said = error.verify_message
-            message = f"syslog {self.name}: the certificate of {self._address[0]} is not trusted: {said}"
+            why = error.verify_message
+            message = f"syslog {self.name}: the certificate of {self._address[0]} is not trusted: {why}"
             raise TransportError(message) from error
         except OSError as error:
             # Half of it may have arrived; receivers see it again under the same uid.
@@ -103,22 +90,22 @@ class SyslogBranch:
             self._connection = None
 
 
-def syslog_line(parcel: Parcel, hostname: str) -> bytes:
+def syslog_line(sent: SinkMessage, hostname: str) -> bytes:
     """A message in the syntax of RFC 5424; the CloudEvent id goes along as structured data.
 
     Examples
     --------
     >>> from copycatch.ports import Message
-    >>> syslog_line(Parcel("alert", Message(b"u1", b"{}", 1767571200250, []), "high"), "box")
+    >>> syslog_line(SinkMessage("alert", Message(b"u1", b"{}", 1767571200250, []), "high"), "box")
     b'<107>1 2026-01-05T00:00:00.250Z box copycatch - alert [copycatch@0 key="u1"] {}'
     """
-    message = parcel.message
-    priority = 8 * FACILITY + _LEVELS[parcel.severity]
+    message = sent.message
+    priority = 8 * FACILITY + _LEVELS[sent.severity]
     when = format_rfc3339(message.timestamp_ms)
     # 0 is reserved among enterprise numbers: nobody else's data carry it.
     data = f'[copycatch@0 key="{escape_param(message.key.decode("utf-8", "replace"))}"]'
     name = plain_name(hostname)
-    head = f"<{priority}>1 {when} {name} copycatch - {parcel.kind} {data} "
+    head = f"<{priority}>1 {when} {name} copycatch - {sent.kind} {data} "
     # No byte-order mark: it is allowed before UTF-8, and many receivers choke on it.
     return head.encode() + (message.value or b"").replace(b"\n", b" ")
 

@@ -18,8 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from copycatch.adapters.branches import make_branches
-from copycatch.adapters.fan_out import Branch, FanOutSink
+from copycatch.adapters.fan_out import FanOutSink
 from copycatch.adapters.memory import MemoryLog, MemorySink
 from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.contracts.examples import EXAMPLES
@@ -28,6 +27,8 @@ from copycatch.ports import Delivery, Shard
 from copycatch.records.columns import Outcomes
 from copycatch.records.wire import Alert, Recommendation, Rejected
 from copycatch.settings.service import Service, load_service
+from copycatch.sinks.catalog import make_sinks
+from copycatch.sinks.secondary import SecondarySink, SinkMessage
 from copycatch.units import UnixMs
 
 ALERT = msgspec.convert(EXAMPLES["Alert"][0], Alert)
@@ -171,9 +172,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return cert, key
 
 
-def branches_of(*sinks: dict[str, Any]) -> list[Branch]:
+def sinks_of(*sinks: dict[str, Any]) -> list[SecondarySink]:
     settings = Service.model_validate({"sinks": list(sinks)})
-    return make_branches(settings.sinks, lambda: NOW_MS)
+    return make_sinks(settings.sinks, lambda: NOW_MS)
 
 
 def delivery(n_alerts: int = 1) -> Delivery:
@@ -189,7 +190,7 @@ class Setup:
         self.clock = ManualClock()
         self.metrics = PrometheusMetrics()
         self.sink = FanOutSink(
-            MemorySink(self.log), branches_of(*sinks), self.clock, self.metrics, retry_for_s=retry_for_s
+            MemorySink(self.log), sinks_of(*sinks), self.clock, self.metrics, retry_for_s=retry_for_s
         )
 
     def counted(self, sink: str, outcome: str) -> float:
@@ -355,19 +356,18 @@ def test_a_sink_that_is_down_stops_neither_the_main_sink_nor_the_others() -> Non
 
 
 def test_errors_name_the_sink() -> None:
-    [branch] = branches_of({"type": "syslog", "name": "siem", "host": "127.0.0.1", "port": free_port()})
-    from copycatch.adapters.fan_out import Parcel
+    [sink] = sinks_of({"type": "syslog", "name": "siem", "host": "127.0.0.1", "port": free_port()})
     from copycatch.ports import Message
 
-    parcel = Parcel("alert", Message(b"k", b"{}", 0, []), "low")
+    message = SinkMessage("alert", Message(b"k", b"{}", 0, []), "low")
     with pytest.raises(RecoverableError, match=r"syslog siem at 127\.0\.0\.1"):
-        branch.send([parcel])
+        sink.send([message])
     with serving(WebServer()) as server:
         server.answers = [400]
-        [branch] = branches_of({"type": "webhook", "name": "hook", "url": f"http://127.0.0.1:{server.port}"})
+        [sink] = sinks_of({"type": "webhook", "name": "hook", "url": f"http://127.0.0.1:{server.port}"})
         with pytest.raises(TransportError, match="webhook hook: HTTP 400"):
-            branch.send([parcel])
-        branch.close()
+            sink.send([message])
+        sink.close()
 
 
 @pytest.mark.parametrize(
@@ -396,4 +396,4 @@ def test_faults_of_settings(text: str, words: str, tmp_path: Path) -> None:
 def test_a_missing_file_of_tls_is_named(tmp_path: Path) -> None:
     sink = {"type": "syslog", "name": "siem", "host": "h", "tls": {"ca_file": str(tmp_path / "absent.pem")}}
     with pytest.raises(ConfigError, match=r"sinks\.siem\.tls"):
-        branches_of(sink)
+        sinks_of(sink)

@@ -5,15 +5,17 @@ import hmac
 import http.client
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import msgspec
+from pydantic import Field, SecretStr, model_validator
 
-from copycatch.adapters.fan_out import Parcel
-from copycatch.adapters.messages import Kind
-from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import RecoverableError, TransportError
+from copycatch.safe_text import printable
+from copycatch.secret_files import read_secret
+from copycatch.sinks.secondary import SinkMessage, SinkSettings
 
 Shape = Literal["json_array", "ndjson", "splunk_hec", "each"]
 BATCH_MESSAGES_MAX = 500
@@ -25,50 +27,52 @@ TIMESTAMP_HEADER = "X-Copycatch-Timestamp"
 _PASSING = frozenset({408, 425, 429})
 
 
-class WebhookBranch:
-    """Posts batches of messages over one kept connection.
+class WebhookSettings(SinkSettings):
+    """POST of batches; secrets come from files or the environment."""
 
-    Parameters
-    ----------
-    url : str
-        http or https.
-    shape : {"json_array", "ndjson", "splunk_hec", "each"}
-        How messages of a batch become a body.
-    headers : mapping of str to str
-        Sent along, as Authorization.
-    signing_key : bytes or None
-        Signs time and body with HMAC-SHA256, so that the receiver can tell us from others and new from old.
-    now_ms : callable
-        For the signature's time.
-    """
+    type: Literal["webhook"]
+    url: str = Field(pattern=r"^https?://[^/]+")
+    shape: Shape = Field(default="json_array", description="How messages of a batch become a body.")
+    headers: dict[str, str] = Field(default={}, description="Sent along.")
+    authorization: SecretStr | None = Field(default=None, description='The whole header: "Splunk 0123..."')
+    authorization_file: Path | None = None
+    signing_key: SecretStr | None = Field(
+        default=None,
+        description="Signs time and body, so that the receiver can tell us from others and new from old.",
+    )
+    signing_key_file: Path | None = None
 
-    def __init__(
-        self,
-        name: str,
-        url: str,
-        kinds: frozenset[Kind],
-        alert_format: AlertFormat,
-        now_ms: Callable[[], int],
-        shape: Shape = "json_array",
-        headers: dict[str, str] | None = None,
-        signing_key: bytes | None = None,
-        context: ssl.SSLContext | None = None,
-        timeout_s: float = 10.0,
-    ) -> None:
-        self.name = name
-        self.kinds = kinds
-        self.alert_format = alert_format
-        self._parts = urlsplit(url)
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if "authorization" in {name.lower() for name in self.headers}:
+            msg = "headers: put Authorization into authorization_file, not into the settings"
+            raise ValueError(msg)
+        return self
+
+
+class WebhookSink:
+    """Posts batches of messages over one kept connection; `now_ms` is for the signature's time."""
+
+    def __init__(self, settings: WebhookSettings, now_ms: Callable[[], int]) -> None:
+        self.name = settings.name
+        self.kinds = settings.kinds
+        self.alert_format = settings.alert_format
+        self._parts = urlsplit(settings.url)
         self._now_ms = now_ms
-        self._shape: Shape = shape
-        self._headers = dict(headers or {})
-        self._signing_key = signing_key
-        self._context = context
-        self._timeout_s = timeout_s
+        self._shape: Shape = settings.shape
+        self._headers = dict(settings.headers)
+        key = f"sinks.{settings.name}.authorization_file"
+        authorization = read_secret(settings.authorization, settings.authorization_file, key)
+        if authorization is not None:
+            self._headers["Authorization"] = authorization.decode("latin-1")
+        key = f"sinks.{settings.name}.signing_key_file"
+        self._signing_key = read_secret(settings.signing_key, settings.signing_key_file, key)
+        self._context = settings.tls_context()
+        self._timeout_s = settings.timeout
         self._connection: http.client.HTTPConnection | None = None
 
-    def send(self, parcels: Sequence[Parcel]) -> None:
-        for body in bodies_of(parcels, self._shape):
+    def send(self, messages: Sequence[SinkMessage]) -> None:
+        for body in bodies_of(messages, self._shape):
             self._post(body)
 
     def _post(self, body: bytes) -> None:
@@ -95,8 +99,8 @@ class WebhookBranch:
             raise RecoverableError(message) from error
         if 200 <= status < 300:
             return
-        said = answer.decode("utf-8", "replace")[:200]
-        message = f"webhook {self.name}: HTTP {status}: {said}"
+        text = printable(answer.decode("utf-8", "replace"), 200)
+        message = f"webhook {self.name}: HTTP {status}: {text}"
         if status in _PASSING or status >= 500:
             raise RecoverableError(message)
         raise TransportError(message)
@@ -136,22 +140,22 @@ def signature_of(key: bytes, timestamp: str, body: bytes) -> str:
     return "v1=" + hmac.new(key, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def bodies_of(parcels: Sequence[Parcel], shape: Shape) -> Iterator[bytes]:
+def bodies_of(messages: Sequence[SinkMessage], shape: Shape) -> Iterator[bytes]:
     """Request bodies, each within the bounds of a batch.
 
     Examples
     --------
     >>> from copycatch.ports import Message
-    >>> parcels = [Parcel("alert", Message(b"u", b'{"a":1}', 1500, []), "high")] * 2
-    >>> list(bodies_of(parcels, "json_array")), list(bodies_of(parcels, "each"))
+    >>> messages = [SinkMessage("alert", Message(b"u", b'{"a":1}', 1500, []), "high")] * 2
+    >>> list(bodies_of(messages, "json_array")), list(bodies_of(messages, "each"))
     ([b'[{"a":1},{"a":1}]'], [b'{"a":1}', b'{"a":1}'])
-    >>> next(bodies_of(parcels[:1], "splunk_hec"))
+    >>> next(bodies_of(messages[:1], "splunk_hec"))
     b'{"time":1.5,"source":"copycatch","sourcetype":"copycatch:alert","event":{"a":1}}'
     """
     batch: list[bytes] = []
     n_bytes = 0
-    for parcel in parcels:
-        item = _item_of(parcel, shape)
+    for message in messages:
+        item = _item_of(message, shape)
         is_full = len(batch) >= BATCH_MESSAGES_MAX or n_bytes + len(item) > BATCH_BYTES_MAX or shape == "each"
         if batch and is_full:
             yield _body_of(batch, shape)
@@ -162,16 +166,16 @@ def bodies_of(parcels: Sequence[Parcel], shape: Shape) -> Iterator[bytes]:
         yield _body_of(batch, shape)
 
 
-def _item_of(parcel: Parcel, shape: Shape) -> bytes:
-    value = parcel.message.value or b"null"
+def _item_of(sent: SinkMessage, shape: Shape) -> bytes:
+    value = sent.message.value or b"null"
     is_json = value[:1] in (b"{", b"[")
     event: Any = msgspec.Raw(value) if is_json else value.decode("utf-8", "replace")
     if shape != "splunk_hec":
         return value if is_json else msgspec.json.encode(event)
     envelope = {
-        "time": parcel.message.timestamp_ms / 1000,
+        "time": sent.message.timestamp_ms / 1000,
         "source": "copycatch",
-        "sourcetype": f"copycatch:{parcel.kind}",
+        "sourcetype": f"copycatch:{sent.kind}",
         "event": event,
     }
     return msgspec.json.encode(envelope)
