@@ -16,7 +16,7 @@ TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 # Tests of all packages with compiled code (tests/test_layout.py holds the list to that).
 KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,adapters/test_kafka_batches.py engine/test_stretch.py \
-  embedding features intake layout population scoring signals space windows))
+  campaigns embedding features intake layout population scoring signals space windows))
 CHECKED_CACHE := .cache/numba-checked
 FUZZ_S ?= 600
 

@@ -32,6 +32,7 @@ STAGES = (
     "windows",
     "population",
     "scoring",
+    "campaigns",
     "decisions",
     "alert_formats",
 )

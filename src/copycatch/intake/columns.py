@@ -166,6 +166,7 @@ class ColumnBuilder:
             logit_biases=params[1],
             choices=params[2],
             max_tokens=params[3],
+            temperatures=params[4],
             input_tokens=_column(fields["input_tokens"]),
             output_tokens=_column(fields["output_tokens"]),
             margins=margins,
@@ -244,18 +245,19 @@ def _statuses_of(values: Sequence[int | None]) -> npt.NDArray[np.int16]:
 
 
 def _params_of(values: Sequence[Params | None]) -> list[Float32Array]:
-    """Whether log-probabilities are asked for, how many tokens are biased, `n`, `max_tokens`."""
+    """Whether log-probabilities are asked for, how many tokens are biased, `n`, `max_tokens`, temperature."""
     if _is_absent(values):
-        return [_missing(len(values)) for _ in range(4)]
-    none = (None, None, None, None)
+        return [_missing(len(values)) for _ in range(5)]
+    none = (None, None, None, None, None)
     rows = [none if given is None else _options_of(given) for given in values]
     return [_column(column) for column in zip(*rows, strict=True)]
 
 
-def _options_of(params: Params) -> tuple[bool, int, int | None, int | None]:
+def _options_of(params: Params) -> tuple[bool, int, int | None, int | None, float | None]:
     bias = params.logit_bias
     biased = len(bias) if isinstance(bias, dict) else bias or 0
-    return bool(params.logprobs or params.top_logprobs), biased, params.n, params.max_tokens
+    has_logprobs = bool(params.logprobs or params.top_logprobs)
+    return has_logprobs, biased, params.n, params.max_tokens, params.temperature
 
 
 def _texts_and_vectors(

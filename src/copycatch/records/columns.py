@@ -72,6 +72,7 @@ class RecordBatch:
     logit_biases: Float32Array  # how many tokens are biased
     choices: Float32Array  # `n`
     max_tokens: Float32Array
+    temperatures: Float32Array
     input_tokens: Float32Array
     output_tokens: Float32Array
     margins: Float32Array  # highest less second probability; NaN where only one score is logged

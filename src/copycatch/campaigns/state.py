@@ -1,0 +1,77 @@
+"""What outlives a search: link rows of all accounts, and the campaigns named so far."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from copycatch.campaigns.fold import LinkColumns, columns_of
+from copycatch.campaigns.layout import LINKS
+from copycatch.layout.structs import Columns, Rows, grown, put, take
+from copycatch.records.columns import IntArray
+
+CAMPAIGNS_MAX: Final = 256
+MEMBERS_MAX: Final = 2_048
+ROWS_MIN: Final = 256
+
+
+@dataclass(slots=True)
+class Campaign:
+    """Accounts named as one thief; `members` are rows with the event time at which each was named."""
+
+    id: str
+    found_ms: int
+    reason: str  # which evidence weighed most
+    weight: float
+    statistics: dict[str, float]
+    members: dict[int, int] = field(default_factory=dict)
+    queries_checked: int = 0  # of its members, when it was last checked as a whole
+
+
+@dataclass(slots=True)
+class CampaignState:
+    """Link rows, one an account and model, and campaigns.
+
+    Examples
+    --------
+    >>> state = CampaignState()
+    >>> state.grow(1)
+    >>> state.n_rows >= 1
+    True
+    """
+
+    links: Rows = field(default_factory=lambda: np.zeros(0, dtype=LINKS))
+    campaigns: list[Campaign] = field(default_factory=list)
+    log_start_ms: int = 0  # event time of the first record; 0 before
+    groups_dropped: int = 0  # shared by too many, or too many in one search
+    campaigns_dropped: int = 0
+    members_dropped: int = 0
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.links)
+
+    @property
+    def columns(self) -> LinkColumns:
+        return columns_of(self.links)
+
+    def grow(self, n_rows: int) -> None:
+        """Make room for at least `n_rows` rows, doubling."""
+        if n_rows > self.n_rows:
+            self.links = grown(self.links, max(n_rows, 2 * self.n_rows, ROWS_MIN))
+
+    def clear(self, rows: IntArray) -> None:
+        """Forget these accounts; they leave their campaigns."""
+        self.links[rows] = np.zeros(1, dtype=LINKS)
+        gone = set(rows.tolist())
+        for campaign in self.campaigns:
+            for row in gone & campaign.members.keys():
+                del campaign.members[row]
+
+    def take(self, rows: IntArray) -> dict[str, np.ndarray]:
+        """A copy of these rows, a column a field."""
+        return take(self.links, rows)
+
+    def put(self, rows: IntArray, columns: Columns) -> None:
+        """Overwrite these rows with what `take` gave."""
+        put(self.links, rows, columns)

@@ -1,0 +1,53 @@
+"""Campaigns in words that an analyst can act on."""
+
+from typing import Final
+
+from copycatch.campaigns.find import Finding, Link
+
+REASONS: Final = {
+    "together": "their activity rises and falls together, {together:.0f} standard deviations beyond what "
+    "their own levels and the common day explain",
+    "started": "they began within the same three hours, (surprise at it: {started:.0f} nats)",
+    "kit": "they use the same {kit:.0f} openings and endings of prompts, which hardly anybody else uses",
+    "succession": "one begins as another falls silent, over and over (surprise: {succession:.0f} nats)",
+}
+LINKS: Final = {
+    "network": "a network (/24, or /48 of IPv6)",
+    "agent": "a user agent",
+    "key": "an API key",
+    "parameters": "a set of request parameters",
+    "opening": "an opening of prompts",
+    "ending": "an ending of prompts",
+}
+LINKS_TOLD_MAX: Final = 6
+ALLOW: Final = (
+    "A job of your own that deals varied prompts to several keys looks the same: allow its accounts in the "
+    "policy, with an end."
+)
+
+
+def link_words(link: Link) -> str:
+    """One link in words.
+
+    Examples
+    --------
+    >>> link_words(Link("network", 11, 1, 3.2))
+    '11 share a network (/24, or /48 of IPv6) that 1 other account uses'
+    """
+    others = {0: "nobody else uses", 1: "1 other account uses"}.get(
+        link.n_others, f"{link.n_others} others use"
+    )
+    return f"{link.n_members} share {LINKS[link.kind]} that {others}"
+
+
+def describe(finding: Finding) -> str:
+    """The campaign in a paragraph."""
+    n, statistics = len(finding.members), finding.statistics
+    reason = REASONS[finding.reason].format(**statistics)
+    deck = (
+        f"What they ask is dealt from one deck: it varies between them {statistics['spread']:.2f} times as "
+        "much as by chance (teams with work of their own: 2.6 and more), and it is broad."
+    )
+    links = "; ".join(link_words(link) for link in finding.links[:LINKS_TOLD_MAX])
+    told = f" Of them, {links}." if links else ""
+    return f"{n} accounts act as one: {reason}. {deck}{told} {ALLOW}"
