@@ -27,7 +27,7 @@ from copycatch.records.columns import IntArray, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
-from copycatch.service.runner import Pace, Runner
+from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.settings.service import Input
 from tests.benchmarks.machine import resident_bytes
 from tests.benchmarks.traffic import DAY_MS, START_MS, Draw, Pool, Shape
@@ -141,7 +141,10 @@ def soak(
         store = DirectorySnapshots(Path(folder), b"soak, no secret at all", keep=2)
         checkpoint = Checkpoint(judge, sink, store, clock, metrics, interval_s=15.0)
         Runner(
-            source, sink, judge, checkpoint, clock, metrics, pace=Pace(records_max=5000), on_turn=look
+            RunnerParts(source, sink, judge, clock, metrics),
+            checkpoint,
+            pace=Pace(records_max=5000),
+            on_turn=look,
         ).run()
     return {
         "minutes": minutes,

@@ -17,12 +17,12 @@ how much of the score, what is recommended and what that does, what to check bef
 put the account on the allow-list if it is legitimate.
 
 ALERT is a file with native alerts, one JSON object a line (a single pretty-printed one will do, too), or
-- for standard input. Without --uid every alert of the file is told, newest state of each only.
+- for standard input. Without --uid every alert of the file is shown, newest state of each only.
 
   copycatch explain alerts.jsonl --uid 3f2a            (the first characters of a uid are enough)
   kafka-console-consumer ... | copycatch explain - --last 1
 
-exit codes: 0 told; 1 no such alert, or lines that are no alerts; 2 the file cannot be read, or wrong usage
+exit codes: 0 shown; 1 no such alert, or lines that are no alerts; 2 the file cannot be read, or wrong usage
 """
 
 LINE_BYTES_MAX = 4 << 20
@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
         )
         return 1
     is_tty = sys.stdout.isatty()
-    told = (alert_text(a, recommendations.get(a.recommendation or ""), is_tty) for a in alerts)
-    print("\n\n".join(told))
+    texts = (alert_text(a, recommendations.get(a.recommendation or ""), is_tty) for a in alerts)
+    print("\n\n".join(texts))
     return 1 if faults else 0
 
 

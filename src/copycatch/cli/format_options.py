@@ -29,29 +29,29 @@ def add_format_arguments(parser: argparse.ArgumentParser, default: str | None) -
     )
 
 
-def options_of(format_name: str, words: list[str]) -> FormatOptions:
-    """Checked options from `KEY=VALUE` words; values are read as YAML, so `[a, b]` is a list.
+def options_of(format_name: str, pairs: list[str]) -> FormatOptions:
+    """Checked options from `KEY=VALUE` pairs; values are read as YAML, so `[a, b]` is a list.
 
     Raises
     ------
     ConfigError
-        If a word is none, or an option is unknown or wrong.
+        If a pair is none, or an option is unknown or wrong.
 
     Examples
     --------
     >>> options_of("kserve", ["join_timeout=5s", "account_headers=[x-user]"]).account_headers
     ('x-user',)
     """
-    return format_options(format_name, given_by(words), Path(), "--option")
+    return format_options(format_name, given_by(pairs), Path(), "--option")
 
 
-def given_by(words: list[str]) -> dict[str, Any]:
-    """Unchecked options from `KEY=VALUE` words.
+def given_by(pairs: list[str]) -> dict[str, Any]:
+    """Unchecked options from `KEY=VALUE` pairs.
 
     Raises
     ------
     ConfigError
-        If a word is none.
+        If a pair is none.
 
     Examples
     --------
@@ -59,10 +59,10 @@ def given_by(words: list[str]) -> dict[str, Any]:
     {'proxies_trusted': 1, 'model_id': 'm'}
     """
     given: dict[str, Any] = {}
-    for word in words:
-        key, sign, value = word.partition("=")
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
         if not sign:
-            message = f"--option {word}: expected KEY=VALUE"
+            message = f"--option {pair}: expected KEY=VALUE"
             raise ConfigError(message)
         try:
             given[key] = yaml.safe_load(value)

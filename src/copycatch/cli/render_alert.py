@@ -97,8 +97,8 @@ def _recommended(alert: Alert, recommendation: Recommendation | None) -> str:
     key = printable(alert.recommendation or "", 300)
     if recommendation is None:
         # The alert's own paragraph ends with the action; the parameters are in the recommendation.
-        said = alert.words.rpartition("Recommended: ")[2] if "Recommended: " in alert.words else ""
-        what = f"Recommended: {printable(said, 200)}" if said else "See the recommendation"
+        action = alert.words.rpartition("Recommended: ")[2] if "Recommended: " in alert.words else ""
+        what = f"Recommended: {printable(action, 200)}" if action else "See the recommendation"
         return f"{what} Parameters are under decision key {key}" if key else what
     if recommendation.op == "revoke":
         return f"Nothing is in force any more: {key} was revoked at {printable(recommendation.issued_at)}"

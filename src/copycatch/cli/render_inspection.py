@@ -36,7 +36,9 @@ def report_words(report: Inspection, batch: RawBatch) -> str:
         f"          {n} {_WORDS_BY_NOTE[note]}" for note, n in report.notes.items() if note in _WORDS_BY_NOTE
     ]
     if report.n_waiting:
-        lines.append(f"          {report.n_waiting} halves whose other half lies outside of this sample")
+        lines.append(
+            f"          {report.n_waiting} requests or responses whose counterpart is not in this sample"
+        )
     lines += _reject_words(report)
     lines += _field_words(report)
     lines += _feature_words(report)
@@ -62,8 +64,8 @@ def settings_words(format_name: str, args: argparse.Namespace) -> str:
 
 def _headline(report: Inspection) -> str:
     if not report.n_messages:
-        return f"{report.place}: no message to look at; is it empty?"
-    return f"{report.place}: {report.n_messages} message{'' if report.n_messages == 1 else 's'}"
+        return f"{report.source}: no message to look at; is it empty?"
+    return f"{report.source}: {report.n_messages} message{'' if report.n_messages == 1 else 's'}"
 
 
 def _unknown_words(report: Inspection, batch: RawBatch) -> list[str]:
@@ -78,13 +80,13 @@ def _unknown_words(report: Inspection, batch: RawBatch) -> list[str]:
         )
         lines.append("          Kafka Connect with JsonConverter.")
     elif report.recognised.get("unknown JSON"):
-        place = shlex.quote(report.place)
+        source = shlex.quote(report.source)
         lines.append(
             "          It is JSON, so a mapping can say which pointer holds which field. Draft one, edit it,"
         )
         lines.append("          and look again:")
-        lines.append(f"            copycatch inspect {place} --write mapping.yaml")
-        lines.append(f"            copycatch inspect {place} --format mapping --option mapping=mapping.yaml")
+        lines.append(f"            copycatch inspect {source} --write mapping.yaml")
+        lines.append(f"            copycatch inspect {source} --format mapping --option mapping=mapping.yaml")
     else:
         lines.append("          copycatch reads one JSON object a message or a line.")
     return lines
@@ -134,9 +136,9 @@ def _feature_words(report: Inspection) -> list[str]:
 def _next_words(report: Inspection) -> list[str]:
     if not report.n_records:
         return ["", "next      Nothing decodes yet: mend what is rejected above, or choose another --format."]
-    place = shlex.quote(report.place)
+    source = shlex.quote(report.source)
     return [
         "",
-        f"next      copycatch inspect {place} --write settings.yaml",
-        f"          copycatch replay {place} --format {report.format_name} --alerts alerts.jsonl",
+        f"next      copycatch inspect {source} --write settings.yaml",
+        f"          copycatch replay {source} --format {report.format_name} --alerts alerts.jsonl",
     ]

@@ -1,4 +1,4 @@
-"""What a policy means, in words."""
+"""What a policy means, as text for a person."""
 
 from collections.abc import Iterator
 
@@ -122,8 +122,8 @@ def _extraction_words(rule: ExtractionRule, policy: Policy) -> list[str]:
                 f"{ACTION_WORDS[action]} ({action})."
             )
     lines.append(
-        f"  Released after looking normal for {duration_words(rule.clear_after_s)}; told again at most every "
-        f"{duration_words(rule.repeat_after_s)} unless it gets worse."
+        f"  Released after looking normal for {duration_words(rule.clear_after_s)}; alerted again at most "
+        f"every {duration_words(rule.repeat_after_s)} unless it gets worse."
     )
     return lines
 
@@ -140,7 +140,7 @@ def _match_words(match: Match) -> str:
 
 
 def _override_words(override: Override) -> str:
-    said = [
+    changes = [
         ("budget times", override.sensitivity and number_words(override.sensitivity)),
         ("mode", override.mode),
         ("from queries", override.queries_min),
@@ -149,7 +149,7 @@ def _override_words(override: Override) -> str:
         ("cleared after", override.clear_after_s and duration_words(override.clear_after_s)),
         ("repeated after", override.repeat_after_s and duration_words(override.repeat_after_s)),
     ]
-    return "; ".join(f"{name} {value}" for name, value in said if value is not None)
+    return "; ".join(f"{name} {value}" for name, value in changes if value is not None)
 
 
 def _exemption_words(exemption: Exemption) -> str:

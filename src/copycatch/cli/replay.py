@@ -14,7 +14,7 @@ from copycatch.records.columns import Evaluations, Outcomes, Scores
 from copycatch.records.wire import ENCODER
 
 DESCRIPTION = """\
-Play log files through the engine of `copycatch run` and write what it would have said.
+Play log files through the engine of `copycatch run` and write what it would have announced.
 
 Files are .jsonl, .jsonl.gz, .jsonl.zst, folders of them, or - for standard input; they are read in the
 order given, as one log. Time is the log's own.
@@ -23,7 +23,7 @@ EPILOG = """\
 examples:
   copycatch replay gateway.jsonl.gz --alerts alerts.jsonl --recommendations recommendations.jsonl
   copycatch replay logs/ --format litellm --policy policy.yaml --alerts - | jq .words
-  copycatch replay gateway.jsonl --features looks.parquet      # every look, for a notebook (pandas)
+  copycatch replay gateway.jsonl --features evaluations.parquet   # for a notebook (pandas)
 
 exit codes: 0 done; 2 wrong options or policy; 3 a file cannot be read or written.
 """
@@ -44,7 +44,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--recommendations", metavar="FILE", help="where recommendations go")
     parser.add_argument("--dead-letters", metavar="FILE", help="where records go that could not be taken")
-    parser.add_argument("--features", type=Path, metavar="FILE", help="write every look as a Parquet frame")
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE", help="write every evaluation as a Parquet frame"
+    )
     parser.add_argument(
         "--policy", type=Path, metavar="FILE", help="policy to judge by (default: the built-in one)"
     )
@@ -62,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.service.logs import logging_at
     from copycatch.service.replay import replay
     from copycatch.settings.policy import load_policy
+    from copycatch.settings.service import Input
 
     if args.format not in FORMATS:
         message = f"--format {args.format}: no such format; there are {', '.join(sorted(FORMATS))}"
@@ -81,8 +84,7 @@ def run(args: argparse.Namespace) -> int:
             policy,
             _writer(writers, frames),
             bar.update,
-            source_format=args.format,
-            source_options=given_by(args.option),
+            log=Input(topic="files", format=args.format, options=given_by(args.option)),
         )
     frames.write()
     if not args.quiet:
@@ -96,15 +98,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _opened(stack: ExitStack, place: str | None) -> IO[bytes] | None:
-    if place is None:
+def _opened(stack: ExitStack, target: str | None) -> IO[bytes] | None:
+    if target is None:
         return None
-    if place == "-":
+    if target == "-":
         return sys.stdout.buffer
     try:
-        return stack.enter_context(Path(place).open("wb"))
+        return stack.enter_context(Path(target).open("wb"))
     except OSError as error:
-        message = f"{place} cannot be written: {error.strerror}; name another file"
+        message = f"{target} cannot be written: {error.strerror}; name another file"
         raise TransportError(message) from error
 
 
@@ -130,18 +132,18 @@ def _writer(
 
 
 class Frames:
-    """Every look as a row of a pandas frame."""
+    """Every evaluation as a row of a pandas frame."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._looks: list[tuple[Evaluations, Scores]] = []
+        self._evaluations: list[tuple[Evaluations, Scores]] = []
 
     def add(self, evaluations: list[tuple[Evaluations, Scores]]) -> None:
         if self._path is not None:
-            self._looks += evaluations
+            self._evaluations += evaluations
 
     def write(self) -> None:
-        """One row a look: who, when, how many queries, tail probability, then all features."""
+        """One row an evaluation: who, when, how many queries, tail probability, then all features."""
         if self._path is None:
             return
         import pandas as pd
@@ -149,15 +151,15 @@ class Frames:
         from copycatch.features.catalog import NAMES
 
         parts = [
-            pd.DataFrame(looks.values, columns=list(NAMES)).assign(
-                account_id=looks.account_ids,
-                tenant_id=pd.Series(looks.tenant_ids, dtype="string"),
-                model_id=looks.model_ids,
-                event_time=pd.to_datetime(looks.event_times_ms, unit="ms", utc=True),
-                queries=looks.queries,
+            pd.DataFrame(evaluations.values, columns=list(NAMES)).assign(
+                account_id=evaluations.account_ids,
+                tenant_id=pd.Series(evaluations.tenant_ids, dtype="string"),
+                model_id=evaluations.model_ids,
+                event_time=pd.to_datetime(evaluations.event_times_ms, unit="ms", utc=True),
+                queries=evaluations.queries,
                 tail_prob=scores.tail_probs,
             )
-            for looks, scores in self._looks
+            for evaluations, scores in self._evaluations
         ]
         frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
         try:

@@ -67,7 +67,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run until stopped; see EPILOG for the exit codes."""
-    from copycatch.service.bootstrap import Instance, Places
+    from copycatch.service.bootstrap import Endpoints, Instance
     from copycatch.service.logs import set_up_logging
     from copycatch.settings.service import load_service
 
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             # A pipe beside the service on the same machine must not fail because the port is taken.
             settings = settings.model_copy(update={"http": settings.http.model_copy(update={"is_on": False})})
         instance = Instance(
-            settings, Places(tuple(args.source), args.sink, args.format, given_by(args.option))
+            settings, Endpoints(tuple(args.source), args.sink, args.format, given_by(args.option))
         )
         summary = instance.run()
     except ConfigError as error:

@@ -36,7 +36,7 @@ from copycatch.service.health import Health
 from copycatch.service.http import HttpPort
 from copycatch.service.judging import EngineJudge
 from copycatch.service.policy_watch import PolicyWatch
-from copycatch.service.runner import Pace, Runner, Summary
+from copycatch.service.runner import Pace, Runner, RunnerParts, Summary
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service
 from copycatch.sinks.catalog import make_sinks
@@ -48,8 +48,8 @@ DEADLINE_EXIT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """What the command line puts in Kafka's place; empty means Kafka."""
+class Endpoints:
+    """What the command line names instead of Kafka; empty means Kafka."""
 
     sources: Sequence[str] = ()
     sink: str | None = None
@@ -111,7 +111,7 @@ class Instance:
     """
 
     def __init__(
-        self, settings: Service, places: Places, environment: Mapping[str, str] | None = None
+        self, settings: Service, endpoints: Endpoints, environment: Mapping[str, str] | None = None
     ) -> None:
         environment = os.environ if environment is None else environment
         self._settings = settings
@@ -122,16 +122,16 @@ class Instance:
             settings.policy, self.clock, self.metrics, settings.policy_check_interval
         )
         directory = Path(settings.snapshots.directory)
-        store = self._store(directory, places)
+        store = self._store(directory, endpoints)
         given = read_secret(settings.hmac_key, settings.hmac_key_file, "hmac_key_file")
         hmac_key = self._key("hmac.key", given, "hmac_key")
         judge = make_judge(
-            self.policy_watch.policy, settings.accounts_max, hmac_key, self._decoders(places), self.metrics
+            self.policy_watch.policy, settings.accounts_max, hmac_key, self._decoders(endpoints), self.metrics
         )
         # A member of a consumer group must not be silent for as long as a first compilation takes.
-        self._compiles_ahead = isinstance(judge, EngineJudge) and not places.sources
+        self._compiles_ahead = not endpoints.sources
         self.http = self._http()
-        source, sink = self._ends(places, directory)
+        source, sink = self._ends(endpoints, directory)
         if settings.sinks:
             others = make_sinks(settings.sinks, self.clock.now_ms)
             sink = FanOutSink(sink, others, self.clock, self.metrics)
@@ -145,12 +145,8 @@ class Instance:
             hook=hook_of(environment),
         )
         self.runner = Runner(
-            source,
-            sink,
-            judge,
+            RunnerParts(source, sink, judge, self.clock, self.metrics),
             checkpoint,
-            self.clock,
-            self.metrics,
             pace=Pace(
                 settings.poll_records_max, settings.poll_timeout, settings.idle_after, settings.drain_timeout
             ),
@@ -158,15 +154,15 @@ class Instance:
             next_policy=self.policy_watch.next_policy,
         )
 
-    def _store(self, directory: Path, places: Places) -> SnapshotStore | None:
-        if "-" in places.sources:
+    def _store(self, directory: Path, endpoints: Endpoints) -> SnapshotStore | None:
+        if "-" in endpoints.sources:
             return None  # a pipe cannot be read again from the middle
         snapshots = self._settings.snapshots
         given = read_secret(snapshots.key, snapshots.key_file, "snapshots.key_file")
         key = self._key("signing.key", given, "snapshots.key")
-        group = "files" if places.sources else self._settings.kafka.group_id
+        group = "files" if endpoints.sources else self._settings.kafka.group_id
         if is_url(snapshots.directory):
-            if places.sources:
+            if endpoints.sources:
                 msg = "snapshots.directory: a replay of files keeps a ledger too; name a local directory"
                 raise ConfigError(msg)
             return RemoteSnapshots(f"{snapshots.directory.rstrip('/')}/group-{group}", key, snapshots.keep)
@@ -182,29 +178,31 @@ class Instance:
             raise ConfigError(msg)
         return kept_key(Path(directory), name, given, setting)
 
-    def _decoders(self, places: Places) -> dict[str, Callable[[], Decoder]]:
-        if places.sources:
+    def _decoders(self, endpoints: Endpoints) -> dict[str, Callable[[], Decoder]]:
+        if endpoints.sources:
             return {
                 "*": decoder_maker(
-                    Input(topic="files", format=places.source_format, options=dict(places.source_options))
+                    Input(
+                        topic="files", format=endpoints.source_format, options=dict(endpoints.source_options)
+                    )
                 )
             }
         return {each.topic: decoder_maker(each) for each in self._settings.inputs}
 
-    def _ends(self, places: Places, directory: Path) -> tuple[RecordSource, OutcomeSink]:
+    def _ends(self, endpoints: Endpoints, directory: Path) -> tuple[RecordSource, OutcomeSink]:
         settings = self._settings
         alert_format = ALERT_FORMATS[settings.outputs.alert_format]
-        if not places.sources:
-            if places.sink is not None:
+        if not endpoints.sources:
+            if endpoints.sink is not None:
                 msg = "--sink needs --source: from Kafka, outcomes go to Kafka with the offsets"
                 raise ConfigError(msg)
             if settings.kafka.client == "confluent":
                 return confluent_ends(settings, alert_format, self.clock.now_ms)
             kafka_source = KafkaSource(settings)
             return kafka_source, KafkaSink(settings, kafka_source, alert_format, self.clock.now_ms)
-        is_piped = "-" in places.sources or places.sink in (None, "-")
+        is_piped = "-" in endpoints.sources or endpoints.sink in (None, "-")
         ledger = None if is_piped else directory / "ledger.json"
-        return FileSource(places.sources), FileSink(sink_targets(places.sink), alert_format, ledger)
+        return FileSource(endpoints.sources), FileSink(sink_targets(endpoints.sink), alert_format, ledger)
 
     def _http(self) -> HttpPort | None:
         http = self._settings.http

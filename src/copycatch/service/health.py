@@ -8,5 +8,5 @@ class Health:
     """`is_ready`: has shards, all of them past their silent replay, and the last unit went out."""
 
     is_ready: bool = False
-    words: str = "starting"
+    message: str = "starting"
     last_turn_s: float = 0.0  # by the monotonic clock

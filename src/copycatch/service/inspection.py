@@ -44,13 +44,13 @@ class RejectReport:
 class Inspection:
     """All of it."""
 
-    place: str
+    source: str
     n_messages: int
     recognised: Counter[str] = field(default_factory=Counter)  # format names, and what is none
     format_name: str | None = None
     n_records: int = 0
     n_accounts: int = 0
-    n_waiting: int = 0  # halves whose other half lies outside of the sample
+    n_waiting: int = 0  # requests and responses whose counterpart lies outside of the sample
     notes: Counter[str] = field(default_factory=Counter)
     fields: list[FieldReport] = field(default_factory=list)
     rejects: list[RejectReport] = field(default_factory=list)

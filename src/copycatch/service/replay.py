@@ -1,8 +1,7 @@
 """Files through the same runner and checkpoint as the service, as fast as they go."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from copycatch.adapters.clock import ManualClock, SystemClock
 from copycatch.adapters.files import FileSource
@@ -12,12 +11,14 @@ from copycatch.records.columns import Outcomes
 from copycatch.records.policy import Policy
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
-from copycatch.service.runner import Pace, Runner, Summary
+from copycatch.service.runner import Pace, Runner, RunnerParts, Summary
 from copycatch.settings.service import Input
 from copycatch.units import UnixMs
 
 # Pseudonyms of a replay stay on the machine that holds the log; they only have to be the same each time.
 REPLAY_KEY = b"copycatch replay: no secret"
+ACCOUNTS_MAX = 1_000_000
+FILES = Input(topic="files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,7 @@ def replay(
     on_outcomes: Callable[[Outcomes], None],
     on_progress: Callable[[Progress], None] = lambda _progress: None,
     *,
-    source_format: str = "native",
-    source_options: Mapping[str, Any] | None = None,
-    accounts_max: int = 1_000_000,
-    hmac_key: bytes = REPLAY_KEY,
+    log: Input = FILES,
     now_ms: UnixMs | None = None,
     records_max: int = 5000,
 ) -> Summary:
@@ -70,8 +68,8 @@ def replay(
         Given the outcomes of each batch in order; alerts, recommendations, rejects, counts, evaluations.
     on_progress : callable
         Told after each batch.
-    source_format, source_options
-        Log format and its options, as the settings of a topic say them.
+    log : Input
+        Its format and the format's options, as the settings of a topic give them.
     now_ms : int, optional
         The present, as event time; records far beyond it are rejected. The machine's time when left out.
 
@@ -88,10 +86,7 @@ def replay(
     clock: Clock = ManualClock(SystemClock().now_ms() if now_ms is None else now_ms)
     metrics = MemoryMetrics()
     source = FileSource(paths)
-    decoders = {
-        "*": decoder_maker(Input(topic="files", format=source_format, options=dict(source_options or {})))
-    }
-    judge = make_judge(policy, accounts_max, hmac_key, decoders, metrics)
+    judge = make_judge(policy, ACCOUNTS_MAX, REPLAY_KEY, {"*": decoder_maker(log)}, metrics)
     sink = _CallbackSink(on_outcomes)
     checkpoint = Checkpoint(judge, sink, None, clock, metrics)
 
@@ -100,6 +95,9 @@ def replay(
         on_progress(Progress(source.bytes_read, source.bytes_total, done.counts.total, done.alerts))
 
     runner = Runner(
-        source, sink, judge, checkpoint, clock, metrics, pace=Pace(records_max=records_max), on_turn=tell
+        RunnerParts(source, sink, judge, clock, metrics),
+        checkpoint,
+        pace=Pace(records_max=records_max),
+        on_turn=tell,
     )
     return runner.run()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 
@@ -41,6 +42,16 @@ class Summary:
     replayed: int = 0
 
 
+class RunnerParts(NamedTuple):
+    """What a runner drives."""
+
+    source: RecordSource
+    sink: OutcomeSink
+    judge: Judge
+    clock: Clock
+    metrics: Metrics
+
+
 class Runner:
     """Owns the loop; a `ShardListener` of its source.
 
@@ -54,24 +65,16 @@ class Runner:
 
     def __init__(
         self,
-        source: RecordSource,
-        sink: OutcomeSink,
-        judge: Judge,
+        parts: RunnerParts,
         checkpoint: Checkpoint,
-        clock: Clock,
-        metrics: Metrics,
         *,
         pace: Pace | None = None,
         health: Health | None = None,
         next_policy: Callable[[], Policy | None] = lambda: None,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        self._source = source
-        self._sink = sink
-        self._judge = judge
+        self._source, self._sink, self._judge, self._clock, self._metrics = parts
         self._checkpoint = checkpoint
-        self._clock = clock
-        self._metrics = metrics
         self._pace = pace or Pace()
         self._health = health or Health()
         self._next_policy = next_policy
@@ -258,13 +261,13 @@ class Runner:
             else:
                 if attempt:
                     log.info("works again", doing=doing, attempts=attempt)
-                self._health.words = "ok"
+                self._health.message = "ok"
                 return
 
     def _back_off(self, doing: str, error: RecoverableError, attempt: int) -> None:
         self._metrics.count("copycatch_failures_total", doing=doing)
         self._health.is_ready = False
-        self._health.words = f"{doing}: {error}"
+        self._health.message = f"{doing}: {error}"
         pause_s = min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2 ** min(attempt - 1, 10))
         if self._is_stopping and self._clock.monotonic_s() + pause_s > self._stop_deadline_s:
             message = f"{doing} still fails at the end of the drain time: {error}"
@@ -343,7 +346,7 @@ class Runner:
 
     def _close(self) -> None:
         self._health.is_ready = False
-        self._health.words = "stopping"
+        self._health.message = "stopping"
         try:
             self._source.close()
             self._checkpoint.release(self._shards, is_ours=not self._is_ahead, busy=self._silent_until)
@@ -357,7 +360,7 @@ class Runner:
             return
         self._next_gauges_s = now_s + GAUGES_EVERY_S
         self._health.is_ready = bool(self._shards) and not self._silent_until
-        self._health.words = "ok" if self._health.is_ready else "no shards yet, or still replaying"
+        self._health.message = "ok" if self._health.is_ready else "no shards yet, or still replaying"
         self._metrics.set("copycatch_shards", len(self._shards))
         for shard, lag in self._source.lags().items():
             self._metrics.set("copycatch_lag_records", lag, topic=shard.topic, partition=str(shard.partition))

@@ -40,16 +40,16 @@ class FaultsError(ConfigError):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
-def path_words(path: PathParts) -> str:
+def path_text(path: PathParts) -> str:
     """A path as people write it.
 
     Examples
     --------
-    >>> path_words(("rules", 0, "severity"))
+    >>> path_text(("rules", 0, "severity"))
     'rules[0].severity'
     """
-    words = ""
+    text = ""
     for part in path[:PATH_PARTS_MAX]:
         shown = printable(str(part))
-        words += f"[{shown}]" if isinstance(part, int) else f".{shown}" if words else shown
-    return words if len(path) <= PATH_PARTS_MAX else words + "..."
+        text += f"[{shown}]" if isinstance(part, int) else f".{shown}" if text else shown
+    return text if len(path) <= PATH_PARTS_MAX else text + "..."

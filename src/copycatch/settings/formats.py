@@ -50,7 +50,7 @@ def format_options(
     folder : Path
         Where a relative path of a mapping file starts: the folder of the settings file.
     file : str
-        What to call the place in messages.
+        What to call it in messages.
 
     Raises
     ------
@@ -78,8 +78,8 @@ def format_options(
             is_unknown = detail["type"] == "extra_forbidden"
             known = unknown_remedy(key, OptionsModel.model_fields) if is_unknown else None
             remedy = known or detail.get("ctx", {}).get("remedy")
-            said = "unknown key" if is_unknown else detail["msg"]
-            lines.append(f"{file}: options.{key}: {said}" + (f" ({remedy})" if remedy else ""))
+            problem = "unknown key" if is_unknown else detail["msg"]
+            lines.append(f"{file}: options.{key}: {problem}" + (f" ({remedy})" if remedy else ""))
         raise ConfigError("\n".join(lines)) from None
     if (format_name == "mapping") != (checked.mapping is not None):
         hint = "add options: {mapping: FILE}; `copycatch inspect` writes a first one"

@@ -111,7 +111,7 @@ def _path(loc: tuple[int | str, ...], document: Document) -> PathParts:
 
 
 def _known_names(model: type[BaseModel], loc: tuple[int | str, ...]) -> Collection[str]:
-    """The keys that the model takes at the place of an unknown one."""
+    """The keys that the model takes where an unknown one stands."""
     current: Any = model
     for part in loc[:-1]:
         current = _step(_bare(current), part)

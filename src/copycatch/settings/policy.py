@@ -90,5 +90,5 @@ def _rule_name_faults(document: Document) -> list[Fault]:
         if name in line_by_name:
             message = f"a second rule is named {name!r}"
             faults.append(document.fault(path, message, f"first on line {line_by_name[name]}; rename one"))
-        line_by_name.setdefault(name, document.place(path)[0])
+        line_by_name.setdefault(name, document.position(path)[0])
     return faults

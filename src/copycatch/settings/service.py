@@ -227,23 +227,23 @@ def _overlay(document: Document, environment: Mapping[str, str]) -> None:
         if not variable.startswith(ENV_PREFIX) or variable.startswith(ENV_OTHERS):
             continue
         *groups, name = variable.removeprefix(ENV_PREFIX).lower().split("__")
-        place: Any = document.data
+        group_data: Any = document.data
         for group in groups:
-            place = place.setdefault(group, {}) if isinstance(place, dict) else None
-        if not isinstance(place, dict):
+            group_data = group_data.setdefault(group, {}) if isinstance(group_data, dict) else None
+        if not isinstance(group_data, dict):
             document.faults.append(
                 Fault(variable, 1, 1, "", f"{groups[-1]} is no group of settings", "see the manual")
             )
             continue
         if name in SECRET_KEYS or not text.startswith(("[", "{")):
-            place[name] = text
+            group_data[name] = text
             continue
         try:
-            place[name] = yaml.safe_load(text)
+            group_data[name] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            words = " ".join(str(error).split())
+            problem = " ".join(str(error).split())
             document.faults.append(
-                Fault(variable, 1, 1, "", f"is not YAML: {words}", "mend the quotes or brackets")
+                Fault(variable, 1, 1, "", f"is not YAML: {problem}", "mend the quotes or brackets")
             )
 
 

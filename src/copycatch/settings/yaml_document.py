@@ -1,4 +1,4 @@
-"""YAML text as plain values, with the place of every one; hostile or careless text ends in faults.
+"""YAML text as plain values, with line and column of every one; hostile or careless text ends in faults.
 
 A document is bounded in bytes, depth and - aliases expanded - in values, so that "billion laughs" cost
 nothing. Duplicate keys and tags other than YAML's own are refused.
@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from copycatch.settings.faults import Fault, PathParts, path_words
+from copycatch.settings.faults import Fault, PathParts, path_text
 
 DOCUMENT_BYTES_MAX = 1 << 20  # some 5,000 allow-list entries with reasons; beyond is no hand-written policy
 DEPTH_MAX = 32
@@ -36,7 +36,7 @@ class Document:
     key_marks: dict[PathParts, tuple[int, int]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
-    def place(self, path: PathParts, is_key: bool = False) -> tuple[int, int]:
+    def position(self, path: PathParts, is_key: bool = False) -> tuple[int, int]:
         """Where a path stands, or the nearest of its parents that exists."""
         marks = self.key_marks if is_key else self.marks
         while path and path not in marks:
@@ -44,8 +44,8 @@ class Document:
         return marks.get(path, (1, 1))
 
     def fault(self, path: PathParts, message: str, remedy: str, is_key: bool = False) -> Fault:
-        line, column = self.place(path, is_key)
-        return Fault(self.file, line, column, path_words(path), message, remedy)
+        line, column = self.position(path, is_key)
+        return Fault(self.file, line, column, path_text(path), message, remedy)
 
 
 def read_document(text: str | bytes, file: str) -> Document:
@@ -225,7 +225,7 @@ class _Builder:
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         if (line, column, message) not in self.reported:
             self.reported.add((line, column, message))
-            fault = Fault(self.document.file, line, column, path_words(path), message, remedy)
+            fault = Fault(self.document.file, line, column, path_text(path), message, remedy)
             self.document.faults.append(fault)
 
     def _refuse_tag(self, node: yaml.Node, path: PathParts) -> None:

@@ -10,7 +10,7 @@ from copycatch.adapters.remote_snapshots import RemoteSnapshots
 from copycatch.adapters.snapshots import DirectorySnapshots
 from copycatch.errors import ConfigError, RecoverableError
 from copycatch.ports import SnapshotInfo
-from copycatch.service.bootstrap import Instance, Places
+from copycatch.service.bootstrap import Endpoints, Instance
 from copycatch.settings.service import Service
 from tests.support.bucket import S3Server
 from tests.unit.adapters.test_snapshots import KEY, SHARD, only_file, save
@@ -131,10 +131,10 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
         RemoteSnapshots("nosuch://x", KEY)
     settings = Service.model_validate({"snapshots": {"directory": "memory://x"}, "http": {"is_on": False}})
     with pytest.raises(ConfigError, match="with snapshots at a URL it has to be given"):
-        Instance(settings, Places(), {})
+        Instance(settings, Endpoints(), {})
     keyed = settings.model_copy(
         update={"snapshots": settings.snapshots.model_copy(update={"key_file": tmp_path / "key"})}
     )
     (tmp_path / "key").write_bytes(KEY)
     with pytest.raises(ConfigError, match="name a local directory"):
-        Instance(keyed, Places(sources=["log.jsonl"]), {})
+        Instance(keyed, Endpoints(sources=["log.jsonl"]), {})

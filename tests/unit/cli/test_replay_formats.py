@@ -13,6 +13,7 @@ from copycatch.records.columns import Outcomes
 from copycatch.records.policy import Policy
 from copycatch.records.wire import Rejected
 from copycatch.service.replay import replay
+from copycatch.settings.service import Input
 
 
 def played(path: Path, format_name: str, **options: Any) -> tuple[Any, list[Rejected]]:
@@ -21,7 +22,8 @@ def played(path: Path, format_name: str, **options: Any) -> tuple[Any, list[Reje
     def take(outcomes: Outcomes) -> None:
         rejects.extend(outcomes.rejects)
 
-    summary = replay([str(path)], Policy(), take, source_format=format_name, source_options=options)
+    log = Input(topic="files", format=format_name, options=options or {})
+    summary = replay([str(path)], Policy(), take, log=log)
     return summary.counts, rejects
 
 

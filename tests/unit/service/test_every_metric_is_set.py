@@ -16,7 +16,7 @@ from copycatch.records.columns import RawBatch
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.policy_watch import PolicyWatch
-from copycatch.service.runner import Pace, Runner
+from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.settings.service import Input
 from copycatch.sinks.catalog import make_sinks
 from copycatch.sinks.syslog import SyslogSettings
@@ -126,7 +126,8 @@ def run(log: MemoryLog, snapshots: MemorySnapshots, metrics: Recording, folder: 
             raise Dies
 
     runner = Runner(
-        source, sink, judge, checkpoint, clock, metrics,
+            RunnerParts(source, sink, judge, clock, metrics),
+            checkpoint,
         pace=Pace(records_max=100), next_policy=watch.next_policy, on_turn=on_turn,
     )  # fmt: skip
     if turns:

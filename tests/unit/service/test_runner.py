@@ -11,7 +11,7 @@ from copycatch.errors import FencedError, RecoverableError, TransportError
 from copycatch.ports import Delivery, Shard, SnapshotInfo, SnapshotWriter
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.service.checkpoint import Checkpoint
-from copycatch.service.runner import Pace, Runner
+from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.units import UnixMs
 from tests.support.counting import CountingJudge, expected_uids
 from tests.support.records import START_MS, traffic
@@ -36,12 +36,8 @@ class Parts:
             self.judge, self.sink, self.snapshots, self.clock, self.metrics, interval_s, is_forking=False
         )
         self.runner = Runner(
-            self.source,
-            self.sink,
-            self.judge,
+            RunnerParts(self.source, self.sink, self.judge, self.clock, self.metrics),
             self.checkpoint,
-            self.clock,
-            self.metrics,
             pace=Pace(records_max=50),
         )
 

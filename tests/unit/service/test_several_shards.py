@@ -18,7 +18,7 @@ from copycatch.records.policy import Allow, LimitRule, Match, Policy, When
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.judging import EngineJudge
-from copycatch.service.runner import Pace, Runner
+from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.settings.service import Input
 from copycatch.units import UnixMs
 from tests.support.telling import faults, holds_of, hunted
@@ -70,7 +70,8 @@ def run(
     judge = make_judge(policy or Policy(), 10_000, b"tests: no secret", decoders, metrics)
     checkpoint = Checkpoint(judge, sink, snapshots, clock, metrics, 15.0, is_forking=False)
     runner = Runner(
-        make_source(log, seed), sink, judge, checkpoint, clock, metrics,
+            RunnerParts(make_source(log, seed), sink, judge, clock, metrics),
+            checkpoint,
         pace=Pace(records_max=400), on_turn=lambda: clock.sleep(1.0),
     )  # fmt: skip
     runner._close = lambda: None  # type: ignore[method-assign]
