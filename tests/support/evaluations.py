@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from copycatch.records.columns import Evaluations, FeatureSpec, Scores
+from copycatch.records.columns import Evaluations, Features, FeatureSpec, ScoreBasis, Scores
 
 NAN = float("nan")
 CATALOG: tuple[FeatureSpec, ...] = (
@@ -45,6 +45,7 @@ def columns(seen: Sequence[Seen]) -> tuple[Evaluations, Scores]:
 
     accounts = sorted({(s.tenant_id or "", s.account_id, s.model_id) for s in seen})
     row_by_account = {account: row for row, account in enumerate(accounts)}
+    measured = Features(table("features"), np.array([s.queries for s in seen], dtype=np.int64))
     evaluations = Evaluations(
         rows=np.array(
             [row_by_account[s.tenant_id or "", s.account_id, s.model_id] for s in seen], dtype=np.int64
@@ -55,15 +56,23 @@ def columns(seen: Sequence[Seen]) -> tuple[Evaluations, Scores]:
         event_times_ms=np.array([s.time_ms for s in seen], dtype=np.int64),
         first_seen_ms=np.array([max(0, s.time_ms - HOUR_MS) for s in seen], dtype=np.int64),
         queries=np.array([s.queries for s in seen], dtype=np.int64),
-        values=table("features"),
+        lifetime=measured,
+        recent=measured,
+        records=np.arange(n),
+        kept_ids=np.zeros((n, 1), dtype="S1"),
         sample_event_ids=[[f"e{i}" for i in range(30)] for _ in seen],
         client_ips=[["192.0.2.1"] for _ in seen],
     )
+    nothing = np.zeros((n, 0))
     scores = Scores(
+        values=table("features"),
         tail_probs=np.array([s.tail_prob for s in seen], dtype=np.float64),
         attack_probs=np.array([s.attack_prob for s in seen], dtype=np.float64),
         is_warm=np.array([s.tail_prob == s.tail_prob for s in seen], dtype=np.bool_),
         feature_tail_probs=np.full((n, n_features), 0.01),
+        basis=ScoreBasis(
+            nothing.astype(np.bool_), nothing, nothing, nothing, nothing, np.full(n, NAN), np.full(n, NAN)
+        ),
         shares=np.nan_to_num(table("shares"), nan=0.0),
         normal_lows=np.where(np.isfinite(table("normal_highs")), 0.0, NAN),
         normal_highs=table("normal_highs"),

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from copycatch.engine.evaluate import EvaluationBatch, fold_segment
+from copycatch.engine.evaluate import fold_segment
 from copycatch.engine.state import EngineState, new_state
 from copycatch.features.catalog import NAMES
+from copycatch.records.columns import Evaluations
 from copycatch.records.policy import Policy
 from copycatch.signals.compute import compute_signals
 from copycatch.space.fit import build_space
@@ -64,8 +65,8 @@ def row_by_key(slots: Slots) -> dict[Key, int]:
     return {slots.key_of(row): row for row in slots.rows_in_use()}
 
 
-def fold(normal: Normal, records: Sequence[dict[str, Any]]) -> EvaluationBatch:
-    """The looks of one account that sends these records."""
+def fold(normal: Normal, records: Sequence[dict[str, Any]]) -> Evaluations:
+    """The evaluations of one account that sends these records."""
     state: EngineState = new_state(Policy())
     population = state.population("m1", START_MS)
     assert population is not None
@@ -79,14 +80,14 @@ def fold(normal: Normal, records: Sequence[dict[str, Any]]) -> EvaluationBatch:
     return fold_segment(state, batch, rows, block, Policy())
 
 
-def features(looks: EvaluationBatch) -> dict[str, float]:
-    """Of the last look, over the account's life."""
-    return dict(zip(NAMES, looks.evaluations.values[-1].tolist(), strict=True))
+def features(evaluations: Evaluations) -> dict[str, float]:
+    """Of the last evaluation, over the account's lifetime."""
+    return dict(zip(NAMES, evaluations.lifetime.values[-1].tolist(), strict=True))
 
 
-def block_features(looks: EvaluationBatch) -> dict[str, float]:
-    """Of the last look, over its current block."""
-    return dict(zip(NAMES, looks.recent_values[-1].tolist(), strict=True))
+def recent_features(evaluations: Evaluations) -> dict[str, float]:
+    """Of the last evaluation, over its recent window."""
+    return dict(zip(NAMES, evaluations.recent.values[-1].tolist(), strict=True))
 
 
 def queries(normal: Normal, x: np.ndarray, **fields: Callable[[int], Any] | object) -> list[dict[str, Any]]:

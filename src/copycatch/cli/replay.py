@@ -151,7 +151,7 @@ class Frames:
         from copycatch.features.catalog import NAMES
 
         parts = [
-            pd.DataFrame(evaluations.values, columns=list(NAMES)).assign(
+            pd.DataFrame(scores.values, columns=list(NAMES)).assign(
                 account_id=evaluations.account_ids,
                 tenant_id=pd.Series(evaluations.tenant_ids, dtype="string"),
                 model_id=evaluations.model_ids,

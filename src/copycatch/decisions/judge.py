@@ -67,7 +67,7 @@ def judge(
     policy
         May be another one than at the last call; what it exempts now is released at once.
     catalog
-        The features, one per column of `evaluations.values`.
+        The features, one per column of `scores.values`.
     state
         Open episodes and standing recommendations of this shard.
 
@@ -79,7 +79,7 @@ def judge(
     """
     n_evaluations = len(evaluations)
     assert scores.tail_probs.shape == (n_evaluations,)
-    assert evaluations.values.shape == (n_evaluations, len(catalog))
+    assert scores.values.shape == (n_evaluations, len(catalog))
     context = state.sit(policy, catalog)
     is_over = np.zeros(n_evaluations, dtype=np.bool_)
     if n_evaluations == 0:
@@ -111,7 +111,7 @@ def may_be_announced(
     plan = make_plan(policy, catalog)
     told: BoolArray = scores.tail_probs <= HYSTERESIS_FACTOR * plan.alert_threshold_max
     if len(plan.limits):
-        told |= (evaluations.values[:, plan.limit_columns] > plan.limit_values).any(axis=1)
+        told |= (scores.values[:, plan.limit_columns] > plan.limit_values).any(axis=1)
     return told
 
 
@@ -178,7 +178,7 @@ def _needs_judging(evaluations: Evaluations, scores: Scores, context: JudgingCon
         evaluations.queries >= plan.queries_min_least
     )
     if len(plan.limits):
-        needs_judging |= (evaluations.values[:, plan.limit_columns] > plan.limit_values).any(axis=1)
+        needs_judging |= (scores.values[:, plan.limit_columns] > plan.limit_values).any(axis=1)
     watched = context.table.watches_by_account
     if watched:
         needs_judging |= np.fromiter(
@@ -247,7 +247,7 @@ def _findings(
         else:
             clean.add(rule.name)
     for limit, column in zip(plan.limits, plan.limit_columns.tolist(), strict=True):
-        value = float(evaluation.evaluations.values[evaluation.index, column])
+        value = float(evaluation.scores.values[evaluation.index, column])
         if value > limit.when.above:
             if _has_lasted(limit, plan, case, time_ms):
                 findings.append(_limit(evaluation, limit, column, value))
@@ -280,7 +280,7 @@ def _extraction(
         repeat_after_ms=settings.repeat_after_ms,
         score=score_of(evaluation.tail_prob, float(evaluation.scores.attack_probs[evaluation.index])),
         reasons=lambda: reasons_of(
-            evaluation.evaluations.values[evaluation.index],
+            evaluation.scores.values[evaluation.index],
             evaluation.scores,
             evaluation.index,
             evaluation.catalog,
@@ -326,7 +326,7 @@ def _rates(evaluation: _Evaluation, plan: Plan, findings: Sequence[Finding]) -> 
     """Rates that a throttle holds the account to: normal ones, or the policy's own limit on that rate."""
     rates = normal_rates(
         evaluation.catalog,
-        evaluation.evaluations.values[evaluation.index],
+        evaluation.scores.values[evaluation.index],
         evaluation.scores.normal_highs[evaluation.index],
     )
     rules = {finding.rule for finding in findings}

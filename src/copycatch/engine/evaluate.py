@@ -1,37 +1,27 @@
-"""From records to scored looks: fold into windows, features, normal range, score."""
+"""From records to evaluations with their features, and what is known of their models."""
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from copycatch.engine.state import EngineState
-from copycatch.features.catalog import FEATURE_INDEX, NAMES, SPECS, compute_features
+from copycatch.features.catalog import NAMES, compute_features
 from copycatch.layout.row import LABEL_BINS, LONG_PANES, N_SIGNALS, SHORT_PANES
 from copycatch.layout.signals import SIGNAL_INDEX, SIGNALS
 from copycatch.layout.structs import as_bytes
 from copycatch.layout.view import WindowView, signal_indices
 from copycatch.records.columns import (
     Baseline,
-    BoolArray,
     Evaluations,
+    Features,
     Float32Array,
     FloatArray,
     IntArray,
     RecordBatch,
-    Scores,
     SignalColumns,
 )
 from copycatch.records.policy import Policy
-from copycatch.scoring.catalog import FAMILIES, SCORERS
-from copycatch.scoring.coherence import coherence_of
-from copycatch.scoring.combine import feature_shares, score_of
-from copycatch.scoring.damping import damping
-from copycatch.scoring.families import ANOMALY_MAX, anomalies_of, deviations_of, family_values, positions_of
-from copycatch.scoring.persistence import follow, lateness
-from copycatch.scoring.pretrained import chance_of
-from copycatch.scoring.protocol import Inputs
+from copycatch.scoring.score import Baselines, Known
 from copycatch.scoring.scored_features import SCORED_COLUMNS
 from copycatch.space.model import FOURIER
 from copycatch.windows.fold import fold
@@ -40,47 +30,14 @@ from copycatch.windows.samples import sample_ids
 assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns as signals/catalog.py rows"
 IS_DISTINCT = np.array([spec.scope == "distinct" for spec in SIGNALS])
 INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
-PRETRAINED = FAMILIES.index("pretrained")
 SERVER_ERROR = 500
 REFUSALS = (401, 403, 429)
 
 
-@dataclass(slots=True)
-class Origin:
-    """The batch that looks come from, the records that brought them, and ids as they were kept then."""
-
-    batch: RecordBatch
-    events: IntArray
-    sampled: npt.NDArray[np.bytes_]
-
-
-@dataclass(slots=True)
-class EvaluationBatch:
-    """Evaluations with what scoring needs beside them.
-
-    `lifetime_values` and `recent_values` are the features over the account's lifetime and over its recent
-    window of queries, `n_effective` and `recent_n_effective` the distinct queries that both rest on. `origin`
-    holds the batch that the ids and addresses are read from, `inputs` what the scorers were given, and
-    `is_recent` which scored features deviate more in the recent window.
-    """
-
-    evaluations: Evaluations
-    lifetime_values: FloatArray
-    recent_values: FloatArray
-    n_effective: IntArray
-    recent_n_effective: IntArray
-    origin: Origin
-    inputs: Inputs | None = None
-    is_recent: BoolArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
-
-    def __len__(self) -> int:
-        return len(self.evaluations)
-
-
 def fold_segment(
     state: EngineState, batch: RecordBatch, rows: IntArray, signals: SignalColumns, policy: Policy
-) -> EvaluationBatch:
-    """Add the records to their accounts' windows; gives the looks that became due, in event order."""
+) -> Evaluations:
+    """Add the records to their accounts' windows; gives the evaluations that became due, in event order."""
     counters, history = state.windows.counters, state.windows.history
     short_s, long_s = policy.windows.short_s / SHORT_PANES, policy.windows.long_s / LONG_PANES
     statuses = batch.statuses
@@ -121,10 +78,9 @@ def fold_segment(
     )
     view = _view(state, batch, events, sums, counts, places, short_s, long_s)
     recent_view = replace(view, is_recent=True)
-    sampled = sample_ids(batch.event_ids, rows, events, history["sample_ids"], counters["sample_at"])
-    values = compute_features(view) if len(view) else np.empty((0, len(NAMES)))
+    kept_ids = sample_ids(batch.event_ids, rows, events, history["sample_ids"], counters["sample_at"])
     picks = events.tolist()
-    evaluations = Evaluations(
+    return Evaluations(
         rows=rows[events],
         account_ids=[batch.account_ids[event] for event in picks],
         tenant_ids=[batch.tenant_ids[event] for event in picks],
@@ -132,15 +88,18 @@ def fold_segment(
         event_times_ms=view.times_ms,
         first_seen_ms=view.first_ms,
         queries=view.queries,
-        values=values.copy(),
+        lifetime=_features(view),
+        recent=_features(recent_view),
+        records=events,
+        kept_ids=kept_ids,
         sample_event_ids=[[] for _ in picks],
         client_ips=[[] for _ in picks],
     )
-    recent_values = compute_features(recent_view) if len(view) else np.empty((0, len(NAMES)))
-    origin = Origin(batch, events, sampled)
-    return EvaluationBatch(
-        evaluations, values, recent_values, view.n_effective, recent_view.n_effective, origin
-    )
+
+
+def _features(view: WindowView) -> Features:
+    values = compute_features(view) if len(view) else np.empty((0, len(NAMES)))
+    return Features(values, view.n_effective)
 
 
 def _view(
@@ -183,139 +142,32 @@ def _extras(batch: RecordBatch) -> Float32Array:
         )
 
 
-def compare(state: EngineState, evaluation_batch: EvaluationBatch) -> tuple[Baseline, Baseline]:
-    """The middle of what is normal for the life and for the block of each look, among others of its model."""
-    evaluations = evaluation_batch.evaluations
-    baseline, recent_baseline = (
-        Baseline.unknown(len(evaluation_batch), len(SCORED_COLUMNS)) for _ in range(2)
-    )
+def baselines_of(state: EngineState, evaluations: Evaluations) -> Baselines:
+    """What is usual of each evaluation's lifetime and recent window, among other accounts of its model."""
+    into = Baselines(*(Baseline.unknown(len(evaluations), len(SCORED_COLUMNS)) for _ in range(2)))
     hashes = state.rows.account_hashes[evaluations.rows]
     for model_id, members in by_model(evaluations.model_ids):
         population = state.populations.get(model_id)
         if population is None or not population.is_settled:
             continue
-        for into, n_effective in (
-            (baseline, evaluation_batch.n_effective),
-            (recent_baseline, evaluation_batch.recent_n_effective),
-        ):
+        for baseline, features in ((into.lifetime, evaluations.lifetime), (into.recent, evaluations.recent)):
             population.reference.put_baselines(
-                into, members, SCORED_COLUMNS, n_effective[members], hashes[members]
+                baseline, members, SCORED_COLUMNS, features.n_effective[members], hashes[members]
             )
-    return baseline, recent_baseline
+    return into
 
 
-def score(
-    state: EngineState, evaluation_batch: EvaluationBatch, baseline: Baseline, recent_baseline: Baseline
-) -> tuple[Scores, FloatArray, FloatArray]:
-    """ScoredFeature probability of each look; the raw score and the family values that calibrate it.
-
-    Where the block is odder than the life it stands in for it, in the evaluation's values too, so that the
-    reasons show what was judged. Reasons are added where somebody may be told: `reasons.add_reasons`.
-    """
-    evaluations = evaluation_batch.evaluations
-    near = FEATURE_INDEX["near_share"]
-    lifetime_deviations, recent_deviations = (
-        deviations_of(values[:, SCORED_COLUMNS], normal, n_effective, values[:, near])
-        for values, normal, n_effective in (
-            (evaluation_batch.lifetime_values, baseline, evaluation_batch.n_effective),
-            (evaluation_batch.recent_values, recent_baseline, evaluation_batch.recent_n_effective),
-        )
-    )
-    lifetime, signals = anomalies_of(lifetime_deviations), anomalies_of(recent_deviations)
-    evaluation_batch.is_recent = is_recent = np.nan_to_num(signals) > np.nan_to_num(lifetime)
-    anomalies = np.fmax(lifetime, signals)
-    of_tails = np.fmax(family_values(lifetime), family_values(signals))
-    evaluation_batch.inputs = Inputs(
-        positions=positions_of(np.where(is_recent, recent_deviations, lifetime_deviations)),
-        families=of_tails / ANOMALY_MAX,
-    )
-    groups = by_model(evaluations.model_ids)
-    families = np.concatenate([of_tails, _scorers(state, groups, evaluation_batch.inputs)], axis=1)
-    shift, spread = (
-        evaluation_batch.lifetime_values[:, FEATURE_INDEX[name]] for name in ("input_shift", "input_spread")
-    )
-    families *= damping(_coherence(evaluation_batch), shift, spread)
-    n_effective = np.full_like(families, np.nan)
-    tail_probs = np.full(len(evaluation_batch), np.nan)
-    for model_id, members in groups:
-        population = state.populations.get(model_id)
-        if population is not None and population.tails is not None:
-            n_effective[members] = population.tails.surprisal(families[members])
-    single, parts = score_of(state.switches.mask(n_effective))
-    raw = follow(evaluations.rows, single, state.rows.level) - lateness(evaluations.queries)
-    for model_id, members in groups:
-        population = state.populations.get(model_id)
-        if population is not None and population.calibration is not None:
-            tail_probs[members] = population.calibration.tail_probs(raw[members])
-    rows, tails = np.nonzero(is_recent)
-    evaluations.values[rows, SCORED_COLUMNS[tails]] = evaluation_batch.recent_values[
-        rows, SCORED_COLUMNS[tails]
-    ]
-    shares = np.zeros_like(evaluations.values)
-    shares[:, SCORED_COLUMNS] = feature_shares(parts, anomalies)
-    return _scores_of(tail_probs, chance_of(families[:, PRETRAINED]), shares), raw, families
+def models_of(state: EngineState, evaluations: Evaluations) -> list[tuple[IntArray, Known]]:
+    """Each model's evaluations and what is known of it."""
+    return [(members, _known(state, model_id)) for model_id, members in by_model(evaluations.model_ids)]
 
 
-def _scores_of(tail_probs: FloatArray, attack_probs: FloatArray, shares: FloatArray) -> Scores:
-    """Scores without reasons."""
-    return Scores(
-        tail_probs=tail_probs,
-        attack_probs=attack_probs,
-        is_warm=~np.isnan(tail_probs),
-        feature_tail_probs=np.full_like(shares, np.nan),
-        shares=shares,
-        normal_lows=np.full_like(shares, np.nan),
-        normal_highs=np.full_like(shares, np.nan),
-        looks_like=[[] for _ in tail_probs],
-    )
-
-
-def _coherence(evaluation_batch: EvaluationBatch) -> FloatArray:
-    """Of all queries of life or block, or of the odd ones alone, whichever is highest: among cover traffic
-    only what is odd has anything in common.
-    """
-    drift, distance, odd = (
-        FEATURE_INDEX[name] for name in ("class_drift", "class_distance", "odd_coherence")
-    )
-    of_all = [
-        coherence_of(values[:, drift], values[:, distance])
-        for values in (evaluation_batch.lifetime_values, evaluation_batch.recent_values)
-    ]
-    highest: FloatArray = np.fmax(np.fmax(*of_all), evaluation_batch.lifetime_values[:, odd])
-    return highest
-
-
-def _scorers(state: EngineState, groups: list[tuple[str, IntArray]], inputs: Inputs) -> FloatArray:
-    """What each model's scorers say, (n, n_scorers)."""
-    values = np.full((len(inputs), len(SCORERS)), np.nan)
-    for model_id, members in groups:
-        population = state.populations.get(model_id)
-        if population is not None and population.is_settled:
-            values[members] = state.ensemble(model_id).values(inputs.pick(members))
-    return values
-
-
-def part_of(evaluation_batch: EvaluationBatch, first: int, stop: int) -> EvaluationBatch:
-    """EvaluationBatch `first` to `stop`, not yet scored; values are shared."""
-    part = slice(first, stop)
-    if first == 0 and stop == len(evaluation_batch):
-        return evaluation_batch
-    columns: dict[str, Any] = {
-        each.name: getattr(evaluation_batch.evaluations, each.name)[part] for each in fields(Evaluations)
-    }
-    origin = Origin(
-        evaluation_batch.origin.batch,
-        evaluation_batch.origin.events[part],
-        evaluation_batch.origin.sampled[part],
-    )
-    return EvaluationBatch(
-        Evaluations(**columns),
-        evaluation_batch.lifetime_values[part],
-        evaluation_batch.recent_values[part],
-        evaluation_batch.n_effective[part],
-        evaluation_batch.recent_n_effective[part],
-        origin,
-    )
+def _known(state: EngineState, model_id: str) -> Known:
+    population = state.populations.get(model_id)
+    if population is None:
+        return Known()
+    ensemble = state.ensemble(model_id) if population.is_settled else None
+    return Known(ensemble, population.tails, population.calibration)
 
 
 def by_model(model_ids: list[str]) -> list[tuple[str, IntArray]]:
@@ -326,29 +178,3 @@ def by_model(model_ids: list[str]) -> list[tuple[str, IntArray]]:
     for index, model_id in enumerate(model_ids):
         members.setdefault(model_id, []).append(index)
     return [(model_id, np.array(indices, dtype=np.int64)) for model_id, indices in members.items()]
-
-
-def pick_evaluations(evaluations: Evaluations, members: IntArray) -> Evaluations:
-    """Some of the looks."""
-    if len(members) == len(evaluations):
-        return evaluations
-    return Evaluations(**_picked(evaluations, members))
-
-
-def pick_scores(scores: Scores, members: IntArray) -> Scores:
-    """The scores of some of the looks."""
-    if len(members) == len(scores.tail_probs):
-        return scores
-    return Scores(**_picked(scores, members))
-
-
-def _picked(columns: Evaluations | Scores, members: IntArray) -> dict[str, Any]:
-    picked: dict[str, Any] = {}
-    for each in fields(columns):
-        column = getattr(columns, each.name)
-        is_array = isinstance(column, np.ndarray)
-        picked[each.name] = column[members] if is_array else [column[index] for index in members.tolist()]
-    return picked
-
-
-assert len(SPECS) == len(NAMES)

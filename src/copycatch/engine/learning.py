@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from copycatch.engine.evaluate import EvaluationBatch
 from copycatch.engine.state import EngineState, Pending
 from copycatch.features.catalog import FEATURES
 from copycatch.layout.row import LABEL_BINS
@@ -15,15 +14,18 @@ from copycatch.population.pool import PER_TICK_MAX
 from copycatch.population.reference import RECENT_STRATA_BELOW
 from copycatch.records.columns import (
     BoolArray,
+    Evaluations,
     Float32Array,
     FloatArray,
     IntArray,
     RecordBatch,
+    Scores,
     SignalColumns,
     VectorBlock,
 )
 from copycatch.scoring.combine import FAMILY_SCALE_MINS
 from copycatch.scoring.ensemble import LEARNERS
+from copycatch.scoring.protocol import Inputs
 from copycatch.space.query import NO_VECTOR, NO_WORDS, Query
 from copycatch.units import MS_PER_DAY
 
@@ -115,25 +117,27 @@ def _count_in_tick(rows, tick, ids, counts, is_first):  # type: ignore[no-untype
         counts[row] += is_first[i]
 
 
-def queue_evaluations(
-    state: EngineState,
-    evaluation_batch: EvaluationBatch,
-    raw_scores: FloatArray,
-    families: FloatArray,
-    is_over: BoolArray,
-) -> None:
-    """Remember the highest scores, and put aside the features of who was not flagged.
+def remember(state: EngineState, evaluations: Evaluations, scores: Scores, is_over: BoolArray) -> None:
+    """Keep the accounts' levels and highest scores.
 
     A flagged account keeps the highest score of its time before: were it left out altogether, every false
     alarm would lower the threshold for its like; were its later scores kept, an attack would raise it.
     """
-    evaluations = evaluation_batch.evaluations
-    rows = evaluations.rows
-    is_first = state.rows.judged_ms[rows] == 0
-    state.rows.judged_ms[rows[is_first][::-1]] = evaluations.event_times_ms[is_first][::-1]  # earliest last
-    is_clear = ~is_over & (state.rows.flagged_ms[rows] == 0)
-    np.fmax.at(state.rows.score_max, rows[is_clear], raw_scores[is_clear].astype(np.float32))
-    np.fmax.at(state.rows.family_max, rows[is_clear], families[is_clear].astype(np.float32))
+    rows, judged, basis = evaluations.rows, state.rows, scores.basis
+    known = ~np.isnan(basis.levels)
+    judged.level[rows[known]] = basis.levels[known]  # of several of one account the last one stays
+    is_first = judged.judged_ms[rows] == 0
+    judged.judged_ms[rows[is_first][::-1]] = evaluations.event_times_ms[is_first][::-1]  # earliest last
+    is_clear = ~is_over & (judged.flagged_ms[rows] == 0)
+    np.fmax.at(judged.score_max, rows[is_clear], basis.raw[is_clear].astype(np.float32))
+    np.fmax.at(judged.family_max, rows[is_clear], basis.families[is_clear].astype(np.float32))
+
+
+def queue_evaluations(
+    state: EngineState, evaluations: Evaluations, scores: Scores, is_over: BoolArray
+) -> None:
+    """Put aside the features of who was not flagged, to be learned at the next tick."""
+    lifetime, recent, rows = evaluations.lifetime, evaluations.recent, evaluations.rows
     now, first, hashes, is_flagged, n_effective, recent_n_effective = (
         column.tolist()
         for column in (
@@ -141,8 +145,8 @@ def queue_evaluations(
             evaluations.first_seen_ms,
             state.rows.account_hashes[rows],
             state.rows.flagged_ms[rows] != 0,
-            evaluation_batch.n_effective,
-            evaluation_batch.recent_n_effective,
+            lifetime.n_effective,
+            recent.n_effective,
         )
     )
     for index in np.flatnonzero(~is_over).tolist():
@@ -155,14 +159,16 @@ def queue_evaluations(
         if now[index] - population.born_ms > MATURE_MS and now[index] - first[index] < MATURE_MS:
             continue
         account_hash = hashes[index]
-        if LEARNERS and evaluation_batch.inputs is not None:
-            state.ensemble(model_id).wait(account_hash, evaluation_batch.inputs.pick(np.array([index])))
-        own = evaluation_batch.lifetime_values[index].copy()
+        if LEARNERS:
+            own = slice(index, index + 1)
+            inputs = Inputs(scores.basis.positions[own].copy(), scores.basis.anomalies[own].copy())
+            state.ensemble(model_id).wait(account_hash, inputs)
+        values = lifetime.values[index].copy()
         if n_effective[index] < RECENT_STRATA_BELOW:
-            own[IS_IN_RECENT] = np.nan  # of few queries blocks tell, and volume is a matter of life
-        signals = evaluation_batch.recent_values[index].copy()
-        state.pending.append(Pending(model_id, account_hash, n_effective[index], own))
-        state.pending.append(Pending(model_id, account_hash, recent_n_effective[index], signals))
+            values[IS_IN_RECENT] = np.nan  # of few queries recent windows tell, and volume needs a lifetime
+        state.pending.append(Pending(model_id, account_hash, n_effective[index], values))
+        own_recent = recent.values[index].copy()
+        state.pending.append(Pending(model_id, account_hash, recent_n_effective[index], own_recent))
 
 
 def learn(state: EngineState, now_ms: int, n_accounts: int) -> None:

@@ -1,67 +1,68 @@
-"""What is said of looks that somebody may be told about: what is normal there, what they resemble, samples.
+"""What alerts say beside the score: what is normal there, what the account resembles, samples of its queries.
 
-Only a few looks in a thousand come so far, and this costs several times as much as judging one.
+Only a few evaluations in a thousand come so far, and this costs several times as much as judging one.
 """
 
 import numpy as np
 
-from copycatch.engine.evaluate import EvaluationBatch, by_model
+from copycatch.engine.evaluate import by_model
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import FEATURE_INDEX
-from copycatch.records.columns import BoolArray, IntArray, Normal, Scores
+from copycatch.records.columns import BoolArray, Evaluations, IntArray, Normal, RecordBatch, Scores
 from copycatch.scoring.looks_like import looks_like
 from copycatch.scoring.scored_features import SCORED_COLUMNS
 from copycatch.windows.samples import readable_ids
 
 
 def add_reasons(
-    state: EngineState, evaluation_batch: EvaluationBatch, scores: Scores, may_be_announced: BoolArray
+    state: EngineState,
+    batch: RecordBatch,
+    evaluations: Evaluations,
+    scores: Scores,
+    may_be_announced: BoolArray,
 ) -> None:
-    """Fill in normal ranges, chances, resemblances and samples of some looks; changes evaluations and scores.
+    """Fill in normal ranges, chances, resemblances and samples; changes evaluations and scores.
 
     Parameters
     ----------
+    batch : RecordBatch
+        That `evaluations.records` counts in.
     may_be_announced : ndarray of bool, shape (n,)
-        EvaluationBatch that an alert may be about. The others keep NaN and empty lists.
+        Evaluations that an alert may be about. The others keep NaN and empty lists.
     """
-    told = np.flatnonzero(may_be_announced)
-    if not len(told):
+    members = np.flatnonzero(may_be_announced)
+    if not len(members):
         return
-    evaluations, batch = evaluation_batch.evaluations, evaluation_batch.origin.batch
-    events = evaluation_batch.origin.events[told].tolist()
-    ids = readable_ids(evaluation_batch.origin.sampled[told], [batch.event_ids[event] for event in events])
-    for index, event, sample in zip(told.tolist(), events, ids, strict=True):
+    records = evaluations.records[members].tolist()
+    ids = readable_ids(evaluations.kept_ids[members], [batch.event_ids[record] for record in records])
+    for index, record, sample in zip(members.tolist(), records, ids, strict=True):
         evaluations.sample_event_ids[index] = sample
-        evaluations.client_ips[index] = [] if (ip := batch.client_ips[event]) is None else [ip]
-    normal, recent_normal = _normal(state, evaluation_batch, told)
-    named = looks_like(
-        evaluation_batch.lifetime_values[told], normal, evaluations.queries[told], FEATURE_INDEX
-    )
-    rows, tails = np.nonzero(evaluation_batch.is_recent[told])
-    columns = SCORED_COLUMNS[tails]
+        evaluations.client_ips[index] = [] if (ip := batch.client_ips[record]) is None else [ip]
+    normal, recent_normal = _normal(state, evaluations, members)
+    lifetime = evaluations.lifetime.values[members]
+    kinds = looks_like(lifetime, normal, evaluations.queries[members], FEATURE_INDEX)
+    rows, scored = np.nonzero(scores.basis.is_recent[members])
+    columns = SCORED_COLUMNS[scored]
     for name in ("lows", "highs", "aboves", "belows"):
         getattr(normal, name)[rows, columns] = getattr(recent_normal, name)[rows, columns]
     with np.errstate(invalid="ignore"):
-        scores.feature_tail_probs[told] = np.minimum(2 * np.fmin(normal.aboves, normal.belows), 1)
-    scores.normal_lows[told], scores.normal_highs[told] = normal.lows, normal.highs
-    for index, words in zip(told.tolist(), named, strict=True):
-        scores.looks_like[index] = words
+        scores.feature_tail_probs[members] = np.minimum(2 * np.fmin(normal.aboves, normal.belows), 1)
+    scores.normal_lows[members], scores.normal_highs[members] = normal.lows, normal.highs
+    for index, descriptions in zip(members.tolist(), kinds, strict=True):
+        scores.looks_like[index] = descriptions
 
 
-def _normal(state: EngineState, evaluation_batch: EvaluationBatch, told: IntArray) -> tuple[Normal, Normal]:
-    """What is normal for life and block of these looks, among other accounts of their models."""
-    evaluations, shape = evaluation_batch.evaluations, (len(told), evaluation_batch.lifetime_values.shape[1])
+def _normal(state: EngineState, evaluations: Evaluations, members: IntArray) -> tuple[Normal, Normal]:
+    """What is normal for lifetime and recent window of these, among other accounts of their models."""
+    shape = len(members), evaluations.lifetime.values.shape[1]
     normal, recent_normal = (Normal.unknown(*shape) for _ in range(2))
     hashes = state.rows.account_hashes[evaluations.rows]
-    for model_id, places in by_model([evaluations.model_ids[index] for index in told.tolist()]):
+    for model_id, positions in by_model([evaluations.model_ids[index] for index in members.tolist()]):
         population = state.populations.get(model_id)
         if population is None or not population.is_settled:
             continue
-        members = told[places]
-        for into, values, n_effective in (
-            (normal, evaluation_batch.lifetime_values, evaluation_batch.n_effective),
-            (recent_normal, evaluation_batch.recent_values, evaluation_batch.recent_n_effective),
-        ):
-            found = population.reference.compare(values[members], n_effective[members], hashes[members])
-            into.put(places, found)
+        own = members[positions]
+        for into, features in ((normal, evaluations.lifetime), (recent_normal, evaluations.recent)):
+            found = population.reference.compare(features.values[own], features.n_effective[own], hashes[own])
+            into.put(positions, found)
     return normal, recent_normal

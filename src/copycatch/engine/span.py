@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from copycatch.engine.evaluate import EvaluationBatch, fold_segment, part_of
+from copycatch.engine.evaluate import fold_segment
 from copycatch.engine.state import EngineState
-from copycatch.records.columns import IntArray, RecordBatch, SignalColumns
+from copycatch.records.columns import Evaluations, IntArray, RecordBatch, SignalColumns, pick
 from copycatch.records.policy import Policy
 from copycatch.signals.compute import compute_signals
 from copycatch.windows.slots import FULL_SHARE
@@ -22,7 +22,7 @@ SEGMENT_RECORDS_MAX = 16_384  # under load a tick comes after so many records
 
 @dataclass(slots=True)
 class BatchSpan:
-    """Records folded together: their signals, their looks, and how many accounts there were at each.
+    """Records folded together: their signals, their evaluations, and how many accounts there were at each.
 
     `newcomers` are the positions of the first records of accounts that were not known before.
     """
@@ -30,14 +30,14 @@ class BatchSpan:
     batch: RecordBatch
     rows: IntArray
     signals: SignalColumns
-    evaluation_batch: EvaluationBatch
+    evaluations: Evaluations
     n_accounts_before: int
     newcomers: IntArray
 
-    def evaluations_of(self, first: int, stop: int) -> EvaluationBatch:
+    def evaluations_of(self, first: int, stop: int) -> Evaluations:
         """Those that records `first` to `stop` made due."""
-        begin, end = np.searchsorted(self.evaluation_batch.origin.events, [first, stop]).tolist()
-        return part_of(self.evaluation_batch, begin, end)
+        begin, end = np.searchsorted(self.evaluations.records, [first, stop]).tolist()
+        return pick(self.evaluations, slice(begin, end))
 
     def n_accounts_at(self, stop: int) -> int:
         """How many accounts there were after so many of its records."""
@@ -109,8 +109,8 @@ def fold_span(state: EngineState, batch: RecordBatch, shard: str, policy: Policy
     state.name_new_rows()
     hashes = np.where(rows >= 0, state.rows.account_hashes[np.maximum(rows, 0)], 0)
     signals = compute_signals(batch, state.spaces(), hashes)
-    evaluation_batch = fold_segment(state, batch, rows, signals, policy)
-    return BatchSpan(batch, rows, signals, evaluation_batch, n_before, newcomers)
+    evaluations = fold_segment(state, batch, rows, signals, policy)
+    return BatchSpan(batch, rows, signals, evaluations, n_before, newcomers)
 
 
 def _firsts(rows: IntArray, new_rows: list[int]) -> IntArray:

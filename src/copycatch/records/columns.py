@@ -1,7 +1,7 @@
 """Records as columns: what moves between the stages of the engine."""
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -147,12 +147,27 @@ class FeatureSpec:
     needs: tuple[str, ...]  # canonical record fields without which it is missing
 
 
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Features of evaluations over one window of queries.
+
+    `values` is float64 (n, n_features), NaN where missing; `n_effective` counts the distinct queries, not
+    near an earlier one, that they rest on.
+    """
+
+    values: FloatArray
+    n_effective: IntArray
+
+
 @dataclass(slots=True)
 class Evaluations:
     """Accounts that are due for judgement, in event order, with their features.
 
-    One entry per (account, evaluation point); `values` is float64 (n_evaluations, n_features), NaN where
-    missing. `rows` are slots in the window state; `queries` counts what the account has sent in all.
+    One entry per (account, evaluation point). `rows` are slots in the window state; `queries` counts what the
+    account has sent in all. `lifetime` and `recent` are its features over its lifetime and over its recent
+    window. `records` says which record of the batch made it due, `kept_ids` the ids that were kept of earlier
+    ones; both are read for `sample_event_ids` and `client_ips` where somebody may be told, else these stay
+    empty.
     """
 
     rows: IntArray
@@ -162,7 +177,10 @@ class Evaluations:
     event_times_ms: IntArray  # of the record that made the account due
     first_seen_ms: IntArray
     queries: IntArray
-    values: FloatArray
+    lifetime: Features
+    recent: Features
+    records: IntArray
+    kept_ids: npt.NDArray[np.bytes_]
     sample_event_ids: list[list[str]]
     client_ips: list[list[str]]
 
@@ -207,23 +225,62 @@ class Baseline(NamedTuple):
         return cls(*(np.full((n, n_columns), np.nan) for _ in range(3)))
 
 
-@dataclass(slots=True)
-class Scores:
-    """How odd each evaluation is; arrays along evaluations (n,), or (n, n_features).
+@dataclass(frozen=True, slots=True)
+class ScoreBasis:
+    """What a score rests on: what the engine remembers and learns of an evaluation.
 
-    `tail_probs` is the chance that a normal account is ever this odd within one account-day, repeated
-    looks paid for: at a budget of b alerts per 1,000 accounts and day, what lies below b / 1000 alerts.
-    NaN while the reference is warming up. `shares` is each feature's part of the score and sums to at most 1.
+    Arrays along evaluations (n,), along scored features (n, n_scored), along families of features
+    (n, n_feature_families), or along all families (n, n_families).
     """
 
+    is_recent: BoolArray  # (n, n_scored): deviates more in the recent window than over the lifetime
+    positions: FloatArray  # (n, n_scored): in the normal range, 0 to 1, .5 at the median
+    anomalies: FloatArray  # (n, n_feature_families): anomaly scores, 0 to 1
+    families: FloatArray  # (n, n_families): values that calibrate the families' tails
+    parts: FloatArray  # (n, n_families): of the score of this evaluation alone
+    levels: FloatArray  # (n,): of the account's score over its evaluations so far
+    raw: FloatArray  # (n,): the level less what lateness costs; its tail gives `tail_probs`
+
+
+@dataclass(slots=True)
+class Scores:
+    """How anomalous each evaluation is; arrays along evaluations (n,), or (n, n_features).
+
+    `values` are the features as they were judged: of the recent window where that deviates more, else of the
+    lifetime. `tail_probs` is the chance that a normal account is ever this anomalous within one account-day,
+    all its evaluations counted: at a budget of b alerts per 1,000 accounts and day, what lies below b / 1000
+    alerts. NaN during warm-up. `shares` is each feature's part of the score and sums to at most 1.
+    """
+
+    values: FloatArray
     tail_probs: FloatArray
-    attack_probs: FloatArray  # of the pretrained model; NaN where it does not speak
+    attack_probs: FloatArray  # of the pretrained model; NaN where it cannot say
     is_warm: BoolArray
-    feature_tail_probs: FloatArray
     shares: FloatArray
+    basis: ScoreBasis
+    # Filled in where somebody may be told (`engine.reasons`).
+    feature_tail_probs: FloatArray
     normal_lows: FloatArray
     normal_highs: FloatArray
-    looks_like: list[list[str]]  # benign kinds that the evaluation resembles, in words
+    looks_like: list[list[str]]  # benign kinds of use that the evaluation resembles
+
+
+Picked = TypeVar("Picked", Features, Evaluations, ScoreBasis, Scores)
+
+
+def pick(columns: Picked, members: IntArray | slice) -> Picked:
+    """Some of the entries of every column; arrays of a slice share their memory with the whole."""
+    picked: dict[str, Any] = {}
+    for each in fields(columns):
+        column = getattr(columns, each.name)
+        if isinstance(column, np.ndarray):
+            picked[each.name] = column[members]
+        elif isinstance(column, list):
+            indices = range(len(column))[members] if isinstance(members, slice) else members.tolist()
+            picked[each.name] = [column[index] for index in indices]
+        else:
+            picked[each.name] = pick(column, members)
+    return type(columns)(**picked)
 
 
 @dataclass(slots=True)

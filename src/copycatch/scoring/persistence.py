@@ -1,7 +1,8 @@
-"""Evidence over an account's looks: one odd look is no alert, steady anomalies becomes one.
+"""The level of an account's score over its evaluations: one high score is no alert, a steady one is.
 
-A normal account's score spikes now and then and falls back; an extraction stays odd. The level follows the
-score slowly, so that at the same rate of false alarms its threshold lies lower than that of single looks.
+A normal account's score spikes now and then and falls back; an extraction stays high. The level follows the
+score slowly, so that at the same rate of false alarms its threshold lies lower than that of single
+evaluations.
 """
 
 import numpy as np
@@ -10,12 +11,12 @@ from numba import njit
 from copycatch.records.columns import FloatArray, IntArray
 
 # An alarm that comes late saves little: most of a model is gone after a few hundred answers, while honest
-# accounts have ever more looks to be odd in. The score falls by this for each doubling beyond so many
-# queries, three times at most.
+# accounts have ever more evaluations to be anomalous in. The score falls by this for each doubling beyond so
+# many queries, three times at most.
 LATE_NATS, LATE_NATS_MAX = 0.5, 1.5
 LATE_QUERIES = 50
-# Share of the newest look, and what the first one counts: loud enough for what is far beyond normal at 15
-# queries, and no more; a spike is forgotten within two looks.
+# Weight of the newest evaluation, and of the first one: enough for what is far beyond normal at 15 queries to
+# be alerted on, and no more; a spike is forgotten within two evaluations.
 NEWEST = 0.7
 FIRST = 0.7
 
@@ -33,38 +34,41 @@ def lateness(queries: IntArray) -> FloatArray:
 
 
 @njit(cache=True)
-def _follow(rows, scores, levels, out):  # type: ignore[no-untyped-def]
-    for i in range(len(rows)):
+def _follow(accounts, scores, levels, out):  # type: ignore[no-untyped-def]
+    for i in range(len(accounts)):
         score = scores[i]
         if np.isnan(score):
             continue
-        level = levels[rows[i]]
+        level = levels[accounts[i]]
         level = FIRST * score if np.isnan(level) else NEWEST * score + (1 - NEWEST) * level
-        levels[rows[i]] = level
+        levels[accounts[i]] = level
         out[i] = level
 
 
-def follow(rows: IntArray, scores: FloatArray, levels: FloatArray) -> FloatArray:
-    """Level of each look's account after the look, in order; changes `levels`.
+def follow(rows: IntArray, scores: FloatArray, before: FloatArray) -> FloatArray:
+    """Level of each evaluation's account after the evaluation, in order.
 
     Parameters
     ----------
     rows : ndarray of int64, shape (n,)
+        One number an account.
     scores : ndarray of float64, shape (n,)
         NaN where unknown: the level stays.
-    levels : ndarray of float64, by row
-        NaN before the first look.
+    before : ndarray of float64, shape (n,)
+        Each account's level before all of these; NaN before its first evaluation.
 
     Returns
     -------
     ndarray of float64, shape (n,)
+        NaN where the score is.
 
     Examples
     --------
-    >>> levels = np.array([np.nan, np.nan])
-    >>> follow(np.array([0, 1, 0, 0]), np.array([4.0, 0.0, 4.0, np.nan]), levels).round(2).tolist()
+    >>> scores, unknown = np.array([4.0, 0.0, 4.0, np.nan]), np.full(4, np.nan)
+    >>> follow(np.array([0, 1, 0, 0]), scores, unknown).round(2).tolist()
     [2.8, 0.0, 3.64, nan]
     """
+    _, firsts, accounts = np.unique(rows, return_index=True, return_inverse=True)
     out = np.full(len(rows), np.nan)
-    _follow(rows, scores, levels, out)
+    _follow(accounts, scores, before[firsts], out)
     return out

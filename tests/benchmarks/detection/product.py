@@ -104,7 +104,7 @@ def run_product(
         accounts=np.array([name for each, _ in found for name in each.account_ids]),
         models=np.array([name for each, _ in found for name in each.model_ids]),
         times_ms=np.concatenate([each.event_times_ms for each, _ in found]),
-        values=np.concatenate([each.values for each, _ in found]),
+        values=np.concatenate([scores.values for _, scores in found]),
         tail_probs=np.concatenate([scores.tail_probs for _, scores in found]),
     )
     return {"records": summary.counts.total, "alerts": summary.alerts, "cpu_s": time.process_time() - began_s}

@@ -178,7 +178,7 @@ def test_judging_many_quiet_accounts_touches_no_account_by_itself() -> None:
     evaluations.rows = np.zeros(n, dtype=np.int64)
     evaluations.event_times_ms = np.zeros(n, dtype=np.int64)
     evaluations.queries = np.full(n, 100, dtype=np.int64)
-    evaluations.values = np.ones((n, len(CATALOG)))
+    scores.values = np.ones((n, len(CATALOG)))
     evaluations.model_ids = ["m"] * n
     scores.tail_probs = np.full(n, 0.5)
     verdicts = judge(evaluations, scores, Policy(rules=[_limit()]), CATALOG, DecisionState())

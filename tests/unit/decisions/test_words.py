@@ -21,8 +21,8 @@ def test_strongest_reason_first_and_no_reason_without_a_value() -> None:
         shares={"queries_per_s": 0.2, "low_margin_share": 0.7, "tokens_per_s": 0.1},
         normal_highs={"low_margin_share": 0.2},
     )
-    evaluations, scores = columns([seen])
-    reasons = reasons_of(evaluations.values[0], scores, 0, CATALOG)
+    _, scores = columns([seen])
+    reasons = reasons_of(scores.values[0], scores, 0, CATALOG)
     assert [r.feature for r in reasons] == ["low_margin_share", "queries_per_s"]
     assert reasons[0].words == (
         "share of queries close to a boundary: 0.75, normal is 0 to 0.2 (odder than 99 % of normal accounts)"
@@ -69,5 +69,5 @@ def test_share_words_never_claim_all(tail_prob: float) -> None:
 
 
 def test_names_of_the_catalogue_are_in_step() -> None:
-    assert len(NAMES) == columns([Seen("a", 0)])[0].values.shape[1]
-    assert np.isnan(columns([Seen("a", 0)])[0].values).all()
+    assert len(NAMES) == columns([Seen("a", 0)])[1].values.shape[1]
+    assert np.isnan(columns([Seen("a", 0)])[1].values).all()

@@ -22,7 +22,7 @@ def outcomes_of(cuts: list[int]) -> tuple[bytes, ...]:
         outcomes = step(state, batch, UnixMs(NOW_MS), Policy())
         said += [ENCODER.encode(each) for each in outcomes.alerts]
         looks += [
-            repr((evaluations.account_ids[i], evaluations.values[i].tolist(), scores.tail_probs[i])).encode()
+            repr((evaluations.account_ids[i], scores.values[i].tolist(), scores.tail_probs[i])).encode()
             for evaluations, scores in outcomes.evaluations
             for i in range(len(evaluations))
         ]

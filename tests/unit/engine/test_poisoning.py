@@ -136,7 +136,7 @@ def test_what_we_had_refused_feeds_no_feature(status: int) -> None:
         outcomes = step(state, batch, UnixMs(NOW_MS), Policy())
         looks = outcomes.evaluations[-1][0]
         last = np.flatnonzero(looks.queries >= 50)[0] if records is answered else len(looks.queries) - 1
-        values.append(dict(zip(NAMES, looks.values[last].tolist(), strict=True)))
+        values.append(dict(zip(NAMES, looks.lifetime.values[last].tolist(), strict=True)))
         pool = state.populations["m1"].pool
         pretrained = [query for queries in pool.queries_by_account.values() for query in queries]
         assert all(abs(float(query.vector[0])) < 1 for query in [*pretrained, *pool.waiting])

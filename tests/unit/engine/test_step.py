@@ -70,7 +70,7 @@ def test_refused_queries_are_no_evidence() -> None:
     )
     looks = outcomes.evaluations[-1][0]
     assert looks.queries[-1] == 72
-    assert looks.values[-1][NAMES.index("refused_share")] == pytest.approx(40 / 72)
+    assert looks.lifetime.values[-1][NAMES.index("refused_share")] == pytest.approx(40 / 72)
 
 
 def test_looks_follow_the_accounts_own_count() -> None:
@@ -132,7 +132,7 @@ def evaluations_of(outcomes: Outcomes) -> list[tuple[object, ...]]:
         (
             evaluations.account_ids[i],
             int(evaluations.queries[i]),
-            repr(evaluations.values[i]),
+            repr(scores.values[i]),
             repr(scores.tail_probs[i]),
         )
         for evaluations, scores in outcomes.evaluations

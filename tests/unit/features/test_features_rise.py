@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.streams import WORDS, D, Normal, block_features, features, fold, queries
+from tests.support.streams import WORDS, D, Normal, features, fold, queries, recent_features
 
 N = 60
 
@@ -111,7 +111,7 @@ def test_line_searches_probe_and_noisy_repeats_do_not(normal: Normal, rng: np.ra
 
 def test_noisy_repeats_are_little_evidence(normal: Normal, rng: np.random.Generator) -> None:
     looks = fold(normal, queries(normal, noisy_repeats(normal, rng)))
-    assert looks.n_effective[-1] <= N // 5
+    assert looks.lifetime.n_effective[-1] <= N // 5
 
 
 def test_sign_steps_are_flat(normal: Normal, rng: np.random.Generator) -> None:
@@ -165,7 +165,7 @@ def test_texts_made_of_two_others_lie_in_line(normal: Normal, rng: np.random.Gen
 def test_exact_repeats_are_duplicates_and_nothing_else(normal: Normal, rng: np.random.Generator) -> None:
     looks = fold(normal, queries(normal, normal.draw(rng, 3)[np.arange(N) % 3]))
     assert features(looks)["duplicate_share"] > 0.9
-    assert looks.n_effective[-1] == 3
+    assert looks.lifetime.n_effective[-1] == 3
     assert np.isnan(features(looks)["class_drift"])
 
 
@@ -173,8 +173,8 @@ def test_a_turn_shows_in_the_block_first(normal: Normal, rng: np.random.Generato
     x = normal.draw(rng, 100)
     x[80:] = rng.uniform(-16, 16, size=(20, D)) + 6
     looks = fold(normal, queries(normal, x))
-    assert block_features(looks)["class_drift"] > 3 * features(looks)["class_drift"] > 0
-    assert looks.recent_n_effective[-1] == 11  # at the look after 91 queries
+    assert recent_features(looks)["class_drift"] > 3 * features(looks)["class_drift"] > 0
+    assert looks.recent.n_effective[-1] == 11  # at the look after 91 queries
 
 
 def text_queries(normal: Normal, rng: np.random.Generator, texts: list[str]) -> dict[str, float]:
@@ -243,6 +243,6 @@ def test_what_the_log_lacks_is_missing_not_zero(normal: Normal, rng: np.random.G
 
 def test_refusals_are_no_evidence(normal: Normal, rng: np.random.Generator) -> None:
     looks = fold(normal, queries(normal, rng.uniform(-16, 16, size=(N, D)), status=429))
-    assert looks.n_effective[-1] == 0
+    assert looks.lifetime.n_effective[-1] == 0
     assert features(looks)["refused_share"] == 1
     assert np.isnan(features(looks)["whitened_distance"])

@@ -1,0 +1,74 @@
+"""One turn of the engine: verdicts, deadlines and eviction, with what all of them read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from copycatch.decisions.judge import Verdicts, judge
+from copycatch.decisions.judge import advance as advance_decisions
+from copycatch.engine.learning import FLAG_MS
+from copycatch.engine.state import EngineState
+from copycatch.features.catalog import SPECS
+from copycatch.records.columns import BoolArray, Evaluations, Outcomes, Scores, pick
+from copycatch.records.policy import Policy
+from copycatch.windows.slots import rows_to_evict
+
+
+@dataclass(slots=True)
+class Turn:
+    """One call of `step` or `advance`: the state it changes and the outcomes it adds to.
+
+    Of shards in `silent` nothing is announced.
+    """
+
+    state: EngineState
+    policy: Policy
+    silent: frozenset[str] = frozenset()
+    outcomes: Outcomes = field(default_factory=Outcomes)
+
+    def judge(self, evaluations: Evaluations, scores: Scores) -> BoolArray:
+        """Verdicts, account by account's home shard; who is over a threshold is flagged, bool (n,)."""
+        state = self.state
+        is_over = np.zeros(len(evaluations), dtype=np.bool_)
+        homes = np.array([state.slots.shards[row] for row in evaluations.rows.tolist()])
+        names = list(state.shard_numbers)
+        for home in np.unique(homes).tolist():
+            members = np.flatnonzero(homes == home)
+            is_all = len(members) == len(evaluations)
+            own, own_scores = (
+                (evaluations, scores) if is_all else (pick(evaluations, members), pick(scores, members))
+            )
+            verdicts = judge(own, own_scores, self.policy, SPECS, state.decision(names[home]))
+            is_over[members] = verdicts.is_over
+            self._announce(names[home], verdicts)
+        over = np.flatnonzero(is_over)
+        state.rows.flagged_ms[evaluations.rows[over]] = evaluations.event_times_ms[over]
+        return is_over
+
+    def advance_decisions(self, now_ms: int, clock_by_shard: Mapping[str, int]) -> None:
+        """Work off deadlines; shards of `clock_by_shard` have not come to `now_ms` yet."""
+        for name, decisions in self.state.decisions.items():
+            at_ms = min(now_ms, clock_by_shard.get(name, now_ms))
+            self._announce(name, advance_decisions(decisions, at_ms, self.policy))
+
+    def evict(self, now_ms: int) -> None:
+        """Make room for new accounts."""
+        state, n = self.state, self.state.slots.n_rows
+        is_suspect = state.rows.flagged_ms[:n] > now_ms - FLAG_MS
+        rows = rows_to_evict(state.slots, state.windows.last_ms[:n], state.windows.queries[:n], is_suspect)
+        if len(rows):
+            state.slots.release(rows.tolist())
+            state.slots.evicted += len(rows)
+            state.windows.clear(rows)
+            state.rows.clear(rows)
+
+    def _announce(self, shard: str, verdicts: Verdicts) -> None:
+        """Hand on what was decided about a shard's accounts, unless it counts as announced already."""
+        if shard in self.silent or not (verdicts.alerts or verdicts.recommendations):
+            return
+        self.outcomes.alerts += verdicts.alerts
+        self.outcomes.recommendations += verdicts.recommendations
+        announced = self.outcomes.announced.setdefault(shard, set())
+        announced.update((a.tenant_id, a.entity.id, a.model_id) for a in verdicts.alerts)
+        announced.update((r.tenant_id, r.value, r.model_id) for r in verdicts.recommendations)
