@@ -13,7 +13,7 @@ from rich.console import Console
 from copycatch.alert_formats.text import title_of
 from copycatch.cli.live import LiveView, _Seen
 from copycatch.contracts.examples import EXAMPLES
-from copycatch.decisions.words import who_words
+from copycatch.decisions.alert_text import who_text
 from copycatch.records.columns import RawBatch
 from copycatch.records.rejects import reject
 from copycatch.records.wire import Alert
@@ -64,7 +64,7 @@ def test_every_exit_is_safe(text: str) -> None:
     alert = msgspec.structs.replace(ALERT, model_id=text, entity=entity)
     shown = {
         "dead letter": f"{letter.field} {letter.message} {letter.excerpt}",
-        "alert": who_words((text, text, text)),
+        "alert": who_text((text, text, text)),
         "alert title": title_of(alert),
         "inspect": example_of("account_id", text),
         "syslog": escape_param(text),

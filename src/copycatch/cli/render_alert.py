@@ -1,8 +1,8 @@
 """An alert laid out for reading: what was seen, what is normal, what to do."""
 
 from copycatch.alert_formats.text import technique_of
-from copycatch.decisions.explain import duration_words, number_words
-from copycatch.decisions.words import ACTION_WORDS
+from copycatch.decisions.alert_text import ACTION_TEXTS
+from copycatch.decisions.explain import readable_duration, readable_number
 from copycatch.records.wire import Alert, Reason, Recommendation
 from copycatch.safe_text import printable
 
@@ -37,7 +37,7 @@ def alert_text(alert: Alert, recommendation: Recommendation | None, is_tty: bool
     tenant = f" of tenant {printable(alert.tenant_id)}" if alert.tenant_id else ""
     head = f"{alert.severity.upper()} {kind}{tenant} on model {printable(alert.model_id)}"
     state = f"{OP_WORDS[alert.op]} {printable(alert.time)}{MODE_WORDS[alert.mode]}"
-    amount = f"{number_words(alert.queries)} queries in {duration_words(alert.window_s)}"
+    amount = f"{readable_number(alert.queries)} queries in {readable_duration(alert.window_s)}"
     lines = [
         f"{bold}{head}{plain}",
         f"alert {printable(alert.uid)} of rule {printable(alert.rule)}, {state}",
@@ -110,7 +110,7 @@ def _recommended(alert: Alert, recommendation: Recommendation | None) -> str:
     until = f" until {printable(recommendation.expires_at)}" if recommendation.expires_at else ""
     person = " A person has to decide." if recommendation.requires_human else ""
     return (
-        f"Recommended: {ACTION_WORDS[recommendation.action]} ({recommendation.action}"
+        f"Recommended: {ACTION_TEXTS[recommendation.action]} ({recommendation.action}"
         f"{': ' + params if params else ''}){until}, revision {recommendation.revision} of {key}.{person}"
     )
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from copycatch.contracts.example_policy import key_of, value_text
-from copycatch.decisions.explain import duration_words, number_words
-from copycatch.decisions.words import ACTION_WORDS
+from copycatch.decisions.alert_text import ACTION_TEXTS
+from copycatch.decisions.explain import readable_duration, readable_number
 from copycatch.records.policy import Exemption, ExtractionRule, Match, Override, Policy
 from copycatch.records.wire import SEVERITIES
 from copycatch.safe_text import printable
@@ -32,8 +32,8 @@ def policy_lines(policy: Policy) -> list[str]:
         else "Mode shadow: everything is computed and sent, marked as such; nobody is held to it."
     )
     budget = (
-        f"Of 1,000 normal accounts, about {number_words(alerts)} a day may be alerted by mistake, "
-        f"and {number_words(recommendations)} get a recommendation that takes something."
+        f"Of 1,000 normal accounts, about {readable_number(alerts)} a day may be alerted by mistake, "
+        f"and {readable_number(recommendations)} get a recommendation that takes something."
     )
     lines = [mode, budget]
     if policy.extraction is None:
@@ -41,14 +41,14 @@ def policy_lines(policy: Policy) -> list[str]:
     else:
         lines.extend(_extraction_words(policy.extraction, policy))
     for limit in policy.limits:
-        held = f" for {duration_words(limit.when.for_s)}" if limit.when.for_s else ""
+        held = f" for {readable_duration(limit.when.for_s)}" if limit.when.for_s else ""
         lines.append(
-            f"Limit {limit.name}: {limit.when.feature} above {number_words(limit.when.above)}{held} is "
-            f"{limit.severity}: {ACTION_WORDS[limit.action]} ({limit.action})."
+            f"Limit {limit.name}: {limit.when.feature} above {readable_number(limit.when.above)}{held} is "
+            f"{limit.severity}: {ACTION_TEXTS[limit.action]} ({limit.action})."
         )
     lines.append(
-        f"Windows of {', '.join(duration_words(s) for s in _lengths(policy))} of event time; "
-        f"records may come {duration_words(policy.windows.late_s_max)} late."
+        f"Windows of {', '.join(readable_duration(s) for s in _lengths(policy))} of event time; "
+        f"records may come {readable_duration(policy.windows.late_s_max)} late."
     )
     lines.extend(
         f"Override for {_match_words(o.match)}: {_override_words(o)}." for o in policy.overrides[:LISTED_MAX]
@@ -119,11 +119,11 @@ def _extraction_words(rule: ExtractionRule, policy: Policy) -> list[str]:
             action = rule.actions.get(severity, "observe")
             lines.append(
                 f"  {severity}: odder than all but one in {one_in:,.0f} normal account-days: "
-                f"{ACTION_WORDS[action]} ({action})."
+                f"{ACTION_TEXTS[action]} ({action})."
             )
     lines.append(
-        f"  Released after looking normal for {duration_words(rule.clear_after_s)}; alerted again at most "
-        f"every {duration_words(rule.repeat_after_s)} unless it gets worse."
+        f"  Released after looking normal for {readable_duration(rule.clear_after_s)}; alerted again at most "
+        f"every {readable_duration(rule.repeat_after_s)} unless it gets worse."
     )
     return lines
 
@@ -141,13 +141,13 @@ def _match_words(match: Match) -> str:
 
 def _override_words(override: Override) -> str:
     changes = [
-        ("budget times", override.sensitivity and number_words(override.sensitivity)),
+        ("budget times", override.sensitivity and readable_number(override.sensitivity)),
         ("mode", override.mode),
         ("from queries", override.queries_min),
         ("severities", override.severity_shares and ", ".join(override.severity_shares)),
         ("actions", override.actions and ", ".join(f"{s} {a}" for s, a in override.actions.items())),
-        ("cleared after", override.clear_after_s and duration_words(override.clear_after_s)),
-        ("repeated after", override.repeat_after_s and duration_words(override.repeat_after_s)),
+        ("cleared after", override.clear_after_s and readable_duration(override.clear_after_s)),
+        ("repeated after", override.repeat_after_s and readable_duration(override.repeat_after_s)),
     ]
     return "; ".join(f"{name} {value}" for name, value in changes if value is not None)
 

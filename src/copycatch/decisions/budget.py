@@ -58,7 +58,7 @@ class BudgetGuard(msgspec.Struct):
     """Watches what the detector really says per model against what the analysts can live with.
 
     A ratio far above 1 means an attack, or a detector that no longer fits its traffic: either is worth
-    a look. Accounts are told apart by their row in the window state: no set of names to keep.
+    an evaluation. Accounts are told apart by their row in the window state: no set of names to keep.
     """
 
     days_by_model: dict[str, ModelDays] = msgspec.field(default_factory=dict)

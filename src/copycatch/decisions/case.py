@@ -1,7 +1,7 @@
-"""What is open: episodes, standing recommendations, and when each is due for attention.
+"""What is open: episodes, active recommendations, and when each is due for attention.
 
-A *hold* is all that is remembered of one entity (tenant, account, model). It has one *episode* per rule
-that spoke, and at most one *standing* recommendation, the strongest that its open episodes ask for.
+A *case* is all that is remembered of one entity (tenant, account, model). It has one *episode* per rule
+that fired, and at most one *active* recommendation, the strongest that its open episodes ask for.
 
 Silence is no proof of innocence: an account that we had blocked cannot show that it has changed. So an
 episode is released early only when the account is judged again and looks normal for `clear_after`;
@@ -101,7 +101,7 @@ class Case(msgspec.Struct):
     released_ms: int = -1  # last time that nothing was open any more
     was_revoked: bool = False  # the next upsert is a relapse
     is_renewal_tried: bool = False
-    queued_ms: int = -1  # when the deadline queue will look at it; -1: not queued
+    queued_ms: int = -1  # when the deadline queue will come to it; -1: not queued
 
     @property
     def key(self) -> EntityKey:
@@ -138,11 +138,11 @@ class Case(msgspec.Struct):
 
 
 class CaseTable:
-    """Every hold of one shard, bounded, with a queue of deadlines.
+    """Every case of one shard, bounded, with a queue of deadlines.
 
     When full, one in 64 (at least one) is evicted, the least worth first, so that a flood costs little per
     newcomer. `revision_floor` keeps revisions rising for a key that was forgotten:
-    a new hold starts above every revision that was ever forgotten.
+    a new case starts above every revision that was ever forgotten.
     """
 
     def __init__(self, cases_max: int) -> None:
@@ -177,7 +177,7 @@ class CaseTable:
         del self.case_by_key[case.key]
 
     def watch(self, case: Case, was_watched: bool) -> None:
-        """Keep the account index and the queue true after a hold changed."""
+        """Keep the account index and the queue true after a case changed."""
         is_watched = case.is_watched and case.key in self.case_by_key
         if is_watched != was_watched:
             count = self.watches_by_account.get(case.account_id, 0) + (1 if is_watched else -1)
@@ -201,7 +201,7 @@ class CaseTable:
         return None if case is None else case.queued_ms
 
     def _first(self) -> Case | None:
-        """The hold with the earliest deadline; drops and moves stale entries of the queue on the way."""
+        """The case with the earliest deadline; drops and moves stale entries of the queue on the way."""
         while self._queue:
             queued_ms, _, key = self._queue[0]
             case = self.case_by_key.get(key)
@@ -222,7 +222,7 @@ class CaseTable:
             self.requeue()
 
     def requeue(self) -> None:
-        """Build the queue and the account index from the holds."""
+        """Build the queue and the account index from the cases."""
         self._queue = []
         self.watches_by_account = {}
         for key, case in self.case_by_key.items():

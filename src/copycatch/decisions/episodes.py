@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from copycatch.decisions.alert_text import closing_text, finding_text, flood_text
 from copycatch.decisions.budget import BudgetGuard, FloodCap, FloodGroup, severity_rank
 from copycatch.decisions.case import (
     IDLE_MS,
@@ -32,7 +33,6 @@ from copycatch.decisions.recommend import (
     ttl_ms_of,
     upsert_of,
 )
-from copycatch.decisions.words import closing_words, finding_words, flood_words
 from copycatch.records.wire import (
     ACTION_RANKS,
     Action,
@@ -74,7 +74,7 @@ class Finding:
     clear_after_ms: int
     repeat_after_ms: int
     score: Score
-    reasons: Callable[[], list[Reason]]  # in words only when somebody will read them
+    reasons: Callable[[], list[Reason]]  # as text only when somebody will read them
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def raise_or_keep(
     episode.last_seen_ms = max(episode.last_seen_ms, time_ms)
     episode.queries = observation.queries
     episode.clear_after_ms = finding.clear_after_ms
-    # It may only get worse while it is open; what nobody was told of yet is what it is now.
+    # It may only get worse while it is open; what was not announced yet is what it is now.
     if not episode.is_announced or severity_rank(finding.severity) > severity_rank(episode.severity):
         episode.severity = finding.severity
     is_stronger = ACTION_RANKS[finding.action] > ACTION_RANKS[episode.action]
@@ -160,21 +160,21 @@ def raise_or_keep(
 
 
 def release(context: JudgingContext, case: Case, episode: Episode, time_ms: int, why: str) -> None:
-    """End an episode. What was never announced ends without a word."""
+    """End an episode. What was never announced ends without an alert."""
     assert episode.is_open
     episode.closed_ms = time_ms
     if episode.is_announced:
         context.tally.closed += 1
-        words = closing_words(case.key, episode.rule, why)
+        words = closing_text(case.key, episode.rule, why)
         context.alerts.append(_alert(context, case, episode, "close", time_ms, words))
     if not case.open_episodes:
         case.released_ms = time_ms
 
 
 def settle(context: JudgingContext, case: Case, settings: EntitySettings, time_ms: int) -> None:
-    """Make the standing recommendation what the open episodes ask for.
+    """Make the active recommendation what the open episodes ask for.
 
-    Only announced episodes count: what analysts were not told of must not act on anybody.
+    Only announced episodes count: what analysts have not seen must not act on anybody.
     """
     episodes = [e for e in case.open_episodes if e.is_announced]
     lead = strongest(episodes)
@@ -221,7 +221,7 @@ def release_all(context: JudgingContext, case: Case, time_ms: int, why: str) -> 
 
 
 def expire_due(context: JudgingContext, case: Case, until_ms: int) -> None:
-    """Work off what time alone has brought about, each at its own time; forgets the hold at the end of it."""
+    """Work off what time alone has brought about, each at its own time; forgets the case at the end of it."""
     while (due_ms := case.deadline_ms) <= until_ms:
         settings = context.plan.settings_for(case.key)
         case.timers = {r: t for r, t in case.timers.items() if t.last_ms + t.gap_ms_max > due_ms}
@@ -296,7 +296,7 @@ def _new_episode(case: Case, finding: Finding, observation: Observation) -> Epis
 def _announce(
     context: JudgingContext, case: Case, episode: Episode, settings: EntitySettings, time_ms: int
 ) -> None:
-    """Send an alert, unless a silence or the flood cap holds it back; what is held back is tried again."""
+    """Send an alert, unless a silence or the flood cap keeps it back; what is kept back is tried again."""
     if exemption_at(settings.silences, time_ms) is not None:
         context.tally.silenced += 1
         return
@@ -312,7 +312,7 @@ def _announce(
         context.guard.opened(case.model_id, time_ms)
     else:
         context.tally.updated += 1
-    words = finding_words(
+    words = finding_text(
         case.key,
         episode.score,
         episode.queries,
@@ -383,7 +383,7 @@ def _flood_alert(context: JudgingContext, group: FloodGroup, minute: int) -> Ale
         sample_event_ids=[],
         techniques=["AML.T0024"],
         recommendation=None,
-        words=flood_words(
+        words=flood_text(
             group.model_id, group.accounts_total, start, context.plan.policy.budget.alerts_per_minute_max
         ),
     )

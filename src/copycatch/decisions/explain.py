@@ -1,4 +1,4 @@
-"""Why, in words that an analyst can act on."""
+"""Why, as text that an analyst can act on."""
 
 import math
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ LOOKS_LIKE_MAX = 4
 UNITS_SPOKEN = frozenset({"bits", "dimensions", "s", "ms", "h", "queries", "tokens", "topics", "cells"})
 
 
-def number_words(value: float) -> str:
+def readable_number(value: float) -> str:
     """A number with the digits that matter.
 
     Examples
     --------
-    >>> number_words(0.123456), number_words(1234567.8), number_words(3.0), number_words(2e-9)
+    >>> readable_number(0.123456), readable_number(1234567.8), readable_number(3.0), readable_number(2e-9)
     ('0.123', '1,234,568', '3', '2e-09')
     """
     if not math.isfinite(value):
@@ -34,14 +34,14 @@ def number_words(value: float) -> str:
     return f"{value:.3g}"
 
 
-def share_words(tail_prob: float, of_what: str) -> str:
+def readable_share(tail_prob: float, of_what: str) -> str:
     """A tail probability as an analyst would say it.
 
     Examples
     --------
-    >>> share_words(0.0002, "normal account-days")
+    >>> readable_share(0.0002, "normal account-days")
     'odder than 99.98 % of normal account-days'
-    >>> share_words(0.0, "normal accounts")
+    >>> readable_share(0.0, "normal accounts")
     'odder than all normal accounts seen'
     """
     if tail_prob <= 0:
@@ -52,16 +52,16 @@ def share_words(tail_prob: float, of_what: str) -> str:
     digits = max(0, min(8, math.ceil(-math.log10(tail_prob)) - 2)) if tail_prob < 0.1 else 0
     if f"{per_cent:.{digits}f}".startswith("100"):
         digits += 1
-    said = f"{per_cent:.{digits}f}"
-    return f"odder than {said.rstrip('0').rstrip('.') if digits else said} % of {of_what}"
+    shown = f"{per_cent:.{digits}f}"
+    return f"odder than {shown.rstrip('0').rstrip('.') if digits else shown} % of {of_what}"
 
 
-def duration_words(duration_s: float) -> str:
+def readable_duration(duration_s: float) -> str:
     """A length of time in its two largest units.
 
     Examples
     --------
-    >>> duration_words(0.4), duration_words(90), duration_words(26 * 3600)
+    >>> readable_duration(0.4), readable_duration(90), readable_duration(26 * 3600)
     ('less than a second', '1 min 30 s', '1 d 2 h')
     """
     if duration_s < 1:
@@ -79,7 +79,7 @@ def duration_words(duration_s: float) -> str:
 def score_of(tail_prob: float, attack_prob: float) -> Score:
     return Score(
         tail_prob=_number_or_none(tail_prob),
-        rank=share_words(tail_prob, "normal account-days") if math.isfinite(tail_prob) else "warming up",
+        rank=readable_share(tail_prob, "normal account-days") if math.isfinite(tail_prob) else "warming up",
         attack_prob=_number_or_none(attack_prob),
     )
 
@@ -87,7 +87,7 @@ def score_of(tail_prob: float, attack_prob: float) -> Score:
 def reasons_of(
     values: FloatArray, scores: Scores, index: int, catalog: Sequence[FeatureSpec]
 ) -> list[Reason]:
-    """The features that carry the score of one evaluation, strongest first, in words.
+    """The features that carry the score of one evaluation, strongest first, with a sentence each.
 
     Parameters
     ----------
@@ -108,8 +108,8 @@ def limit_reason(
 ) -> Reason:
     """The one reason of a plain limit: the value against what the analyst set."""
     reason = _reason(catalog[column], column, value, 1.0, scores, index)
-    held = f" for {duration_words(rule.when.for_s)}" if rule.when.for_s > 0 else ""
-    limit = f"above the policy's limit of {number_words(rule.when.above)}{held}"
+    held = f" for {readable_duration(rule.when.for_s)}" if rule.when.for_s > 0 else ""
+    limit = f"above the policy's limit of {readable_number(rule.when.above)}{held}"
     return Reason(
         feature=reason.feature,
         value=reason.value,
@@ -126,11 +126,11 @@ def _reason(spec: FeatureSpec, column: int, value: float, share: float, scores: 
     high = _number_or_none(float(scores.normal_highs[index, column]))
     tail_prob = _number_or_none(float(scores.feature_tail_probs[index, column]))
     unit = f" {spec.unit}" if spec.unit in UNITS_SPOKEN else ""
-    words = f"{spec.sentence.rstrip('.')}: {number_words(value)}{unit}"
+    words = f"{spec.sentence.rstrip('.')}: {readable_number(value)}{unit}"
     if low is not None and high is not None:
-        words += f", normal is {number_words(low)} to {number_words(high)}{unit}"
+        words += f", normal is {readable_number(low)} to {readable_number(high)}{unit}"
     if tail_prob is not None:
-        words += f" ({share_words(tail_prob, 'normal accounts')})"
+        words += f" ({readable_share(tail_prob, 'normal accounts')})"
     return Reason(
         feature=spec.name,
         value=value,

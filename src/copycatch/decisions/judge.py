@@ -1,6 +1,6 @@
-"""From scores to verdicts: who is over, what is said, what is recommended.
+"""From scores to verdicts: who is over, what is announced, what is recommended.
 
-The common case (nobody over, nobody held) costs a handful of array operations; Python looks only at the
+The common case (nobody over, no open case) costs a handful of array operations; Python looks only at the
 few that are over a threshold or have something open.
 """
 
@@ -69,7 +69,7 @@ def judge(
     catalog
         The features, one per column of `scores.values`.
     state
-        Open episodes and standing recommendations of this shard.
+        Open episodes and active recommendations of this shard.
 
     Returns
     -------
@@ -109,10 +109,10 @@ def may_be_announced(
     Everybody else is over no threshold, not even the wider one of an open episode, and below every limit.
     """
     plan = make_plan(policy, catalog)
-    told: BoolArray = scores.tail_probs <= HYSTERESIS_FACTOR * plan.alert_threshold_max
+    relevant: BoolArray = scores.tail_probs <= HYSTERESIS_FACTOR * plan.alert_threshold_max
     if len(plan.limits):
-        told |= (scores.values[:, plan.limit_columns] > plan.limit_values).any(axis=1)
-    return told
+        relevant |= (scores.values[:, plan.limit_columns] > plan.limit_values).any(axis=1)
+    return relevant
 
 
 def advance(state: DecisionState, watermark_ms: int, policy: Policy) -> Verdicts:
@@ -305,8 +305,8 @@ def _limit(evaluation: _Evaluation, limit: LimitRule, column: int, value: float)
 def _has_lasted(limit: LimitRule, plan: Plan, case: Case, time_ms: int) -> bool:
     """Whether the feature has been above its limit for as long as the rule says.
 
-    Two looks further apart than the short window (or the rule's own length) share no record, so nothing is
-    known in between: the count starts again.
+    Two evaluations further apart than the short window (or the rule's own length) share no record, so nothing
+    is known in between: the count starts again.
     """
     episode = case.episodes.get(limit.name)
     if limit.when.for_s <= 0 or (episode is not None and episode.is_open):
@@ -323,7 +323,7 @@ def _has_lasted(limit: LimitRule, plan: Plan, case: Case, time_ms: int) -> bool:
 
 
 def _rates(evaluation: _Evaluation, plan: Plan, findings: Sequence[Finding]) -> dict[str, float]:
-    """Rates that a throttle holds the account to: normal ones, or the policy's own limit on that rate."""
+    """Rates that a throttle limits the account to: normal ones, or the policy's own limit on that rate."""
     rates = normal_rates(
         evaluation.catalog,
         evaluation.scores.values[evaluation.index],
@@ -338,7 +338,7 @@ def _rates(evaluation: _Evaluation, plan: Plan, findings: Sequence[Finding]) -> 
 
 
 def _make_room(context: JudgingContext, time_ms: int) -> None:
-    """Evict when full; what is said is that we lost sight, what stands runs out by itself."""
+    """Evict when full: an alert says so, and the active recommendation runs out by itself."""
     table = context.table
     for victim in table.surplus():
         was_watched = victim.is_watched

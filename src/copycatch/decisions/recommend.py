@@ -46,9 +46,9 @@ LIMIT_TECHNIQUES = ("AML.T0024",)  # a limit says that much left, not that it wa
 def action_for(tail_prob: float, severity: Severity, settings: EntitySettings) -> Action:
     """The policy's action for a severity, or the strongest one that the recommendation budget allows.
 
-    Alerts and recommendations have budgets of their own. Where the second is the smaller one, what is odd
-    enough to speak about may not be odd enough to act upon: then the action of the strongest lower severity
-    that takes nothing from the account stands, or `observe`.
+    Alerts and recommendations have budgets of their own. Where the second is the smaller one, what
+    deviates enough to alert may not deviate enough to act upon: then it is the action of the strongest lower
+    severity that takes nothing from the account, or `observe`.
 
     Examples
     --------

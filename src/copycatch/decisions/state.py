@@ -16,7 +16,7 @@ from copycatch.records.columns import FeatureSpec, IntArray
 from copycatch.records.policy import Policy
 
 STATE_FORMAT = 1
-# At 4 KB a hold with everything in it this is 80 MB at worst; at the default budget 100,000 accounts open
+# At 4 KB a case with everything in it this is 80 MB at worst; at the default budget 100,000 accounts open
 # about 700 a week.
 CASES_MAX = 20_000
 
@@ -33,7 +33,7 @@ class _Saved(msgspec.Struct):
 
 
 class DecisionState:
-    """Open episodes, standing recommendations and tallies of one shard.
+    """Open episodes, active recommendations and tallies of one shard.
 
     Examples
     --------

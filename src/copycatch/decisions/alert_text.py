@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from copycatch.decisions.explain import duration_words, number_words
+from copycatch.decisions.explain import readable_duration, readable_number
 from copycatch.decisions.plan import EntityKey
 from copycatch.records.wire import Action, Reason, Score
 from copycatch.safe_text import printable
 
-REASONS_IN_WORDS_MAX = 3
+REASONS_IN_TEXT_MAX = 3
 
-ACTION_WORDS: dict[Action, str] = {
+ACTION_TEXTS: dict[Action, str] = {
     "observe": "log its queries in full and watch it",
     "throttle": "slow it down to a normal rate",
     "reduce_output": "give it labels without fine probabilities",
@@ -20,12 +20,12 @@ ACTION_WORDS: dict[Action, str] = {
 }
 
 
-def who_words(key: EntityKey) -> str:
+def who_text(key: EntityKey) -> str:
     """Who is meant, safe to print.
 
     Examples
     --------
-    >>> who_words((None, "acct-1", "fraud")), who_words(("acme", "acct-1", "fraud"))
+    >>> who_text((None, "acct-1", "fraud")), who_text(("acme", "acct-1", "fraud"))
     ('Account acct-1 on model fraud', 'Account acct-1 of tenant acme on model fraud')
     """
     tenant_id, account_id, model_id = key
@@ -33,7 +33,7 @@ def who_words(key: EntityKey) -> str:
     return f"Account {printable(account_id)}{tenant} on model {printable(model_id)}"
 
 
-def finding_words(
+def finding_text(
     key: EntityKey,
     score: Score,
     queries: int,
@@ -43,30 +43,31 @@ def finding_words(
     action: Action,
 ) -> str:
     """One paragraph: who, what was seen, why it matters, what speaks against it, what to do."""
-    seen = f"{number_words(queries)} {'query' if queries == 1 else 'queries'} in {duration_words(window_s)}"
+    unit = "query" if queries == 1 else "queries"
+    seen = f"{readable_number(queries)} {unit} in {readable_duration(window_s)}"
     if score.tail_prob is None:
-        lead = f"{who_words(key)} is past a limit that the policy sets ({seen})."
+        lead = f"{who_text(key)} is past a limit that the policy sets ({seen})."
     else:
-        lead = f"{who_words(key)} may be extracting the model: after {seen} it is {score.rank}."
+        lead = f"{who_text(key)} may be extracting the model: after {seen} it is {score.rank}."
         if score.attack_prob is not None:
             lead += (
                 f" The pretrained model gives it a {100 * score.attack_prob:.0f} % chance of being an attack."
             )
     parts = [lead]
     if reasons:
-        parts.append("Seen: " + "; ".join(r.words for r in reasons[:REASONS_IN_WORDS_MAX]) + ".")
+        parts.append("Seen: " + "; ".join(r.words for r in reasons[:REASONS_IN_TEXT_MAX]) + ".")
     if looks_like:
         names = ", ".join(printable(name) for name in looks_like)
         parts.append(f"Ask the owner first: it also resembles {names}.")
-    parts.append(f"Recommended: {ACTION_WORDS[action]} ({action}).")
+    parts.append(f"Recommended: {ACTION_TEXTS[action]} ({action}).")
     return " ".join(parts)
 
 
-def closing_words(key: EntityKey, rule: str, why: str) -> str:
-    return f"{who_words(key)}: finding of rule {printable(rule)} closed, {why}."
+def closing_text(key: EntityKey, rule: str, why: str) -> str:
+    return f"{who_text(key)}: finding of rule {printable(rule)} closed, {why}."
 
 
-def flood_words(model_id: str, accounts_total: int, minute_start: str, alerts_max: int) -> str:
+def flood_text(model_id: str, accounts_total: int, minute_start: str, alerts_max: int) -> str:
     """What a summary alert says."""
     return (
         f"{accounts_total} more accounts on model {printable(model_id)} were over the alert threshold in the "

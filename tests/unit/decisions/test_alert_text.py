@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.support.evaluations import CATALOG, NAMES, Seen, columns
 
-from copycatch.decisions.explain import reasons_of, share_words
+from copycatch.decisions.explain import readable_share, reasons_of
 from copycatch.decisions.judge import judge
 from copycatch.decisions.state import DecisionState
 from copycatch.records.policy import Policy
@@ -61,8 +61,8 @@ def test_the_paragraph_names_all_that_matters_and_escapes_ids() -> None:
 
 
 @pytest.mark.parametrize("tail_prob", [0.9, 0.5, 0.1, 0.05, 0.013, 1e-3, 2.5e-4, 1e-6, 1e-9, 1e-15])
-def test_share_words_never_claim_all(tail_prob: float) -> None:
-    words = share_words(tail_prob, "x")
+def test_readable_share_never_claim_all(tail_prob: float) -> None:
+    words = readable_share(tail_prob, "x")
     assert "100 %" not in words
     said = float(words.split()[2])
     assert abs((1 - said / 100) - tail_prob) <= max(0.5 * tail_prob, 0.006, 2e-10)
