@@ -115,7 +115,7 @@ def test_rejoining_amid_a_metadata_request_knows_its_topics(
 
 @pytest.mark.kafka
 def test_new_partitions_are_taken_up_however_short_the_polls(kafka_servers: str) -> None:
-    """A poll may end while the group is joined again; the next one has to see it through."""
+    """A poll may end while the group is joined again; the next ones have to see it through, or join anew."""
     from kafka.admin import KafkaAdminClient
 
     from copycatch.adapters.kafka.source import KafkaSource
@@ -136,5 +136,37 @@ def test_new_partitions_are_taken_up_however_short_the_polls(kafka_servers: str)
             source.poll(10, 0.001)
         produce(kafka_servers, topics.records, ((f"key-{n}", value) for n, value in enumerate(VALUES)))
         assert {batch.partition for batch in poll_all(source, len(VALUES))} == {0, 1}
+    finally:
+        source.close()
+
+
+@pytest.mark.kafka
+def test_a_join_left_half_done_is_begun_anew(kafka_servers: str) -> None:
+    """Should a poll give up amid a join all the same, the member is not deaf for ever."""
+    from kafka.admin import KafkaAdminClient
+
+    from copycatch.adapters.kafka.source import KafkaSource
+
+    topics = Topics.make(kafka_servers)
+    source = KafkaSource(kafka_settings(kafka_servers, topics))
+    recorder = Recorder(source)
+    first = Shard(topics.records, 0)
+    try:
+        source.start(recorder)
+        poll_until_assigned(source, first)
+        admin = KafkaAdminClient(bootstrap_servers=kafka_servers)
+        admin.create_partitions({topics.records: 2})
+        admin.close()
+        consumer, coordinator = source._consumer, source._consumer._coordinator
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not coordinator.rejoining or coordinator.need_rejoin():
+            assert time.monotonic() < deadline_s, "no join was left half done"
+            consumer._cluster.request_update()
+            source._gate.open()
+            consumer.poll(timeout_ms=1)
+            source._gate.shut()
+        produce(kafka_servers, topics.records, ((f"key-{n}", value) for n, value in enumerate(VALUES)))
+        assert {batch.partition for batch in poll_all(source, len(VALUES))} == {0, 1}
+        assert recorder.lost == [first]
     finally:
         source.close()

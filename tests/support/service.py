@@ -20,6 +20,7 @@ from kafka.errors import RetriableError
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 ROOT = Path(__file__).parents[2]
+PYTHONPATH = f"{ROOT / 'src'}:{ROOT}"  # these sources, whatever is installed
 # Waited for conditions only, so a passing test never takes it; a busy machine may be many times slower.
 PATIENCE_S = 300.0
 
@@ -109,7 +110,7 @@ class ServiceProcess:
             self.process = subprocess.Popen(
                 command,
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=ROOT,
-                env=plain | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | dict(environment or {}),
+                env=plain | {"PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"} | dict(environment or {}),
             )  # fmt: skip
         return self
 

@@ -48,6 +48,7 @@ class KafkaSink:
         self._topic_by_kind = topic_by_kind(settings.outputs)
         self._is_transactional = settings.delivery == "exactly_once"
         self._transactional_id = transactional_id(settings.kafka)
+        self._abandoned: list[KafkaProducer] = []
         self._check_topics()
         self._producer = self._connect()
 
@@ -62,6 +63,7 @@ class KafkaSink:
                 "max_block_ms": MAX_BLOCK_MS,
                 "linger_ms": 5,
                 "batch_size": 1 << 18,
+                "delivery_timeout_ms": round(2 * kafka.request_timeout * 1000),
             }
         )
         if self._is_transactional:
@@ -73,7 +75,7 @@ class KafkaSink:
                 try:
                     producer.init_transactions()
                 except BaseException:
-                    _abandon(producer)
+                    self._abandon(producer)
                     raise
         return producer
 
@@ -174,20 +176,24 @@ class KafkaSink:
         return self._source.committed(shards)
 
     def reopen(self) -> None:
-        _abandon(self._producer)
+        self._abandon(self._producer)
         self._producer = self._connect()
 
     def close(self) -> None:
-        try:
-            self._producer.close(timeout=CLOSE_S_MAX)
-        except KafkaError as error:
-            # What it still holds belongs to no committed unit.
-            log.warning("producer closed with messages left; they are written again", reason=str(error))
-            _abandon(self._producer)
+        self._abandon(self._producer, CLOSE_S_MAX)
 
+    def _abandon(self, producer: KafkaProducer, timeout_s: float = 0.0) -> None:
+        """Close it; what it still holds belongs to no committed unit.
 
-def _abandon(producer: KafkaProducer) -> None:
-    """Close without sending what is left: its `close` would wait for that, and fail first."""
-    producer._sender.force_close()  # noqa: SLF001 (there is no public way)
-    producer._sender.join(CLOSE_S_MAX)  # noqa: SLF001
-    producer._closed = True  # noqa: SLF001
+        A producer with messages left refuses to close until their delivery has timed out. Nothing of them is
+        committed then: its successor has fenced it, or writes the same keys again. It is tried once more
+        when the next one is given up.
+        """
+        left = [*self._abandoned, producer]
+        self._abandoned = []
+        for each in left:
+            try:
+                each.close(timeout=timeout_s)
+            except KafkaError as error:
+                log.warning("producer closed with messages left; they are written again", reason=str(error))
+                self._abandoned.append(each)

@@ -1,15 +1,20 @@
 """A consumer group member as a `RecordSource`."""
 
+import gc
 import threading
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import structlog
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, OffsetOutOfRangeError
-from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
+from kafka.future import Future
+from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata
 
-from copycatch.adapters.kafka.batches import Records, read_compiled
+from copycatch.adapters.clock import SystemClock
 from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
 from copycatch.adapters.kafka_names import METADATA_AGE_MS_MAX, committed_of, inputs_missing
 from copycatch.errors import RecoverableError
@@ -22,8 +27,8 @@ log = structlog.get_logger(__name__)
 
 # Several times the default of 1 MiB: a poll of 5,000 records of 1 KB comes in one fetch.
 PARTITION_FETCH_BYTES = 8 << 20
-GATE_POLL_S = 0.002
 CLOSE_MS_MAX = 5_000
+JOIN_MS_MAX = 3_000  # what a broker waits for more members of a new group
 
 
 class KafkaSource:
@@ -35,15 +40,16 @@ class KafkaSource:
 
     def __init__(self, settings: Service) -> None:
         self._settings = settings
+        self._clock = SystemClock()
         self._start_at_by_topic = {each.topic: each.start_at for each in settings.inputs}
         self._listener: ShardListener | None = None
         self._next_by_shard: dict[Shard, int] = {}
         self._new: list[TopicPartition] = []
         self._touched: set[Shard] = set()  # came or went during the poll under way
-        # The library rebalances on a thread of its own, also between polls. The caller's thread holds the
-        # gate whenever it is not in here: shards come and go only while it waits in `poll` or `close`.
-        self._gate = threading.Lock()
-        self._gate.acquire()
+        # The library rebalances on a thread of its own, also between polls: shards come and go only while the
+        # caller's thread waits in `poll` or `close`.
+        self._gate = _Gate()
+        self._joining_since_s: float | None = None
         self._is_closed = False
         self._is_muted = False  # while a membership ends of which the listener has been told already
         self.gaps = 0
@@ -54,7 +60,7 @@ class KafkaSource:
     def _connect(self) -> KafkaConsumer:
         kafka = self._settings.kafka
         session_timeout_ms = round(kafka.session_timeout * 1000)
-        consumer = KafkaConsumer(
+        return KafkaConsumer(
             **common_options(kafka),
             **NO_SENSORS,
             group_id=kafka.group_id,
@@ -71,8 +77,6 @@ class KafkaSource:
             heartbeat_interval_ms=max(100, session_timeout_ms // 10),
             metadata_max_age_ms=METADATA_AGE_MS_MAX,
         )
-        read_compiled(consumer)
-        return consumer
 
     def start(self, listener: ShardListener) -> None:
         self._listener = listener
@@ -96,51 +100,58 @@ class KafkaSource:
 
     def poll(self, records_max: int, timeout_s: float) -> list[RawBatch]:
         self._touched.clear()
-        self._end_joins()
-        with translated("polling"):
-            self._gate.release()
+        with translated("polling"), _no_collection():
+            self._gate.open()
             try:
-                polled = self._consumer.poll(timeout_ms=round(timeout_s * 1000), max_records=records_max)
+                polled = self._polled(records_max, round(timeout_s * 1000))
             except OffsetOutOfRangeError as error:
                 self._step_over_gap(error)
                 return []
             finally:
-                self._gate.acquire()
+                self._gate.shut()
+            batches = [_batch_of(partition, records) for partition, records in polled.items()]
+            polled.clear()
+        if self._is_deaf(has_records=bool(batches)):
+            log.warning("a join of the group was left half done; joining as a new member")
+            self.rejoin()
+            return []
         touched = set(self._touched)
         if self._new:
             self._begin_new()
-        batches = []
-        for partition, records in polled.items():
-            shard = Shard(partition.topic, partition.partition)
-            if shard in touched or shard not in self._next_by_shard:
-                continue  # fetched before it went or came: where it is read from has been decided anew
-            found: Records = records[0]
-            for more in records[1:]:
-                found.add(more)
-            self._next_by_shard[shard] = found.offsets[-1] + 1
-            batches.append(
-                RawBatch(
-                    topic=shard.topic,
-                    partition=shard.partition,
-                    positions=found.offsets,
-                    values=found.values,
-                    timestamps_ms=found.times_ms,
-                    headers=found.headers,
-                    keys=found.keys,
-                )
-            )
+        # Fetched before its shard went or came: where that is read from has been decided anew.
+        known = self._next_by_shard.keys() - touched
+        batches = [batch for batch in batches if Shard(batch.topic, batch.partition) in known]
+        for batch in batches:
+            self._next_by_shard[Shard(batch.topic, batch.partition)] = batch.positions[-1] + 1
         return batches
 
-    def _end_joins(self) -> None:
-        """See a join through that a poll has left under way.
+    def _polled(self, records_max: int, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        """One poll of the library, and a longer one while a join is under way: nothing comes before its end.
 
-        The library's next poll goes on with it only if something still asks for a join. Where new partitions
-        were what asked, the join itself answers that as soon as this member, as leader, has assigned them:
-        nobody would ever take the result, and the member would neither read nor send heartbeats again.
+        A poll that gives up during a join may leave it half done for ever: the next one goes on with it only
+        if something still asks for a join. Where new partitions were what asked, the join itself answers
+        that as soon as this member, as leader, has assigned them.
         """
-        coordinator = self._consumer._coordinator  # noqa: SLF001 (nothing public tells or mends it)
-        if coordinator.rejoining and not coordinator.rejoin_needed:
-            coordinator.request_rejoin()
+        polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=records_max)
+        if not polled and self._is_joining():
+            polled = self._consumer.poll(timeout_ms=JOIN_MS_MAX, max_records=records_max)
+        return polled  # type: ignore[no-any-return]
+
+    def _is_joining(self) -> bool:
+        return bool(self._consumer.group_metadata().state is MemberState.REBALANCING)
+
+    def _is_deaf(self, *, has_records: bool) -> bool:
+        """Whether a join was left half done all the same: no heartbeat is sent then, and nobody ends it.
+
+        The library gives no records while it goes on with a join. Without any to tell by, the session's end
+        tells: the broker has given the member up by then.
+        """
+        if not self._is_joining():
+            self._joining_since_s = None
+            return False
+        now_s = self._clock.monotonic_s()
+        self._joining_since_s = self._joining_since_s or now_s
+        return has_records or now_s - self._joining_since_s > self._settings.kafka.session_timeout
 
     def _begin_new(self) -> None:
         assert self._listener is not None, "poll before start"
@@ -217,13 +228,14 @@ class KafkaSource:
         self._next_by_shard.clear()
         self._new.clear()
         self._is_muted = True
-        self._gate.release()
+        self._joining_since_s = None
+        self._gate.open()
         try:
             self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS_MAX)
         except KafkaError as error:
             log.warning("the old membership ends by its time-out", reason=str(error))
         finally:
-            self._gate.acquire()
+            self._gate.shut()
             self._is_muted = False
         with translated("joining again"):
             self._consumer = self._connect()
@@ -257,9 +269,65 @@ class KafkaSource:
         if self._is_closed:
             return
         self._is_closed = True
-        self._gate.release()
+        self._gate.open()
         with translated("leaving the group"):
             self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS_MAX)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """The collector would go through thousands of fetched records, again and again, for nothing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _batch_of(partition: TopicPartition, records: list[Any]) -> RawBatch:
+    headers = [record.headers for record in records]
+    return RawBatch(
+        topic=partition.topic,
+        partition=partition.partition,
+        positions=[record.offset for record in records],
+        values=[record.value or b"" for record in records],  # a tombstone becomes b""
+        timestamps_ms=[record.timestamp for record in records],
+        headers=headers if any(headers) else [],
+        keys=[record.key for record in records],
+    )
+
+
+class _Gate:
+    """Open while the caller's thread waits in the library; whoever enters meanwhile holds that thread up.
+
+    Who comes while it is shut waits without holding up the library's thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._waiting: deque[Future] = deque()
+
+    def open(self) -> None:
+        self._lock.release()
+        while self._waiting:
+            self._waiting.popleft().success(None)
+
+    def shut(self) -> None:
+        self._lock.acquire()
+
+    async def enter(self) -> None:
+        while True:
+            turn = Future()
+            self._waiting.append(turn)  # before trying, so that no opening goes unnoticed
+            if self._lock.acquire(blocking=False):
+                return
+            await turn
+
+    def leave(self) -> None:
+        self._lock.release()
 
 
 class _Rebalance(AsyncConsumerRebalanceListener):  # type: ignore[misc]
@@ -280,13 +348,12 @@ class _Rebalance(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _at_the_gate(self, action: Callable[[], None]) -> None:
         source = self._source
-        while not source._gate.acquire(blocking=False):  # noqa: SLF001 (one class in two halves)
-            await source._consumer._net.sleep(GATE_POLL_S)  # noqa: SLF001
+        await source._gate.enter()  # noqa: SLF001 (one class in two halves)
         try:
             if not source._is_muted:  # noqa: SLF001
                 action()
         finally:
-            source._gate.release()  # noqa: SLF001
+            source._gate.leave()  # noqa: SLF001
 
     def _hold_back(self, assigned: Iterable[TopicPartition]) -> None:
         source = self._source
