@@ -29,9 +29,9 @@ help: ## list the targets
 $(BIN)/python:
 	@python="$(PYTHON)"; \
 	if [ -z "$$python" ]; then for each in python3.13 python3.12 python3.11 python3; do \
-	  if "$$each" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$each; break; fi; \
+	  if "$$each" -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then python=$$each; break; fi; \
 	done; fi; \
-	if [ -z "$$python" ]; then echo "copycatch needs Python 3.11 or newer with venv; none found (set PYTHON=...)" >&2; exit 2; fi; \
+	if [ -z "$$python" ]; then echo "copycatch needs Python 3.11 to 3.13 with venv; none found (set PYTHON=...)" >&2; exit 2; fi; \
 	"$$python" -m venv $(VENV)
 
 # The demo installs less than the tests do: it has to be quick on a fresh machine.

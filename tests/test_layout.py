@@ -183,7 +183,9 @@ def test_tests_of_compiled_code_run_with_checked_indices() -> None:
         name.split("/")[0]
         for name, tree in _trees()
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "numba"
+        if isinstance(node, ast.ImportFrom)
+        and node.module == "copycatch.compiled"
+        and "njit" in [each.name for each in node.names]
     }
     assert compiled
     assert compiled <= packages, f"add to KERNEL_TESTS in the Makefile: {sorted(compiled - packages)}"

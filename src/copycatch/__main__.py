@@ -11,7 +11,7 @@ from importlib import import_module
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-COMMANDS = ("run", "replay", "inspect", "check", "explain", "simulate", "demo", "schemas", "enforce")
+COMMANDS = ("run", "replay", "inspect", "check", "explain", "simulate", "demo", "schemas", "enforce", "warm")
 
 DESCRIPTION = """\
 copycatch catches model extraction (model stealing, distillation) from inference logs while it happens.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from copycatch.redteam.verdicts import judge_trace
-from tests.benchmarks import engine, files, kafka_loop, state, text
+from tests.benchmarks import engine, files, kafka_loop, start, state, text
 from tests.benchmarks.detection import peers, product
 from tests.benchmarks.detection.judging import disagreement, judge, write_firsts
 from tests.benchmarks.detection.report import Study, write_study
@@ -40,6 +40,13 @@ def test_zipf_has_few_who_ask_much() -> None:
     assert counts.most_common(1)[0][1] > 20 * 20_000 / 1000
     even = Counter(Draw(1000, "uniform", 1).accounts(20_000).tolist())
     assert even.most_common(1)[0][1] < 3 * 20_000 / 1000
+
+
+def test_a_start_is_measured(tmp_path: Path) -> None:
+    found = start.start(str(tmp_path))
+    assert found["peak_mib"] > 100
+    assert 0 < found["cpu_s"] < 4 * found["wall_s"]
+    assert list(tmp_path.rglob("*.nbc"))
 
 
 def test_columns_are_fresh_each_time() -> None:

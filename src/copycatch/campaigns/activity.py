@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from copycatch.campaigns.fold import LEVEL_ROOTS, LEVELS, LinkColumns, get_level
 from copycatch.campaigns.layout import PANE_MS, PANES, PANES_PER_DAY
+from copycatch.compiled import njit
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
 
 NULLS: Final = 24

@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from copycatch.campaigns.fold import LinkEvents
 from copycatch.campaigns.layout import KINDS, PANE_MS, VECTOR
+from copycatch.compiled import njit
 from copycatch.records.columns import Float32Array, IntArray, RecordBatch, VectorBlock
 
 SKELETON_CHARS: Final = 24

@@ -10,10 +10,10 @@ as well, and `alike`, `repeated` and `nearest` say so.
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from copycatch.campaigns.fold import LinkColumns
 from copycatch.campaigns.layout import KIND_STARTS, KINDS, SAMPLES, VECTOR
+from copycatch.compiled import njit
 from copycatch.records.columns import FloatArray, IntArray
 
 OPENING: Final = KIND_STARTS[KINDS.index("opening")]  # of texts only

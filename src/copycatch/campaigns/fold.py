@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from copycatch.campaigns.layout import KIND_STARTS, LINKS, PANES, SAMPLES, VECTOR, WEIGHT_MAX
+from copycatch.compiled import njit
 from copycatch.layout.structs import Rows
 from copycatch.records.columns import Float32Array, IntArray
 

@@ -4,9 +4,9 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 
 from copycatch.campaigns.fold import LinkColumns
+from copycatch.compiled import njit
 from copycatch.records.columns import IntArray
 
 START_MS: Final = 3 * 3_600_000  # accounts made for one purpose begin within hours

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.embedding.merging import (
     CHUNK_CHARS_MAX,
     KEY_CHARS_MAX,

@@ -1,7 +1,8 @@
 """Byte-pair merges of one chunk, and the two hash tables with exact keys that serve it."""
 
 import numpy as np
-from numba import njit
+
+from copycatch.compiled import njit
 
 CHUNK_CHARS_MAX = 24  # a longer run without a cut is cut there; no token is longer than 16
 KEY_CHARS_MAX = 14  # characters that a key of the chunk table holds, 8 + 6, beside a token of 16 bits

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from copycatch.engine.state import EngineState, Pending
 from copycatch.features.catalog import FEATURES
 from copycatch.layout.row import LABEL_BINS
 from copycatch.population.model import ModelPopulation
-from copycatch.population.pool import PER_TICK_MAX
+from copycatch.population.pool import count_in_tick
 from copycatch.population.reference import RECENT_STRATA_BELOW
 from copycatch.records.columns import (
     BoolArray,
@@ -102,19 +101,9 @@ def _first_of_tick(state: EngineState, statuses: npt.NDArray[np.int16], rows: In
     turn = known[is_turn]
     is_first = np.zeros(len(turn), dtype=np.bool_)
     judged = state.rows.table
-    _count_in_tick(rows[turn], state.tick, judged["tick_ids"], judged["tick_counts"], is_first)
+    count_in_tick(rows[turn], state.tick, judged["tick_ids"], judged["tick_counts"], is_first)
     picks: IntArray = turn[is_first]
     return picks
-
-
-@njit(cache=True)
-def _count_in_tick(rows, tick, ids, counts, is_first):  # type: ignore[no-untyped-def]
-    for i in range(len(rows)):
-        row = rows[i]
-        if ids[row] != tick:
-            ids[row], counts[row] = tick, 0
-        is_first[i] = counts[row] < PER_TICK_MAX
-        counts[row] += is_first[i]
 
 
 def remember(state: EngineState, evaluations: Evaluations, scores: Scores, is_over: BoolArray) -> None:

@@ -1,8 +1,8 @@
 """How an account's queries spread over the model's space, and how far they lie from usual traffic."""
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.layout.row import CO_DIMS, SPANS, TALLY
 from copycatch.layout.view import WindowView
 from copycatch.records.columns import Float32Array, FloatArray

@@ -1,8 +1,8 @@
 """How much an account asks, at several horizons."""
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.layout.row import LONG_PANES, SHORT_PANES, SPANS
 from copycatch.layout.view import WindowView
 from copycatch.records.columns import FloatArray

@@ -5,8 +5,8 @@ import struct
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import Float32Array, IntArray, Uint64Array, VectorBlock
 from copycatch.records.wire import VECTOR_LENGTH_MAX, Blob
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.layout.row import (
     N_RECENT,
     N_SIGNALS,

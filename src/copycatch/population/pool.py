@@ -11,6 +11,7 @@ from itertools import chain
 
 import numpy as np
 
+from copycatch.compiled import njit
 from copycatch.population.newcomers import Newcomers
 from copycatch.space.query import Query
 
@@ -112,3 +113,14 @@ class Pool:
             picks = np.linspace(0, len(rows) - 1, n_max).astype(np.int64)
             rows = [rows[index] for index in picks]
         return rows
+
+
+@njit(cache=True)
+def count_in_tick(rows, tick, ids, counts, is_first):  # type: ignore[no-untyped-def]
+    """Count records of each row in this tick; mark those that are among its first `PER_TICK_MAX`."""
+    for i in range(len(rows)):
+        row = rows[i]
+        if ids[row] != tick:
+            ids[row], counts[row] = tick, 0
+        is_first[i] = counts[row] < PER_TICK_MAX
+        counts[row] += is_first[i]

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import Baseline, FloatArray, IntArray, Normal
 
 STRATA = np.array([0, 12, 15, 20, 30, 45, 70, 120, 250, 500])  # lower edges of evidence

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import FloatArray, IntArray
 from copycatch.scoring.catalog import COMPONENTS, FAMILIES, SCORERS, WEIGHTS
 from copycatch.scoring.components import FEATURE_FAMILIES, Combination

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import Baseline, BoolArray, FloatArray, IntArray
 from copycatch.scoring.components import FEATURE_FAMILIES, MAX_FAMILIES
 from copycatch.scoring.scored_features import FEW_QUERIES, SCORED_FEATURES

@@ -11,9 +11,9 @@ References
 from importlib.metadata import version
 
 import numpy as np
-from numba import njit
 from river.anomaly import HalfSpaceTrees as RiverTrees
 
+from copycatch.compiled import njit
 from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray, IntArray
 from copycatch.records.packing import aligned, pack, unpack

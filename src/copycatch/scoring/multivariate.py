@@ -8,8 +8,8 @@ References
 """
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray, IntArray
 from copycatch.records.packing import aligned, pack, unpack

@@ -6,8 +6,8 @@ evaluations.
 """
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import FloatArray, IntArray
 
 # An alarm that comes late saves little: most of a model is gone after a few hundred answers, while honest

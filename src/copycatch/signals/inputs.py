@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import Float32Array
 
 ENTROPY_CHARS_MAX = 1_000  # the estimate has settled; bounds the cost of one long prompt

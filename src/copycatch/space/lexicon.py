@@ -8,8 +8,8 @@ is assumed: a word is a run of letters, digits, apostrophes and bytes above 127.
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import Float32Array, IntArray, Uint64Array
 from copycatch.space.model import Lexicon
 

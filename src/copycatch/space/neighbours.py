@@ -2,8 +2,8 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import Float32Array, IntArray
 from copycatch.space.model import LOG_FLOOR, N_NEIGHBOURS, SKETCH, ModelSpace
 

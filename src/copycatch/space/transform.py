@@ -1,8 +1,8 @@
 """Whitened coordinates of queries in their model's space."""
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import Float32Array, IntArray
 from copycatch.space.model import CELL_BITS, LOG_FLOOR, PAIR_BINS, SKETCH, Z_MAX, Frame
 

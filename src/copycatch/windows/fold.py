@@ -6,8 +6,8 @@ of the memory it touches. `tests/unit/windows/test_fold.py` holds it against the
 """
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.layout import row as layout
 from copycatch.layout.structs import offsets_of
 from copycatch.space.model import FOURIER, RAW, SKETCH
@@ -19,7 +19,6 @@ from copycatch.windows.memory import (
     remember,
     shift_and_spread,
 )
-from copycatch.windows.prefetch import prefetch_row
 from copycatch.windows.ring import SKETCH_UNIT, compare_with_ring, fixed, short_hash, short_label
 from copycatch.windows.schedule import next_evaluation
 from copycatch.windows.state import HISTORY
@@ -69,7 +68,6 @@ SHORT_PANES, LONG_PANES = layout.SHORT_PANES, layout.LONG_PANES
 # what counts is about the last one to two horizons. float32 loses single units above 2^24: the same halving
 # after this many queries keeps the sums of very busy accounts exact.
 AGING_QUERIES = 1 << 20
-AHEAD = 2  # events: one alone takes about as long as the memory, more would push rows out again
 
 
 @njit(cache=True)
@@ -212,16 +210,6 @@ def age(sums, first_ms, last_ms, time_ms, memory_ms, queries):  # type: ignore[n
 
 
 @njit(cache=True)
-def fetch_ahead(rows, i, queries, ring_count, history):  # type: ignore[no-untyped-def]
-    """Ask for what the fold will touch of the row that comes soon after event `i`."""
-    row = rows[i + AHEAD] if i + AHEAD < len(rows) else -1
-    if row >= 0:
-        prefetch_row(queries, row)
-        prefetch_row(ring_count, row)  # may stand on another cache line than the first of its record
-        prefetch_row(history, row)
-
-
-@njit(cache=True)
 def ring_of(history):  # type: ignore[no-untyped-def]
     """Sketches, hashes, labels, margins and words of one account's recent queries, as views."""
     return (
@@ -305,7 +293,6 @@ def fold(  # type: ignore[no-untyped-def]
     raw = np.empty(RAW, dtype=np.int8)
     work = np.zeros((WORK_ROWS, LANES), dtype=np.float32)
     for i in range(len(rows)):
-        fetch_ahead(rows, i, queries, ring_count, history)
         row = rows[i]
         if row < 0:
             continue

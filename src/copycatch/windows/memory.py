@@ -9,8 +9,8 @@ References
 """
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.layout import row as layout
 from copycatch.space.model import RAW
 from copycatch.space.steps import STEP_MIN, STEP_SHARE_MIN, STILL_WEIGHT

@@ -1,8 +1,8 @@
 """How a query differs from its account's own recent ones: repeats, near-repeats, lines, steps."""
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.layout import row as layout
 from copycatch.space.model import SKETCH
 

@@ -5,7 +5,7 @@ a repeated test that the budget has to pay for, so they thin out, to an eighth o
 500 queries, so that a plain limit on a busy account is not missed for long.
 """
 
-from numba import njit
+from copycatch.compiled import njit
 
 FIRST_QUERIES = 12
 EVALUATION_GAP_MAX = 500
@@ -13,7 +13,7 @@ GAP_SHARE = 8
 assert FIRST_QUERIES >= GAP_SHARE, "a gap of nothing would never end"
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def next_evaluation(queries: int) -> int:
     """The query count of the first look after `queries`.
 

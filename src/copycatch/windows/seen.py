@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import BoolArray, IntArray, Uint64Array
 
 # Two generations: a gateway's retries and a producer's resends come within seconds to minutes.
