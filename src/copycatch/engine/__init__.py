@@ -3,7 +3,7 @@
 Takes: batches of columns and a policy. Gives: alerts, recommendations, rejects, counts. Never: knows a
 broker, a file, a socket or a wall clock; the same records give the same outcomes, however they were cut.
 
-`step.py` is the only file that knows the order of the stages; `state.py` holds everything that outlives a
+`step.py` alone knows the order of the stages; `state.py` holds everything that outlives a
 batch; `snapshot.py` turns a shard of it into bytes and back.
 """
 

@@ -31,8 +31,8 @@ from copycatch.units import MS_PER_DAY
 FLAG_MS = 7 * MS_PER_DAY  # so long after a verdict an account teaches nothing and resists eviction
 PENDING_MAX = 4_096  # evaluations learned per tick; the reference needs each account's latest, not every one
 SAMPLED_ACCOUNTS = 500  # per tick, about: enough to follow traffic, few enough not to cost
-# An account's highest score calibrates only so long after its first look: it has then had most of the looks
-# that a life brings, and an attack has been named, or is slow enough to be one among many.
+# An account's highest score calibrates only so long after its first evaluation: most of its evaluations are
+# over then, and an attack has been named, or is slow enough to be one among many.
 MATURE_MS = 48 * 3_600_000
 HTTP_ERROR = 400  # from here on the answer is no answer
 IS_IN_RECENT = np.array([feature.in_recent for feature in FEATURES])
@@ -43,14 +43,14 @@ MATURE_MAX = 20_000  # accounts that calibrate: the tail of so many is known far
 def sample_queries(
     state: EngineState, batch: RecordBatch, rows: IntArray, signals: SignalColumns, first: int, stop: int
 ) -> None:
-    """Put the first few queries per tick of every sampled account in the waiting line of its model's pool.
+    """Put the first few queries per tick of every sampled account in the queue of its model's pool.
 
     Records `first` to `stop` of the batch are those of this tick.
     """
     picks = _first_of_tick(state, batch.statuses[first:stop], rows[first:stop]) + first
     if not len(picks):
         return
-    embeddings, inputs = _places(batch.embeddings, picks), _places(batch.inputs, picks)
+    embeddings, inputs = _vectors_of(batch.embeddings, picks), _vectors_of(batch.inputs, picks)
     words_at = zip(signals.word_starts[picks].tolist(), signals.word_starts[picks + 1].tolist(), strict=True)
     # As plain numbers at once: taken out of the arrays one by one they would cost more than all else here.
     numbers = zip(
@@ -82,7 +82,7 @@ def sample_queries(
         )
 
 
-def _places(blocks: Sequence[VectorBlock], picks: IntArray) -> dict[int, Float32Array]:
+def _vectors_of(blocks: Sequence[VectorBlock], picks: IntArray) -> dict[int, Float32Array]:
     """Vectors of some of the records, by record."""
     found: dict[int, Float32Array] = {}
     for signals in blocks:
@@ -208,7 +208,7 @@ def _learn_model(
 
 
 def _calibrate(state: EngineState, population: ModelPopulation, rows: IntArray, now_ms: int) -> None:
-    """Tails of the lifetime maxima, each account's as long as nothing was held against it."""
+    """Tails of the lifetime maxima, each account's as long as it was not flagged."""
     if not population.is_settled:
         return
     judged = state.rows
@@ -228,8 +228,8 @@ def _without_flagged(maxima: FloatArray, is_flagged: BoolArray) -> IntArray:
     """Accounts that calibrate: those that were not flagged, and of the flagged as many as are false alarms.
 
     Were all of them left out, every false alarm would lower the threshold for its like; were all kept, the
-    extractions under way would crowd right below the threshold and lift it. The oddest ones stand for the
-    false alarms.
+    extractions under way would crowd right below the threshold and lift it. The most anomalous ones stand
+    for the false alarms.
     """
     flagged = np.flatnonzero(is_flagged & np.isfinite(maxima))
     n_false = int(np.ceil(FALSE_ALARM_SHARE * len(maxima)))

@@ -1,7 +1,7 @@
 """Segments that may be folded together: no tick between them changes what their records are measured in.
 
-Signals and features rest on the model's space, its labels and its words. Those change at some ticks only:
-while a model is new, once an hour, and whenever words are learned. In a quiet log a tick of five minutes has
+Signals and features rest on the model's space, its labels and its lexicon. Those change at some ticks only:
+while a model is new, once an hour, and whenever texts are learned. In a quiet log a tick of five minutes has
 a few dozen records, and some hundred passes over so few cost as much as over hundreds.
 """
 

@@ -23,9 +23,7 @@ from copycatch.windows.state import BYTES_PER_ROW as WINDOW_BYTES_PER_ROW
 from copycatch.windows.state import WindowRows
 
 ACCOUNTS_MAX = 1_000_000
-MODELS_MAX = (
-    256  # populations are a few MB each; records of further models are counted and judged by limits only
-)
+MODELS_MAX = 256  # populations are a few MB each; further models are counted and judged by limits only
 
 
 JUDGED: Final = row_dtype(
@@ -33,10 +31,10 @@ JUDGED: Final = row_dtype(
         "account_hashes": (np.int64, ()),
         "tick_ids": (np.int32, ()),  # tick in which the account was last sampled
         "tick_counts": (np.uint8, ()),  # its records in that tick so far, as far as they are counted
-        "score_max": (np.float32, ()),  # highest score of its life; -inf before the first
-        "level": (np.float64, ()),  # of its score over its looks; NaN before the first
+        "score_max": (np.float32, ()),  # highest of its lifetime; -inf before the first
+        "level": (np.float64, ()),  # of its score over its evaluations; NaN before the first
         "flagged_ms": (np.int64, ()),  # event time of the last verdict over a threshold; 0 for never
-        "judged_ms": (np.int64, ()),  # event time of its first look; 0 before
+        "judged_ms": (np.int64, ()),  # event time of its first evaluation; 0 before
         "family_max": (np.float32, (len(FAMILIES),)),  # highest value of each; -inf before the first
     }
 )
@@ -109,9 +107,7 @@ class EngineState:
     shards: dict[str, Shard] = field(default_factory=dict)
     decisions: dict[str, DecisionState] = field(default_factory=dict)
     populations: dict[str, ModelPopulation] = field(default_factory=dict)
-    ensembles: dict[str, Ensemble] = field(
-        default_factory=dict
-    )  # scorers of each model that has a population
+    ensembles: dict[str, Ensemble] = field(default_factory=dict)  # by model that has a population
     switches: Switches = field(default_factory=Switches)
     vector_lengths: dict[tuple[str, str], int] = field(default_factory=dict)  # (model, field) -> length
     clock_ms: int = UNIX_MS_MIN
@@ -150,7 +146,7 @@ class EngineState:
         }
 
     def name_new_rows(self) -> None:
-        """Give accounts that got a row just now their place in the arrays, and their hash."""
+        """Give accounts that got a row just now their row in the arrays, and their hash."""
         if self.slots.n_rows > self.windows.n_rows:
             self.windows.grow(self.slots.n_rows)
             self.rows.grow(self.windows.n_rows)
@@ -189,7 +185,7 @@ def new_state(
     accounts_max : int
         Bound on accounts (per model and tenant) that are kept.
     off : frozenset of str
-        Scorers, groups or families of `scoring.catalog` to do without, for studies.
+        Components or families of `scoring.catalog` to do without, for studies.
 
     Examples
     --------

@@ -130,7 +130,7 @@ def advance(state: EngineState, watermark_ms: UnixMs, policy: Policy) -> Outcome
 
 
 def next_deadline_ms(state: EngineState) -> UnixMs | None:
-    """When `advance` will next have something to say; None when nothing is open."""
+    """When `advance` will next have something to decide; None when nothing is open."""
     deadlines = [
         ms for decisions in state.decisions.values() if (ms := decisions.next_deadline_ms) is not None
     ]

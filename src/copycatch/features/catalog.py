@@ -85,8 +85,8 @@ def _both(
 
 
 # Floors: an eighth of the spread of a single query for means (.25 to .7 for log distances, .3 for margins,
-# .1 to .3 for shares), a tenth for spreads. Below that an account differs from others by its trade, not by
-# intent.
+# .1 to .3 for shares), a tenth for spreads. Below that an account differs from others by what it is used for,
+# not by intent.
 FEATURES: tuple[Feature, ...] = (
     _lifetime("queries_per_s", "volume", "1/s", (0, INF), "queries per second in the short window", (),
               volume.short_rates),

@@ -25,7 +25,7 @@ def burstiness(view: WindowView) -> FloatArray:
 
 
 def hour_entropies(view: WindowView) -> FloatArray:
-    """Entropy of the hour of day over log 24, shape (n,): 1 for round the clock. NaN below a day of life."""
+    """Entropy of the hour of day over log 24, shape (n,): 1 for round the clock. NaN below a day of age."""
     hours = view.span("hours")
     totals = hours.sum(axis=1, keepdims=True)
     shares = hours / np.maximum(totals, 1)

@@ -18,8 +18,8 @@ def _totals(sums, start, n_panes, totals):  # type: ignore[no-untyped-def]
 def _pane_totals(view: WindowView, span: str) -> FloatArray:
     """Sums over all panes of a window, shape (n,).
 
-    A look follows a record of its account, and that record has cleared every pane that had passed: what
-    stands in the ring is the window.
+    An evaluation follows a record of its account, and that record has cleared every pane that had passed:
+    what the ring holds is the window.
     """
     totals = np.zeros(len(view))
     _totals(view.sums, SPANS[span].start, SPANS[span].length, totals)

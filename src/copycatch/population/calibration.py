@@ -1,8 +1,8 @@
-"""From a score to the chance that a normal account is ever so odd within a day.
+"""From a score to the chance that a normal account is ever so anomalous within a day.
 
-Every look at an account is another chance of a false alarm. What is calibrated is therefore not the score of
-a look but the highest score of an account's whole life so far, over other, unflagged accounts; its tail is
-extrapolated exponentially from the upper quarter [1]_.
+Every evaluation of an account is another chance of a false alarm. What is calibrated is therefore not the
+score of an evaluation but the highest score of an account's lifetime so far, over other, unflagged accounts;
+its tail is extrapolated exponentially from the upper quarter [1]_.
 
 References
 ----------
@@ -29,7 +29,7 @@ CAUTION = 0.6  # standard errors added to the scale of the score
 SCALE_GROWTH_PER_DAY = 1.1
 UNREMARKABLE = 0.35  # -ln p below the median
 NEVER = 1e9
-# Sums fade with the memory of the default policy: after so many days a life brings hardly a new maximum.
+# Sums fade with the memory of the default policy: after so many days an account hardly reaches a new maximum.
 HORIZON_DAYS = 7.0
 LIFETIME_DAYS_MIN = 0.25
 
@@ -46,7 +46,7 @@ class Calibration:
     n_accounts: int
 
     def tail_probs(self, scores: FloatArray) -> FloatArray:
-        """Chance per account-day that a normal account is ever this odd, shape (n,); NaN for NaN.
+        """Chance per account-day that a normal account is ever this anomalous, shape (n,); NaN for NaN.
 
         Examples
         --------
@@ -80,7 +80,7 @@ class FamilyCalibration:
     scales: FloatArray
 
     def surprisal(self, values: FloatArray) -> FloatArray:
-        """-ln of the chance that a normal account's family is ever this odd, shape (n, n_families).
+        """-ln of the chance that a normal account's family is ever this anomalous, shape (n, n_families).
 
         Examples
         --------
@@ -119,7 +119,7 @@ def calibrate(maxima: FloatArray, lived_days: FloatArray) -> Calibration | None:
     ----------
     maxima : ndarray of float64, shape (n_accounts,)
     lived_days : ndarray of float64, shape (n_accounts,)
-        Since each account's first look. The maxima of a young population have had little time to grow:
+        Since each account's first evaluation. The maxima of a young population have had little time to grow:
         without this, its alarms would be several times the budget.
 
     Examples
@@ -146,8 +146,8 @@ def calibrate_families(maxima: FloatArray, scale_mins: FloatArray) -> FamilyCali
     maxima : ndarray of float64, shape (n_accounts, n_families)
         -inf where never judged.
     scale_mins : ndarray of float64, shape (n_families,)
-        Bounds from below: accounts that never did anything in a family would call the first that does a
-        miracle.
+        Bounds from below: accounts that never did anything in a family would make the first that does
+        look impossible.
     """
     known = maxima[np.isfinite(maxima).any(axis=1)]
     if len(known) < FAMILY_ACCOUNTS_MIN:
@@ -158,7 +158,7 @@ def calibrate_families(maxima: FloatArray, scale_mins: FloatArray) -> FamilyCali
     for family in range(n_families):
         column = values[~np.isnan(values[:, family]), family]
         if len(column) < FAMILY_ACCOUNTS_MIN:
-            medians[family] = bases[family] = NEVER  # too few to say anything: never odd
+            medians[family] = bases[family] = NEVER  # too few to tell: never anomalous
             continue
         medians[family], bases[family] = np.quantile(column, [0.5, 1 - BASE_PROB])
         scales[family] = max(_bulk_scale(medians[family], bases[family]), scale_mins[family])

@@ -29,7 +29,7 @@ SETTLED_QUERIES = 2_400
 SETTLED_ACCOUNTS = 100
 SETTLED_AGE_H = 24
 REFERENCE_SET_EVERY_H = 3
-WARM_UP_MS = 48 * HOUR_MS  # all who come so early found the reference
+WARM_UP_MS = 48 * HOUR_MS  # all who come so early enter the reference
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class ModelPopulation:
 
     @property
     def free_until_ms(self) -> int:
-        """Ticks before this time leave the space, the words and the shares of labels as they are.
+        """Ticks before this time leave the space, the lexicon and the shares of labels as they are.
 
         Examples
         --------
@@ -90,7 +90,7 @@ class ModelPopulation:
         """Learn what has waited long enough; True when the geometry is new (old sums must be forgotten)."""
         age_ms = now_ms - self.born_ms
         delay_ms = 0 if age_ms < DELAY_MS else DELAY_MS
-        # What waits was asked a day ago: the last of the founders come in a day after the founding.
+        # What waits was asked a day ago: the last queries of the warm-up come in a day after its end.
         is_warming_up = age_ms < WARM_UP_MS + DELAY_MS
         admitted = self.pool.admit(now_ms, delay_ms, flagged, is_warming_up=is_warming_up)
         for query in admitted:
@@ -131,7 +131,7 @@ class ModelPopulation:
         self.tails = calibrate_families(family_maxima, family_scale_mins) or self.tails
         fitted = calibrate(maxima, lived_days)
         if fitted is not None:
-            # The first fits stand on a few young accounts: they may not hold down what all say later.
+            # The first fits rest on a few young accounts: they may not bound what all of them give later.
             before = self.calibration if self._is_warmed_up(now_ms) else None
             self.calibration = fitted if before is None else fitted.held_to(before, passed_h)
 

@@ -1,11 +1,10 @@
-"""What each feature looks like among other accounts with about as much evidence.
+"""What is usual of each feature among other accounts at about the same n_effective.
 
-Most statistics depend on how much was seen, so accounts are compared within strata of their evidence:
-distinct queries, near-repeats left out. The strata of a few dozen queries are filled by the *blocks* of
-established accounts, so that a newcomer's first 25 queries are compared with 25 queries of anybody,
-measured in the same settled space - not with the few other newcomers, nor with what accounts looked like
-while the space was raw. Each account has one vote a stratum (its latest row), and is never compared with
-itself.
+Most statistics depend on how much was seen, so accounts are compared within strata of their n_effective:
+distinct queries, near-repeats left out. The strata of a few dozen queries are filled by the recent windows of
+established accounts, so that a newcomer's first 25 queries are compared with 25 queries of anybody, measured
+in the same settled space - not with the few other newcomers, nor with what accounts looked like while the
+space was raw. Each account has one vote a stratum (its latest row), and is never compared with itself.
 """
 
 from bisect import bisect_right
@@ -18,11 +17,11 @@ import numpy as np
 from copycatch.compiled import njit
 from copycatch.records.columns import Baseline, FloatArray, IntArray, Normal
 
-STRATA = np.array([0, 12, 15, 20, 30, 45, 70, 120, 250, 500])  # lower edges of evidence
+STRATA = np.array([0, 12, 15, 20, 30, 45, 70, 120, 250, 500])  # lower edges of n_effective
 STRATA_EDGES: list[int] = STRATA.tolist()
-RECENT_STRATA_BELOW = 45  # strata below this evidence are filled by blocks
+RECENT_STRATA_BELOW = 45  # strata below are filled by recent windows
 ACCOUNTS_MAX = 256  # per stratum: quantiles of 5 % rest on a dozen accounts
-# Fewer say nothing about a 5 % tail; neighbouring strata are joined until there are as many.
+# Fewer tell nothing about a 5 % tail; neighbouring strata are joined until there are as many.
 ACCOUNTS_MIN = 15
 QUANTILES = np.array([0.05, 0.10, 0.20, 0.50, 0.80, 0.90, 0.95])
 # Of the standard normal, to turn quantile distances into deviations. Beyond 90 % the tail may hold an
@@ -31,7 +30,7 @@ NORMAL_20, NORMAL_10 = 0.8416, 1.2816
 
 
 def strata_of(n_effective: IntArray) -> IntArray:
-    """Stratum of each evidence count.
+    """Stratum of each n_effective.
 
     Examples
     --------
@@ -219,23 +218,23 @@ class Reference:
         if stratum in self.peers_by_stratum:
             return self.peers_by_stratum[stratum]
         low = high = stratum
-        places: dict[int, tuple[int, int]] = {}
+        found: dict[int, tuple[int, int]] = {}
         while True:
             for near in sorted(
                 range(low, high + 1), key=lambda s: -abs(s - stratum)
             ):  # the stratum itself wins
                 for account, index in self.index_by_account[near].items():
-                    places[account] = (near, index)
-            if len(places) > ACCOUNTS_MIN or (low == 0 and high == len(STRATA) - 1):
+                    found[account] = (near, index)
+            if len(found) > ACCOUNTS_MIN or (low == 0 and high == len(STRATA) - 1):
                 break
             low, high = max(low - 1, 0), min(high + 1, len(STRATA) - 1)
         peers = None
-        if len(places) > ACCOUNTS_MIN:
+        if len(found) > ACCOUNTS_MIN:
             strata, indices = (
-                np.fromiter(each, dtype=np.int64) for each in zip(*places.values(), strict=True)
+                np.fromiter(each, dtype=np.int64) for each in zip(*found.values(), strict=True)
             )
             values = self.values[strata, indices]
-            row_by_account = {account: row for row, account in enumerate(places)}
+            row_by_account = {account: row for row, account in enumerate(found)}
             ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
             counts = (~np.isnan(values)).sum(axis=0)
             usual = np.full((self.n_features, 3), np.nan)
@@ -294,8 +293,8 @@ class Reference:
         n_effective, account_hashes : ndarray of int64, shape (n,)
             Of the members.
         """
-        for places, own_rows, peers in self._by_stratum(n_effective, account_hashes):
-            _put_baselines(members[places], own_rows, columns, peers, into)
+        for positions, own_rows, peers in self._by_stratum(n_effective, account_hashes):
+            _put_baselines(members[positions], own_rows, columns, peers, into)
 
     def _by_stratum(
         self, n_effective: IntArray, account_hashes: IntArray

@@ -166,7 +166,7 @@ class Evaluations:
     One entry per (account, evaluation point). `rows` are slots in the window state; `queries` counts what the
     account has sent in all. `lifetime` and `recent` are its features over its lifetime and over its recent
     window. `records` says which record of the batch made it due, `kept_ids` the ids that were kept of earlier
-    ones; both are read for `sample_event_ids` and `client_ips` where somebody may be told, else these stay
+    ones; both are read for `sample_event_ids` and `client_ips` where an alert may be sent, else these stay
     empty.
     """
 
@@ -258,7 +258,7 @@ class Scores:
     is_warm: BoolArray
     shares: FloatArray
     basis: ScoreBasis
-    # Filled in where somebody may be told (`engine.reasons`).
+    # Filled in where an alert may be sent (`engine.reasons`).
     feature_tail_probs: FloatArray
     normal_lows: FloatArray
     normal_highs: FloatArray

@@ -35,9 +35,9 @@ class ScorerSpec(NamedTuple):
         return self.scorer(INPUT_NAMES[self.takes])
 
 
-# Half-space trees and the families together repeat what novelty says, and find some of what it misses: they
-# found two more groups of 21 on the development traces at two more honest accounts of 450, and one more of
-# 21 at none more of 300 on simulated ones. Trees at 2.5 lost one of these and named two more honest ones.
+# Half-space trees and the families together repeat what novelty measures, and find some of what it misses:
+# they found two more groups of 21 on the development traces at two more honest accounts of 450, and one more
+# of 21 at none more of 300 on simulated ones. Trees at 2.5 lost one of these and named two more honest ones.
 SCORERS: tuple[ScorerSpec, ...] = (
     ScorerSpec(
         "half_space", "positions", HalfSpaceTrees, 1.0, "how rare evaluations like it are among normal ones"

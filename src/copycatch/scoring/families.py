@@ -9,7 +9,7 @@ from copycatch.records.columns import Baseline, BoolArray, FloatArray, IntArray
 from copycatch.scoring.components import FEATURE_FAMILIES, MAX_FAMILIES
 from copycatch.scoring.scored_features import FEW_QUERIES, SCORED_FEATURES
 
-N_EFFECTIVE_MIN = 12  # distinct queries below which means say too little
+N_EFFECTIVE_MIN = 12  # distinct queries below which means are too uncertain
 ANOMALY_MAX = 4.0  # log(1 + z) of z = 54: beyond, more is no more
 DISCOUNT_MAX = 0.95
 

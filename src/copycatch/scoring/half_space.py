@@ -21,7 +21,7 @@ from copycatch.scoring.protocol import MIDDLE, Takes, within_unit
 
 TREES = 10
 HEIGHT = 8
-WINDOW = 250  # rows; until that many are learned it says nothing
+WINDOW = 250  # rows; until that many are learned its value is NaN
 SEED = 20_260_105
 MASS_MIN = 1e-6  # -ln of it, about 14, is the oddest
 MASS_TO_GO_ON = 0.1 * WINDOW  # river's own limit, from the paper

@@ -1,6 +1,6 @@
-"""Harmless kinds of use that an account resembles, in words: whoever reads an alert asks the owner first.
+"""Harmless kinds of use that an account resembles: whoever reads an alert asks the owner first.
 
-The words lower no score, for an attacker can take on each of these looks; they tell the analyst which
+The descriptions lower no score, for an attacker can imitate each of these; they tell the analyst which
 innocent explanation there would be. What lowers a score, and at what price, is in `damping`.
 """
 
@@ -29,7 +29,7 @@ FEW_TOPICS = 3.0
 
 
 class Seen(NamedTuple):
-    """Features of looks by name, and how far each lies from the median of the account's peers."""
+    """Features of evaluations by name, and how far each lies from the median of the account's peers."""
 
     values: FloatArray
     normal: Normal
@@ -101,7 +101,7 @@ def _niche(seen: Seen) -> BoolArray:
 
 
 class Kind(NamedTuple):
-    words: str  # may name "{repeats}", the per cent of exact repeats
+    description: str  # may name "{repeats}", the per cent of exact repeats
     applies: Callable[[Seen], BoolArray]
 
 
@@ -119,14 +119,14 @@ KINDS: tuple[Kind, ...] = (
 def looks_like(
     values: FloatArray, normal: Normal, queries: IntArray, column_by_name: Mapping[str, int]
 ) -> list[list[str]]:
-    """Harmless kinds that each look resembles.
+    """Harmless kinds of use that each evaluation resembles.
 
     Parameters
     ----------
     values : ndarray of float64, shape (n, n_features)
     normal : Normal
     queries : ndarray of int64, shape (n,)
-        So far; nothing is said of the first few.
+        So far; the first few are too early to tell.
     column_by_name : mapping of str to int
 
     Returns
@@ -141,5 +141,5 @@ def looks_like(
             for row in np.flatnonzero(kind.applies(seen) & (queries >= QUERIES_MIN)).tolist():
                 repeats = values[row, column_by_name["duplicate_share"]]
                 percent = "0" if np.isnan(repeats) else f"{100 * repeats:.0f}"
-                found[row].append(kind.words.format(repeats=percent))
+                found[row].append(kind.description.format(repeats=percent))
     return found

@@ -105,7 +105,7 @@ class Multivariate:
 
 
 def shrunk_covariance(standard: FloatArray) -> FloatArray:
-    """Second moments of centred rows, shrunk towards a multiple of the identity as Ledoit and Wolf say.
+    """Second moments of centred rows, shrunk towards a multiple of the identity as Ledoit and Wolf do.
 
     Examples
     --------

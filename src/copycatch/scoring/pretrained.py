@@ -4,7 +4,7 @@ It starts from the pretrained weights. Then every normal evaluation that it lear
 simulated attack, so that both go on weighing the same, by stochastic gradient descent. It may move away from
 the pretrained weights only so far, because among what is learned as normal there are always a few attackers
 who have not been found yet. Each pair is judged before it is learned [1]_: where the attacks do not stand out
-from what is normal of a model, it says nothing.
+from what is normal of a model, its value is NaN.
 
 References
 ----------

@@ -70,7 +70,7 @@ def test_a_kind_is_named_where_it_shows_and_only_there(
 def test_every_kind_has_its_case() -> None:
     assert len({words.split(":")[0] for words, _, _ in CASES}) == len(KINDS)
     for words, _, _ in CASES:
-        assert sum(kind.words.startswith(words.split(":")[0]) for kind in KINDS) == 1
+        assert sum(kind.description.startswith(words.split(":")[0]) for kind in KINDS) == 1
 
 
 def test_an_ordinary_account_resembles_nothing() -> None:
