@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from copycatch.features.catalog import NAMES
-from copycatch.layout.row import N_RECENT, N_SIGNALS, N_SQUARED, OWN_NAMES, SPANS, TALLIES
-from copycatch.layout.signals import SIGNALS
+from copycatch.layout.row import N_RECENT, N_SIGNALS, N_SQUARED, SPANS, TALLIES
+from copycatch.layout.signals import OWN_NAMES, SIGNALS
 from copycatch.population.calibration import NEVER
 from copycatch.records.packing import aligned
 from copycatch.scoring.catalog import FAMILIES

@@ -6,16 +6,14 @@ import numpy as np
 
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import NAMES, compute_features
-from copycatch.layout.row import LABEL_BINS, LONG_PANES, N_SIGNALS, SHORT_PANES
-from copycatch.layout.signals import SIGNAL_INDEX, SIGNALS
+from copycatch.layout.row import LABEL_BINS, LONG_PANES, SHORT_PANES
 from copycatch.layout.structs import as_bytes
-from copycatch.layout.view import WindowView, signal_indices
+from copycatch.layout.view import WindowView
 from copycatch.records.columns import (
     Baseline,
     Evaluations,
     Features,
     Float32Array,
-    FloatArray,
     IntArray,
     RecordBatch,
     SignalColumns,
@@ -24,12 +22,10 @@ from copycatch.records.policy import Policy
 from copycatch.scoring.score import Baselines, Known
 from copycatch.scoring.scored_features import SCORED_COLUMNS
 from copycatch.space.model import FOURIER
+from copycatch.windows.arrays import Accounts, Due, Events, Limits, measured_of
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
 
-assert len(SIGNALS) == N_SIGNALS, "records/layout.py must have as many columns as signals/catalog.py rows"
-IS_DISTINCT = np.array([spec.scope == "distinct" for spec in SIGNALS])
-INDEX_BY_SIGNAL = signal_indices(tuple(spec.name for spec in SIGNALS))
 SERVER_ERROR = 500
 REFUSALS = (401, 403, 429)
 
@@ -42,41 +38,18 @@ def fold_segment(
     short_s, long_s = policy.windows.short_s / SHORT_PANES, policy.windows.long_s / LONG_PANES
     statuses = batch.statuses
     is_answered = ~((statuses >= SERVER_ERROR) | np.isin(statuses, REFUSALS))
-    events, sums, counts, places = fold(
-        rows,
-        batch.event_times_ms,
-        is_answered,
-        batch.input_hashes,
-        batch.label_codes,
-        batch.margins,
-        signals.signals,
-        IS_DISTINCT,
-        SIGNAL_INDEX["is_low_margin"],
-        SIGNAL_INDEX["neighbour_log"],
-        SIGNAL_INDEX["is_odd"],
-        SIGNAL_INDEX["is_far"],
-        signals.sketches,
-        signals.residuals,
-        signals.input_residuals,
-        signals.raws,
-        signals.cells,
-        signals.fouriers,
-        signals.words_seen,
-        _extras(batch),
-        signals.nears,
-        signals.raw_ratios,
-        signals.flat_logs,
-        round(short_s * 1000),
-        round(long_s * 1000),
-        round(policy.windows.memory_s * 1000),
-        counters["queries"],
-        counters["next_evaluation"],
-        counters["first_ms"],
-        counters["last_ms"],
-        counters["ring_count"],
-        as_bytes(history),
-    )
-    view = _view(state, batch, events, sums, counts, places, short_s, long_s)
+    records = Events(
+        rows, batch.event_times_ms, is_answered, batch.input_hashes, batch.label_codes, batch.margins,
+        _extras(batch), measured_of(signals),
+    )  # fmt: skip
+    accounts = Accounts(
+        counters["queries"], counters["next_evaluation"], counters["first_ms"], counters["last_ms"],
+        counters["ring_count"], as_bytes(history),
+    )  # fmt: skip
+    widths_s = (short_s, long_s, policy.windows.memory_s)
+    due = fold(records, accounts, Limits(*(round(width_s * 1000) for width_s in widths_s)))
+    events = due.events
+    view = _view(state, batch, due, short_s, long_s)
     recent_view = replace(view, is_recent=True)
     kept_ids = sample_ids(batch.event_ids, rows, events, history["sample_ids"], counters["sample_at"])
     picks = events.tolist()
@@ -102,10 +75,8 @@ def _features(view: WindowView) -> Features:
     return Features(values, view.n_effective)
 
 
-def _view(
-    state: EngineState, batch: RecordBatch, events: IntArray, sums: Float32Array, counts: IntArray,
-    places: FloatArray, short_s: float, long_s: float,
-) -> WindowView:  # fmt: skip
+def _view(state: EngineState, batch: RecordBatch, due: Due, short_s: float, long_s: float) -> WindowView:
+    events = due.events
     fourier_means = np.full((len(events), FOURIER), np.nan)
     label_shares = np.full((len(events), LABEL_BINS), np.nan)
     for model_id, members in by_model([batch.model_ids[event] for event in events.tolist()]):
@@ -113,16 +84,15 @@ def _view(
             fourier_means[members] = population.fourier_mean
             label_shares[members] = population.label_shares
     return WindowView(
-        sums=sums,
-        queries=counts[:, 0],
-        first_ms=counts[:, 1],
+        sums=due.sums,
+        queries=due.queries,
+        first_ms=due.first_ms,
         times_ms=batch.event_times_ms[events],
-        index_by_signal=INDEX_BY_SIGNAL,
         fourier_means=fourier_means,
         label_shares=label_shares,
         short_pane_s=short_s,
         long_pane_s=long_s,
-        places=places,
+        places=due.shift_and_spread,
     )
 
 

@@ -1,12 +1,14 @@
-"""Where each sum of an account lies in its row of state, and how many bytes a row takes.
+"""Where each sum of an account lies in its row of state.
 
-One row of float32 sums an account, so that a look copies one contiguous row, plus a ring of its recent
-distinct queries. Sums come twice: over the account's life, and over the current *block* of its last distinct
-queries, which shows an account that turns and gives the reference samples of equal size from every account.
+An account has one row of float32 sums, so that an evaluation copies one contiguous row, and a ring of its
+recent distinct queries beside it. Sums come twice: over the account's lifetime, and over the *recent window*
+of its last distinct queries. The recent window shows an account whose use changes, and gives the reference
+samples of equal size from every account.
 """
 
 from typing import Final, NamedTuple
 
+from copycatch.layout.signals import OWN_NAMES, SIGNALS
 from copycatch.space.model import CELLS, FOURIER, SKETCH
 
 
@@ -25,44 +27,22 @@ class Span(NamedTuple):
         return slice(self.start, self.start + self.length)
 
 
-# Signals that the model's reference gives per query (signals/catalog.py names them) and those that the
-# account's own recent queries give (computed by the fold); both are summed alike. The first N_RECENT of the
-# former, and all of the latter, are summed over the block too. Squares are kept of the first N_SQUARED only:
-# features ask for the spread of these.
-N_SIGNALS: Final = 26
-N_RECENT: Final = 24
-N_SQUARED: Final = 5
-N_OWN: Final = 13
+# The model's signals come first, then the account's own; `signals` says which sums are kept of each.
+N_SIGNALS: Final = len(SIGNALS)
+N_SQUARED: Final = sum(spec.sums == "spread" for spec in SIGNALS)
+N_RECENT: Final = N_SQUARED + sum(spec.sums == "recent" for spec in SIGNALS)
+N_OWN: Final = len(OWN_NAMES)
 N_SUMMED: Final = N_SIGNALS + N_OWN
 N_RECENT_SUMMED: Final = N_RECENT + N_OWN
 SUM_FIELDS: Final = 2  # n, sum
 
-# Own signals, in the order the fold writes them. Repeats of an input flip their label or lie close to a
-# boundary now and then; what counts for probing is how often they do beyond that
-# (windows.ring.NEAR_FLIP_USUAL and so on).
-OWN_NAMES: Final = (
-    "is_duplicate",  # the exact input is among the account's recent ones
-    "nearest_log",  # log distance to the nearest recent query of its own
-    "is_near",  # nearer to a recent one than to any usual query, not identical
-    "near_flip_excess",  # near, and the label differs
-    "near_boundary_excess",  # near, and the margin is low
-    "near_step_excess",  # near, and the margin changes
-    "is_collinear",  # on the line through its two nearest recent ones
-    "is_near_collinear",  # near as well
-    "is_flat",  # moved from a remembered one by the same amount in every coordinate: a sign step
-    "is_in_line",  # on a line through its nearest remembered one and any other
-    "is_flip",  # the label differs from that of the nearest recent one
-    "step_kurtosis",  # flatness of the step from its nearest remembered one
-    "nearest_same_label_log",  # log distance to the nearest recent one of the same label (PRADA)
-)
-
 RING: Final = 12  # recent distinct queries kept per account
-# Of these and of older ones only the input coordinates: the newest, and a sample of all before, since
-# the parent of a synthetic query lies as far back as the attack has seeds.
+# Queries of which only the input coordinates are kept: the newest, and a sample of all before, since the
+# parent of a synthetic query lies as far back as the attack has seeds.
 RECENT: Final = 16
 RESERVOIR: Final = 26
 MEMORY: Final = RECENT + RESERVOIR
-BLOCK: Final = 40  # distinct queries of a block: 25 of them tell most attacks, 40 let slower ones show
+RECENT_WINDOW: Final = 40  # distinct queries: 25 of them tell most attacks, 40 let slower ones show
 CO_DIMS: Final = 8  # dimensions of the co-moments
 LABEL_BINS: Final = 32
 SHORT_PANES: Final = 16

@@ -1,6 +1,5 @@
 """What the features read: copies of accounts' sums at their evaluation points."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,11 +9,11 @@ from copycatch.layout.row import (
     N_RECENT,
     N_SIGNALS,
     N_SQUARED,
-    OWN_NAMES,
     SPANS,
     SUM_FIELDS,
     TALLY,
 )
+from copycatch.layout.signals import SUM_INDEX
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
 from copycatch.space.model import SKETCH
 
@@ -43,16 +42,14 @@ def _moments(sums, start, squares_start, means, deviations):  # type: ignore[no-
 class WindowView:
     """Accounts that are due, with their sums; arrays along evaluations (n,).
 
-    `sums` is float32 (n, WIDTH), laid out by `layout.SPANS`. `index_by_signal` says where each summed signal
-    lies. With `is_recent` signals and drift are those of the account's current block instead of its life;
-    what is not summed over blocks is NaN then.
+    `sums` is float32 (n, WIDTH), laid out by `row.SPANS`. With `is_recent`, signals and drift are those of
+    the account's recent window instead of its lifetime; what is not summed over that window is NaN then.
     """
 
     sums: Float32Array
     queries: IntArray
     first_ms: IntArray
     times_ms: IntArray
-    index_by_signal: Mapping[str, int]
     fourier_means: FloatArray  # (n, FOURIER)
     label_shares: FloatArray  # (n, LABEL_BINS) of the model's normal traffic
     short_pane_s: float
@@ -81,11 +78,11 @@ class WindowView:
 
     def deviation(self, signal: str) -> FloatArray:
         """Standard deviation of a signal whose squares are summed; NaN below eight values."""
-        assert self.index_by_signal[signal] < N_SQUARED, signal
+        assert SUM_INDEX[signal] < N_SQUARED, signal
         return self._column(1, signal)
 
     def mean_beyond(self, signal: str, free: float) -> FloatArray:
-        """The same after `free` is taken off the sum, at least 0: what happens once by chance is nothing."""
+        """The same after `free` is taken off the sum, at least 0: one chance event does not count."""
         index = self._index(signal)
         mean = self.mean(signal)
         if index is None:
@@ -98,8 +95,8 @@ class WindowView:
         return "recent_signals" if self.is_recent else "signals"
 
     def _index(self, signal: str) -> int | None:
-        """Where the signal's sums lie in its span; None where it is not summed over blocks."""
-        index = self.index_by_signal[signal]
+        """Where the signal's sums lie in its span; None where it is not summed over the recent window."""
+        index = SUM_INDEX[signal]
         if not self.is_recent or index < N_RECENT:
             return index
         return None if index < N_SIGNALS else index - N_SIGNALS + N_RECENT
@@ -137,7 +134,7 @@ class WindowView:
 
         With u the whitened residual of an odd query and S their sum over n: (|S|^2 - sum |u|^2) / ((n - 1)
         sum |u|^2); of unrelated directions it has mean 0 and the deviation of so many pairs' cosines. NaN
-        below `ODD_MIN` odd queries. Always of the whole life: a block has too few of them.
+        below `ODD_MIN` odd queries. Always of the whole lifetime: a recent window has too few of them.
         """
         n, squares, of_pairs = self._residuals("odd_drift")
         cosines = of_pairs / np.maximum(squares * (n - 1), 1e-9)
@@ -149,15 +146,3 @@ class WindowView:
         sums = self.span(name)
         n, squares, total = sums[:, 0], sums[:, 1], sums[:, 2:]
         return n, squares, (total**2).sum(axis=1) - squares
-
-
-def signal_indices(signal_names: tuple[str, ...]) -> dict[str, int]:
-    """Where each summed signal lies: those of the model's reference first, then the account's own.
-
-    Examples
-    --------
-    >>> indices = signal_indices(("margin",))
-    >>> indices["margin"], indices["is_duplicate"]
-    (0, 1)
-    """
-    return {name: index for index, name in enumerate((*signal_names, *OWN_NAMES))}

@@ -1,5 +1,7 @@
 """The eight nearest usual queries of each query, and how its answer differs from theirs."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +20,8 @@ COLUMNS = (
     "same_label_log",
     "label_gap_log",
 )
+(NEIGHBOUR_LOG, NEIGHBOURS_LOG, LABEL_AGREEMENT, MARGIN_RESIDUAL, ENTROPY_RESIDUAL, SAME_LABEL_LOG,
+ LABEL_GAP_LOG) = range(len(COLUMNS))  # fmt: skip
 GROUPS = (
     64  # rows of the reference_set that lie so far apart make a group; the least of each is looked at first
 )
@@ -52,7 +56,7 @@ def _bound(least):  # type: ignore[no-untyped-def]
 def _nearest(squares, least, near_groups, found, keys):  # type: ignore[no-untyped-def]
     """Keys of the eight smallest of `squares`, in any order, the first of equals first; how many there are.
 
-    A key is the square, as an integer, above its place. `squares` has a column for each group. What eight of
+    A key is the square, as an integer, above its index. `squares` has a column for each group. What eight of
     the least of each group reach bounds the eighth smallest of all, and hardly ever more than a dozen do.
     """
     least[:] = squares[0]
@@ -86,19 +90,38 @@ def _nearest(squares, least, near_groups, found, keys):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
-def _leave_out(squares, number, numbers, places):  # type: ignore[no-untyped-def]
-    """Put rows of the reference_set that have this number beyond every distance; `numbers` are in order."""
+def _leave_out(squares, number, numbers, rows):  # type: ignore[no-untyped-def]
+    """Put rows of the reference set that have this number beyond every distance; `numbers` are in order."""
     for at in range(np.searchsorted(numbers, number), len(numbers)):
         if numbers[at] != number:
             break
-        squares[places[at]] = BEYOND
+        squares[rows[at]] = BEYOND
+
+
+class _Queries(NamedTuple):
+    sketches: Float32Array
+    accounts: IntArray
+    hashes: IntArray
+    labels: IntArray
+    codes: Int32Array  # of the labels
+    margins: Float32Array
+    entropies: Float32Array
+
+
+class _References(NamedTuple):
+    sketches: Float32Array  # (SKETCH, m filled up to whole groups)
+    accounts: IntArray  # ascending, and which row each belongs to
+    account_rows: IntArray
+    hashes: IntArray
+    hash_rows: IntArray
+    codes: Int32Array
+    margins: Float32Array
+    entropies: Float32Array
 
 
 @njit(cache=True, fastmath={"contract"})
-def _search(  # type: ignore[no-untyped-def]
-    sketches, accounts, hashes, labels, label_codes, margins, entropies, reference_set, m, account_order,
-    account_places, hash_order, hash_places, reference_codes, reference_margins, reference_entropies, out,
-):  # fmt: skip
+def _search(queries, references, out):  # type: ignore[no-untyped-def]
+    reference_set, m = references.sketches, len(references.codes)
     width = reference_set.shape[1]
     squares = np.empty(width, dtype=np.float32)
     # Floats that are not negative keep their order when they are read as integers, and the least of integers
@@ -111,20 +134,18 @@ def _search(  # type: ignore[no-untyped-def]
     keys = np.empty(N_NEIGHBOURS, dtype=np.int64)
     integer = np.empty(1, dtype=np.int32)
     single = integer.view(np.float32)
-    for i in range(len(sketches)):
-        x = sketches[i]
-        for j in range(
-            width
-        ):  # the inner loop is unrolled: this one becomes vector code along the reference_set
+    for i in range(len(queries.sketches)):
+        x = queries.sketches[i]
+        for j in range(width):  # the inner loop is unrolled: this one becomes vector code along the rows
             total = np.float32(0)
             for k in range(SKETCH):
                 step = x[k] - reference_set[k, j]
                 total += step * step
             squares[j] = total
         as_integers[m:] = BEYOND
-        _leave_out(as_integers, accounts[i], account_order, account_places)
-        if hashes[i] != 0:
-            _leave_out(as_integers, hashes[i], hash_order, hash_places)
+        _leave_out(as_integers, queries.accounts[i], references.accounts, references.account_rows)
+        if queries.hashes[i] != 0:
+            _leave_out(as_integers, queries.hashes[i], references.hashes, references.hash_rows)
         if _nearest(in_groups, least, near_groups, found, keys) < N_NEIGHBOURS:
             continue
         nearest, product, agreement, margin, entropy = keys[0], 1.0, 0, 0.0, 0.0
@@ -133,36 +154,34 @@ def _search(  # type: ignore[no-untyped-def]
             at = keys[p] & np.int64(0xFFFFFFFF)
             integer[0] = keys[p] >> np.int64(32)
             product *= single[0] + LOG_FLOOR
-            agreement += reference_codes[at] == label_codes[i]
-            margin += reference_margins[at]
-            entropy += reference_entropies[at]
+            agreement += references.codes[at] == queries.codes[i]
+            margin += references.margins[at]
+            entropy += references.entropies[at]
         integer[0] = nearest >> np.int64(32)
-        out[i, 0] = 0.5 * np.log(single[0] + LOG_FLOOR)
-        out[i, 1] = 0.5 * np.log(product) / N_NEIGHBOURS
-        out[i, 3] = margins[i] - margin / N_NEIGHBOURS
-        out[i, 4] = entropies[i] - entropy / N_NEIGHBOURS
-        if labels[i] >= 0:
-            out[i, 2] = agreement / N_NEIGHBOURS
+        out[i, NEIGHBOUR_LOG] = 0.5 * np.log(single[0] + LOG_FLOOR)
+        out[i, NEIGHBOURS_LOG] = 0.5 * np.log(product) / N_NEIGHBOURS
+        out[i, MARGIN_RESIDUAL] = queries.margins[i] - margin / N_NEIGHBOURS
+        out[i, ENTROPY_RESIDUAL] = queries.entropies[i] - entropy / N_NEIGHBOURS
+        if queries.labels[i] >= 0:
+            out[i, LABEL_AGREEMENT] = agreement / N_NEIGHBOURS
             same = BEYOND
             for j in range(m):
-                same = min(same, as_integers[j] if reference_codes[j] == label_codes[i] else BEYOND)
-            out[i, 5] = out[i, 1] + NO_SAME_LABEL
+                same = min(same, as_integers[j] if references.codes[j] == queries.codes[i] else BEYOND)
+            out[i, SAME_LABEL_LOG] = out[i, NEIGHBOURS_LOG] + NO_SAME_LABEL
             if same < BEYOND:
                 integer[0] = same
-                out[i, 5] = 0.5 * np.log(single[0] + LOG_FLOOR)
-            out[i, 6] = out[i, 5] - out[i, 0]
+                out[i, SAME_LABEL_LOG] = 0.5 * np.log(single[0] + LOG_FLOOR)
+            out[i, LABEL_GAP_LOG] = out[i, SAME_LABEL_LOG] - out[i, NEIGHBOUR_LOG]
 
 
 def _in_order(numbers: IntArray) -> tuple[IntArray, IntArray]:
-    """Numbers ascending, and their places."""
-    places: IntArray = np.argsort(numbers, kind="stable")
-    return numbers[places], places
+    """Numbers ascending, and the row of each."""
+    rows: IntArray = np.argsort(numbers, kind="stable")
+    return numbers[rows], rows
 
 
 def _coded(labels: IntArray, reference_labels: IntArray) -> tuple[Int32Array, Int32Array]:
-    """Small numbers for the labels of queries and reference_set; -1 for what the reference_set does not
-    have.
-    """
+    """Small numbers for the labels of queries and reference set; -1 for those that the set does not have."""
     names, of_reference = np.unique(reference_labels, return_inverse=True)
     at = np.minimum(np.searchsorted(names, labels), len(names) - 1)
     return np.where(names[at] == labels, at, -1).astype(np.int32), of_reference.astype(np.int32)
@@ -192,28 +211,17 @@ def compare_with_reference_set(
     Returns
     -------
     ndarray of float32, shape (n, 7)
-        In the order of `COLUMNS`; NaN where the reference_set has fewer than eight rows of other accounts.
+        In the order of `COLUMNS`; NaN where the reference set has fewer than eight rows of other accounts.
     """
     out = np.full((len(sketches), len(COLUMNS)), np.nan, dtype=np.float32)
     m = len(space.reference_sketches)
     reference_set = np.zeros((SKETCH, -(-m // GROUPS) * GROUPS), dtype=np.float32)
     reference_set[:, :m] = space.reference_sketches.T
     label_codes, reference_codes = _coded(labels, space.reference_labels)
-    _search(
-        sketches,
-        accounts,
-        hashes,
-        labels,
-        label_codes,
-        margins,
-        entropies,
-        reference_set,
-        m,
-        *_in_order(space.reference_accounts),
-        *_in_order(space.reference_hashes),
-        reference_codes,
-        space.reference_margins,
-        space.reference_entropies,
-        out,
-    )
+    queries = _Queries(sketches, accounts, hashes, labels, label_codes, margins, entropies)
+    references = _References(
+        reference_set, *_in_order(space.reference_accounts), *_in_order(space.reference_hashes),
+        reference_codes, space.reference_margins, space.reference_entropies,
+    )  # fmt: skip
+    _search(queries, references, out)
     return out

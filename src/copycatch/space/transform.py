@@ -1,5 +1,7 @@
 """Whitened coordinates of queries in their model's space."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from copycatch.compiled import njit
@@ -126,11 +128,20 @@ def sketches_of(scores: Float32Array, frame: Frame) -> Float32Array:
     return sketches
 
 
+class _Classes(NamedTuple):
+    """The classes of a frame, as `_class_residuals` reads them."""
+
+    labels: IntArray  # (k,)
+    means: Float32Array  # (k + 1, SKETCH)
+    columns: Float32Array  # (SKETCH, k + 1 filled up to whole vectors): the same, transposed
+    norms: Float32Array  # their squared lengths
+    weights: Float32Array  # (SKETCH, SKETCH)
+
+
 @njit(cache=True, fastmath={"reassoc", "contract"})
-def _class_residuals(  # type: ignore[no-untyped-def]
-    scores, labels, class_labels, means, columns, norms, weights, residuals, squares
-):
-    kept, n_classes = min(scores.shape[1], SKETCH), len(class_labels)
+def _class_residuals(scores, labels, classes, residuals, squares):  # type: ignore[no-untyped-def]
+    norms, weights = classes.norms, classes.weights
+    kept, n_classes = min(scores.shape[1], SKETCH), len(classes.labels)
     white = np.empty(SKETCH, dtype=np.float32)
     gaps = np.empty(len(norms), dtype=np.float32)
     width = weights.shape[1]  # no constant: loops of a known few turns are unrolled, not made vector code
@@ -140,12 +151,12 @@ def _class_residuals(  # type: ignore[no-untyped-def]
             score = scores[i, k]
             for j in range(width):
                 white[j] += score * weights[k, j]
-        at = np.searchsorted(class_labels, labels[i])
-        if at < n_classes and class_labels[at] != labels[i]:
+        at = np.searchsorted(classes.labels, labels[i])
+        if at < n_classes and classes.labels[at] != labels[i]:
             at = n_classes
         length = square = np.float32(0)
         for j in range(SKETCH):
-            residual = min(max(white[j] - means[at, j], -RESIDUAL_LIMIT), RESIDUAL_LIMIT)
+            residual = min(max(white[j] - classes.means[at, j], -RESIDUAL_LIMIT), RESIDUAL_LIMIT)
             residuals[i, j] = residual
             square += residual * residual
             length += white[j] * white[j]
@@ -153,7 +164,7 @@ def _class_residuals(  # type: ignore[no-untyped-def]
         for j in range(SKETCH):
             twice = white[j] + white[j]
             for c in range(len(norms)):
-                gaps[c] -= twice * columns[j, c]
+                gaps[c] -= twice * classes.columns[j, c]
         squares[i, 0] = square / SKETCH
         squares[i, 1] = max(length + gaps.min(), NEAREST_MIN) / SKETCH
 
@@ -179,8 +190,8 @@ def class_residuals(
     columns = np.zeros((SKETCH, -(-len(means) // LANES) * LANES), dtype=np.float32)
     norms = np.full(columns.shape[1], NEVER_NEAREST)
     columns[:, : len(means)], norms[: len(means)] = means.T, (means**2).sum(axis=1)
-    _class_residuals(scores, labels, frame.class_labels, means, columns, norms, frame.class_weights,
-                     residuals, squares)  # fmt: skip
+    classes = _Classes(frame.class_labels, means, columns, norms, frame.class_weights)
+    _class_residuals(scores, labels, classes, residuals, squares)
     class_log = np.log(squares[:, 0] + np.float32(LOG_FLOOR))
     is_missing = labels < 0
     residuals[is_missing] = np.nan

@@ -9,8 +9,10 @@ import numpy as np
 
 from copycatch.compiled import njit
 from copycatch.layout import row as layout
+from copycatch.layout.signals import IS_DISTINCT, OWN_INDEX, SIGNAL_INDEX
 from copycatch.layout.structs import offsets_of
 from copycatch.space.model import FOURIER, RAW, SKETCH
+from copycatch.windows.arrays import Due, Novel, Query, Ring
 from copycatch.windows.memory import (
     LANES,
     WORK_ROWS,
@@ -57,10 +59,12 @@ PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
     T["gap_s_squared"],
     T["active_panes"],
 )
+IS_LOW_MARGIN, NEIGHBOUR_LOG = SIGNAL_INDEX["is_low_margin"], SIGNAL_INDEX["neighbour_log"]
+IS_ODD, IS_FAR, IS_NEAR = SIGNAL_INDEX["is_odd"], SIGNAL_INDEX["is_far"], OWN_INDEX["is_near"]
 N_RECENT_SUMMED = layout.N_RECENT_SUMMED
 N_SIGNALS, N_OWN, N_RECENT, SUM_FIELDS = layout.N_SIGNALS, layout.N_OWN, layout.N_RECENT, layout.SUM_FIELDS
 N_SQUARED = layout.N_SQUARED
-RING, BLOCK, CO_DIMS = layout.RING, layout.BLOCK, layout.CO_DIMS
+RING, RECENT_WINDOW, CO_DIMS = layout.RING, layout.RECENT_WINDOW, layout.CO_DIMS
 LABEL_BINS = layout.LABEL_BINS
 SHORT_PANES, LONG_PANES = layout.SHORT_PANES, layout.LONG_PANES
 
@@ -122,27 +126,27 @@ def add_shape(sums, sketch, cell, fourier, label):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)
-def add_novel(sums, residual, input_residual, sketch, cell, fourier, label, is_odd):  # type: ignore[no-untyped-def]
-    """Add a query that is new to its account to drift and shape."""
+def add_novel(sums, novel):  # type: ignore[no-untyped-def]
+    """Add a query that is new to its account, an `arrays.Novel`, to drift and shape."""
     sums[NOVEL] += 1
     sums[RECENT_NOVEL] += 1
-    add_drift(sums, DRIFT, residual)
-    add_drift(sums, RECENT_DRIFT, residual)
-    add_drift(sums, INPUT_DRIFT, input_residual)
-    add_drift(sums, RECENT_INPUT_DRIFT, input_residual)
-    if is_odd:
-        add_drift(sums, ODD_DRIFT, residual)
-    add_shape(sums, sketch, cell, fourier, label)
+    add_drift(sums, DRIFT, novel.residual)
+    add_drift(sums, RECENT_DRIFT, novel.residual)
+    add_drift(sums, INPUT_DRIFT, novel.input_residual)
+    add_drift(sums, RECENT_INPUT_DRIFT, novel.input_residual)
+    if novel.is_odd:
+        add_drift(sums, ODD_DRIFT, novel.residual)
+    add_shape(sums, novel.sketch, novel.cell, novel.fourier, novel.label)
 
 
 @njit(cache=True)
-def add_signals(sums, signals, own, is_distinct, is_repeat, is_novel):  # type: ignore[no-untyped-def]
-    """Add all signals of one query to the sums of life and block, each over its scope."""
+def add_signals(sums, signals, own, is_repeat, is_novel):  # type: ignore[no-untyped-def]
+    """Add all signals of one query to the sums of lifetime and recent window, each over its scope."""
     for k in range(N_OWN):
         add_value(sums, SIGNALS + (N_SIGNALS + k) * SUM_FIELDS, own[k])
         add_value(sums, RECENT_SIGNALS + (N_RECENT + k) * SUM_FIELDS, own[k])
     for k in range(N_SIGNALS):
-        if is_novel or (is_distinct[k] and not is_repeat):
+        if is_novel or (IS_DISTINCT[k] and not is_repeat):
             add_value(sums, SIGNALS + k * SUM_FIELDS, signals[k])
             if k < N_RECENT:
                 add_value(sums, RECENT_SIGNALS + k * SUM_FIELDS, signals[k])
@@ -153,7 +157,7 @@ def add_signals(sums, signals, own, is_distinct, is_repeat, is_novel):  # type: 
 
 @njit(cache=True)
 def clear_recent(sums):  # type: ignore[no-untyped-def]
-    """Begin a new block."""
+    """Begin a new recent window."""
     sums[RECENT_DISTINCT] = 0
     sums[RECENT_NOVEL] = 0
     for k in range(N_RECENT_SUMMED * SUM_FIELDS):
@@ -166,8 +170,20 @@ def clear_recent(sums):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def add_tallies(sums, last_ms, time_ms, queries, short_ms, long_ms, is_answered, extras):  # type: ignore[no-untyped-def]
-    """Volume, timing and request options of one record."""
+def count_distinct(sums):  # type: ignore[no-untyped-def]
+    """Count a distinct query; begin a new recent window where the last one is full."""
+    if sums[RECENT_DISTINCT] >= RECENT_WINDOW:
+        clear_recent(sums)
+    sums[RECENT_DISTINCT] += 1
+    sums[DISTINCT] += 1
+
+
+@njit(cache=True)
+def add_tallies(sums, last_ms, time_ms, queries, limits, is_answered, extras):  # type: ignore[no-untyped-def]
+    """Volume, timing and request options of one record, before its account counts it.
+
+    `extras` are input tokens, output tokens, and four request options in the order of the tallies.
+    """
     tokens = np.float32(0)
     if not np.isnan(extras[0]):
         sums[INPUT_TOKENS] += extras[0]
@@ -175,9 +191,9 @@ def add_tallies(sums, last_ms, time_ms, queries, short_ms, long_ms, is_answered,
     if not np.isnan(extras[1]):
         sums[OUTPUT_TOKENS] += extras[1]
         tokens += extras[1]
-    short_pane, long_pane = time_ms // short_ms, time_ms // long_ms
-    last_short = last_ms // short_ms if queries else short_pane - SHORT_PANES
-    last_long = last_ms // long_ms if queries else long_pane - LONG_PANES
+    short_pane, long_pane = time_ms // limits.short_ms, time_ms // limits.long_ms
+    last_short = last_ms // limits.short_ms if queries else short_pane - SHORT_PANES
+    last_long = last_ms // limits.long_ms if queries else long_pane - LONG_PANES
     add_pane(sums, SHORT, SHORT_PANES, short_pane, last_short, 1)
     add_pane(sums, LONG, LONG_PANES, long_pane, last_long, 1)
     add_pane(sums, LONG_TOKENS, LONG_PANES, long_pane, last_long, tokens)
@@ -211,8 +227,8 @@ def age(sums, first_ms, last_ms, time_ms, memory_ms, queries):  # type: ignore[n
 
 @njit(cache=True)
 def ring_of(history):  # type: ignore[no-untyped-def]
-    """Sketches, hashes, labels, margins and words of one account's recent queries, as views."""
-    return (
+    """One account's recent queries, as views."""
+    return Ring(
         history[SKETCHES_AT:SKETCHES_TO].view(np.int16).reshape(RING, SKETCH),
         history[HASHES_AT:HASHES_TO].view(np.uint32),
         history[RING_LABELS_AT:RING_LABELS_TO].view(np.int32),
@@ -228,67 +244,35 @@ def memory_of(history):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def put_in_ring(ring, count, sketch, hash_, label, margin, words):  # type: ignore[no-untyped-def]
+def put_in_ring(ring, count, query):  # type: ignore[no-untyped-def]
     """The account's `count`-th distinct query takes the place of the oldest in the ring."""
-    ring_sketch, ring_hash, ring_label, ring_margin, ring_words = ring
     at = count % RING
-    ring_hash[at] = short_hash(hash_)
-    ring_label[at] = short_label(label)
-    ring_margin[at] = margin
-    ring_words[at] = words
+    ring.hashes[at] = query.hash_
+    ring.labels[at] = query.label
+    ring.margins[at] = query.margin
+    ring.words[at] = query.words_seen
     for k in range(SKETCH):
-        ring_sketch[at, k] = fixed(sketch[k], SKETCH_UNIT)
+        ring.sketches[at, k] = fixed(query.sketch[k], SKETCH_UNIT)
 
 
 @njit(cache=True)
-def fold(  # type: ignore[no-untyped-def]
-    rows,
-    times_ms,
-    is_answered,
-    hashes,
-    labels,
-    margins,
-    signals,
-    is_distinct,
-    low_margin_at,
-    neighbour_at,
-    odd_at,
-    far_at,
-    sketches,
-    residuals,
-    input_residuals,
-    raws,
-    cells,
-    fouriers,
-    words_seen,
-    extras,
-    nears,
-    raw_ratios,
-    flat_logs,
-    short_ms,
-    long_ms,
-    memory_ms,
-    queries,
-    next_evaluations,
-    first_ms,
-    last_ms,
-    ring_count,
-    history,
-):
+def fold(events, accounts, limits):  # type: ignore[no-untyped-def]
     """Add events to rows in order; copy the row's sums wherever an account becomes due.
 
-    `history` are the bytes of `WindowRows.history`: views of a row's own bytes lie as compiled loops like it,
-    while a field of all rows does not.
-
-    Returns the positions of the events that made an account due, its sums, its (queries, first_ms) and the
-    (shift, spread) of its remembered inputs then.
+    Takes `arrays.Events`, `Accounts` and `Limits`; gives `Due`, and changes the accounts. What is called for
+    each event takes its values only: to pass all arrays would cost as much as the fold itself.
     """
+    rows, times_ms, is_answered, hashes, labels, margins, extras, measured = events
+    (all_signals, sketches, residuals, input_residuals, raws, cells, fouriers, words_seen, nears, raw_ratios,
+     flat_logs) = measured  # fmt: skip
+    queries, next_evaluations, first_ms, last_ms, ring_counts, histories = accounts
     n_due = 0
     # Room for all, of which few take memory: this allocator, unlike numpy's, asks for no pages of 2 MiB.
     due_events = np.empty(len(rows), dtype=np.int64)
     due_sums = np.empty((len(rows), layout.WIDTH), dtype=np.float32)
-    due_counts = np.empty((len(rows), 2), dtype=np.int64)
-    due_places = np.empty((len(rows), 2))
+    due_queries = np.empty(len(rows), dtype=np.int64)
+    due_first_ms = np.empty(len(rows), dtype=np.int64)
+    due_moments = np.empty((len(rows), 2))
     own = np.empty(N_OWN, dtype=np.float32)
     raw = np.empty(RAW, dtype=np.int8)
     work = np.zeros((WORK_ROWS, LANES), dtype=np.float32)
@@ -296,51 +280,42 @@ def fold(  # type: ignore[no-untyped-def]
         row = rows[i]
         if row < 0:
             continue
-        row_sums = history[row, SUMS_AT:SUMS_TO].view(np.float32)
+        history = histories[row]
+        sums, memory = history[SUMS_AT:SUMS_TO].view(np.float32), memory_of(history)
         if queries[row] == 0:
             first_ms[row] = times_ms[i]
             next_evaluations[row] = next_evaluation(0)
-        add_tallies(
-            row_sums, last_ms[row], times_ms[i], queries[row], short_ms, long_ms, is_answered[i], extras[i]
-        )
+        add_tallies(sums, last_ms[row], times_ms[i], queries[row], limits, is_answered[i], extras[i])
         queries[row] += 1
-        age(row_sums, first_ms[row], last_ms[row], times_ms[i], memory_ms, queries[row])
+        age(sums, first_ms[row], last_ms[row], times_ms[i], limits.memory_ms, queries[row])
         last_ms[row] = max(last_ms[row], times_ms[i])
         if is_answered[i]:
-            memory = memory_of(history[row])
-            is_repeat, at_nearest = compare_with_ring(
-                own, short_hash(hashes[i]), short_label(labels[i]), margins[i], signals[i, low_margin_at],
-                signals[i, neighbour_at], nears[i], words_seen[i], sketches[i], ring_count[row],
-                *ring_of(history[row]),
-            )  # fmt: skip
-            is_novel = not is_repeat and own[2] != 1.0
+            signals, count, ring = all_signals[i], ring_counts[row], ring_of(history)
+            query = Query(short_hash(hashes[i]), short_label(labels[i]), margins[i], signals[IS_LOW_MARGIN],
+                          signals[NEIGHBOUR_LOG], nears[i], words_seen[i], sketches[i])  # fmt: skip
+            is_repeat, at_nearest = compare_with_ring(own, query, ring, count)
+            is_novel = not is_repeat and own[IS_NEAR] != 1.0
             if not is_repeat:
                 fixed_raw(raws[i], raw)
-                compare_with_memory(
-                    own, raw, raw_ratios[i], memory, ring_count[row], at_nearest, flat_logs[i], work
-                )
-                remember(memory, raw, ring_count[row])
-                if row_sums[RECENT_DISTINCT] >= BLOCK:
-                    clear_recent(row_sums)
-                row_sums[RECENT_DISTINCT] += 1
-                row_sums[DISTINCT] += 1
-            add_signals(row_sums, signals[i], own, is_distinct, is_repeat, is_novel)
+                compare_with_memory(own, raw, raw_ratios[i], memory, count, at_nearest, flat_logs[i],
+                                    work)  # fmt: skip
+                remember(memory, raw, count)
+                count_distinct(sums)
+            add_signals(sums, signals, own, is_repeat, is_novel)
             if is_novel:
-                add_novel(
-                    row_sums, residuals[i], input_residuals[i], sketches[i], cells[i], fouriers[i], labels[i],
-                    signals[i, odd_at] == 1 or signals[i, far_at] == 1,
-                )  # fmt: skip
+                is_odd = signals[IS_ODD] == 1 or signals[IS_FAR] == 1
+                add_novel(sums, Novel(residuals[i], input_residuals[i], sketches[i], cells[i],
+                                      fouriers[i], labels[i], is_odd))  # fmt: skip
             if not is_repeat:
-                put_in_ring(
-                    ring_of(history[row]), ring_count[row], sketches[i], hashes[i], labels[i], margins[i],
-                    words_seen[i],
-                )  # fmt: skip
-                ring_count[row] += 1
+                put_in_ring(ring, count, query)
+                ring_counts[row] += 1
         if queries[row] >= next_evaluations[row]:
             next_evaluations[row] = next_evaluation(queries[row])
             due_events[n_due] = i
-            due_sums[n_due] = row_sums
-            due_counts[n_due, 0], due_counts[n_due, 1] = queries[row], first_ms[row]
-            due_places[n_due] = shift_and_spread(memory_of(history[row]), ring_count[row])
+            due_sums[n_due] = sums
+            due_queries[n_due], due_first_ms[n_due] = queries[row], first_ms[row]
+            due_moments[n_due] = shift_and_spread(memory, ring_counts[row])
             n_due += 1
-    return due_events[:n_due], due_sums[:n_due], due_counts[:n_due], due_places[:n_due]
+    return Due(
+        due_events[:n_due], due_sums[:n_due], due_queries[:n_due], due_first_ms[:n_due], due_moments[:n_due]
+    )

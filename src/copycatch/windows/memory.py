@@ -12,6 +12,7 @@ import numpy as np
 
 from copycatch.compiled import njit
 from copycatch.layout import row as layout
+from copycatch.layout.signals import OWN_INDEX
 from copycatch.space.model import RAW
 from copycatch.space.steps import STEP_MIN, STEP_SHARE_MIN, STILL_WEIGHT
 
@@ -25,6 +26,7 @@ MISSING = np.int8(-128)
 # What a byte stands for, in units of CODE_UNIT: whole numbers, whose differences float32 holds exactly.
 _CODES = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float32)
 VALUES = _CODES * np.abs(_CODES)
+IS_FLAT, IS_IN_LINE, STEP_KURTOSIS = OWN_INDEX["is_flat"], OWN_INDEX["is_in_line"], OWN_INDEX["step_kurtosis"]
 REMEMBERED_MIN = 6  # fewer say nothing
 STEP_MIN_SQUARED = np.float32((np.float32(STEP_MIN) / CODE_UNIT) ** 2)
 MOVED_SHARE = np.float32(STEP_SHARE_MIN**2)  # of a step's mean square
@@ -226,11 +228,11 @@ def compare_with_memory(own, raw, ratios, memory, count, at_ring, flat_logs, wor
             nearest = j
     is_flat = any_flat(place, ones, values, n, known, flat_logs[0], second, fourth)
     energies_of(place, scales, values, second, fourth)
-    own[8] = is_flat or any_flat(place, scales, values, n, known, flat_logs[1], second, fourth)
+    own[IS_FLAT] = is_flat or any_flat(place, scales, values, n, known, flat_logs[1], second, fourth)
     if at_ring >= 0:
         newest = count - 1
         at = (newest - (newest - at_ring) % layout.RING) % RECENT
         kurtosis, moved = shape_of(place, scales, values, at, known, second[at])
         if moved >= MOVED_MIN:
-            own[11] = np.log(kurtosis)
-    own[9] = any_in_line(place, values, n, nearest, rest)
+            own[STEP_KURTOSIS] = np.log(kurtosis)
+    own[IS_IN_LINE] = any_in_line(place, values, n, nearest, rest)

@@ -4,9 +4,15 @@ import numpy as np
 
 from copycatch.compiled import njit
 from copycatch.layout import row as layout
-from copycatch.space.model import SKETCH
+from copycatch.layout.signals import OWN_INDEX
+from copycatch.space.model import LOG_FLOOR, SKETCH
 
 RING = layout.RING
+IS_DUPLICATE, NEAREST_LOG, IS_NEAR = OWN_INDEX["is_duplicate"], OWN_INDEX["nearest_log"], OWN_INDEX["is_near"]
+NEAR_FLIP, NEAR_BOUNDARY = OWN_INDEX["near_flip_excess"], OWN_INDEX["near_boundary_excess"]
+NEAR_STEP, IS_FLIP = OWN_INDEX["near_step_excess"], OWN_INDEX["is_flip"]
+IS_COLLINEAR, IS_NEAR_COLLINEAR = OWN_INDEX["is_collinear"], OWN_INDEX["is_near_collinear"]
+IS_IN_LINE, SAME_LABEL_LOG = OWN_INDEX["is_in_line"], OWN_INDEX["nearest_same_label_log"]
 COLLINEAR_COS = 0.85
 # A query is near when it is at least a tenth nearer (in log distance) to a recent one of its own than to
 # any usual query, or shares half of its words with one: repeats with noise, retries with edits, chains of
@@ -85,93 +91,77 @@ def is_spliced(words, ring_words, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def compare_with_ring(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass, in order
-    own,
-    hash_,
-    label,
-    margin,
-    is_low_margin,
-    neighbour_log,
-    near,
-    words_seen,
-    sketch,
-    ring_n,
-    ring_sketch,
-    ring_hash,
-    ring_label,
-    ring_margin,
-    ring_words,
-):
+def compare_with_ring(own, query, ring, ring_n):  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass, in order
     """Own signals of one query against the account's recent distinct queries.
 
-    Gives whether it is an exact repeat, and the slot of the nearest recent one, -1 where there is none.
+    Takes `arrays.Query` and `Ring`; writes to `own`. Gives whether it is an exact repeat, and the slot of the
+    nearest recent one, -1 where there is none.
     """
     own[:] = np.nan
+    sketch, words_seen = query.sketch, query.words_seen
     nearest = second = nearest_same = FAR
     at_nearest = at_second = at_words = -1
     words_shared = 0.0
     for j in range(min(ring_n, RING)):
-        if ring_hash[j] == hash_ and hash_ != 0:
-            own[0] = 1.0
+        if ring.hashes[j] == query.hash_ and query.hash_ != 0:
+            own[IS_DUPLICATE] = 1.0
             return True, -1
         if words_seen != 0:
-            shared = shared_words(words_seen, ring_words[j])
+            shared = shared_words(words_seen, ring.words[j])
             if shared > words_shared:
                 words_shared, at_words = shared, j
         distance = np.float32(0)
         for k in range(SKETCH):
-            step = sketch[k] - ring_sketch[j, k] / SKETCH_UNIT
+            step = sketch[k] - ring.sketches[j, k] / SKETCH_UNIT
             distance += step * step
         if distance < nearest:
             second, at_second = nearest, at_nearest
             nearest, at_nearest = distance, j
         elif distance < second:
             second, at_second = distance, j
-        if ring_label[j] == label and distance < nearest_same:
+        if ring.labels[j] == query.label and distance < nearest_same:
             nearest_same = distance
-    if hash_ != 0:
-        own[0] = 0.0
+    if query.hash_ != 0:
+        own[IS_DUPLICATE] = 0.0
     if words_seen != 0 and ring_n >= SPLICE_RING_MIN:
-        own[9] = is_spliced(words_seen, ring_words, min(ring_n, RING))
+        own[IS_IN_LINE] = is_spliced(words_seen, ring.words, min(ring_n, RING))
     has_vector = at_nearest >= 0 and not np.isnan(sketch[0])
     if not has_vector and words_shared < WORDS_SHARED:
         if words_seen != 0 and ring_n > 0:
-            own[2] = 0.0
+            own[IS_NEAR] = 0.0
         return False, -1
     is_near = words_shared >= WORDS_SHARED
     if has_vector:
-        own[1] = 0.5 * np.log(nearest + np.float32(1e-6))
-        if nearest < near * near and own[1] < neighbour_log - NEAR_LOG:
+        own[NEAREST_LOG] = 0.5 * np.log(nearest + np.float32(LOG_FLOOR))
+        if nearest < query.near * query.near and own[NEAREST_LOG] < query.neighbour_log - NEAR_LOG:
             is_near = True
         if nearest_same < FAR:
-            own[12] = 0.5 * np.log(nearest_same + np.float32(1e-6))
+            own[SAME_LABEL_LOG] = 0.5 * np.log(nearest_same + np.float32(LOG_FLOOR))
     else:
         at_nearest = at_words
-    add_near_signals(
-        own, is_near, label, margin, is_low_margin, ring_label[at_nearest], ring_margin[at_nearest]
-    )
+    add_near_signals(own, is_near, query, ring.labels[at_nearest], ring.margins[at_nearest])
     if has_vector and at_second >= 0:
         uu = vv = uv = np.float32(0)
         for k in range(SKETCH):
-            u = sketch[k] - ring_sketch[at_nearest, k] / SKETCH_UNIT
-            v = ring_sketch[at_second, k] / SKETCH_UNIT - ring_sketch[at_nearest, k] / SKETCH_UNIT
+            u = sketch[k] - ring.sketches[at_nearest, k] / SKETCH_UNIT
+            v = ring.sketches[at_second, k] / SKETCH_UNIT - ring.sketches[at_nearest, k] / SKETCH_UNIT
             uu += u * u
             vv += v * v
             uv += u * v
-        own[6] = abs(uv) > COLLINEAR_COS * np.sqrt(uu * vv) + np.float32(1e-6)
-        own[7] = own[6] if is_near else 0.0
+        own[IS_COLLINEAR] = abs(uv) > COLLINEAR_COS * np.sqrt(uu * vv) + np.float32(1e-6)
+        own[IS_NEAR_COLLINEAR] = own[IS_COLLINEAR] if is_near else 0.0
     return False, at_nearest if has_vector else -1
 
 
 @njit(cache=True)
-def add_near_signals(own, is_near, label, margin, is_low_margin, other_label, other_margin):  # type: ignore[no-untyped-def]
+def add_near_signals(own, is_near, query, other_label, other_margin):  # type: ignore[no-untyped-def]
     """What a near query does to the answer, beyond what noise does."""
-    own[2] = is_near
-    if label >= 0 and other_label >= 0:
-        is_flip = label != other_label
-        own[10] = is_flip
-        own[3] = is_flip - NEAR_FLIP_USUAL if is_near else np.float32(0)
-    if not np.isnan(is_low_margin):
-        own[4] = is_low_margin - NEAR_BOUNDARY_USUAL if is_near else np.float32(0)
-    if not np.isnan(margin) and not np.isnan(other_margin):
-        own[5] = abs(margin - other_margin) - NEAR_STEP_USUAL if is_near else np.float32(0)
+    own[IS_NEAR] = is_near
+    if query.label >= 0 and other_label >= 0:
+        is_flip = query.label != other_label
+        own[IS_FLIP] = is_flip
+        own[NEAR_FLIP] = is_flip - NEAR_FLIP_USUAL if is_near else np.float32(0)
+    if not np.isnan(query.is_low_margin):
+        own[NEAR_BOUNDARY] = query.is_low_margin - NEAR_BOUNDARY_USUAL if is_near else np.float32(0)
+    if not np.isnan(query.margin) and not np.isnan(other_margin):
+        own[NEAR_STEP] = abs(query.margin - other_margin) - NEAR_STEP_USUAL if is_near else np.float32(0)

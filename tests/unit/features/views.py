@@ -24,7 +24,6 @@ def view_of(
         queries=np.full(n, 100, dtype=np.int64),
         first_ms=np.zeros(n, dtype=np.int64),
         times_ms=np.full(n, age_ms, dtype=np.int64),
-        index_by_signal={},
         fourier_means=usual.get("fourier", np.zeros((n, FOURIER))),
         label_shares=usual.get("labels", np.full((n, LABEL_BINS), 1 / LABEL_BINS)),
         short_pane_s=3600.0,

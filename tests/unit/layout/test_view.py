@@ -5,6 +5,7 @@ import pytest
 from tests.unit.features.views import view_of
 
 from copycatch.layout.row import N_SQUARED, N_SUMMED, SPANS
+from copycatch.layout.signals import SIGNALS
 from copycatch.layout.view import ODD_MIN, VALUES_MIN, WindowView
 from copycatch.records.columns import FloatArray
 from copycatch.space.model import SKETCH
@@ -18,26 +19,22 @@ def view_of_values(values: FloatArray) -> WindowView:
     for row, own in enumerate((values, values[: VALUES_MIN - 1])):
         signals[row, :width, 0], signals[row, :width, 1] = len(own), own.sum(axis=0)
         squares[row, :width] = (own**2).sum(axis=0)
-    view = view_of(2, signals=signals.reshape(2, -1), squares=squares)
-    view.index_by_signal = {f"signal-{k}": k for k in range(width)}
-    return view
+    return view_of(2, signals=signals.reshape(2, -1), squares=squares)
 
 
 def test_means_and_deviations_are_those_of_the_values_and_unknown_below_eight() -> None:
     values = np.random.default_rng(0).normal(2, 3, size=(30, N_SQUARED))
     view = view_of_values(values)
-    for k in range(N_SQUARED):
-        np.testing.assert_allclose(view.mean(f"signal-{k}"), [values[:, k].mean(), np.nan], rtol=1e-4)
-        np.testing.assert_allclose(
-            view.deviation(f"signal-{k}"), [values[:, k].std(ddof=1), np.nan], rtol=1e-3
-        )
+    for k, name in enumerate(spec.name for spec in SIGNALS[:N_SQUARED]):
+        np.testing.assert_allclose(view.mean(name), [values[:, k].mean(), np.nan], rtol=1e-4)
+        np.testing.assert_allclose(view.deviation(name), [values[:, k].std(ddof=1), np.nan], rtol=1e-3)
 
 
 def test_what_is_free_is_taken_off_the_sum_and_never_below_nothing() -> None:
     view = view_of_values(np.full((10, 1), 0.3))
-    assert view.mean_beyond("signal-0", 1.0)[0] == pytest.approx(0.2, rel=1e-5)
-    assert view.mean_beyond("signal-0", 5.0)[0] == 0
-    assert np.isnan(view.mean_beyond("signal-0", 1.0)[1])
+    assert view.mean_beyond(SIGNALS[0].name, 1.0)[0] == pytest.approx(0.2, rel=1e-5)
+    assert view.mean_beyond(SIGNALS[0].name, 5.0)[0] == 0
+    assert np.isnan(view.mean_beyond(SIGNALS[0].name, 1.0)[1])
 
 
 def sums_of(residuals: FloatArray) -> FloatArray:

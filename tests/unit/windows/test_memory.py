@@ -10,12 +10,15 @@ from copycatch.space.steps import STEP_MIN, STEP_SHARE_MIN, _flattest
 from copycatch.windows.memory import (
     CODE_UNIT,
     IN_LINE_COS,
+    IS_FLAT,
+    IS_IN_LINE,
     KNOWN_MIN,
     LANES,
     MISSING,
     MOVED_MIN,
     PLACE_MAX,
     PLACED_MIN,
+    STEP_KURTOSIS,
     WORK_ROWS,
     compare_with_memory,
     fixed_raw,
@@ -23,7 +26,6 @@ from copycatch.windows.memory import (
     shift_and_spread,
 )
 
-IS_FLAT, IS_IN_LINE, KURTOSIS = 8, 9, 11
 MARGIN = 1e-4  # relative, of what is compared: nearer to a limit float32 may say either
 
 
@@ -124,7 +126,7 @@ def test_steps_and_lines_are_those_of_the_slow_form(width: int, is_grid: bool) -
         step = (mine - others[(count - 1 - newest) % RECENT]) * ratios
         kurtosis, moved, is_sure = shape(step**2, known)
         if is_sure and moved >= MOVED_MIN:
-            assert own[KURTOSIS] == pytest.approx(kurtosis, abs=1e-4)
+            assert own[STEP_KURTOSIS] == pytest.approx(kurtosis, abs=1e-4)
     for answers in told.values():
         assert len(answers) > 100
         assert 20 < sum(answers) < len(answers)
