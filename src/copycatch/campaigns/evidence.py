@@ -39,6 +39,12 @@ KIT_MIN: Final = 3  # 1
 KIT_SHARE: Final = 0.6  # of the members use each skeleton of a kit
 KIT_OUTSIDE_SHARE: Final = 0.2  # others who use it, at most, per member who does
 MEMBERS_MIN: Final = 5  # of a group named by its beginning or kit alone
+LIMITS: Final = {
+    "together": TOGETHER_MIN,
+    "started": STARTED_MIN,
+    "succession": SUCCESSION_MIN,
+    "kit": float(KIT_MIN),
+}
 PART_MAX: Final = 2.0
 OWN_SPREAD_MAX: Final = 2.0
 OWN_PART_MIN: Final = 2.5
@@ -55,6 +61,7 @@ class Evidence(NamedTuple):
     succession: float
     kit: int
     weight: float
+    parts: dict[str, float]  # of the weight, each at most PART_MAX
     reason: str  # which part weighs most
     is_member: BoolArray
 
@@ -101,7 +108,8 @@ def weigh(population: Population, group: Group) -> Evidence | None:
         parts["kit"] = kit / KIT_MIN if kit > 1 else 0.0
     if len(rows) >= MEMBERS_MIN and deck.spread < SPREAD_STARTED_MAX:
         parts["started"] = started / STARTED_MIN
-    weight = sum(min(max(part, 0.0), PART_MAX) for part in parts.values())
+    parts = {name: min(max(part, 0.0), PART_MAX) for name, part in parts.items()}
+    weight = sum(parts.values())
     reason = max(parts, key=lambda name: parts[name])
     is_member: BoolArray = ~(deck.own > OWN_SPREAD_MAX)
     is_by_time = reason == "together"
@@ -110,7 +118,7 @@ def weigh(population: Population, group: Group) -> Evidence | None:
         own = own_parts(activity, activity.sum(axis=0, dtype=np.float64), is_member=True)
         acts_along = own >= max(OWN_PART_MIN, OWN_PART_SHARE * float(np.median(own)))
         is_member &= acts_along | ~(is_old | is_by_time)
-    return Evidence(deck, together, started, chain, kit, weight, reason, is_member)
+    return Evidence(deck, together, started, chain, kit, weight, parts, reason, is_member)
 
 
 def is_older(columns: LinkColumns, rows: IntArray, than_ms: float | None = None) -> BoolArray:

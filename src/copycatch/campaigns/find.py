@@ -86,7 +86,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A campaign as a search left it; `change` is "found", "joined" or "ended"."""
+    """A campaign as a search left it; `change` is "found", "joined", "seen" or "ended"."""
 
     id: str
     change: str
@@ -96,6 +96,7 @@ class Finding:
     last_ms: int
     reason: str
     weight: float
+    parts: dict[str, float]
     statistics: dict[str, float]
     queries: int
     members: tuple[Member, ...]
@@ -116,7 +117,7 @@ def search(state: CampaignState, now_ms: int) -> list[Finding]:
     Returns
     -------
     list of Finding
-        Of campaigns that are new, have new members, or have ended, in the order they were found.
+        Of campaigns that have ended, are new, have new members or were active, in the order they were found.
     """
     columns = state.columns
     before = {campaign.id: set(campaign.members) for campaign in state.campaigns}
@@ -134,12 +135,18 @@ def search(state: CampaignState, now_ms: int) -> list[Finding]:
         found = [
             _finding(campaign, population.columns, population.sharing, before, now_ms)
             for campaign in state.campaigns
-            if set(campaign.members) != before.get(campaign.id)
+            if set(campaign.members) != before.get(campaign.id) or _is_awake(campaign, columns)
         ]
     columns.queries_seen[:] = columns.queries
     merged = before.keys() - {campaign.id for campaign in state.campaigns} - {each.id for each in ended}
     ended += [_ending(campaign_id, now_ms, "merged") for campaign_id in sorted(merged)]
     return ended + found
+
+
+def _is_awake(campaign: Campaign, columns: LinkColumns) -> bool:
+    """Whether any member has asked since the last search."""
+    rows = np.array(sorted(campaign.members), dtype=np.int64)
+    return bool((columns.queries[rows] > columns.queries_seen[rows]).any())
 
 
 def _population(
@@ -216,7 +223,7 @@ def _name(state: CampaignState, group: Group, evidence: Evidence, columns: LinkC
     elif not _is_one_deck(columns, campaign.members.keys() | rows):
         return
     if evidence.weight > campaign.weight:
-        campaign.reason, campaign.weight, campaign.statistics = _told(evidence)
+        campaign.reason, campaign.weight, campaign.parts, campaign.statistics = _told(evidence)
     _add(state, campaign, sorted(rows), now_ms)
 
 
@@ -248,8 +255,8 @@ def _id_of(columns: LinkColumns, rows: set[int], now_ms: int) -> str:
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
-def _told(evidence: Evidence) -> tuple[str, float, dict[str, float]]:
-    """The reason, its weight, and all statistics."""
+def _told(evidence: Evidence) -> tuple[str, float, dict[str, float], dict[str, float]]:
+    """The reason, the weight and its parts, and all statistics."""
     statistics = {
         "spread": evidence.deck.spread,
         "alike": evidence.deck.alike,
@@ -260,7 +267,8 @@ def _told(evidence: Evidence) -> tuple[str, float, dict[str, float]]:
         "succession": evidence.succession,
         "kit": float(evidence.kit),
     }
-    return evidence.reason, evidence.weight, {name: round(value, 3) for name, value in statistics.items()}
+    statistics = {name: round(value, 3) for name, value in statistics.items()}
+    return evidence.reason, evidence.weight, evidence.parts, statistics
 
 
 def _common(campaign: Campaign, sharing: Sharing, n_active: int) -> dict[int, tuple[int, int]]:
@@ -341,7 +349,7 @@ def _retire(state: CampaignState, columns: LinkColumns, now_ms: int) -> list[Fin
 
 
 def _ending(campaign_id: str, now_ms: int, why: str) -> Finding:
-    return Finding(campaign_id, "ended", now_ms, now_ms, now_ms, now_ms, why, 0.0, {}, 0, (), (), ())
+    return Finding(campaign_id, "ended", now_ms, now_ms, now_ms, now_ms, why, 0.0, {}, {}, 0, (), (), ())
 
 
 def _finding(
@@ -367,13 +375,14 @@ def _finding(
     old = before.get(campaign.id)
     return Finding(
         campaign.id,
-        "found" if old is None else "joined",
+        "found" if old is None else "seen" if set(campaign.members) <= old else "joined",
         now_ms,
         campaign.found_ms,
         int(columns.first_ms[rows].min()),
         int(columns.last_ms[rows].max()),
         campaign.reason,
         round(campaign.weight, 3),
+        campaign.parts,
         campaign.statistics,
         total,
         members,

@@ -23,6 +23,7 @@ class Campaign:
     found_ms: int
     reason: str  # which evidence weighed most
     weight: float
+    parts: dict[str, float]
     statistics: dict[str, float]
     members: dict[int, int] = field(default_factory=dict)
     queries_checked: int = 0  # of its members, when it was last checked as a whole

@@ -2,14 +2,21 @@
 
 from typing import Final
 
+from copycatch.campaigns.evidence import LIMITS
 from copycatch.campaigns.find import Finding, Link
+from copycatch.records.wire import Reason
 
 REASONS: Final = {
     "together": "their activity rises and falls together, {together:.0f} standard deviations beyond what "
     "their own levels and the common day explain",
-    "started": "they began within the same three hours, (surprise at it: {started:.0f} nats)",
+    "started": "they began within the same three hours (surprise at it: {started:.0f} nats)",
     "kit": "they use the same {kit:.0f} openings and endings of prompts, which hardly anybody else uses",
     "succession": "one begins as another falls silent, over and over (surprise: {succession:.0f} nats)",
+}
+ENDINGS: Final = {
+    "idle": "its accounts have been silent for a week",
+    "innocent": "its accounts turned out to ask the same again and again, or to have work of their own",
+    "merged": "it has become part of another campaign",
 }
 LINKS: Final = {
     "network": "a network (/24, or /48 of IPv6)",
@@ -42,6 +49,8 @@ def link_words(link: Link) -> str:
 
 def describe(finding: Finding) -> str:
     """The campaign in a paragraph."""
+    if finding.change == "ended":
+        return ENDINGS[finding.reason]
     n, statistics = len(finding.members), finding.statistics
     reason = REASONS[finding.reason].format(**statistics)
     deck = (
@@ -51,3 +60,21 @@ def describe(finding: Finding) -> str:
     links = "; ".join(link_words(link) for link in finding.links[:LINKS_TOLD_MAX])
     told = f" Of them, {links}." if links else ""
     return f"{n} accounts act as one: {reason}. {deck}{told} {ALLOW}"
+
+
+def reasons_of(finding: Finding) -> list[Reason]:
+    """What was measured, strongest first; a share is the part of the evidence that it makes up."""
+    total = sum(finding.parts.values()) or 1.0
+    return [
+        Reason(
+            feature=f"campaign_{name}",
+            value=finding.statistics[name],
+            normal_low=None,
+            normal_high=LIMITS[name],
+            tail_prob=None,
+            share=round(part / total, 3),
+            words=REASONS[name].format(**finding.statistics),
+        )
+        for name, part in sorted(finding.parts.items(), key=lambda item: -item[1])
+        if part > 0
+    ]

@@ -15,7 +15,7 @@ import msgspec
 
 from copycatch.decisions.budget import severity_rank
 from copycatch.decisions.plan import EntityKey
-from copycatch.records.wire import Action, ActionParams, Mode, Reason, Score, Severity
+from copycatch.records.wire import Action, ActionParams, Entity, Mode, Reason, Score, Severity
 from copycatch.units import MS_PER_DAY
 
 # A relapse within this time after a release doubles the next time to live.
@@ -48,6 +48,7 @@ class Episode(msgspec.Struct):
     looks_like: list[str]
     sent_ms: int = -1  # -1: no alert has gone out (silenced or held back)
     sent_severity: Severity = "low"
+    words: str = ""  # of a campaign; those of an account follow from its reasons
     closed_ms: int = -1  # -1: open
 
     @property
@@ -87,11 +88,14 @@ class Timer(msgspec.Struct):
 
 
 class Case(msgspec.Struct):
-    """All that is remembered of one entity."""
+    """All that is remembered of one entity: an account, or a campaign, which has accounts."""
 
     tenant_id: str | None
-    account_id: str
+    account_id: str  # or the campaign's id
     model_id: str
+    accounts: list[str] = []  # of a campaign; bounded, see accounts_total
+    accounts_total: int = 0
+    has_new_accounts: bool = False  # since its recommendation was issued
     episodes: dict[str, Episode] = msgspec.field(default_factory=dict)
     timers: dict[str, Timer] = msgspec.field(default_factory=dict)
     active: ActiveRecommendation | None = None
@@ -106,6 +110,13 @@ class Case(msgspec.Struct):
     @property
     def key(self) -> EntityKey:
         return (self.tenant_id, self.account_id, self.model_id)
+
+    @property
+    def entity(self) -> Entity:
+        if not self.accounts:
+            return Entity(kind="account", id=self.account_id, accounts=[self.account_id], accounts_total=1)
+        total = self.accounts_total
+        return Entity(kind="campaign", id=self.account_id, accounts=self.accounts, accounts_total=total)
 
     @property
     def open_episodes(self) -> list[Episode]:

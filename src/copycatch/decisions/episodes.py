@@ -28,6 +28,7 @@ from copycatch.decisions.recommend import (
     decision_key_of,
     params_for,
     revoke_of,
+    scope_of,
     strongest,
     techniques_of,
     ttl_ms_of,
@@ -75,6 +76,8 @@ class Finding:
     repeat_after_ms: int
     score: Score
     reasons: Callable[[], list[Reason]]  # as text only when somebody will read them
+    is_changed: bool = False  # whom it is about, so that it is news
+    words: str = ""  # of a campaign
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +151,12 @@ def raise_or_keep(
         or is_reopened
         or severity_rank(episode.severity) > severity_rank(episode.sent_severity)
         or time_ms - episode.sent_ms >= finding.repeat_after_ms
+        or finding.is_changed
     )
     if is_news or is_stronger:
         episode.score = finding.score
         episode.reasons = finding.reasons()
+        episode.words = finding.words
         episode.sample_event_ids = observation.sample_event_ids
         episode.client_ips = observation.client_ips
         episode.looks_like = observation.looks_like
@@ -187,7 +192,7 @@ def settle(context: JudgingContext, case: Case, settings: EntitySettings, time_m
     is_same = active is not None and active.action == action and active.mode == settings.mode
     is_fresh = any(time_ms - e.last_over_ms < max(1, e.clear_after_ms) for e in episodes)
     is_due = active is not None and active.ttl_ms >= 0 and time_ms >= active.renew_ms
-    if is_same and not (is_due and is_fresh):
+    if is_same and not (is_due and is_fresh) and not case.has_new_accounts:
         return
     if exemption_at(settings.silences, time_ms) is not None:
         context.tally.silenced += 1
@@ -205,6 +210,7 @@ def settle(context: JudgingContext, case: Case, settings: EntitySettings, time_m
         rule=lead.rule,
     )
     case.is_renewal_tried = False
+    case.has_new_accounts = False
     case.revision += 1
     context.tally.upserts += 1
     context.recommendations.append(
@@ -312,7 +318,7 @@ def _announce(
         context.guard.opened(case.model_id, time_ms)
     else:
         context.tally.updated += 1
-    words = finding_text(
+    words = episode.words or finding_text(
         case.key,
         episode.score,
         episode.queries,
@@ -335,7 +341,7 @@ def _alert(context: JudgingContext, case: Case, episode: Episode, op: str, time_
         mode=context.plan.settings_for(case.key).mode,
         tenant_id=case.tenant_id,
         model_id=case.model_id,
-        entity=Entity(kind="account", id=case.account_id, accounts=[case.account_id], accounts_total=1),
+        entity=case.entity,
         score=episode.score,
         rule=episode.rule,
         policy_version=context.plan.policy.content_version,
@@ -345,7 +351,7 @@ def _alert(context: JudgingContext, case: Case, episode: Episode, op: str, time_
         reasons=episode.reasons,
         sample_event_ids=episode.sample_event_ids,
         techniques=techniques_of(episode),
-        recommendation=decision_key_of(case.key),
+        recommendation=decision_key_of(case.key, scope_of(case)),
         words=words,
         client_ips=episode.client_ips,
         looks_like=episode.looks_like,

@@ -215,7 +215,7 @@ def _judge_one(evaluation: _Evaluation, context: JudgingContext) -> bool:
         # Where a newcomer's revisions begin, and who makes room, depends on who is still remembered; that may
         # not depend on how long ago the engine happened to advance.
         work_off(context, time_ms)
-        _make_room(context, time_ms)
+        make_room(context, time_ms)
         case = candidate
         table.add(case)
     if findings:
@@ -337,7 +337,7 @@ def _rates(evaluation: _Evaluation, plan: Plan, findings: Sequence[Finding]) -> 
     return rates
 
 
-def _make_room(context: JudgingContext, time_ms: int) -> None:
+def make_room(context: JudgingContext, time_ms: int) -> None:
     """Evict when full: an alert says so, and the active recommendation runs out by itself."""
     table = context.table
     for victim in table.surplus():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -40,6 +41,7 @@ MITIGATIONS: dict[Action, tuple[str, ...]] = {
 }
 
 EXTRACTION_TECHNIQUES = ("AML.T0024.002",)  # Exfiltration via AI Inference API: Extract AI Model
+CAMPAIGN_RULE = "campaign"
 LIMIT_TECHNIQUES = ("AML.T0024",)  # a limit says that much left, not that it was a model
 
 
@@ -193,7 +195,7 @@ def _recommendation(
     is_upsert = op == "upsert"
     expires_ms = active.expires_ms if is_upsert else time_ms
     return Recommendation(
-        decision_key=decision_key_of(case.key),
+        decision_key=decision_key_of(case.key, scope_of(case)),
         revision=case.revision,
         op="upsert" if is_upsert else "revoke",
         mode=active.mode,
@@ -202,7 +204,7 @@ def _recommendation(
         action_params=active.params,
         fallback_action=FALLBACKS[active.action],
         requires_human=active.action == "revoke_key",
-        scope="account",
+        scope=scope_of(case),
         value=case.account_id,
         tenant_id=case.tenant_id,
         model_id=case.model_id,
@@ -216,9 +218,15 @@ def _recommendation(
         techniques=techniques_of(lead),
         policy_version=policy_version,
         mitigations=list(MITIGATIONS[active.action]),
+        accounts=case.accounts,
     )
 
 
 def techniques_of(episode: Episode) -> list[str]:
     """A score that compares with normal accounts speaks of extraction; a plain limit only of volume."""
-    return list(LIMIT_TECHNIQUES if episode.score.tail_prob is None else EXTRACTION_TECHNIQUES)
+    is_limit = episode.score.tail_prob is None and episode.rule != CAMPAIGN_RULE
+    return list(LIMIT_TECHNIQUES if is_limit else EXTRACTION_TECHNIQUES)
+
+
+def scope_of(case: Case) -> Literal["account", "campaign"]:
+    return "campaign" if case.accounts else "account"

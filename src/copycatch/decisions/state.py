@@ -11,6 +11,7 @@ from copycatch.decisions.case import Case, CaseTable
 from copycatch.decisions.episodes import JudgingContext, Tally, release, release_all, settle
 from copycatch.decisions.journal import AnnouncementJournal
 from copycatch.decisions.plan import Plan, exemption_at, make_plan
+from copycatch.decisions.recommend import CAMPAIGN_RULE
 from copycatch.errors import StateError
 from copycatch.records.columns import FeatureSpec, IntArray
 from copycatch.records.policy import Policy
@@ -132,7 +133,7 @@ class DecisionState:
         plan, time_ms = context.plan, self.clock_ms
         rules = {limit.name for limit in plan.policy.limits}
         if plan.policy.extraction is not None:
-            rules.add(plan.policy.extraction.name)
+            rules |= {plan.policy.extraction.name, CAMPAIGN_RULE}
         for case in list(self.table.case_by_key.values()):
             was_watched = case.is_watched
             settings = plan.settings_for(case.key)

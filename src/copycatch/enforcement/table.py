@@ -161,8 +161,8 @@ class DecisionTable:
         self._state.entry_by_key[key] = Entry(recommendation, action, expires_ms)
         if bucket is not None and action == "throttle":
             self._state.bucket_by_key[key] = bucket  # a renewal is no new allowance
-        place = (recommendation.scope, recommendation.value)
-        self._state.keys_by_value.setdefault(place, set()).add(key)
+        for place in _places(recommendation):
+            self._state.keys_by_value.setdefault(place, set()).add(key)
         self.counts.applied += 1
         while len(self._state.entry_by_key) > self._entries_max:
             self._remove(next(iter(self._state.entry_by_key)))
@@ -174,11 +174,11 @@ class DecisionTable:
         self._state.bucket_by_key.pop(key, None)
         if entry is None:
             return
-        place = (entry.recommendation.scope, entry.recommendation.value)
-        keys = self._state.keys_by_value[place]
-        keys.discard(key)
-        if not keys:
-            del self._state.keys_by_value[place]
+        for place in _places(entry.recommendation):
+            keys = self._state.keys_by_value[place]
+            keys.discard(key)
+            if not keys:
+                del self._state.keys_by_value[place]
 
     def verdict(self, subject: Subject, now_ms: int) -> Verdict:
         """What to do with a request of `subject`; asking counts against a throttle's allowance."""
@@ -235,6 +235,13 @@ class DecisionTable:
             bucket.tokens -= 1.0
             return 0.0
         return (1.0 - bucket.tokens) * 60.0 / per_minute
+
+
+def _places(recommendation: Recommendation) -> set[tuple[str, str]]:
+    """Where requests find it: by whom it is about; a campaign's by each of its accounts."""
+    if recommendation.scope == "campaign":
+        return {("account", account) for account in recommendation.accounts}
+    return {(recommendation.scope, recommendation.value)}
 
 
 def _concerns(recommendation: Recommendation, subject: Subject) -> bool:

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from copycatch.campaigns.layout import LINKS
 from copycatch.decisions.state import DecisionState
 from copycatch.engine.by_name import SUM_NAMES, align
+from copycatch.engine.campaigns import campaigns_of, forget_campaigns, put_campaigns
 from copycatch.engine.state import JUDGED, EngineState, Pending
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
@@ -64,6 +66,8 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "rows": take(state.rows.table, rows),
         "populations": {model_id: to_plain(p) for model_id, p in state.populations.items()},
         "ensembles": {model_id: ensemble.snapshot() for model_id, ensemble in state.ensembles.items()},
+        "links": state.links.take(rows),
+        "campaigns": campaigns_of(state, shard),
         "pending": [[p.model_id, p.account_hash, p.n_effective, p.values] for p in state.pending],
     }
     write(pack(head))
@@ -88,12 +92,13 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
     head = unpack(data, is_view=True)  # windows are hundreds of MiB, and copied into their rows below
     _check(head, shard)
     try:
-        for name in ("populations", "ensembles", "pending", "decisions"):
+        for name in ("populations", "ensembles", "pending", "decisions", "campaigns"):
             head[name] = copied(head[name])
         align(head)
         windows, judged = head["windows"], head["rows"]
         _check_columns(windows, (COUNTERS, HISTORY), len(head["keys"]))
         _check_columns(judged, (JUDGED,), len(head["keys"]))
+        _check_columns(head["links"], (LINKS,), len(head["keys"]))
         keys = [
             (None if tenant is None else str(tenant), account, model)
             for tenant, account, model in head["keys"]
@@ -112,7 +117,8 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         message = f"the snapshot of {shard} lacks or garbles a part: {error!r}"
         raise StateError(message) from error
     is_empty = not state.populations and not len(state.slots)
-    _put_rows(state, shard, keys, windows, judged)
+    _put_rows(state, shard, keys, windows, judged | head["links"])
+    put_campaigns(state, shard, head["campaigns"])
     state.shards[shard] = admission
     state.decisions[shard] = decisions
     for model_id, population in populations.items():
@@ -136,6 +142,7 @@ def forget(state: EngineState, shard: str) -> None:
     state.slots.release(rows.tolist())
     state.windows.clear(rows)
     state.rows.clear(rows)
+    forget_campaigns(state, shard, rows)
     state.shards.pop(shard, None)
     state.decisions.pop(shard, None)
 
@@ -204,3 +211,4 @@ def _put_rows(
         )
     state.windows.put(rows[kept], windows)
     put(state.rows.table, rows[kept], judged)
+    state.links.put(rows[kept], judged)

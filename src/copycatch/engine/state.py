@@ -6,6 +6,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from copycatch.campaigns.attributes import Attributes
+from copycatch.campaigns.layout import LINKS
+from copycatch.campaigns.state import CampaignState
 from copycatch.decisions.state import DecisionState
 from copycatch.features.catalog import SPECS
 from copycatch.layout.structs import Rows, grown, row_dtype
@@ -38,7 +41,7 @@ JUDGED: Final = row_dtype(
         "family_max": (np.float32, (len(FAMILIES),)),  # highest value of each; -inf before the first
     }
 )
-BYTES_PER_ACCOUNT: Final = WINDOW_BYTES_PER_ROW + JUDGED.itemsize
+BYTES_PER_ACCOUNT: Final = WINDOW_BYTES_PER_ROW + JUDGED.itemsize + LINKS.itemsize
 
 
 @dataclass(slots=True)
@@ -116,6 +119,9 @@ class EngineState:
     sample_modulus: int = 1  # one in so many accounts is sampled for the pool per tick
     records_beyond_models: int = 0  # of models that have no population, as there are too many
     pending: list[Pending] = field(default_factory=list)  # to learn at the next tick
+    links: CampaignState = field(default_factory=CampaignState)  # of accounts with others, and campaigns
+    attributes: Attributes = field(default_factory=lambda: Attributes(0))
+    campaign_homes: dict[str, str] = field(default_factory=dict)  # campaign id -> shard it belongs to
 
     def shard(self, name: str) -> Shard:
         return self.shards.setdefault(name, Shard())
@@ -150,11 +156,14 @@ class EngineState:
         if self.slots.n_rows > self.windows.n_rows:
             self.windows.grow(self.slots.n_rows)
             self.rows.grow(self.windows.n_rows)
+            self.links.grow(self.windows.n_rows)
         if not self.slots.new_rows:
             return
         self.rows.clear(np.array(self.slots.new_rows, dtype=np.int64))
         for row in self.slots.new_rows:
-            self.rows.account_hashes[row] = hash_of(self.slots.key_of(row))
+            key = self.slots.key_of(row)
+            self.rows.account_hashes[row] = hash_of(key)
+            self.links.links["account"][row] = hash_of((key[0], key[1], ""))
         self.slots.new_rows.clear()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from copycatch.decisions.judge import may_be_announced
 from copycatch.engine.admission import admit
+from copycatch.engine.campaigns import fold_links
 from copycatch.engine.evaluate import baselines_of, models_of
 from copycatch.engine.learning import learn, queue_evaluations, remember, sample_queries
 from copycatch.engine.reasons import add_reasons
@@ -88,6 +89,7 @@ def _judge_segment(turn: Turn, span: BatchSpan, first: int, stop: int) -> None:
     """Scores and verdicts of the evaluations that records between two ticks made due."""
     state, evaluations = turn.state, span.evaluations_of(first, stop)
     sample_queries(state, span.batch, span.rows, span.signals, first, stop)
+    fold_links(state, span, first, stop)
     if not len(evaluations):
         return
     baselines, models = baselines_of(state, evaluations), models_of(state, evaluations)
@@ -102,9 +104,10 @@ def _judge_segment(turn: Turn, span: BatchSpan, first: int, stop: int) -> None:
 
 
 def _tick(turn: Turn, now_ms: int, n_accounts: int, clock_by_shard: dict[str, int]) -> None:
-    """Learn, work off idle episodes, make room."""
+    """Learn, search for campaigns, work off idle episodes, make room."""
     state = turn.state
     learn(state, now_ms, n_accounts)
+    turn.judge_campaigns(now_ms)
     turn.advance_decisions(now_ms, clock_by_shard)
     turn.evict(now_ms)
     state.tick += 1

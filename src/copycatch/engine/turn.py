@@ -7,6 +7,7 @@ import numpy as np
 
 from copycatch.decisions.judge import Verdicts, judge
 from copycatch.decisions.judge import advance as advance_decisions
+from copycatch.engine.campaigns import search_campaigns
 from copycatch.engine.learning import FLAG_MS
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import SPECS
@@ -46,6 +47,11 @@ class Turn:
         state.rows.flagged_ms[evaluations.rows[over]] = evaluations.event_times_ms[over]
         return is_over
 
+    def judge_campaigns(self, now_ms: int) -> None:
+        """Search for campaigns where a half hour of event time is over, and judge what is found."""
+        for shard, verdicts in search_campaigns(self.state, now_ms, self.policy).items():
+            self._announce(shard, verdicts)
+
     def advance_decisions(self, now_ms: int, clock_by_shard: Mapping[str, int]) -> None:
         """Work off deadlines; shards of `clock_by_shard` have not come to `now_ms` yet."""
         for name, decisions in self.state.decisions.items():
@@ -62,6 +68,7 @@ class Turn:
             state.slots.evicted += len(rows)
             state.windows.clear(rows)
             state.rows.clear(rows)
+            state.links.clear(rows)
 
     def _announce(self, shard: str, verdicts: Verdicts) -> None:
         """Hand on what was decided about a shard's accounts, unless it counts as announced already."""

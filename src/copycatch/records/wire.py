@@ -310,6 +310,10 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     mitigations: Annotated[
         list[str], Meta(description="Ids of MITRE ATLAS mitigations that the action amounts to.")
     ] = []
+    accounts: Annotated[
+        list[str],
+        Meta(description="Scope campaign: the accounts it holds for; a later revision names who joined."),
+    ] = []
     schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 
 

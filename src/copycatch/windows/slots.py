@@ -67,6 +67,11 @@ class Slots:
         assert account is not None
         return tenant_id, account, model_id
 
+    def row_of(self, key: Key) -> int:
+        """The row of an account that has one, else -1."""
+        tenant_id, account_id, model_id = key
+        return self._rows_by_group.get((tenant_id, model_id), {}).get(account_id, NO_ROW)
+
     def rows_of_model(self, model_id: str) -> IntArray:
         """Rows of all accounts on one model."""
         rows = [

@@ -109,7 +109,8 @@ def test_common_start_is_the_binomial_tail_paid_for_every_bucket() -> None:
 def test_words_tell_who_why_and_what_to_do(reason: str) -> None:
     statistics = dict.fromkeys(("spread", "together", "started", "kit", "succession"), 9.0)
     finding = Finding(
-        "c", "found", START_MS, START_MS, START_MS, START_MS, reason, 2.0, statistics, 100, (), (),
+        "c", "found", START_MS, START_MS, START_MS, START_MS, reason, 2.0, {reason: 1.5},
+        statistics, 100, (), (),
         (Link("network", 11, 0, 3.0), Link("agent", 9, 12, 1.0)),
     )  # fmt: skip
     words = describe(finding)

@@ -129,6 +129,23 @@ def test_the_strongest_of_several_scopes_prevails() -> None:
     assert ask(table, account="other", api_key_hash="k").action == "throttle"
 
 
+def test_a_campaign_holds_for_each_of_its_accounts_and_for_who_joins() -> None:
+    table = DecisionTable()
+    campaign: dict[str, Any] = {
+        "scope": "campaign",
+        "value": "c",
+        "decision_key": "|campaign|c|*",
+        "model_id": "*",
+    }
+    put(table, recommend("block", accounts=["a1", "a2"], **campaign))
+    assert [ask(table, name).is_refused for name in ("a1", "a2", "a3", "c")] == [True, True, False, False]
+    put(table, recommend("block", revision=2, accounts=["a2", "a3"], **campaign))
+    assert [ask(table, name).is_refused for name in ("a1", "a2", "a3")] == [False, True, True]
+    put(table, recommend("block", revision=3, op="revoke", accounts=["a2", "a3"], **campaign))
+    assert not ask(table, "a3").is_refused
+    assert len(table) == 0
+
+
 def test_tenants_are_kept_apart() -> None:
     table = DecisionTable()
     put(table, recommend("block", tenant_id="t1"))

@@ -1,0 +1,110 @@
+"""Campaigns in the engine: links folded segment by segment, searched every half hour of event time."""
+
+from typing import Any
+
+import numpy as np
+
+from copycatch.campaigns.find import SEARCH_MS, Finding, search
+from copycatch.campaigns.fold import fold
+from copycatch.campaigns.state import Campaign
+from copycatch.campaigns.words import describe, reasons_of
+from copycatch.decisions.campaigns import judge_campaigns
+from copycatch.decisions.judge import Verdicts
+from copycatch.engine.span import BatchSpan
+from copycatch.engine.state import EngineState
+from copycatch.records.campaign import CampaignSighting
+from copycatch.records.columns import IntArray
+from copycatch.records.policy import Policy
+from copycatch.records.selection import select
+from copycatch.windows.slots import NO_ROW
+
+SAVED = ("id", "found_ms", "reason", "weight", "parts", "statistics", "queries_checked")
+
+
+def fold_links(state: EngineState, span: BatchSpan, first: int, stop: int) -> None:
+    """Add records `first` to `stop` of the span to the link rows of their accounts."""
+    if stop <= first:
+        return
+    batch = select(span.batch, np.arange(first, stop, dtype=np.int64))
+    if not state.links.log_start_ms:
+        state.links.log_start_ms = int(batch.event_times_ms[0])
+    fold(state.links.columns, state.attributes.events(batch, span.rows[first:stop]))
+
+
+def search_campaigns(state: EngineState, now_ms: int, policy: Policy) -> dict[str, Verdicts]:
+    """Verdicts on campaigns by the shard they belong to, where a half hour of event time is over."""
+    if now_ms // SEARCH_MS <= state.clock_ms // SEARCH_MS:
+        return {}
+    time_ms = now_ms // SEARCH_MS * SEARCH_MS
+    names = list(state.shard_numbers)
+    by_shard: dict[str, list[CampaignSighting]] = {}
+    for finding in search(state.links, time_ms):
+        if finding.change == "ended":
+            shard = state.campaign_homes.pop(finding.id, None)
+        else:
+            home = names[state.slots.shards[finding.members[0].row]]
+            shard = state.campaign_homes.setdefault(finding.id, home)
+        if shard is not None:
+            by_shard.setdefault(shard, []).append(_sighting(state, finding))
+    return {
+        shard: judge_campaigns(sightings, policy, state.decision(shard))
+        for shard, sightings in by_shard.items()
+    }
+
+
+def _sighting(state: EngineState, finding: Finding) -> CampaignSighting:
+    if finding.change == "ended":
+        return CampaignSighting(
+            id=finding.id, time_ms=finding.time_ms, is_ended=True, is_changed=True, accounts=(),
+            first_ms=finding.first_ms, last_ms=finding.last_ms, queries=0, weight=0.0, reasons=(),
+            words=describe(finding),
+        )  # fmt: skip
+    rows = [member.row for member in finding.members]
+    return CampaignSighting(
+        id=finding.id,
+        time_ms=finding.time_ms,
+        is_ended=False,
+        is_changed=finding.change != "seen",
+        accounts=tuple(state.slots.key_of(row) for row in rows),
+        first_ms=finding.first_ms,
+        last_ms=finding.last_ms,
+        queries=finding.queries,
+        weight=finding.weight,
+        reasons=tuple(reasons_of(finding)),
+        words=describe(finding),
+    )
+
+
+def campaigns_of(state: EngineState, shard: str) -> dict[str, Any]:
+    """The campaigns that belong to a shard, as plain values; members by their keys."""
+    saved = []
+    for each in state.links.campaigns:
+        if state.campaign_homes.get(each.id) == shard:
+            plain = {name: getattr(each, name) for name in SAVED}
+            members = [[*state.slots.key_of(row), since_ms] for row, since_ms in each.members.items()]
+            saved.append({**plain, "members": members})
+    return {"log_start_ms": state.links.log_start_ms, "campaigns": saved}
+
+
+def put_campaigns(state: EngineState, shard: str, saved: dict[str, Any]) -> None:
+    """Take over a shard's campaigns; members that this worker does not have are left out."""
+    links = state.links
+    links.log_start_ms = min(links.log_start_ms or saved["log_start_ms"], saved["log_start_ms"])
+    for each in saved["campaigns"]:
+        members = {
+            row: since_ms
+            for tenant, account, model, since_ms in each["members"]
+            if (row := state.slots.row_of((tenant, account, model))) != NO_ROW
+        }
+        links.campaigns = [other for other in links.campaigns if other.id != each["id"]]
+        links.campaigns.append(Campaign(**{name: each[name] for name in SAVED}, members=members))
+        state.campaign_homes[each["id"]] = shard
+
+
+def forget_campaigns(state: EngineState, shard: str, rows: IntArray) -> None:
+    """Another worker has the shard now."""
+    state.links.clear(rows)
+    gone = {campaign_id for campaign_id, home in state.campaign_homes.items() if home == shard}
+    state.links.campaigns = [each for each in state.links.campaigns if each.id not in gone]
+    for campaign_id in gone:
+        del state.campaign_homes[campaign_id]
