@@ -8,9 +8,13 @@ from copycatch.intake.columns import ColumnBuilder
 from copycatch.intake.embed import Embedder
 from copycatch.records.columns import RawBatch, RecordBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
+from copycatch.records.selection import concatenate
 from copycatch.records.wire import Rejected
 
 ANY_TOPIC = "*"
+# Lists of numbers of so many records stay in the processor's cache until they are arrays.
+# A poll of 5,000 takes a third longer when it is read at once.
+SPAN_RECORDS = 256
 _AFTER_ANY_TIMEOUT_MS = 1 << 62
 
 
@@ -62,9 +66,13 @@ class Intake:
             Wall clock: requests and responses that have waited too long for each other are given up.
         """
         decoder = self._decoder(raw.topic)
-        decoded = decoder.decode(raw)
-        decoded.add(decoder.flush(now_ms))
-        return self._read(raw, decoded)
+        reads = [self._read(span, decoder.decode(span)) for span in _spans(raw)]
+        given_up = decoder.flush(now_ms)
+        if given_up.records or given_up.rejects:
+            reads.append(self._read(raw, given_up))
+        notes = sum((read.notes for read in reads), Counter[Note]())
+        batch = concatenate(raw, [read.batch for read in reads])
+        return Read(batch, [reject for read in reads for reject in read.rejects], notes)
 
     def give_up(self, now_ms: int) -> Iterator[Read]:
         """What becomes of requests and responses that have waited too long; for topics that are quiet."""
@@ -101,3 +109,13 @@ class Intake:
     def reset(self) -> None:
         """As if nothing had ever been read."""
         self._decoder_by_topic.clear()
+
+
+def _spans(raw: RawBatch) -> Iterator[RawBatch]:
+    """The messages in order, at most `SPAN_RECORDS` at a time; one empty span where there are none."""
+    for start in range(0, max(len(raw.values), 1), SPAN_RECORDS):
+        part = slice(start, start + SPAN_RECORDS)
+        yield RawBatch(
+            raw.topic, raw.partition, raw.positions[part], raw.values[part], raw.timestamps_ms[part],
+            raw.headers[part], raw.keys[part],
+        )  # fmt: skip

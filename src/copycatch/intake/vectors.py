@@ -91,13 +91,13 @@ def _groups_of(
     vectors: Sequence[list[float] | Blob | None], model_ids: Sequence[str], faults: dict[int, str]
 ) -> _Groups:
     """Rows and vectors by model, length and how they were written."""
-    rows = [row for row, vector in enumerate(vectors) if vector is not None]
-    lists = [vector for vector in vectors if isinstance(vector, list)]
-    if rows and len(lists) == len(rows):
-        kinds = set(zip([model_ids[row] for row in rows], map(len, lists), strict=True))
-        if len(kinds) == 1 and lists[0]:  # one model and one length, as in most polls
-            model_id, length = kinds.pop()
-            return {(model_id, length, ""): (rows, [*lists])}
+    lists = [vector for vector in vectors if type(vector) is list]
+    n_missing = vectors.count(None)
+    is_alike = len(lists) + n_missing == len(vectors) and len(set(model_ids)) == 1
+    if lists and is_alike and lists[0] and len(set(map(len, lists))) == 1:
+        # One model and one length, as in most polls.
+        rows = [row for row, vector in enumerate(vectors) if vector is not None]
+        return {(model_ids[0], len(lists[0]), ""): (rows, [*lists])}
     groups: _Groups = {}
     for row, vector in enumerate(vectors):
         if vector is None:

@@ -1,11 +1,14 @@
-"""Some of the records of a batch, as a batch."""
+"""Some of the records of a batch as a batch, and batches end to end."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from copycatch.records.columns import IntArray, RecordBatch, VectorBlock
+from copycatch.records.columns import IntArray, RawBatch, RecordBatch, VectorBlock
+
+_BLOCKS = frozenset({"inputs", "embeddings", "probabilities"})
 
 
 def select(batch: RecordBatch, indices: IntArray) -> RecordBatch:
@@ -34,7 +37,7 @@ def select(batch: RecordBatch, indices: IntArray) -> RecordBatch:
             continue
         if isinstance(column, np.ndarray):
             columns[field.name] = column[indices]
-        elif field.name in {"inputs", "embeddings", "probabilities"}:
+        elif field.name in _BLOCKS:
             columns[field.name] = [
                 kept for block in column if (kept := _select_block(block, indices)) is not None
             ]
@@ -48,7 +51,7 @@ def _run_of(batch: RecordBatch, start: int, stop: int) -> RecordBatch:
     columns: dict[str, Any] = {}
     for field in fields(batch):
         column = getattr(batch, field.name)
-        if field.name in {"inputs", "embeddings", "probabilities"}:
+        if field.name in _BLOCKS:
             columns[field.name] = []
             for block in column:
                 first, last = np.searchsorted(block.rows, [start, stop]).tolist()
@@ -71,3 +74,52 @@ def _select_block(block: VectorBlock, indices: IntArray) -> VectorBlock | None:
     if not is_kept.any():
         return None
     return VectorBlock(block.model_id, places[is_kept], block.values[is_kept], block.is_derived)
+
+
+def concatenate(raw: RawBatch, batches: Sequence[RecordBatch]) -> RecordBatch:
+    """Batches end to end.
+
+    Parameters
+    ----------
+    raw : RawBatch
+        Where the records of all came from.
+    batches : sequence of RecordBatch, at least one
+        In order; one alone is given back as it is.
+
+    Returns
+    -------
+    RecordBatch
+        Blocks of one model and length are one block.
+    """
+    if len(batches) == 1:
+        return batches[0]
+    columns: dict[str, Any] = {}
+    for field in fields(RecordBatch):
+        parts = [getattr(batch, field.name) for batch in batches]
+        if field.name in _BLOCKS:
+            columns[field.name] = _concatenate_blocks(parts, [len(batch) for batch in batches])
+        elif field.name == "raw":
+            columns["raw"] = raw
+        elif isinstance(parts[0], np.ndarray):
+            columns[field.name] = np.concatenate(parts)
+        else:
+            columns[field.name] = [value for part in parts for value in part]
+    return RecordBatch(**columns)
+
+
+def _concatenate_blocks(parts: Sequence[Sequence[VectorBlock]], lengths: Sequence[int]) -> list[VectorBlock]:
+    starts = np.cumsum([0, *lengths[:-1]])
+    pieces: dict[tuple[str, int, bool], list[tuple[IntArray, VectorBlock]]] = {}
+    for start, blocks in zip(starts.tolist(), parts, strict=True):
+        for block in blocks:
+            kind = (block.model_id, block.values.shape[1], block.is_derived)
+            pieces.setdefault(kind, []).append((block.rows + start, block))
+    return [
+        VectorBlock(
+            model_id,
+            np.concatenate([rows for rows, _ in found]),
+            np.concatenate([block.values for _, block in found]),
+            is_derived,
+        )
+        for (model_id, _, is_derived), found in pieces.items()
+    ]

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.traffic import columns, native_intake
 
+from copycatch.intake import read
 from copycatch.records.columns import RawBatch, RecordBatch, VectorBlock
 from copycatch.records.wire import VECTOR_LENGTH_MAX, Blob, InferenceRecord
 
@@ -28,6 +30,14 @@ REQUIRED = {
     "account_id": "acct-7",
     "model_id": "m",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_spans() -> Iterator[None]:
+    """A few records are read in as many turns as thousands are."""
+    before, read.SPAN_RECORDS = read.SPAN_RECORDS, 2
+    yield
+    read.SPAN_RECORDS = before
 
 
 def vectors_by_row(blocks: list[VectorBlock]) -> dict[int, tuple[str, list[float]]]:
