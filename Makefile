@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 # Tests of all packages with compiled code (tests/test_layout.py holds the list to that).
-KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,adapters/test_kafka_batches.py engine/test_stretch.py \
+KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,engine/test_stretch.py \
   campaigns embedding features intake layout population scoring signals space windows))
 CHECKED_CACHE := .cache/numba-checked
 FUZZ_S ?= 600
@@ -66,12 +66,8 @@ ifeq ($(strip $(PYTEST_ARGS)),)
 	@$(MAKE) --no-print-directory test-bounds
 endif
 
-# Checked machine code has a cache of its own, one for each state of the sources: numba compiles a function anew
-# when its own file changes, not when a function that it calls does.
 test-bounds: $(VENV)/.stamp-dev ## tests of compiled code again, with every array index checked
-	@key="$$(find src/copycatch -name '*.py' -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)"; \
-	mkdir -p $(CHECKED_CACHE); find $(CHECKED_CACHE) -mindepth 1 -maxdepth 1 ! -name "$$key" -exec rm -r {} +; \
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$PWD/$(CHECKED_CACHE)/$$key" $(BIN)/python -m pytest -q $(KERNEL_TESTS)
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$PWD/$(CHECKED_CACHE)" $(BIN)/python -m pytest -q $(KERNEL_TESTS)
 
 nightly: $(VENV)/.stamp-dev ## what draws new seeds: the red team, property tests, fuzzed decoders; and test-bounds
 	@$(BIN)/python -m pip install --quiet --prefer-binary atheris

@@ -6,6 +6,9 @@ can see, of numba's version and of the processor.
 
 The folder lies in NUMBA_CACHE_DIR, or in the user's cache. It holds machine code and pickles: whoever can
 write it runs code as this process. So it is used only if nobody else can, and lies apart from the state.
+
+No kernel uses fastmath: its sums depend on how wide the processor's vectors are, and are compared
+with thresholds.
 """
 
 import atexit

@@ -84,8 +84,10 @@ def test_an_edited_callee_or_constant_is_seen_by_its_callers(tmp_path: Path) -> 
 def test_all_kernels_come_through_the_one_door() -> None:
     for path in compiled.PACKAGE.rglob("*.py"):
         if path != compiled.PACKAGE / "compiled.py":
-            found = re.search(r"^\s*(from|import) (numba|llvmlite)\b", path.read_text(), re.MULTILINE)
+            text = path.read_text()
+            found = re.search(r"^\s*(from|import) (numba|llvmlite)\b", text, re.MULTILINE)
             assert found is None, f"{path}: kernels are made by copycatch.compiled.njit"
+            assert "fastmath=" not in text, f"{path}: sums would depend on the processor's vectors"
 
 
 def test_the_stamp_is_of_the_kernels_sources_numba_and_the_processor(

@@ -28,32 +28,32 @@ LINE_BYTES_MAX = 4 * RECORD_BYTES_MAX
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".gz", ".zst")
 
 
-def find_files(places: Iterable[str]) -> list[str]:
+def find_files(paths: Iterable[str]) -> list[str]:
     """Files in reading order; a folder gives its log files by name, `-` is standard input.
 
     Raises
     ------
     ConfigError
-        If a place does not exist, or a folder holds no log file.
+        If a path does not exist, or a folder holds no log file.
     """
     found: list[str] = []
-    for place in places:
-        if place == STDIN:
-            found.append(place)
+    for name in paths:
+        if name == STDIN:
+            found.append(name)
             continue
-        path = Path(place)
+        path = Path(name)
         if path.is_dir():
             inside = sorted(
                 str(each) for each in path.iterdir() if each.is_file() and each.suffix in SUFFIXES
             )
             if not inside:
-                msg = f"{place}: the folder holds no file that ends in {', '.join(SUFFIXES)}"
+                msg = f"{name}: the folder holds no file that ends in {', '.join(SUFFIXES)}"
                 raise ConfigError(msg)
             found += inside
         elif path.exists():
-            found.append(place)
+            found.append(name)
         else:
-            msg = f"{place}: no such file or folder"
+            msg = f"{name}: no such file or folder"
             raise ConfigError(msg)
     return found
 
@@ -156,8 +156,8 @@ def _open(name: str) -> _Lines:
 class FileSource:
     """Reads files one after the other; each is a shard of its own name, partition 0."""
 
-    def __init__(self, places: Iterable[str]) -> None:
-        self._names = find_files(places)
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._names = find_files(paths)
         self._listener: ShardListener | None = None
         self._is_assigned = False
         self._start_by_name: dict[str, int] = {}

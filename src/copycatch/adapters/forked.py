@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 
 PR_SET_PDEATHSIG = 1
-WORDS_BYTES_MAX = 4096  # a pipe takes as much at once, so that a child never waits for a reader
+REPORT_BYTES_MAX = 4096  # a pipe takes as much at once, so that a child never waits for a reader
 # Where cores are scarce the parent goes first: the child may take its time.
 CHILD_NICE = 10
 # Looked up before any fork: the loader's lock may be in another thread's hand when a child comes to be.
@@ -52,7 +52,7 @@ class Forked:
     Parameters
     ----------
     action : callable
-        What it raises as OSError is told to the parent; anything else it prints.
+        What it raises as OSError is reported to the parent; anything else it prints.
     seconds_max : float
         The child is ended after them.
 
@@ -64,19 +64,19 @@ class Forked:
 
     def __init__(self, action: Callable[[], object], seconds_max: float) -> None:
         parent = os.getpid()
-        self._told, tells = os.pipe()
+        self._reports, report = os.pipe()
         # Frozen objects are not touched by the child's collector, so their pages stay shared.
         gc.freeze()
         try:
             self._child = os.fork()
         except OSError:
-            os.close(self._told)
-            os.close(tells)
+            os.close(self._reports)
+            os.close(report)
             gc.unfreeze()
             raise
         if self._child:
             gc.unfreeze()
-            os.close(tells)
+            os.close(report)
             return
         status = 1
         try:
@@ -86,7 +86,7 @@ class Forked:
             action()
             status = 0
         except OSError as error:
-            os.write(tells, str(error).encode(errors="replace")[:WORDS_BYTES_MAX])
+            os.write(report, str(error).encode(errors="replace")[:REPORT_BYTES_MAX])
         except BaseException:  # noqa: BLE001 (the parent cannot see it, and the child must not go on as a second service)
             traceback.print_exc()
         finally:
@@ -98,9 +98,9 @@ class Forked:
         child, status = os.waitpid(self._child, 0 if is_waiting else os.WNOHANG)
         if child == 0:
             return None
-        words = os.read(self._told, WORDS_BYTES_MAX)
-        os.close(self._told)
+        text = os.read(self._reports, REPORT_BYTES_MAX)
+        os.close(self._reports)
         code = os.waitstatus_to_exitcode(status)
         if code == 0:
             return ""
-        return words.decode(errors="replace") or f"the writer ended with {code}"
+        return text.decode(errors="replace") or f"the writer ended with {code}"

@@ -1,4 +1,4 @@
-"""What every Kafka client library is told alike: names of topics and transactions, marks on offsets."""
+"""What both Kafka client libraries are given alike: names of topics and transactions, marks on offsets."""
 
 import uuid
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""A look at some messages of a file or a topic, without a consumer group and without moving any offset."""
+"""Read some messages of a file or a topic, without a consumer group and without moving any offset."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ class _NobodyListens:
     def on_lost(self, shards: list[Shard]) -> None: ...
 
 
-def peek_file(place: str, records_max: int) -> RawBatch:
+def peek_file(source_name: str, records_max: int) -> RawBatch:
     """The first messages of a file (also .gz and .zst), a folder or standard input.
 
     A file that holds one JSON document, over any number of lines, gives that; one that holds an array
@@ -36,13 +36,13 @@ def peek_file(place: str, records_max: int) -> RawBatch:
     ConfigError, TransportError
         If there is no such file, or it cannot be read.
     """
-    if place != STDIN and Path(place).suffix == ".json":
-        whole = _document_of(Path(place), records_max)
+    if source_name != STDIN and Path(source_name).suffix == ".json":
+        whole = _document_of(Path(source_name), records_max)
         if whole is not None:
             return whole
-    source = FileSource([place])
+    source = FileSource([source_name])
     source.start(_NobodyListens())
-    taken = RawBatch(topic=place, partition=0, positions=[], values=[])
+    taken = RawBatch(topic=source_name, partition=0, positions=[], values=[])
     try:
         while len(taken.values) < records_max and not source.is_exhausted:
             for batch in source.poll(records_max - len(taken.values), 1.0):

@@ -196,8 +196,8 @@ class RemoteSnapshots:
         return found, content
 
     def _passing(self, path: str, error: Exception) -> RecoverableError:
-        words = self._refused(error) if _is_refusal(error) else f"{type(error).__name__}: {error}"
-        return RecoverableError(f"snapshots at {path}: {words}")
+        text = self._refused(error) if _is_refusal(error) else f"{type(error).__name__}: {error}"
+        return RecoverableError(f"snapshots at {path}: {text}")
 
     def prune(self, shard: Shard) -> None:
         file_system, folder = self._open()[0], self._folder(shard)

@@ -2,7 +2,7 @@
 
 A file is `MAGIC`, the length of a JSON header, the header, the content, a CRC-32 of all that, and a keyed
 BLAKE2b of all that. The checksum tells damage from foreignness; the signature is what we trust: content
-may hold models that are unpickled, so nothing is parsed before it is verified.
+comes from a disk that others may reach, so nothing is parsed before it is verified.
 """
 
 import hashlib

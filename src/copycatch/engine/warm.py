@@ -24,7 +24,7 @@ SPACING_MS = 20_000  # five hours in all: the model's geometry is built on the w
 
 
 def _judge_some(rng: np.random.Generator) -> None:
-    """What no look needs before a model's population has settled, a day after its first record."""
+    """What no evaluation needs before a model's population has settled, a day after its first record."""
     values, n_effective, accounts = rng.normal(size=(40, 2)), np.full(40, 25), np.arange(1, 41)
     reference = Reference(n_features=2)
     for account, row in zip(accounts.tolist(), values, strict=True):
@@ -43,7 +43,7 @@ def compile_ahead() -> int:
     Returns
     -------
     int
-        How many looks were judged on the way: 0 would mean that little was compiled.
+        How many evaluations were made on the way: 0 would mean that little was compiled.
 
     Examples
     --------
@@ -52,11 +52,11 @@ def compile_ahead() -> int:
     """
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(RECORDS, 6)).round(3).tolist()
-    words = np.array(["card", "lost", "where", "pay", "transfer", "limit", "please", "help"])
+    vocabulary = np.array(["card", "lost", "where", "pay", "transfer", "limit", "please", "help"])
     records = []
     for index in range(RECORDS):
         is_text = index % 3 == 0
-        text = " ".join(words[rng.integers(0, len(words), 5)])
+        text = " ".join(vocabulary[rng.integers(0, len(vocabulary), 5)])
         records.append(
             InferenceRecord(
                 event_id=str(index),

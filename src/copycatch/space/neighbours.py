@@ -119,7 +119,7 @@ class _References(NamedTuple):
     entropies: Float32Array
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True)
 def _search(queries, references, out):  # type: ignore[no-untyped-def]
     reference_set, m = references.sketches, len(references.codes)
     width = reference_set.shape[1]

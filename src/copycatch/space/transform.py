@@ -79,7 +79,7 @@ def standardise(values: Float32Array, frame: Frame) -> Float32Array:
     return scaled(values, frame.means, frame.scales, Z_MAX)
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@njit(cache=True)
 def _energies(standardised, scores, inverse_variances, n_main, per_residual, out):  # type: ignore[no-untyped-def]
     d, rank = standardised.shape[1], scores.shape[1]
     for i in range(len(scores)):
@@ -138,7 +138,7 @@ class _Classes(NamedTuple):
     weights: Float32Array  # (SKETCH, SKETCH)
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@njit(cache=True)
 def _class_residuals(scores, labels, classes, residuals, squares):  # type: ignore[no-untyped-def]
     norms, weights = classes.norms, classes.weights
     kept, n_classes = min(scores.shape[1], SKETCH), len(classes.labels)

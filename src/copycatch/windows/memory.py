@@ -122,7 +122,7 @@ def unpack(memory, n, values):  # type: ignore[no-untyped-def]
             values[k, j] = VALUES[np.uint8(memory[j, k])]
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def energies_of(own, weights, values, second, fourth):  # type: ignore[no-untyped-def]
     """Sums of the weighted squares of all steps' moves, and of the squares of these."""
     for j in range(LANES):  # the inner loop is unrolled, so that this one becomes vector code along the rows
@@ -136,7 +136,7 @@ def energies_of(own, weights, values, second, fourth):  # type: ignore[no-untype
         fourth[j] = fourths
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def products_of(step, base, values, products, lengths):  # type: ignore[no-untyped-def]
     """Scalar products of a step from `base` with those to all rows, and the squared lengths of these."""
     for j in range(LANES):
@@ -149,7 +149,7 @@ def products_of(step, base, values, products, lengths):  # type: ignore[no-untyp
         lengths[j] = length
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def shape_of(own, weights, values, at, known, energy):  # type: ignore[no-untyped-def]
     """Kurtosis of the step from a row over the coordinates that move (0 where none does), and how many do."""
     limit = energy * MOVED_SHARE / known

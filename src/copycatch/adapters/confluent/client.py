@@ -1,4 +1,4 @@
-"""Connection settings in librdkafka's words, and its errors in ours."""
+"""Connection settings by librdkafka's names, and its errors as ours."""
 
 import base64
 import binascii
@@ -139,7 +139,7 @@ def common_options(settings: Kafka) -> dict[str, Any]:
 
 def raise_as_ours(doing: str, error: KafkaError) -> None:
     """Raise librdkafka's error as ours: `doing` says what failed, as "polling"."""
-    message = words_of(doing, error)
+    message = message_of(doing, error)
     if error.code() in FENCED:
         raise FencedError(message)
     if error.code() in FATAL or error.fatal():
@@ -147,7 +147,7 @@ def raise_as_ours(doing: str, error: KafkaError) -> None:
     raise RecoverableError(message)
 
 
-def words_of(doing: str, error: KafkaError) -> str:
+def message_of(doing: str, error: KafkaError) -> str:
     """The error in a sentence, with a remedy where there is one."""
     remedy = REMEDIES.get(error.code())
     return f"Kafka, {doing}: {error.name()}: {error.str()}" + (f"; {remedy}" if remedy else "")

@@ -12,9 +12,9 @@ from copycatch.adapters.confluent.client import (
     FENCED,
     cause_of,
     common_options,
+    message_of,
     raise_as_ours,
     translated,
-    words_of,
 )
 from copycatch.adapters.confluent.source import ConfluentSource
 from copycatch.adapters.kafka_names import mark_of, missing_outputs, topic_by_kind, transactional_id
@@ -135,7 +135,7 @@ class ConfluentSink:
                 self._abort()
             elif cause.code() not in FATAL:
                 # This producer can do nothing any more; reopen() makes a new one.
-                raise FencedError(words_of("writing outcomes", cause)) from error
+                raise FencedError(message_of("writing outcomes", cause)) from error
             with translated("writing outcomes"):
                 raise
         self._commit()
@@ -149,15 +149,15 @@ class ConfluentSink:
                 if cause.txn_requires_abort():
                     self._abort()
                     if cause.code() in FENCED:
-                        raise FencedError(words_of("committing", cause)) from error
+                        raise FencedError(message_of("committing", cause)) from error
                     with translated("committing"):
                         raise
                 if cause.retriable() and attempt < COMMIT_TRIES - 1:
                     continue
                 if cause.code() in FATAL:
-                    raise TransportError(words_of("committing", cause)) from error
+                    raise TransportError(message_of("committing", cause)) from error
                 # It is open whether the commit has reached the coordinator.
-                raise FencedError(words_of("committing", cause)) from error
+                raise FencedError(message_of("committing", cause)) from error
             else:
                 return
 
@@ -165,7 +165,7 @@ class ConfluentSink:
         try:
             self._producer.abort_transaction(self._timeout_s)
         except KafkaException as error:
-            raise FencedError(words_of("aborting", cause_of(error))) from error
+            raise FencedError(message_of("aborting", cause_of(error))) from error
 
     def _send_all(self, delivery: Delivery) -> None:
         self._undelivered = []

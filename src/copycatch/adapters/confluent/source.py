@@ -27,7 +27,7 @@ class ConfluentSource:
     """Reads the input topics as a member of the consumer group.
 
     Shards come and go in callbacks that librdkafka makes within `poll` and `close`, on the caller's thread. A
-    new shard is assigned at the position that the listener has said, so that nothing is fetched before.
+    new shard is assigned at the position that the listener gives, so that nothing is fetched before.
     """
 
     def __init__(self, settings: Service) -> None:
@@ -38,7 +38,7 @@ class ConfluentSource:
         self._beginning: set[Shard] = set()  # the listener is being asked; a seek only notes the position
         self._again: list[Shard] = []  # held, and to be begun anew at the next poll
         self._held: set[Shard] = set()  # paused by the runner
-        self._trouble: KafkaError | None = None
+        self._last_error: KafkaError | None = None
         self.gaps = 0
         self.records_lost = 0
         with translated("connecting"):
@@ -63,14 +63,14 @@ class ConfluentSource:
             "heartbeat.interval.ms": max(100, session_timeout_ms // 10),
             "max.poll.interval.ms": max(300_000, 2 * session_timeout_ms),
             "topic.metadata.refresh.interval.ms": METADATA_AGE_MS_MAX,
-            "error_cb": self._note_trouble,
+            "error_cb": self._keep_error,
         }
         if kafka.instance_id:
             options["group.instance.id"] = kafka.instance_id
         return Consumer(options)
 
-    def _note_trouble(self, error: KafkaError) -> None:
-        self._trouble = error
+    def _keep_error(self, error: KafkaError) -> None:
+        self._last_error = error
 
     def start(self, listener: ShardListener) -> None:
         self._listener = listener
@@ -107,42 +107,42 @@ class ConfluentSource:
         if not messages:
             self._complain()
             return []
-        self._trouble = None
+        self._last_error = None
         return self._batches(messages)
 
     def _complain(self) -> None:
         """What the library could not tell by a message: raised once."""
-        trouble, self._trouble = self._trouble, None
-        if trouble is not None:
-            raise_as_ours("polling", trouble)
+        last_error, self._last_error = self._last_error, None
+        if last_error is not None:
+            raise_as_ours("polling", last_error)
 
     def _batches(self, messages: list[Message]) -> list[RawBatch]:
         batch_by_shard: dict[tuple[str, int], RawBatch] = {}
-        trouble: KafkaError | None = None
+        last_error: KafkaError | None = None
         for message in messages:
             error = message.error()
             if error is not None:
-                trouble = self._handled(message, error) or trouble
+                last_error = self._handled(message, error) or last_error
                 continue
-            place = (message.topic() or "", message.partition() or 0)
-            batch = batch_by_shard.get(place)
+            key = (message.topic() or "", message.partition() or 0)
+            batch = batch_by_shard.get(key)
             if batch is None:
-                shard = Shard(*place)
+                shard = Shard(*key)
                 if shard not in self._next_by_shard or shard in self._again:
                     continue
-                batch = batch_by_shard[place] = RawBatch(*place, [], [])
+                batch = batch_by_shard[key] = RawBatch(*key, [], [])
             batch.positions.append(message.offset() or 0)
             batch.values.append(message.value() or b"")  # type: ignore[arg-type, unused-ignore]
             batch.timestamps_ms.append(message.timestamp()[1])
             batch.headers.append(message.headers() or [])  # type: ignore[arg-type, unused-ignore]
             batch.keys.append(message.key())  # type: ignore[arg-type, unused-ignore]
-        for place, batch in batch_by_shard.items():
-            self._next_by_shard[Shard(*place)] = batch.positions[-1] + 1
-        if trouble is not None:
+        for key, batch in batch_by_shard.items():
+            self._next_by_shard[Shard(*key)] = batch.positions[-1] + 1
+        if last_error is not None:
             if batch_by_shard:
-                self._trouble = trouble  # what came before it is good; told when nothing more comes
+                self._last_error = last_error  # what came before it is good; raised when nothing more comes
             else:
-                raise_as_ours("polling", trouble)
+                raise_as_ours("polling", last_error)
         return list(batch_by_shard.values())
 
     def _handled(self, message: Message, error: KafkaError) -> KafkaError | None:

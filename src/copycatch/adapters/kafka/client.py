@@ -1,4 +1,4 @@
-"""Connection settings for the client library, and its errors in our words."""
+"""Connection settings for the client library, and its errors as ours."""
 
 import logging
 from collections.abc import Iterator
@@ -41,20 +41,20 @@ REMEDIES = {
 }
 
 
-class LastComplaint(logging.Handler):
+class LastLoggedError(logging.Handler):
     """Remembers why a connection failed: the library logs the cause and raises a time-out without it."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.words = ""
+        self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         if "Bootstrap failed" not in record.msg:
-            self.words = record.getMessage()[:500]
+            self.text = record.getMessage()[:500]
 
 
-_LAST_COMPLAINT = LastComplaint()
-logging.getLogger("kafka").addHandler(_LAST_COMPLAINT)
+_LAST_LOGGED_ERROR = LastLoggedError()
+logging.getLogger("kafka").addHandler(_LAST_LOGGED_ERROR)
 
 
 class FileToken(AbstractTokenProvider):  # type: ignore[misc]
@@ -128,30 +128,28 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except FATAL as error:
-        raise TransportError(_words(doing, error)) from error
+        raise TransportError(_message(doing, error)) from error
     except FENCED as error:
-        raise FencedError(_words(doing, error)) from error
+        raise FencedError(_message(doing, error)) from error
     except (kafka_errors.KafkaError, OSError) as error:
         # The library wraps what it could not do because of an earlier failure.
         causes = [each for each in error.args if isinstance(each, kafka_errors.KafkaError)]
         for cause in causes:
             if isinstance(cause, FATAL):
-                raise TransportError(_words(doing, cause)) from error
+                raise TransportError(_message(doing, cause)) from error
             if isinstance(cause, FENCED):
-                raise FencedError(_words(doing, cause)) from error
-        raise RecoverableError(_words(doing, error)) from error
+                raise FencedError(_message(doing, cause)) from error
+        raise RecoverableError(_message(doing, error)) from error
 
 
-def _words(doing: str, error: BaseException) -> str:
+def _message(doing: str, error: BaseException) -> str:
     kinds = [each.__name__ for each in type(error).__mro__]
-    remedy = next((words for kind, words in REMEDIES.items() if kind in kinds), None)
-    name, words = type(error).__name__, str(error)
-    detail = (
-        words if words.lstrip("[0123456789] ").startswith(name) else f"{name}: {words}".removesuffix(": ")
-    )
-    if remedy is None and "bootstrap" in words:
+    remedy = next((text for kind, text in REMEDIES.items() if kind in kinds), None)
+    name, text = type(error).__name__, str(error)
+    detail = text if text.lstrip("[0123456789] ").startswith(name) else f"{name}: {text}".removesuffix(": ")
+    if remedy is None and "bootstrap" in text:
         remedy = (
-            f"the last attempt said: {_LAST_COMPLAINT.words or 'nothing'} (check addresses, protocol, and "
+            f"the last attempt said: {_LAST_LOGGED_ERROR.text or 'nothing'} (check addresses, protocol, and "
             "the certificate or the username and password: brokers just hang up on a wrong one)"
         )
     return f"Kafka, {doing}: {detail}" + (f"; {remedy}" if remedy else "")

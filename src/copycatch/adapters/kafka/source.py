@@ -34,8 +34,9 @@ JOIN_MS_MAX = 3_000  # what a broker waits for more members of a new group
 class KafkaSource:
     """Reads the input topics as a member of the consumer group.
 
-    A new shard is given no records before the listener has said where to begin: the library's thread pauses
-    it when it comes, and `poll` asks the listener from the caller's thread, where it may talk to the broker.
+    A new shard is given no records before the listener gives the offset where to begin: the library's thread
+    pauses it when it comes, and `poll` asks the listener from the caller's thread, where it may talk to the
+    broker.
     """
 
     def __init__(self, settings: Service) -> None:
@@ -51,7 +52,7 @@ class KafkaSource:
         self._gate = _Gate()
         self._joining_since_s: float | None = None
         self._is_closed = False
-        self._is_muted = False  # while a membership ends of which the listener has been told already
+        self._is_muted = False  # while a membership ends of which the listener knows already
         self.gaps = 0
         self.records_lost = 0
         with translated("connecting"):
@@ -166,8 +167,8 @@ class KafkaSource:
 
     def _step_over_gap(self, error: OffsetOutOfRangeError) -> None:
         """Records that we had not read are gone from the topic: say so, and go on with what is left."""
-        places = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-        partitions = list(places) or [TopicPartition(*shard) for shard in self._next_by_shard]
+        offsets = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+        partitions = list(offsets) or [TopicPartition(*shard) for shard in self._next_by_shard]
         firsts = self._consumer.beginning_offsets(partitions)
         for partition, first in firsts.items():
             shard = Shard(partition.topic, partition.partition)
