@@ -12,6 +12,7 @@ SOURCE = ROOT / "src" / "copycatch"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
+PARAMETERS_MAX = 8
 TOP_LEVEL = {
     "CHANGELOG.md",
     "LICENSE",
@@ -105,6 +106,19 @@ def test_functions_are_short() -> None:
                 if lines >= FUNCTION_LINES_MAX:
                     long[f"{name}:{node.name}"] = lines
     assert not long, f"split these functions (lines without docstring): {long}"
+
+
+def test_functions_take_few_parameters() -> None:
+    many = {}
+    for name, tree in _trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                of = node.args
+                names = [each.arg for each in (*of.posonlyargs, *of.args, *of.kwonlyargs)]
+                n = len(names) - (names[:1] in (["self"], ["cls"]))
+                if n > PARAMETERS_MAX:
+                    many[f"{name}:{node.name}"] = n
+    assert not many, f"put values that belong together in a class, a kernel's in a named tuple: {many}"
 
 
 def test_only_the_clock_asks_for_the_time() -> None:

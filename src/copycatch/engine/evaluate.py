@@ -92,7 +92,7 @@ def _view(state: EngineState, batch: RecordBatch, due: Due, short_s: float, long
         label_shares=label_shares,
         short_pane_s=short_s,
         long_pane_s=long_s,
-        places=due.shift_and_spread,
+        shift_and_spread=due.shift_and_spread,
     )
 
 

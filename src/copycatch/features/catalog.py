@@ -57,7 +57,7 @@ def _drift(name: str, view: WindowView) -> FloatArray:
 
 
 def _place(column: int, view: WindowView) -> FloatArray:
-    values: FloatArray = view.places[:, column]
+    values: FloatArray = view.shift_and_spread[:, column]
     return values
 
 

@@ -61,4 +61,4 @@ def ramps(view: WindowView) -> FloatArray:
 
 def refused_shares(view: WindowView) -> FloatArray:
     """Share of queries answered 401, 403, 429 or with a server error, shape (n,)."""
-    return view.tally("refused") / np.maximum(view.tally("refused") + view.tally("evidence"), 1)
+    return view.tally("refused") / np.maximum(view.tally("refused") + view.tally("answered"), 1)

@@ -50,8 +50,8 @@ LONG_PANES: Final = 24
 DRIFT: Final = 2 + SKETCH  # n, sum of squared norms, sum of whitened class residuals
 
 TALLIES: Final = (
-    "evidence",  # queries that were answered
-    "refused",  # 401, 403, 429 and server errors: no evidence
+    "answered",  # neither refused nor a server error
+    "refused",  # 401, 403, 429 and server errors: they teach nothing
     "distinct",
     "novel",  # distinct and not near a recent one: what novelty, boundary and spread are measured on
     "recent_distinct",
@@ -86,7 +86,7 @@ def _spans() -> dict[str, Span]:
         "recent_drift": DRIFT,
         "input_drift": DRIFT,
         "recent_input_drift": DRIFT,
-        "odd_drift": DRIFT,  # of queries odder than 95 % of the usual ones, in whatever way
+        "odd_drift": DRIFT,  # of queries beyond 95 % of the usual ones, in distance or residual energy
         "co_means": CO_DIMS,
         "co_products": CO_DIMS * (CO_DIMS + 1) // 2,
         "labels": LABEL_BINS,

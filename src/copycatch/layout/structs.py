@@ -1,7 +1,7 @@
-"""One record an account: what belongs to it lies side by side.
+"""Arrays of records, one an account: all of its fields lie side by side.
 
-An account's fields come into the caches together, and room for accounts to come is left at one place only:
-memory is given in pages of 2 MiB, of which an array a field would leave one half empty at each of its ends.
+An account's fields come into the caches together, and room for more accounts is left once: memory is given in
+pages of 2 MiB, and with one array per field every array would leave its last page half empty.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ Columns = Mapping[str, npt.NDArray[Any]]
 
 
 def row_dtype(fields: Mapping[str, tuple[npt.DTypeLike, tuple[int, ...]]]) -> np.dtype[np.void]:
-    """Type of a record of these fields (type, shape), each at a place that suits its type.
+    """Type of a record of these fields (type, shape), each at an offset that suits its type.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def offsets_of(dtype: np.dtype[np.void], name: str) -> tuple[int, int]:
 
 
 def grown(rows: Rows, n_rows: int) -> Rows:
-    """The same rows, and room: zeros that nobody has written take no memory before an account moves in."""
+    """The same rows and room for more; zeros take no memory until they are written to."""
     roomy = np.zeros(n_rows, dtype=rows.dtype)
     roomy[: len(rows)] = rows
     return roomy
@@ -60,6 +60,6 @@ def put(rows: Rows, indices: npt.NDArray[np.int64], columns: Columns) -> None:
     """Overwrite these rows with such columns."""
     assert rows.dtype.names is not None
     is_run = len(indices) > 0 and bool((np.diff(indices) == 1).all())  # as in a fresh state
-    places = slice(int(indices[0]), int(indices[-1]) + 1) if is_run else indices
+    target = slice(int(indices[0]), int(indices[-1]) + 1) if is_run else indices
     for name in rows.dtype.names:
-        rows[name][places] = columns[name]
+        rows[name][target] = columns[name]

@@ -54,7 +54,7 @@ class WindowView:
     label_shares: FloatArray  # (n, LABEL_BINS) of the model's normal traffic
     short_pane_s: float
     long_pane_s: float
-    places: FloatArray  # (n, 2): shift and spread of the remembered inputs, beside the usual ones
+    shift_and_spread: FloatArray  # (n, 2), of the remembered inputs, in those of the usual ones
     is_recent: bool = False
     _moments: tuple[FloatArray, FloatArray] | None = field(default=None, init=False, repr=False)
 

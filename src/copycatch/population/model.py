@@ -74,11 +74,11 @@ class ModelPopulation:
 
     @property
     def free_until_ms(self) -> int:
-        """Ticks before this time leave the space, the lexicon and the shares of labels as they are.
+        """Learning steps before this time leave the space, the lexicon and the shares of labels as they are.
 
         Examples
         --------
-        >>> ModelPopulation(born_ms=0, n_features=1).free_until_ms < 0  # new: every tick may build a space
+        >>> ModelPopulation(born_ms=0, n_features=1).free_until_ms < 0  # new: every step may build a space
         True
         """
         if not self.is_settled or self.lexicon is not None:

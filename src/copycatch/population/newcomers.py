@@ -12,7 +12,7 @@ NEWCOMERS_PER_DAY_MAX = 16
 
 @dataclass(slots=True)
 class Newcomers:
-    """The places of one day of event time.
+    """How many were let in on one day of event time.
 
     Examples
     --------
@@ -27,7 +27,7 @@ class Newcomers:
     count: int = 0  # let in on that day
 
     def let_in(self, now_ms: int) -> bool:
-        """Take one of the day's places, if there is one left."""
+        """Let one more in, if the day allows it."""
         day = now_ms // MS_PER_DAY
         if day != self.day:
             self.day, self.count = day, 0

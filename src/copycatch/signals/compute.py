@@ -90,8 +90,8 @@ def _put_at(signals: SignalColumns, rows: IntArray | slice, name: str, values: F
     signals.signals[rows, SIGNAL_INDEX[name]] = values
 
 
-def _places(rows: IntArray, n: int) -> IntArray | slice:
-    """The same places, in a form that costs less where it is all of them."""
+def _indices(rows: IntArray, n: int) -> IntArray | slice:
+    """The same rows, as a slice where they are all: that costs less."""
     return slice(None) if len(rows) == n else rows
 
 
@@ -162,7 +162,7 @@ def _add_inputs(
     signals: SignalColumns, batch: RecordBatch, vectors: VectorBlock, space: ModelSpace, frame: Frame
 ) -> None:
     """Numeric inputs that come beside embeddings."""
-    rows = _places(vectors.rows, len(signals.cells))
+    rows = _indices(vectors.rows, len(signals.cells))
     z = standardise(vectors.values, frame)
     scores = _add_frame(signals, rows, z, space, frame)
     signals.input_residuals[rows], _, _ = class_residuals(scores, batch.label_codes[rows], frame)
@@ -180,7 +180,7 @@ def _add_queries(
     account_hashes: IntArray,
 ) -> None:
     """Embeddings, or numeric inputs where the log has none: neighbours, classes, drift, topics."""
-    rows, frame = _places(vectors.rows, len(signals.cells)), space.queries
+    rows, frame = _indices(vectors.rows, len(signals.cells)), space.queries
     z = standardise(vectors.values, frame)
     if space.inputs is None:
         scores = _add_frame(signals, rows, z, space, frame)

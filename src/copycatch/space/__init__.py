@@ -1,4 +1,4 @@
-"""A model's space: what its usual queries look like, and where a query lies beside them.
+"""A model's space: where its usual queries lie, and where any query lies beside them.
 
 Takes: queries of accounts that are not flagged (fit); vectors, texts and labels of new queries (transform).
 Gives: the frozen `ModelSpace`, its lexicon, and numbers per query measured in them. Never: keeps state beside

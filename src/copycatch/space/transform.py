@@ -26,7 +26,7 @@ def _multiply(values, weights, product):  # type: ignore[no-untyped-def]
 def multiply(values: Float32Array, weights: Float32Array) -> Float32Array:
     """Matrix product whose rows do not depend on the other rows of the batch.
 
-    A library's product may round a row differently with the shape of the batch and the row's place in it
+    A library's product may round a row differently with the shape of the batch and the row's position in it
     (seen with OpenBLAS), and then the same records would give other outcomes when cut otherwise. At up to
     24 outputs a plain compiled loop is as fast.
 

@@ -49,7 +49,7 @@ LABELS = layout.SPANS["labels"].start
 CELLS_AT = layout.SPANS["cells"].start
 FOURIER_AT = layout.SPANS["fourier"].start
 T = layout.TALLY
-EVIDENCE, REFUSED, DISTINCT, NOVEL = T["evidence"], T["refused"], T["distinct"], T["novel"]
+ANSWERED, REFUSED, DISTINCT, NOVEL = T["answered"], T["refused"], T["distinct"], T["novel"]
 RECENT_DISTINCT, RECENT_NOVEL = T["recent_distinct"], T["recent_novel"]
 INPUT_TOKENS, OUTPUT_TOKENS = T["input_tokens"], T["output_tokens"]
 PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
@@ -205,7 +205,7 @@ def add_tallies(sums, last_ms, time_ms, queries, limits, is_answered, extras):  
         sums[GAPS] += 1
         sums[GAP_S] += gap_s
         sums[GAP_S_SQUARED] += gap_s * gap_s
-    sums[EVIDENCE if is_answered else REFUSED] += 1
+    sums[ANSWERED if is_answered else REFUSED] += 1
     if not np.isnan(extras[2]):
         sums[PARAMS_KNOWN] += 1
         for k in range(4):

@@ -13,7 +13,7 @@ import numpy as np
 from copycatch.compiled import njit
 from copycatch.layout import row as layout
 from copycatch.layout.signals import OWN_INDEX
-from copycatch.space.model import RAW
+from copycatch.space.model import RAW, Z_MAX
 from copycatch.space.steps import STEP_MIN, STEP_SHARE_MIN, STILL_WEIGHT
 
 RECENT, RESERVOIR, MEMORY = layout.RECENT, layout.RESERVOIR, layout.MEMORY
@@ -27,19 +27,19 @@ MISSING = np.int8(-128)
 _CODES = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float32)
 VALUES = _CODES * np.abs(_CODES)
 IS_FLAT, IS_IN_LINE, STEP_KURTOSIS = OWN_INDEX["is_flat"], OWN_INDEX["is_in_line"], OWN_INDEX["step_kurtosis"]
-REMEMBERED_MIN = 6  # fewer say nothing
+REMEMBERED_MIN = 6  # rows of the memory: fewer do not suffice
 STEP_MIN_SQUARED = np.float32((np.float32(STEP_MIN) / CODE_UNIT) ** 2)
 MOVED_SHARE = np.float32(STEP_SHARE_MIN**2)  # of a step's mean square
 # The fourth powers of a flat step, still coordinates too, sum to less than its squared energy over the known
-# coordinates times sqrt(2) exp(limit) + 1/16 (MOVED_SHARE): few other steps need a closer look.
+# coordinates times sqrt(2) exp(limit) + 1/16 (MOVED_SHARE): few other steps need to be examined.
 FLAT_FACTOR, FLAT_REST = np.float32(1.4156), np.float32(0.0626)
 MOVED_MIN = 4  # coordinates, below which a step has no shape
 IN_LINE_COS = np.float32(0.93)
-# Where the remembered inputs lie beside the usual ones. Coordinates count within the bounds of a frame's; of
-# the spreads the widest eighth is left out, for one coordinate in a wrong unit says nothing of the others.
-PLACED_MIN, KNOWN_MIN, WIDEST = 12, 4, 8
-PLACE_MAX = np.float32(8)
-# Dear evidence: every query of an account's beginning, then one in so many.
+# Shift and spread of the remembered inputs. Coordinates are clipped as those of a frame; the widest eighth of
+# the spreads is left out, because one coordinate in a wrong unit tells nothing about the others.
+MOMENT_ROWS_MIN, KNOWN_MIN, WIDEST = 12, 4, 8
+CLIP = np.float32(Z_MAX)
+# The comparison is expensive: every query of an account's beginning, then one in so many.
 EVERY_UP_TO, THEN_ONE_IN = 128, 4
 # Working space of a comparison: remembered rows lie side by side, so that one instruction serves eight.
 LANES, WORK_ROWS = 48, RAW + 7
@@ -88,7 +88,7 @@ def shift_and_spread(memory, count):  # type: ignore[no-untyped-def]
     """Where the remembered inputs lie: the mean square of their centre, and their variance around it.
 
     Both in squares of the usual inputs' spread of each coordinate, which have 0 and 1. Unbiased; NaN below
-    `PLACED_MIN` rows or `KNOWN_MIN` coordinates.
+    `MOMENT_ROWS_MIN` rows or `KNOWN_MIN` coordinates.
     """
     n = n_remembered(count)
     variances = np.empty(RAW)
@@ -98,11 +98,11 @@ def shift_and_spread(memory, count):  # type: ignore[no-untyped-def]
         for j in range(n):
             if memory[j, k] != MISSING:
                 value = VALUES[np.uint8(memory[j, k])] * CODE_UNIT
-                value = min(max(value, -PLACE_MAX), PLACE_MAX)
+                value = min(max(value, -CLIP), CLIP)
                 there += 1
                 total += value
                 squares += value * value
-        if there >= PLACED_MIN:
+        if there >= MOMENT_ROWS_MIN:
             mean = total / there
             variance = max(squares / there - mean * mean, 0.0) * there / (there - 1)
             variances[known] = variance
@@ -212,27 +212,27 @@ def compare_with_memory(own, raw, ratios, memory, count, at_ring, flat_logs, wor
     if n < REMEMBERED_MIN or raw[0] == MISSING or (count >= EVERY_UP_TO and count % THEN_ONE_IN):
         return
     values, rest = work[:RAW], work[RAW:]
-    place, ones, scales = rest[4], rest[5], rest[6]
+    here, ones, scales = rest[4], rest[5], rest[6]
     known = np.float32(0)
     for k in range(RAW):
         known += np.float32(raw[k] != MISSING)
-        place[k] = VALUES[np.uint8(raw[k])]
+        here[k] = VALUES[np.uint8(raw[k])]
         ones[k] = np.float32(1)
         scales[k] = ratios[k] * ratios[k]
     unpack(memory, n, values)
     second, fourth = rest[0], rest[1]
-    energies_of(place, ones, values, second, fourth)
+    energies_of(here, ones, values, second, fourth)
     nearest = 0
     for j in range(1, n):
         if second[j] < second[nearest]:
             nearest = j
-    is_flat = any_flat(place, ones, values, n, known, flat_logs[0], second, fourth)
-    energies_of(place, scales, values, second, fourth)
-    own[IS_FLAT] = is_flat or any_flat(place, scales, values, n, known, flat_logs[1], second, fourth)
+    is_flat = any_flat(here, ones, values, n, known, flat_logs[0], second, fourth)
+    energies_of(here, scales, values, second, fourth)
+    own[IS_FLAT] = is_flat or any_flat(here, scales, values, n, known, flat_logs[1], second, fourth)
     if at_ring >= 0:
         newest = count - 1
         at = (newest - (newest - at_ring) % layout.RING) % RECENT
-        kurtosis, moved = shape_of(place, scales, values, at, known, second[at])
+        kurtosis, moved = shape_of(here, scales, values, at, known, second[at])
         if moved >= MOVED_MIN:
             own[STEP_KURTOSIS] = np.log(kurtosis)
-    own[IS_IN_LINE] = any_in_line(place, values, n, nearest, rest)
+    own[IS_IN_LINE] = any_in_line(here, values, n, nearest, rest)

@@ -20,9 +20,9 @@ COLLINEAR_COS = 0.85
 NEAR_LOG = np.float32(0.1)
 WORDS_SHARED = 0.5
 WORDS_SHARED_MIN = 3
-# A text between two others takes some words of each: the text's way of a line search.
+# A text on the line between two others takes some words of each.
 SPLICED_MIN, PIECE_MIN = 5, 2
-SPLICE_RING_MIN = 6  # recent texts below which it says nothing
+SPLICE_RING_MIN = 6  # recent texts: among fewer a match is chance
 # Of near queries, noisy repeats flip their label in 5 to 17 %, have a low margin in 2 to 18 % and move the
 # margin by 0.1 to 0.2; line searches in 45 to 57 %, 22 to 65 % and twice that (development traces, all three
 # victims). What is usual is taken off, so that only the excess adds up.

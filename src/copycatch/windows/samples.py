@@ -1,4 +1,4 @@
-"""The ids of an account's last few records, as they stood at each look."""
+"""The ids of an account's last few records, as they stood at each evaluation."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,11 @@ def _fold_ids(rows, data, starts, due_events, ring, ring_at, out):  # type: igno
     for i in range(len(rows)):
         row = rows[i]
         if row >= 0:
-            place = ring[row, ring_at[row] % n_kept]
-            place[:] = 0
+            slot = ring[row, ring_at[row] % n_kept]
+            slot[:] = 0
             if starts[i + 1] - starts[i] <= width:
                 for k in range(starts[i + 1] - starts[i]):
-                    place[k] = data[starts[i] + k]
+                    slot[k] = data[starts[i] + k]
             ring_at[row] += 1
         if due < len(due_events) and due_events[due] == i:
             for k in range(n_kept):  # oldest first
@@ -34,7 +34,7 @@ def sample_ids(
     ring: npt.NDArray[np.bytes_],
     ring_at: npt.NDArray[np.uint8],
 ) -> npt.NDArray[np.bytes_]:
-    """Write the records' ids to their accounts' rings and copy the ring at each look.
+    """Write the records' ids to their accounts' rings and copy the ring at each evaluation.
 
     Ids longer than the ring's width are left out.
 
@@ -72,7 +72,7 @@ def sample_ids(
 
 
 def readable_ids(sampled: npt.NDArray[np.bytes_], newest: list[str]) -> list[list[str]]:
-    """Lists of ids, oldest first; each look's own record last and in full, however long its id."""
+    """Lists of ids, oldest first; each evaluation's own record last and in full, however long its id."""
     return [
         [*(text.decode(errors="replace") for text in each[:-1] if text), own]
         for each, own in zip(sampled.tolist(), newest, strict=True)

@@ -17,7 +17,7 @@ from copycatch.records.columns import BoolArray, IntArray, Uint64Array
 
 # Two generations: a gateway's retries and a producer's resends come within seconds to minutes.
 HORIZON_RECORDS = 65_536
-PLACES = 2 * HORIZON_RECORDS  # of a generation's table: half full at most, a MiB; a power of two
+SLOTS = 2 * HORIZON_RECORDS  # of a generation's table: half full at most, a MiB; a power of two
 KEY_BYTES = 16
 _FREE = np.uint64(0)
 
@@ -100,8 +100,8 @@ def _hash_records(key, times_ms, accounts, account_starts, ids, id_starts, hashe
 
 
 @njit(cache=True)
-def _place_of(hash_, table):  # type: ignore[no-untyped-def]
-    """Where the hash stands, or the free place where it would."""
+def _slot_of(hash_, table):  # type: ignore[no-untyped-def]
+    """The slot of the hash, or the free one where it would go."""
     last = np.uint64(len(table) - 1)
     at = hash_ & last
     while table[at] not in (_FREE, hash_):
@@ -113,8 +113,8 @@ def _place_of(hash_, table):  # type: ignore[no-untyped-def]
 def _mark_known(hashes, newer, older, n_newer, horizon, is_known):  # type: ignore[no-untyped-def]
     """Mark what stands in either generation, put the rest in the newer one; gives how many it holds then."""
     for i in range(len(hashes)):
-        at = _place_of(hashes[i], newer)
-        if newer[at] == hashes[i] or older[_place_of(hashes[i], older)] == hashes[i]:
+        at = _slot_of(hashes[i], newer)
+        if newer[at] == hashes[i] or older[_slot_of(hashes[i], older)] == hashes[i]:
             is_known[i] = True
             continue
         newer[at] = hashes[i]
@@ -129,7 +129,7 @@ def _mark_known(hashes, newer, older, n_newer, horizon, is_known):  # type: igno
 @njit(cache=True)
 def _fill(hashes, table):  # type: ignore[no-untyped-def]
     for i in range(len(hashes)):
-        table[_place_of(hashes[i], table)] = hashes[i]
+        table[_slot_of(hashes[i], table)] = hashes[i]
 
 
 @dataclass(slots=True)
@@ -146,8 +146,8 @@ class SeenRecords:
     """
 
     key: bytes = field(default_factory=lambda: secrets.token_bytes(KEY_BYTES))
-    newer: Uint64Array = field(default_factory=lambda: np.zeros(PLACES, dtype=np.uint64))
-    older: Uint64Array = field(default_factory=lambda: np.zeros(PLACES, dtype=np.uint64))
+    newer: Uint64Array = field(default_factory=lambda: np.zeros(SLOTS, dtype=np.uint64))
+    older: Uint64Array = field(default_factory=lambda: np.zeros(SLOTS, dtype=np.uint64))
     n_newer: int = 0
 
     def mark(self, times_ms: IntArray, account_ids: Sequence[str], event_ids: Sequence[str]) -> BoolArray:
@@ -189,7 +189,7 @@ class SeenRecords:
             ):
                 message = f"at most {HORIZON_RECORDS} hashes a generation of records seen"
                 raise ValueError(message)
-            table = np.zeros(PLACES, dtype=np.uint64)
+            table = np.zeros(SLOTS, dtype=np.uint64)
             _fill(hashes, table)
             tables.append(table)
         if not isinstance(key, bytes) or len(key) != KEY_BYTES:

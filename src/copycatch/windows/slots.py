@@ -1,9 +1,9 @@
 """Which row of the state belongs to which account.
 
 An account is judged per tenant and model, so the key is (tenant, account, model). The number of rows is
-bounded; room is made at ticks only (never inside a batch), so that who is evicted does not depend on how
-batches were cut. Between two ticks a flood of new accounts finds no row and is counted; nobody who already
-has one is pushed out by it.
+bounded. Room is made at learning steps only, never inside a batch, so that who is evicted does not depend on
+how batches were cut. Between two steps a flood of new accounts finds no row and is counted; nobody who
+already has one is pushed out by it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ Group = tuple[str | None, str]
 
 NO_ROW = -1
 # Evict down to this share of the maximum once FULL_SHARE is reached: a few per cent at a time, so that the
-# cost of choosing is spread and that there is always room for newcomers until the next tick.
+# cost of choosing is spread and that there is always room for newcomers until the next learning step.
 FULL_SHARE = 0.95
 TARGET_SHARE = 0.90
 

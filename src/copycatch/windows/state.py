@@ -14,7 +14,7 @@ from copycatch.space.model import RAW, SKETCH
 SAMPLE_IDS = 4
 SAMPLE_ID_BYTES = 40  # a UUID has 36 characters, "chatcmpl-" ids 38; longer ids are not sampled
 ROWS_MIN = 256
-assert 256 % SAMPLE_IDS == 0, "the place of the next id is kept in a byte"
+assert 256 % SAMPLE_IDS == 0, "the index of the next id is kept in a byte"
 
 # Apart from the history, since eviction goes through those of all accounts. Times are epoch milliseconds.
 COUNTERS: Final = row_dtype(

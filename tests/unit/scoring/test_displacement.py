@@ -8,7 +8,7 @@ from tests.support.streams import D, Normal, features, fold, queries
 
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.damping import DISPLACED, DISPLACED_LEAST, damping, displacement
-from copycatch.windows.memory import PLACED_MIN
+from copycatch.windows.memory import MOMENT_ROWS_MIN
 
 N = 60
 Make = Callable[[Normal, np.random.Generator], np.ndarray]
@@ -70,8 +70,8 @@ def test_what_is_explained_speaks_low_and_the_marks_of_extraction_do_not() -> No
 def test_of_few_inputs_and_of_texts_nothing_is_known() -> None:
     normal, rng = Normal(), np.random.default_rng(12)
     moved = MISTAKES["an offset in every field"](normal, rng)
-    few = fold(normal, queries(normal, moved[: PLACED_MIN + 2]))
-    repeated = fold(normal, queries(normal, np.repeat(moved[: PLACED_MIN - 1], 2, axis=0)))
+    few = fold(normal, queries(normal, moved[: MOMENT_ROWS_MIN + 2]))
+    repeated = fold(normal, queries(normal, np.repeat(moved[: MOMENT_ROWS_MIN - 1], 2, axis=0)))
     texts = fold(normal, queries(normal, moved, input=lambda index: normal.text(rng)))
     assert features(few)["input_shift"] > 1
     for looks in (repeated, texts):

@@ -38,7 +38,7 @@ def test_counts_and_panes_equal_the_slow_ones(seed: int, cut: int) -> None:
         sums = state.windows.sums[row]
         assert state.windows.queries[row] == len(own)
         assert sums[TALLY["refused"]] == sum(each["status"] == 429 for each in own)
-        assert sums[TALLY["evidence"]] == sum(each["status"] == 200 for each in own)
+        assert sums[TALLY["answered"]] == sum(each["status"] == 200 for each in own)
         for span, window_s, n_panes in (
             ("short_panes", policy.windows.short_s, SHORT_PANES),
             ("long_panes", policy.windows.long_s, LONG_PANES),

@@ -8,6 +8,7 @@ from copycatch.records.columns import Float32Array, FloatArray
 from copycatch.space.model import RAW
 from copycatch.space.steps import STEP_MIN, STEP_SHARE_MIN, _flattest
 from copycatch.windows.memory import (
+    CLIP,
     CODE_UNIT,
     IN_LINE_COS,
     IS_FLAT,
@@ -15,9 +16,8 @@ from copycatch.windows.memory import (
     KNOWN_MIN,
     LANES,
     MISSING,
+    MOMENT_ROWS_MIN,
     MOVED_MIN,
-    PLACE_MAX,
-    PLACED_MIN,
     STEP_KURTOSIS,
     WORK_ROWS,
     compare_with_memory,
@@ -153,15 +153,15 @@ def test_shift_and_spread_are_the_moments_of_what_is_remembered(seed: int) -> No
         fixed_raw(np.where(np.arange(RAW) < n_known, rng.normal(centre, scale), np.nan), row)
     n = n_remembered(count)
     memory[: n // 3, 0] = MISSING  # a field that some inputs lack
-    values = np.where(memory == MISSING, np.nan, np.clip(decoded(memory), -PLACE_MAX, PLACE_MAX))[:n]
+    values = np.where(memory == MISSING, np.nan, np.clip(decoded(memory), -CLIP, CLIP))[:n]
     there = (~np.isnan(values)).sum(axis=0)
-    known = values[:, there >= PLACED_MIN]
+    known = values[:, there >= MOMENT_ROWS_MIN]
     shift, spread = shift_and_spread(memory, count)
     if known.shape[1] < KNOWN_MIN:
         assert np.isnan(shift)
         assert np.isnan(spread)
         return
     variances = np.nanvar(known, axis=0, ddof=1)
-    unbiased = np.nanmean(known, axis=0) ** 2 - variances / there[there >= PLACED_MIN]
+    unbiased = np.nanmean(known, axis=0) ** 2 - variances / there[there >= MOMENT_ROWS_MIN]
     assert np.isclose(shift, max(unbiased.mean(), 0), rtol=1e-5, atol=1e-6)
     assert np.isclose(spread, np.sort(variances)[: len(variances) - len(variances) // 8].mean(), rtol=1e-5)
