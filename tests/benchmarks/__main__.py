@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import engine, files, kafka_loop, latency, start, state, text
+from tests.benchmarks import campaigns, engine, files, kafka_loop, latency, start, state, text
 from tests.benchmarks.machine import machine_words
 from tests.benchmarks.measure import Part
 from tests.benchmarks.peers import compare
@@ -30,6 +30,7 @@ PARTS: dict[str, Callable[[Scale], Part]] = {
     "start": start.run,
     "growth": engine.run_growth,
     "text": text.run,
+    "campaigns": campaigns.run,
 }
 
 

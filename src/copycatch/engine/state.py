@@ -183,7 +183,10 @@ def hash_of(key: Key) -> int:
 
 
 def new_state(
-    policy: Policy, accounts_max: int = ACCOUNTS_MAX, off: frozenset[str] = frozenset()
+    policy: Policy,
+    accounts_max: int = ACCOUNTS_MAX,
+    off: frozenset[str] = frozenset(),
+    link_key: int = 0,
 ) -> EngineState:
     """A state that has seen nothing.
 
@@ -195,6 +198,8 @@ def new_state(
         Bound on accounts (per model and tenant) that are kept.
     off : frozenset of str
         Components or families of `scoring.catalog` to do without, for studies.
+    link_key : int
+        Secret of the hashes by which accounts are linked; the same over restarts and workers.
 
     Examples
     --------
@@ -203,4 +208,5 @@ def new_state(
     """
     assert accounts_max > 0
     assert policy.windows.short_s > 0
-    return EngineState(slots=Slots(accounts_max), switches=Switches(off))
+    slots, switches = Slots(accounts_max), Switches(off)
+    return EngineState(slots=slots, switches=switches, attributes=Attributes(link_key))

@@ -55,6 +55,7 @@ class ColumnBuilder:
 
     def __init__(self, hmac_key: bytes, embedder: Embedder | None) -> None:
         self._pseudonymiser = Pseudonymiser(hmac_key)
+        self.link_key = self._pseudonymiser.link_key
         self._embedder = embedder
         self._code_by_label: dict[str, int] = {}
 

@@ -32,6 +32,10 @@ class Pseudonymiser:
         # Hashes of inputs tell repeats apart. Were they not keyed, a client could make inputs that collide,
         # and all of them would count as one and the same query.
         self.input_key = hashlib.blake2b(hmac_key, person=b"input hashes", digest_size=8).digest()
+        # So are those by which accounts are linked: nobody can make a text that links a rival to himself.
+        self.link_key = int.from_bytes(
+            hashlib.blake2b(hmac_key, person=b"link hashes", digest_size=8).digest(), "little"
+        )
 
     def hash_many(self, key_ids: Sequence[str | None]) -> list[str | None]:
         if key_ids.count(None) == len(key_ids):

@@ -47,6 +47,7 @@ class Intake:
         make_decoder_by_topic: Mapping[str, Callable[[], Decoder]],
     ) -> None:
         self._columns = ColumnBuilder(hmac_key, embedder)
+        self.link_key = self._columns.link_key  # of the hashes by which accounts are linked
         self._make_decoder_by_topic = dict(make_decoder_by_topic)
         self._decoder_by_topic: dict[str, Decoder] = {}
 

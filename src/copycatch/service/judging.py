@@ -93,7 +93,7 @@ class EngineJudge:
         self._metrics = metrics
         self._newest_event_ms: UnixMs | None = None
         self._bounds = (0, 0, 0)  # as far as they are counted
-        self._state = engine.new_state(policy, accounts_max)
+        self._state = engine.new_state(policy, accounts_max, link_key=intake.link_key)
 
     @property
     def newest_event_ms(self) -> UnixMs | None:
@@ -189,7 +189,7 @@ class EngineJudge:
         engine.forget(self._state, str(shard))
 
     def reset(self) -> None:
-        self._state = engine.new_state(self._policy, self._accounts_max)
+        self._state = engine.new_state(self._policy, self._accounts_max, link_key=self._intake.link_key)
         self._intake.reset()
         self._bounds = (0, 0, 0)
         self._newest_event_ms = None
