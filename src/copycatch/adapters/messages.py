@@ -65,7 +65,7 @@ def _recommendation(recommendation: Recommendation) -> Message:
     headers = _headers(
         JSON,
         recommendation.schema_version,
-        f"{recommendation.decision_key}/{recommendation.revision}",
+        f"{recommendation.decision_key}/{recommendation.epoch}/{recommendation.revision}",
         f"copycatch.recommendation.{recommendation.op}",
     )
     return Message(key, ENCODER.encode(recommendation), parse_rfc3339(recommendation.issued_at), headers)

@@ -100,7 +100,7 @@ def _alerts(name: str, faults: list[str]) -> Iterator[Alert]:
 
 
 def _recommendations(path: Path | None, faults: list[str]) -> dict[str, Recommendation]:
-    """What is in force per decision key: the row with the highest revision."""
+    """What is in force per decision key: the row with the highest epoch and revision."""
     rows: dict[str, Recommendation] = {}
     if path is None:
         return rows
@@ -112,7 +112,7 @@ def _recommendations(path: Path | None, faults: list[str]) -> dict[str, Recommen
             faults.append(f"{path}:{line_number}: not a recommendation: {error}")
             continue
         known = rows.get(row.decision_key)
-        if known is None or row.revision >= known.revision:
+        if known is None or (row.epoch, row.revision) >= (known.epoch, known.revision):
             rows[row.decision_key] = row
     return rows
 

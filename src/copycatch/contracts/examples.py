@@ -92,6 +92,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "techniques": ["AML.T0024.002"],
             "policy_version": "9f2c51d0",
             "mitigations": ["AML.M0002"],
+            "epoch": 1795308224000,
         }
     ],
     "Rejected": [

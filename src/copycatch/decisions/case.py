@@ -101,6 +101,7 @@ class Case(msgspec.Struct):
     active: ActiveRecommendation | None = None
     rates_per_s: dict[str, float] = msgspec.field(default_factory=dict)  # normal top of queries and tokens
     revision: int = 0
+    epoch: int = 0  # time of the latest revision, in ms; never falls
     strikes: int = 0
     released_ms: int = -1  # last time that nothing was open any more
     was_revoked: bool = False  # the next upsert is a relapse
@@ -117,6 +118,11 @@ class Case(msgspec.Struct):
             return Entity(kind="account", id=self.account_id, accounts=[self.account_id], accounts_total=1)
         total = self.accounts_total
         return Entity(kind="campaign", id=self.account_id, accounts=self.accounts, accounts_total=total)
+
+    def revise(self, time_ms: int) -> None:
+        """Number the next recommendation: above every earlier one, also of a judge that lost its state."""
+        self.revision += 1
+        self.epoch = max(self.epoch, time_ms)
 
     @property
     def open_episodes(self) -> list[Episode]:
@@ -152,8 +158,8 @@ class CaseTable:
     """Every case of one shard, bounded, with a queue of deadlines.
 
     When full, one in 64 (at least one) is evicted, the least worth first, so that a flood costs little per
-    newcomer. `revision_floor` keeps revisions rising for a key that was forgotten:
-    a new case starts above every revision that was ever forgotten.
+    newcomer. `revision_floor` and `epoch_floor` keep both rising for a key that was forgotten:
+    a new case starts above all that were ever forgotten.
     """
 
     def __init__(self, cases_max: int) -> None:
@@ -162,6 +168,7 @@ class CaseTable:
         self.case_by_key: dict[EntityKey, Case] = {}
         self.watches_by_account: dict[str, int] = {}
         self.revision_floor = 0
+        self.epoch_floor = 0
         self._queue: list[tuple[int, tuple[str, str, str], EntityKey]] = []
 
     def __len__(self) -> int:
@@ -174,6 +181,7 @@ class CaseTable:
         """Remember an entity; the caller has made room with `surplus` before."""
         assert case.key not in self.case_by_key
         case.revision = max(case.revision, self.revision_floor)
+        case.epoch = max(case.epoch, self.epoch_floor)
         self.case_by_key[case.key] = case
 
     def surplus(self) -> list[Case]:
@@ -185,6 +193,7 @@ class CaseTable:
 
     def forget(self, case: Case) -> None:
         self.revision_floor = max(self.revision_floor, case.revision)
+        self.epoch_floor = max(self.epoch_floor, case.epoch)
         del self.case_by_key[case.key]
 
     def watch(self, case: Case, was_watched: bool) -> None:

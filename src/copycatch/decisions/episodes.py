@@ -211,7 +211,7 @@ def settle(context: JudgingContext, case: Case, settings: EntitySettings, time_m
     )
     case.is_renewal_tried = False
     case.has_new_accounts = False
-    case.revision += 1
+    case.revise(time_ms)
     context.tally.upserts += 1
     context.recommendations.append(
         upsert_of(case, episodes, case.active, context.plan.policy.content_version)
@@ -269,7 +269,7 @@ def _revoke(context: JudgingContext, case: Case, time_ms: int) -> None:
     active, case.active = case.active, None
     if active is None:
         return
-    case.revision += 1
+    case.revise(time_ms)
     case.was_revoked = True
     case.released_ms = max(case.released_ms, time_ms)
     context.tally.revokes += 1

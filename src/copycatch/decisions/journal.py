@@ -25,6 +25,7 @@ class _Entry(msgspec.Struct):
     revision_floor: int
     cases: list[Case]
     gone: list[EntityKey]  # announced, and forgotten at once
+    epoch_floor: int = 0
 
 
 class AnnouncementJournal:
@@ -58,6 +59,7 @@ class AnnouncementJournal:
                 self._table.revision_floor,
                 [case for case in found.values() if case is not None],
                 [key for key, case in found.items() if case is None],
+                self._table.epoch_floor,
             )
         )
 
@@ -81,6 +83,7 @@ class AnnouncementJournal:
                 announced.pop(key, None)
             announced |= {case.key: case for case in entry.cases}
             self._table.revision_floor = max(self._table.revision_floor, entry.revision_floor)
+            self._table.epoch_floor = max(self._table.epoch_floor, entry.epoch_floor)
         self._announced = announced
         return len(announced)
 

@@ -219,6 +219,7 @@ def _recommendation(
         policy_version=policy_version,
         mitigations=list(MITIGATIONS[active.action]),
         accounts=case.accounts,
+        epoch=case.epoch,
     )
 
 

@@ -31,6 +31,7 @@ class _Saved(msgspec.Struct):
     guard: BudgetGuard
     tally: Tally
     last_days: bytes  # int32, little-endian, by row
+    epoch_floor: int = 0
 
 
 class DecisionState:
@@ -89,6 +90,7 @@ class DecisionState:
             guard=self.guard,
             tally=self.tally,
             last_days=self.last_days.astype("<i4").tobytes(),
+            epoch_floor=self.table.epoch_floor,
         )
         return msgspec.msgpack.encode(saved)
 
@@ -117,6 +119,7 @@ class DecisionState:
             saved.tally,
         )
         state.table.revision_floor = saved.revision_floor
+        state.table.epoch_floor = saved.epoch_floor
         state.table.case_by_key = {case.key: case for case in saved.cases}
         state.table.requeue()
         state.last_days = np.frombuffer(saved.last_days, dtype="<i4").astype(np.int64)

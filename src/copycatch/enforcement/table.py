@@ -63,7 +63,7 @@ class Counts:
 
     applied: int = 0
     revoked: int = 0
-    stale: int = 0  # revisions that were known already
+    stale: int = 0  # what was known already, or older
     unreadable: int = 0
     dropped: int = 0  # entries given up because the table was full
     refused: int = 0
@@ -74,7 +74,7 @@ class Counts:
 class _State:
     entry_by_key: OrderedDict[str, Entry] = field(default_factory=OrderedDict)
     keys_by_value: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    revision_by_key: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    known_by_key: OrderedDict[str, tuple[int, int]] = field(default_factory=OrderedDict)  # epoch, revision
     bucket_by_key: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict)
 
 
@@ -119,7 +119,7 @@ class DecisionTable:
         with self._lock:
             if value is None:
                 self._remove(key)
-                self._state.revision_by_key.pop(key, None)
+                self._state.known_by_key.pop(key, None)
                 return None
             try:
                 recommendation = msgspec.json.decode(value, type=Recommendation)
@@ -127,18 +127,18 @@ class DecisionTable:
             except (ValueError, RecursionError):
                 self.counts.unreadable += 1
                 return None
-            if recommendation.revision <= self._state.revision_by_key.get(key, 0):
+            if not _is_newer(recommendation, self._state.known_by_key.get(key, (0, 0))):
                 self.counts.stale += 1
                 return None
-            self._remember(key, recommendation.revision)
+            self._remember(key, (recommendation.epoch, recommendation.revision))
             return self._put(key, recommendation, expires_ms, now_ms)
 
-    def _remember(self, key: str, revision: int) -> None:
-        revisions = self._state.revision_by_key
-        revisions[key] = revision
-        revisions.move_to_end(key)
-        while len(revisions) > 2 * self._entries_max:
-            revisions.popitem(last=False)
+    def _remember(self, key: str, number: tuple[int, int]) -> None:
+        known = self._state.known_by_key
+        known[key] = number
+        known.move_to_end(key)
+        while len(known) > 2 * self._entries_max:
+            known.popitem(last=False)
 
     def _put(self, key: str, recommendation: Recommendation, expires_ms: int, now_ms: int) -> Ack | None:
         bucket = self._state.bucket_by_key.get(key)
@@ -251,6 +251,13 @@ def _concerns(recommendation: Recommendation, subject: Subject) -> bool:
     return is_same_tenant and (model_id == "*" or subject.model_id in (None, model_id))
 
 
+def _is_newer(recommendation: Recommendation, known: tuple[int, int]) -> bool:
+    """Whether it comes after what is known; without an epoch (an older version's) the revision decides."""
+    if recommendation.epoch == 0:
+        return recommendation.revision > known[1]
+    return (recommendation.epoch, recommendation.revision) > known
+
+
 def _expires_ms(recommendation: Recommendation) -> int:
     expires_at = recommendation.expires_at
     return _NO_EXPIRY_MS if expires_at is None else parse_rfc3339(expires_at)
@@ -262,6 +269,7 @@ def _ack(
     return Ack(
         decision_key=key,
         revision=recommendation.revision,
+        epoch=recommendation.epoch,
         result=result,  # type: ignore[arg-type]  # callers write one of its words
         time=format_rfc3339(now_ms),
         message=message,

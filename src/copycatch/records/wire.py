@@ -273,7 +273,7 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     decision_key: Annotated[
         str, Meta(description="tenant|scope|value|model: the row of the enforcement point's table.")
     ]
-    revision: Annotated[int, Meta(description="Rises by one per key; ignore revisions already seen.")]
+    revision: Annotated[int, Meta(description="Rises by one per key; ignore what is not newer by epoch.")]
     op: Annotated[
         Literal["upsert", "revoke"], Meta(description="upsert puts the row in force, revoke takes it back.")
     ]
@@ -314,6 +314,14 @@ class Recommendation(Struct, frozen=True, kw_only=True):
         list[str],
         Meta(description="Scope campaign: the accounts it holds for; a later revision names who joined."),
     ] = []
+    epoch: Annotated[
+        int,
+        Meta(
+            description="Event time of issue in epoch milliseconds. It never falls per key, also where revisions "
+            "begin again because the judge lost its state: the message with the higher (epoch, revision) holds. "
+            "0: from a version without it; go by revision."
+        ),
+    ] = 0
     schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 
 
@@ -329,6 +337,7 @@ class Ack(Struct, frozen=True, kw_only=True):
         Rfc3339 | int, Meta(description="When: RFC 3339 with offset, or integer epoch milliseconds.")
     ]
     message: Annotated[str | None, Meta(description="Why, where it was not applied.")] = None
+    epoch: Annotated[int, Meta(description="The recommendation's epoch.")] = 0
     schema_version: Annotated[
         str | None, Meta(description="Version of this schema, 1.x; absent means 1.0.")
     ] = None

@@ -124,6 +124,7 @@ def test_revisions_rise_and_upserts_end_in_a_revoke(seen: list[Seen], advances: 
         by_key[recommendation.decision_key].append(recommendation)
     for rows in by_key.values():
         revisions = [row.revision for row in rows]
+        assert [row.epoch for row in rows] == sorted(row.epoch for row in rows)
         assert all(later > earlier for earlier, later in itertools.pairwise(revisions))
         assert rows[0].op == "upsert"
         assert rows[-1].op == "revoke"

@@ -135,6 +135,22 @@ def test_revisions_go_on_rising_for_who_was_forgotten() -> None:
     assert rows == [("a", 1), ("b", 2), ("a", 3), ("b", 4)]
 
 
+def test_a_state_that_begins_anew_comes_after_all_before_it() -> None:
+    """Revisions restart at 1; epochs do not, nor within one state, nor over its snapshots and evictions."""
+    state = DecisionState(cases_max=1)
+    numbers: list[tuple[int, int]] = []
+    for hour, account in enumerate(("a", "b", "a", "a", "a")):
+        if hour == 3:
+            state = DecisionState.restore(state.snapshot(), cases_max=1)
+        elif hour == 4:
+            state = DecisionState()  # lost
+        verdicts = judge(*columns([Seen(account, hour * 5 * HOUR_MS, 1e-9)]), Policy(), CATALOG, state)
+        numbers += [(row.epoch, row.revision) for row in verdicts.recommendations if row.value == "a"]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] == (20 * HOUR_MS, 1)
+    assert numbers[-2][1] > 1
+
+
 def test_held_back_alerts_are_counted_and_summarised() -> None:
     state, policy = DecisionState(), Policy(budget=Budget(alerts_per_minute_max=8))
     flood = [Seen(f"x{i}", i, 0.0009, tenant_id=f"t{i % 2}") for i in range(100)]

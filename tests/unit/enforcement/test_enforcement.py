@@ -31,6 +31,7 @@ def recommend(action: Any, account: str = "a1", revision: int = 1, **more: Any) 
     fields = {
         "decision_key": f"t|account|{account}|m",
         "revision": revision,
+        "epoch": 0,
         "action": action,
         "action_rank": ACTION_RANKS[action],
         "action_params": PARAMS.get(action, {}),
@@ -82,6 +83,35 @@ def test_revisions_revokes_and_tombstones() -> None:
     assert table.apply("t|account|a1|m", None, NOW_MS) is None
     assert not ask(table).is_refused
     put(table, recommend("block", revision=1))  # after a tombstone the key begins anew
+    assert ask(table).is_refused
+
+
+def test_a_judge_that_lost_its_state_is_heard_at_once() -> None:
+    table = DecisionTable()
+    put(table, recommend("block", revision=3, epoch=NOW_MS))
+    later_ms = NOW_MS + 5 * HOUR_MS
+    assert not ask(table, now_ms=later_ms).is_refused  # it has expired
+    ends = format_rfc3339(later_ms + HOUR_MS)
+    [ack] = put(table, recommend("block", revision=1, epoch=later_ms, expires_at=ends), now_ms=later_ms)
+    assert (ack.result, ack.revision, ack.epoch) == ("applied", 1, later_ms)
+    assert ask(table, now_ms=later_ms).is_refused
+    # What the earlier judge sent is old now, however high its revision; so is a repeat.
+    assert put(
+        table,
+        recommend("block", revision=4, epoch=NOW_MS, op="revoke"),
+        recommend("block", revision=1, epoch=later_ms, op="revoke"),
+    ) == [None, None]
+    assert table.counts.stale == 2
+    assert ask(table, now_ms=later_ms).is_refused
+
+
+def test_messages_of_a_version_without_epochs_go_by_revision() -> None:
+    table = DecisionTable()
+    put(table, recommend("block", revision=3))
+    assert put(table, recommend("block", revision=3, op="revoke")) == [None]
+    put(table, recommend("block", revision=1, epoch=NOW_MS, op="revoke"))  # after an upgrade
+    assert not ask(table).is_refused
+    put(table, recommend("block", revision=2))  # and after going back
     assert ask(table).is_refused
 
 
