@@ -19,6 +19,12 @@ METRICS: tuple[MetricSpec, ...] = (
     ),
     MetricSpec("copycatch_rejects_total", "counter", ("reason",), "records that went to the dead letters"),
     MetricSpec(
+        "copycatch_evaluations_total",
+        "counter",
+        ("scored",),
+        "evaluations of accounts, with a score or without: warming up, or fields that are missing",
+    ),
+    MetricSpec(
         "copycatch_replayed_records_total", "counter", (), "records judged again silently after a start"
     ),
     MetricSpec("copycatch_alerts_total", "counter", ("op", "severity"), "alerts delivered"),

@@ -14,6 +14,7 @@ from copycatch.ports import Shard
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.records.wire import Alert, Entity, Score
+from copycatch.service.findings import Learning
 from copycatch.units import UnixMs, format_rfc3339
 from tests.support.records import START_MS
 
@@ -78,6 +79,9 @@ class CountingJudge:
 
     def end(self, now_ms: UnixMs) -> Outcomes:
         return Outcomes()
+
+    def learning(self) -> Learning:
+        return Learning()
 
     def idle(self, watermark_ms: UnixMs) -> Outcomes:
         return Outcomes()

@@ -1,23 +1,28 @@
 """Files and standard output as an `OutcomeSink`.
 
 A unit is written, flushed and synced; then a small ledger (atomic rename) says how long each file is and how
-far the sources are judged. After a crash, what stands behind the ledger's lengths is cut off: each outcome
-stands in the files once. Standard output has no ledger and no way back.
+far the sources are judged. After a crash, what stands behind the ledger's lengths is moved aside: each
+outcome stands in the files once. Standard output has no ledger and no way back.
 """
 
 import contextlib
 import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+import structlog
 
 from copycatch.adapters.messages import messages_of
+from copycatch.adapters.outputs import lock, write_all
 from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import ConfigError, RecoverableError, StateError, TransportError
 from copycatch.ports import Committed, Delivery, Kind, Message, Shard
+
+log = structlog.get_logger(__name__)
 
 STDOUT = "-"
 
@@ -36,7 +41,7 @@ class FileSink:
         Path or "-" per kind of outcome; kinds without a target are not written. Kinds that share a target
         are wrapped as `{"kind": ..., "key": ..., "value": ...}`, one a line.
     ledger : Path or None
-        Where to keep lengths and positions; None begins new files each time.
+        Where to keep lengths and positions; None adds to the files that there are.
     """
 
     def __init__(
@@ -58,23 +63,42 @@ class FileSink:
         path = Path(target)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not path.exists()
+            file = path.open("ab" if is_new else "r+b", buffering=0)
+            if self._ledger_path is None:  # else the state folder is locked
+                lock(file, f"{target}: another process writes it; name another file")
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file
             length = self._ledger.lengths.get(str(path.resolve()))
-            if self._ledger_path is None or length is None or not path.exists():
-                return path.open("wb", buffering=0)
-            file = path.open("r+b", buffering=0)
-            if os.fstat(file.fileno()).st_size < length:
-                file.close()
-                msg = (
-                    f"{path}: is shorter than the {length} bytes that {self._ledger_path} knows of; "
-                    "remove the ledger to begin anew"
-                )
-                raise StateError(msg)
-            file.truncate(length)
-            file.seek(length)
+            if self._ledger_path is not None and length is not None and not is_new:
+                self._cut(path, file, length)
+            file.seek(0, os.SEEK_END)
         except OSError as error:
             msg = f"{target}: cannot be written: {error.strerror}"
             raise ConfigError(msg) from error
         return file
+
+    def _cut(self, path: Path, file: BinaryIO, length: int) -> None:
+        """Move aside what no ledger vouches for: part of a unit, or lines of somebody else."""
+        size = os.fstat(file.fileno()).st_size
+        if size < length:
+            file.close()
+            msg = (
+                f"{path}: is shorter than the {length} bytes that {self._ledger_path} knows of; "
+                "remove the ledger to begin anew"
+            )
+            raise StateError(msg)
+        if size == length:
+            return
+        aside = path.with_name(f"{path.name}.cut-at-{length}")
+        file.seek(length)
+        with aside.open("ab") as kept:
+            while chunk := file.read(1 << 20):
+                kept.write(chunk)
+            kept.flush()
+            os.fsync(kept.fileno())
+        log.warning("lines that were not committed are cut off", file=str(path), kept_in=str(aside))
+        file.truncate(length)
 
     def deliver(self, delivery: Delivery) -> None:
         lines_by_target: dict[str, list[bytes]] = {}
@@ -89,7 +113,7 @@ class FileSink:
                 file = self._file_by_target[target]
                 if target != STDOUT:
                     written.append((file, file.tell()))
-                _write_all(file, b"\n".join(lines) + b"\n")
+                write_all(file, b"\n".join(lines) + b"\n")
             self._note(delivery, [file for file, _ in written])
         except BrokenPipeError as error:
             msg = "the reader of the output has gone away"
@@ -151,11 +175,3 @@ def _wrap(kind: Kind, message: Message) -> bytes:
     is_json = message.value.startswith(b"{")
     value = msgspec.Raw(message.value) if is_json else message.value.decode("utf-8", "backslashreplace")
     return msgspec.json.encode({"kind": kind, "key": message.key.decode(), "value": value})
-
-
-def _write_all(file: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        n = file.write(view)
-        view = view[n:]
-    file.flush()

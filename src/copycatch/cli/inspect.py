@@ -70,13 +70,13 @@ def run(args: argparse.Namespace) -> int:
         msg = f"--records {args.records}: read at least one"
         raise ConfigError(msg)
     from copycatch.features.catalog import SPECS
-    from copycatch.service.inspection import inspect_batch, recognise_all
+    from copycatch.service.inspection import inspect_batch
+    from copycatch.service.recognition import UNRECOGNISED, format_of
 
     batch = _messages_of(args)
     options = options_of(args.format, args.option) if args.format else FormatOptions()
     if args.format is None and args.option:
-        known = [name for name, _ in recognise_all(batch).most_common(1)]
-        options = options_of(known[0], args.option) if known else options
+        options = options_of(format_of(batch) or UNRECOGNISED, args.option)
     report = inspect_batch(batch, SPECS, options, args.format)
     if args.json:
         print(msgspec.json.encode(report).decode())

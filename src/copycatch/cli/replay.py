@@ -1,13 +1,13 @@
 """`copycatch replay`: a log file through the same engine, as fast as the machine goes."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from copycatch.adapters.outputs import Existing, OutputFile, check_outputs
 from copycatch.cli.format_options import add_format_arguments, given_by
 from copycatch.errors import ConfigError, TransportError
 from copycatch.records.columns import Evaluations, Outcomes, Scores
@@ -25,7 +25,9 @@ examples:
   copycatch replay logs/ --format litellm --policy policy.yaml --alerts - | jq .words
   copycatch replay gateway.jsonl --features evaluations.parquet   # for a notebook (pandas)
 
-exit codes: 0 done; 2 wrong options or policy; 3 a file cannot be read or written.
+exit codes: 0 judged; 1 read to the end but not judged, or not all of it: nothing decoded, 1 % or more
+  rejected or late, or no account scored (it says why); 2 wrong options or policy, an output that exists or
+  is read; 3 a file cannot be read or written.
 """
 
 
@@ -50,8 +52,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--policy", type=Path, metavar="FILE", help="policy to judge by (default: the built-in one)"
     )
-    add_format_arguments(parser, default="native")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    add_format_arguments(parser, default=None)
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--append", action="store_true", help="add to outputs that exist")
+    existing.add_argument("--force", action="store_true", help="begin outputs that exist anew")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no counts")
     parser.set_defaults(run=run)
 
 
@@ -61,31 +66,27 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.features.catalog import NAMES
     from copycatch.formats.catalog import FORMATS
     from copycatch.records.policy import Policy
+    from copycatch.service.bootstrap import decoder_maker, recognising_maker
     from copycatch.service.logs import logging_at
     from copycatch.service.replay import replay
     from copycatch.settings.policy import load_policy
     from copycatch.settings.service import Input
 
-    if args.format not in FORMATS:
+    if args.format is not None and args.format not in FORMATS:
         message = f"--format {args.format}: no such format; there are {', '.join(sorted(FORMATS))}"
         raise ConfigError(message)
     policy = Policy() if args.policy is None else load_policy(args.policy, NAMES)
+    if args.format is None:
+        make_decoder = recognising_maker(given_by(args.option), _tell_format)
+    else:
+        log = Input(topic="files", format=args.format, options=given_by(args.option))
+        make_decoder = decoder_maker(log)
     frames = Frames(args.features)
     with ExitStack() as stack:
         stack.enter_context(logging_at("warning"))
-        writers = [
-            (_opened(stack, args.alerts), lambda outcomes: outcomes.alerts),
-            (_opened(stack, args.recommendations), lambda outcomes: outcomes.recommendations),
-            (_opened(stack, args.dead_letters), lambda outcomes: outcomes.rejects),
-        ]
+        writers = _open_outputs(stack, args)
         bar = stack.enter_context(ReplayBar(is_quiet=args.quiet))
-        summary = replay(
-            args.files,
-            policy,
-            _writer(writers, frames),
-            bar.update,
-            log=Input(topic="files", format=args.format, options=given_by(args.option)),
-        )
+        summary = replay(args.files, policy, _writer(writers, frames), bar.update, make_decoder=make_decoder)
     frames.write()
     if not args.quiet:
         counts = summary.counts
@@ -95,37 +96,55 @@ def run(args: argparse.Namespace) -> int:
             f"{summary.alerts} alerts, {summary.recommendations} recommendations",
             file=sys.stderr,
         )
-    return 0
+    for sentence in summary.unjudged:
+        print(sentence, file=sys.stderr)
+    return 0 if summary.findings.is_judged else 1
 
 
-def _opened(stack: ExitStack, target: str | None) -> IO[bytes] | None:
-    if target is None:
-        return None
-    if target == "-":
-        return sys.stdout.buffer
-    try:
-        return stack.enter_context(Path(target).open("wb"))
-    except OSError as error:
-        message = f"{target} cannot be written: {error.strerror}; name another file"
-        raise TransportError(message) from error
+def _tell_format(name: str) -> None:
+    print(f"format: {name}", file=sys.stderr)
 
 
-def _writer(
-    writers: list[tuple[IO[bytes] | None, Callable[[Outcomes], list[Any]]]], frames: "Frames"
-) -> Callable[[Outcomes], None]:
+Writer = tuple[OutputFile, Callable[[Outcomes], list[Any]]]
+
+
+def _open_outputs(stack: ExitStack, args: argparse.Namespace) -> list[Writer]:
+    """Every output, after all of them are seen to be free."""
+    pick_by_option: dict[str, Callable[[Outcomes], list[Any]]] = {
+        "--alerts": lambda outcomes: outcomes.alerts,
+        "--recommendations": lambda outcomes: outcomes.recommendations,
+        "--dead-letters": lambda outcomes: outcomes.rejects,
+        "--features": lambda _outcomes: [],
+    }
+    given = {
+        "--alerts": args.alerts,
+        "--recommendations": args.recommendations,
+        "--dead-letters": args.dead_letters,
+        "--features": None if args.features is None else str(args.features),
+    }
+    targets = {option: target for option, target in given.items() if target is not None}
+    settings = [str(args.policy)] if args.policy is not None else []
+    check_outputs(targets, [*args.files, *settings])
+    existing: Existing = "append" if args.append else "replace" if args.force else "refuse"
+    opened: list[Writer] = []
+    for option, target in targets.items():
+        is_frame = option == "--features"  # pandas writes it whole, at the end
+        if is_frame and args.append:
+            message = f"--features {target}: a Parquet file cannot be added to; leave --append out"
+            raise ConfigError(message)
+        output = OutputFile(target, existing)
+        stack.callback(output.close)
+        if not is_frame:
+            opened.append((output, pick_by_option[option]))
+    for output, _ in opened:
+        output.begin()
+    return opened
+
+
+def _writer(writers: list[Writer], frames: "Frames") -> Callable[[Outcomes], None]:
     def write(outcomes: Outcomes) -> None:
-        for file, pick in writers:
-            if file is None:
-                continue
-            try:
-                file.writelines(ENCODER.encode(item) + b"\n" for item in pick(outcomes))
-                file.flush()
-            except OSError as error:
-                if isinstance(error, BrokenPipeError):
-                    raise
-                why = os.strerror(error.errno or 0)
-                message = f"{file.name} cannot be written: {why}; make room and start again"
-                raise TransportError(message) from error
+        for output, pick in writers:
+            output.write(b"".join(ENCODER.encode(item) + b"\n" for item in pick(outcomes)))
         frames.add(outcomes.evaluations)
 
     return write

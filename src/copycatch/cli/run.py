@@ -27,7 +27,8 @@ policy: --policy, or `policy:` in the settings; read again when it changes or on
   whole when something in it is wrong (the one before stays in force).
 http: /live, /ready and /metrics on 127.0.0.1:9464 by default.
 
-exit codes: 0 drained and done; 2 wrong settings, policy or options; 3 the broker, a file or the state
+exit codes: 0 drained and done; 1 with --source: done, but not judged, or not all of it (it says why);
+  2 wrong settings, policy or options; 3 the broker, a file or the state
   cannot be used and trying again would not help; nothing that was read is lost, the next start goes on.
 """
 
@@ -60,14 +61,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--sink", metavar="PLACE", help="file, folder/ or - (the default with --source) instead of Kafka"
     )
-    add_format_arguments(parser, default="native")
+    add_format_arguments(parser, default=None)
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until stopped; see EPILOG for the exit codes."""
-    from copycatch.service.bootstrap import Endpoints, Instance
+    from copycatch.service.bootstrap import Endpoints, Instance, files_kept
     from copycatch.service.logs import set_up_logging
     from copycatch.settings.service import load_service
 
@@ -80,10 +81,9 @@ def run(args: argparse.Namespace) -> int:
         if args.source:
             # A pipe beside the service on the same machine must not fail because the port is taken.
             settings = settings.model_copy(update={"http": settings.http.model_copy(update={"is_on": False})})
-        instance = Instance(
-            settings, Endpoints(tuple(args.source), args.sink, args.format, given_by(args.option))
-        )
-        summary = instance.run()
+        endpoints = Endpoints(tuple(args.source), args.sink, args.format, given_by(args.option))
+        with files_kept(settings, endpoints):
+            summary = Instance(settings, endpoints).run()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -103,4 +103,6 @@ def run(args: argparse.Namespace) -> int:
         alerts=summary.alerts,
         recommendations=summary.recommendations,
     )
-    return 0
+    for sentence in summary.unjudged if args.source else ():
+        print(sentence, file=sys.stderr)
+    return 1 if args.source and not summary.findings.is_judged else 0

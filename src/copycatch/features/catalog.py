@@ -274,6 +274,10 @@ FEATURES: tuple[Feature, ...] = (
 )  # fmt: skip
 SPECS: tuple[FeatureSpec, ...] = tuple(feature.spec for feature in FEATURES)
 NAMES: tuple[str, ...] = tuple(spec.name for spec in SPECS)
+SCORED_NEEDS: frozenset[tuple[str, ...]] = frozenset(
+    feature.spec.needs for feature in FEATURES if feature.scored is not None
+)
+"""Fields of the log that scored features are made of: each entry is enough for one of them."""
 FEATURE_INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 
 

@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,7 @@ from copycatch.adapters.file_sink import FileSink
 from copycatch.adapters.files import FileSource
 from copycatch.adapters.kafka.sink import KafkaSink
 from copycatch.adapters.kafka.source import KafkaSource
+from copycatch.adapters.outputs import check_outputs, lock_folder
 from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.adapters.remote_snapshots import RemoteSnapshots, is_url
 from copycatch.adapters.snapshots import DirectorySnapshots, kept_key
@@ -36,6 +38,7 @@ from copycatch.service.health import Health
 from copycatch.service.http import HttpPort
 from copycatch.service.judging import EngineJudge
 from copycatch.service.policy_watch import PolicyWatch
+from copycatch.service.recognition import UNRECOGNISED, RecognisingDecoder
 from copycatch.service.runner import Pace, Runner, RunnerParts, Summary
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service
@@ -53,8 +56,22 @@ class Endpoints:
 
     sources: Sequence[str] = ()
     sink: str | None = None
-    source_format: str = "native"
+    source_format: str | None = None  # None: the one that the first messages are in
     source_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def recognising_maker(
+    options: Mapping[str, Any], on_recognised: Callable[[str], None] = lambda _name: None
+) -> Callable[[], Decoder]:
+    """Makes a decoder that finds out the format by itself.
+
+    Raises
+    ------
+    ConfigError
+        If an option is none of any format's, or is for a format that must be named.
+    """
+    checked = format_options(UNRECOGNISED, options, Path(), "--option")
+    return lambda: RecognisingDecoder(lambda name: make_decoder(name, checked), on_recognised)
 
 
 def decoder_maker(settings: Input, folder: Path = Path()) -> Callable[[], Decoder]:
@@ -99,6 +116,31 @@ def confluent_ends(
         raise ConfigError(message) from error
     source = ConfluentSource(settings)
     return source, ConfluentSink(settings, source, alert_format, now_ms)
+
+
+@contextmanager
+def files_kept(settings: Service, endpoints: Endpoints) -> Iterator[None]:
+    """While a run of files lasts: it writes none that it reads, and has its state for itself.
+
+    Members of a consumer group may share a folder: there, each partition has one owner.
+
+    Raises
+    ------
+    ConfigError
+        If the sink or the state folder is among the sources, or another process uses the state folder.
+    """
+    if not endpoints.sources:
+        yield
+        return
+    directory = settings.snapshots.directory
+    for target in set(sink_targets(endpoints.sink).values()):
+        check_outputs({"--sink": target}, endpoints.sources)
+    if "-" in endpoints.sources or is_url(directory):
+        yield
+        return
+    check_outputs({"snapshots.directory": directory}, endpoints.sources)
+    with lock_folder(Path(directory)):
+        yield
 
 
 class Instance:
@@ -153,6 +195,7 @@ class Instance:
             health=self.health,
             next_policy=self.policy_watch.next_policy,
         )
+        self.runner.summary.findings.position_name = "line" if endpoints.sources else "offset"
 
     def _store(self, directory: Path, endpoints: Endpoints) -> SnapshotStore | None:
         if "-" in endpoints.sources:
@@ -180,13 +223,10 @@ class Instance:
 
     def _decoders(self, endpoints: Endpoints) -> dict[str, Callable[[], Decoder]]:
         if endpoints.sources:
-            return {
-                "*": decoder_maker(
-                    Input(
-                        topic="files", format=endpoints.source_format, options=dict(endpoints.source_options)
-                    )
-                )
-            }
+            options = dict(endpoints.source_options)
+            if endpoints.source_format is None:
+                return {"*": recognising_maker(options, lambda name: log.info("recognised", format=name))}
+            return {"*": decoder_maker(Input(topic="files", format=endpoints.source_format, options=options))}
         return {each.topic: decoder_maker(each) for each in self._settings.inputs}
 
     def _ends(self, endpoints: Endpoints, directory: Path) -> tuple[RecordSource, OutcomeSink]:
@@ -200,9 +240,10 @@ class Instance:
                 return confluent_ends(settings, alert_format, self.clock.now_ms)
             kafka_source = KafkaSource(settings)
             return kafka_source, KafkaSink(settings, kafka_source, alert_format, self.clock.now_ms)
+        targets = sink_targets(endpoints.sink)
         is_piped = "-" in endpoints.sources or endpoints.sink in (None, "-")
         ledger = None if is_piped else directory / "ledger.json"
-        return FileSource(endpoints.sources), FileSink(sink_targets(endpoints.sink), alert_format, ledger)
+        return FileSource(endpoints.sources), FileSink(targets, alert_format, ledger)
 
     def _http(self) -> HttpPort | None:
         http = self._settings.http

@@ -165,6 +165,10 @@ class Checkpoint:
         ):
             if n:
                 metrics.count("copycatch_records_total", n, outcome=name)
+        for _, scores in outcomes.evaluations:
+            for name, n in (("yes", int(scores.is_warm.sum())), ("no", int((~scores.is_warm).sum()))):
+                if n:
+                    metrics.count("copycatch_evaluations_total", n, scored=name)
         for reject in outcomes.rejects:
             metrics.count("copycatch_rejects_total", reason=reject.reason)
         for alert in outcomes.alerts:

@@ -1,6 +1,6 @@
 """What the service says about itself: the loop writes it, the HTTP port reads it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -10,3 +10,4 @@ class Health:
     is_ready: bool = False
     message: str = "starting"
     last_turn_s: float = 0.0  # by the monotonic clock
+    unjudged: list[str] = field(default_factory=list)  # what was not judged since the start, and why

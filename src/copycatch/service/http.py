@@ -48,7 +48,11 @@ class HttpPort:
             is_well = age_s < TURN_S_MAX
             return (200 if is_well else 503), {"is_live": is_well, "last_turn_s_ago": round(age_s, 3)}
         is_ready = self._health.is_ready
-        return (200 if is_ready else 503), {"is_ready": is_ready, "words": self._health.message}
+        return (200 if is_ready else 503), {
+            "is_ready": is_ready,
+            "words": self._health.message,
+            "unjudged": self._health.unjudged,
+        }
 
     def close(self) -> None:
         self._server.shutdown()

@@ -7,14 +7,13 @@ from typing import Any
 
 import msgspec
 
-from copycatch.formats.catalog import FORMATS, make_decoder, recognise
-from copycatch.formats.shared.faults import MessageFault, read_json
+from copycatch.formats.catalog import FORMATS, make_decoder
 from copycatch.formats.shared.format import CANONICAL_FIELDS, FormatOptions
-from copycatch.formats.shared.messages import lower_headers
 from copycatch.records.columns import FeatureSpec, RawBatch
 from copycatch.records.decoding import Decoded
 from copycatch.records.wire import InferenceRecord
 from copycatch.safe_text import printable
+from copycatch.service.recognition import recognise_all
 
 _FAR_MS = 1 << 52  # later than any timeout
 
@@ -56,23 +55,6 @@ class Inspection:
     rejects: list[RejectReport] = field(default_factory=list)
     switched_off: list[tuple[FeatureSpec, list[str]]] = field(default_factory=list)
     n_features: int = 0
-
-
-def recognise_all(batch: RawBatch) -> Counter[str]:
-    """How many messages are in which format; `json`, `array` and `not JSON` for those in none."""
-    found: Counter[str] = Counter()
-    for row, value in enumerate(batch.values):
-        try:
-            document = read_json(value)
-        except MessageFault as fault:
-            found["not JSON" if fault.reason == "not_json" else fault.reason] += 1
-            continue
-        # Loggers that batch send arrays; the first entry tells.
-        if isinstance(document, list) and document:
-            document = document[0]
-        headers = lower_headers(batch.headers[row]) if batch.headers else {}
-        found[recognise(document, headers) or "unknown JSON"] += 1
-    return found
 
 
 def inspect_batch(

@@ -10,9 +10,11 @@ from copycatch import engine
 from copycatch.decisions.measure import measure
 from copycatch.errors import StateError
 from copycatch.intake.read import Intake, Read
+from copycatch.population.model import WARM_UP_MS
 from copycatch.ports import Metrics, Shard
-from copycatch.records.columns import Outcomes, RawBatch
+from copycatch.records.columns import Outcomes, RawBatch, RecordBatch
 from copycatch.records.policy import Policy
+from copycatch.service.findings import Learning
 from copycatch.units import UnixMs
 
 log = structlog.get_logger(__name__)
@@ -76,6 +78,10 @@ class Judge(Protocol):
     @property
     def newest_event_ms(self) -> UnixMs | None: ...
 
+    def learning(self) -> Learning:
+        """What it can go by so far."""
+        ...
+
 
 class EngineJudge:
     """The real one."""
@@ -93,6 +99,7 @@ class EngineJudge:
         self._metrics = metrics
         self._newest_event_ms: UnixMs | None = None
         self._bounds = (0, 0, 0)  # as far as they are counted
+        self._fields: set[str] = set()
         self._state = engine.new_state(policy, accounts_max, link_key=intake.link_key)
 
     @property
@@ -127,6 +134,7 @@ class EngineJudge:
         if len(batch):
             newest_ms = int(np.max(batch.event_times_ms))
             self._newest_event_ms = UnixMs(max(newest_ms, self._newest_event_ms or newest_ms))
+            self._fields |= _fields_of(batch)
         silenced, lagging = frozenset(map(str, silent)), frozenset(map(str, behind))
         outcomes = engine.step(self._state, batch, now_ms, self._policy, silenced, lagging)
         outcomes.rejects[:0] = read.rejects
@@ -150,6 +158,12 @@ class EngineJudge:
         outcomes = self._judge_all(self._intake.give_up(watermark_ms), watermark_ms)
         outcomes.add(engine.advance(self._state, watermark_ms, self._policy))
         return outcomes
+
+    def learning(self) -> Learning:
+        until_ms = {
+            model_id: UnixMs(each.born_ms + WARM_UP_MS) for model_id, each in self._state.populations.items()
+        }
+        return Learning(frozenset(self._fields), until_ms, self._newest_event_ms)
 
     def swap_policy(self, policy: Policy) -> None:
         self._policy = policy
@@ -193,3 +207,16 @@ class EngineJudge:
         self._intake.reset()
         self._bounds = (0, 0, 0)
         self._newest_event_ms = None
+
+
+def _fields_of(batch: RecordBatch) -> set[str]:
+    """Canonical fields that scored features need, as far as a record of the batch has them."""
+    has_input = bool(batch.inputs) or any(text is not None for text in batch.texts)
+    given = {
+        "input": has_input,
+        "embedding": bool(batch.embeddings) or has_input,
+        "predicted_label": bool((batch.label_codes >= 0).any()),
+        "probabilities": bool(batch.probabilities) or not np.isnan(batch.margins).all(),
+        "params": not np.isnan(batch.has_logprobs).all(),
+    }
+    return {name for name, is_given in given.items() if is_given}

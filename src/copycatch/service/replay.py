@@ -8,6 +8,7 @@ from copycatch.adapters.files import FileSource
 from copycatch.adapters.memory import MemoryMetrics
 from copycatch.ports import Clock, Committed, Delivery, Shard
 from copycatch.records.columns import Outcomes
+from copycatch.records.decoding import Decoder
 from copycatch.records.policy import Policy
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
@@ -57,6 +58,7 @@ def replay(
     on_progress: Callable[[Progress], None] = lambda _progress: None,
     *,
     log: Input = FILES,
+    make_decoder: Callable[[], Decoder] | None = None,
     now_ms: UnixMs | None = None,
     records_max: int = 5000,
 ) -> Summary:
@@ -70,13 +72,15 @@ def replay(
         Told after each batch.
     log : Input
         Its format and the format's options, as the settings of a topic give them.
+    make_decoder : callable, optional
+        Reads it instead, whatever `log` says: one that recognises the format.
     now_ms : int, optional
         The present, as event time; records far beyond it are rejected. The machine's time when left out.
 
     Returns
     -------
     Summary
-        Counts of records, alerts and recommendations.
+        Counts of records, alerts and recommendations, and what was not judged.
 
     Raises
     ------
@@ -86,7 +90,7 @@ def replay(
     clock: Clock = ManualClock(SystemClock().now_ms() if now_ms is None else now_ms)
     metrics = MemoryMetrics()
     source = FileSource(paths)
-    judge = make_judge(policy, ACCOUNTS_MAX, REPLAY_KEY, {"*": decoder_maker(log)}, metrics)
+    judge = make_judge(policy, ACCOUNTS_MAX, REPLAY_KEY, {"*": make_decoder or decoder_maker(log)}, metrics)
     sink = _CallbackSink(on_outcomes)
     checkpoint = Checkpoint(judge, sink, None, clock, metrics)
 

@@ -11,6 +11,7 @@ from copycatch.ports import Clock, Committed, Metrics, OutcomeSink, RecordSource
 from copycatch.records.columns import Counts, Outcomes, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.service.checkpoint import Checkpoint
+from copycatch.service.findings import Findings
 from copycatch.service.health import Health
 from copycatch.service.judging import Judge
 from copycatch.units import MS_PER_S, UnixMs
@@ -36,10 +37,16 @@ class Pace:
 class Summary:
     """What a run has done."""
 
-    counts: Counts = field(default_factory=Counts)
+    findings: Findings = field(default_factory=Findings)
     alerts: int = 0
     recommendations: int = 0
     replayed: int = 0
+    unjudged: list[str] = field(default_factory=list)
+    """At the end: what was not judged and why, in sentences."""
+
+    @property
+    def counts(self) -> Counts:
+        return self.findings.counts
 
 
 class RunnerParts(NamedTuple):
@@ -116,6 +123,7 @@ class Runner:
                 self._finish()
         finally:
             self._close()
+        self.summary.unjudged = self.summary.findings.sentences(self._judge.learning())
         return self.summary
 
     def _turn(self) -> None:
@@ -162,6 +170,7 @@ class Runner:
         self._behind = {shard for shard in self._shards if lags.get(shard, 1)}
         self._behind.update(Shard(raw.topic, raw.partition) for raw in batches)
         for raw in batches:
+            self.summary.findings.messages += len(raw.values)
             shard = Shard(raw.topic, raw.partition)
             live = self._replay(shard, raw, now_ms, unit)
             if live is not None:
@@ -214,7 +223,7 @@ class Runner:
         except FencedError as error:
             self._rebuild(error)
             return False
-        self.summary.counts.add(unit.counts)
+        self.summary.findings.take(unit)
         self.summary.alerts += len(unit.alerts)
         self.summary.recommendations += len(unit.recommendations)
         return True
@@ -314,6 +323,8 @@ class Runner:
                     start_by_shard[shard] = self._source.start_position(shard)
 
         self._insist("find the start", find_starts)
+        for shard, done in committed.items():
+            self.summary.findings.resumed[shard] = done.position
         for shard in shards:
             position, until = self._begin(shard, committed.get(shard), start_by_shard.get(shard, 0))
             self._source.seek(shard, position)
@@ -361,6 +372,8 @@ class Runner:
         self._next_gauges_s = now_s + GAUGES_EVERY_S
         self._health.is_ready = bool(self._shards) and not self._silent_until
         self._health.message = "ok" if self._health.is_ready else "no shards yet, or still replaying"
+        if self.summary.counts.total:
+            self._health.unjudged = self.summary.findings.sentences(self._judge.learning())
         self._metrics.set("copycatch_shards", len(self._shards))
         for shard, lag in self._source.lags().items():
             self._metrics.set("copycatch_lag_records", lag, topic=shard.topic, partition=str(shard.partition))

@@ -102,6 +102,17 @@ def test_what_a_crash_left_behind_the_ledger_is_cut_off(tmp_path: Path) -> None:
     lines = (tmp_path / "alerts").read_bytes().splitlines()
     assert len(lines) == 2
     assert all(line.startswith(b"{") and line.endswith(b"}") for line in lines)
+    assert [each.read_bytes() for each in tmp_path.glob("alerts.cut-at-*")] == [b'{"uid": "half a li']
+
+
+def test_a_file_that_is_there_is_added_to(tmp_path: Path) -> None:
+    (tmp_path / "alerts").write_bytes(b"of somebody else\n")
+    for ledger in (None, tmp_path / "ledger.json"):
+        sink = FileSink({"alert": str(tmp_path / "alerts")}, NATIVE, ledger)
+        sink.deliver(unit(1))
+        sink.close()
+    lines = (tmp_path / "alerts").read_bytes().splitlines()
+    assert (lines[0], len(lines)) == (b"of somebody else", 3)
 
 
 def test_an_output_shorter_than_the_ledger_is_refused(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_options_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     log = write(tmp_path / "log.jsonl", {**LITELLM, "customer": {"no": 17}})
     letters = tmp_path / "letters.jsonl"
     command = ["replay", str(log), "--format", "litellm", "--dead-letters", str(letters), "--quiet"]
-    assert main([*command, "--option", "account_pointer=/customer/no"]) == 0
+    assert main([*command, "--option", "account_pointer=/customer/no"]) == 1  # decoded, too few to judge
     assert letters.read_text() == ""
     assert main([*command, "--option", "acount_pointer=/x"]) == 2
     assert "did you mean account_pointer?" in capsys.readouterr().err
