@@ -19,7 +19,7 @@ from copycatch.records.wire import ENCODER, Ack, Recommendation
 from copycatch.settings.service import Kafka
 from copycatch.units import format_rfc3339
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from tests.unit.enforcement.test_enforcement import recommend
+from tests.unit.enforcement.front_ends import recommend
 
 pytestmark = pytest.mark.kafka
 CLOCK = SystemClock()
@@ -86,7 +86,7 @@ def test_bootstrap_follow_and_acknowledge(kafka_servers: str, make_topic: Callab
     feed = Feed(Kafka(bootstrap_servers=[kafka_servers]), table, CLOCK.now_ms, topic, acks)
 
     def is_refused(account: str) -> bool:
-        return table.verdict(Subject(account_id=account), CLOCK.now_ms()).is_refused
+        return table.verdict(Subject.of(account_id=account), CLOCK.now_ms()).is_refused
 
     feed.start()
     try:

@@ -16,7 +16,17 @@ can call; nginx (auth_request) and Traefik (ForwardAuth) understand its answers 
   200  pass; x-copycatch-action and x-copycatch-max-top-logprobs, ... say what the model server should reduce
   403  blocked        429  throttled, with Retry-After
 
-The gateway must set the account header itself and drop what clients send under its name.
+The gateway must set the account header itself and drop what clients send under its name. A block holds for
+the account in every tenant and on every model; with --authenticated tenant or model only where they agree
+(the gateway must set that header too). Of repeated headers each counts, and the strongest action prevails.
+
+It fails open: until the recommendations have been read (no broker, no topic), and for a request without an
+account, the answer is 200. --fail-closed refuses both. GET /-/ready says 503 until they have been read, then
+200, with the entries in force, requests refused, and requests without an account ("unidentified").
+
+reduce_output is not done here but by the model server, from the headers above. Without --model-server-reduces
+its fallback (throttle) is done instead, and the acknowledgement says so. Without the acks topic nothing is
+acknowledged; a warning says it, and the rest goes on.
 For Python servers there is copycatch.enforcement.middleware.EnforcementMiddleware (ASGI).
 """
 EPILOG = """\
@@ -53,6 +63,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
             metavar="NAME",
             help=f"names the {name} (default: %(default)s)",
         )
+    parser.add_argument(
+        "--authenticated",
+        action="append",
+        choices=("tenant", "model"),
+        default=[],
+        help="the gateway sets this header itself: what disagrees with it does not hold (may be repeated)",
+    )
+    parser.add_argument(
+        "--fail-closed",
+        action="store_true",
+        help="503 until the recommendations have been read, 403 to requests that name no account",
+    )
+    parser.add_argument(
+        "--model-server-reduces",
+        action="store_true",
+        help="the model server heeds x-copycatch-action: reduce_output counts as applied",
+    )
     parser.set_defaults(run=run)
 
 
@@ -62,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.enforcement.ext_authz import ExtAuthzServer
     from copycatch.enforcement.feed import Feed
     from copycatch.enforcement.requests import HeaderNames
-    from copycatch.enforcement.table import DecisionTable
+    from copycatch.enforcement.table import SUPPORTED, DecisionTable
     from copycatch.errors import TransportError
     from copycatch.settings.service import load_service
 
@@ -70,15 +97,19 @@ def run(args: argparse.Namespace) -> int:
     kafka = settings.kafka
     if args.kafka is not None:
         kafka = kafka.model_copy(update={"bootstrap_servers": args.kafka.split(",")})
-    clock, table = SystemClock(), DecisionTable()
+    supported = SUPPORTED if args.model_server_reduces else SUPPORTED - {"reduce_output"}
+    clock, table = SystemClock(), DecisionTable(supported)
     feed = Feed(kafka, table, clock.now_ms, settings.outputs.recommendations, args.acks_topic)
     names = HeaderNames(
         account=args.account_header.lower(),
         tenant=args.tenant_header.lower(),
         model=args.model_header.lower(),
+        authenticated=frozenset(args.authenticated),
     )
     try:
-        server = ExtAuthzServer(args.bind, args.port, table, clock.now_ms, lambda: feed.is_ready, names)
+        server = ExtAuthzServer(
+            args.bind, args.port, table, clock.now_ms, lambda: feed.is_ready, names, args.fail_closed
+        )
     except OSError as error:
         msg = f"enforce: cannot listen on {args.bind}:{args.port}: {error.strerror}"
         raise TransportError(msg) from error

@@ -7,14 +7,15 @@ from typing import Any
 import structlog
 
 from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
+from copycatch.enforcement.acks import AckSender
 from copycatch.enforcement.table import DecisionTable
 from copycatch.errors import RecoverableError, TransportError
-from copycatch.records.wire import ENCODER, Ack
 from copycatch.settings.service import Kafka
 
 log = structlog.get_logger(__name__)
 
 RETRY_S = 2.0
+STOP_S = 2.0  # the thread may wait longer for a broker that is away; it holds nothing that must be saved
 
 
 class Feed:
@@ -42,13 +43,15 @@ class Feed:
         self._table = table
         self._now_ms = now_ms
         self._topic = topic
-        self._acks_topic = acks_topic
+        self._acks = AckSender(settings, acks_topic) if acks_topic else None
         self._is_stopped = threading.Event()
         self._is_ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="copycatch-feed", daemon=True)
 
     def start(self) -> None:
         """Begin; returns at once."""
+        if self._acks is not None:
+            self._acks.start()
         self._thread.start()
 
     @property
@@ -64,7 +67,9 @@ class Feed:
         """End, and wait for it."""
         self._is_stopped.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=30.0)
+            self._thread.join(timeout=STOP_S)
+        if self._acks is not None:
+            self._acks.stop(STOP_S)
 
     def _run(self) -> None:
         while not self._is_stopped.is_set():
@@ -78,7 +83,7 @@ class Feed:
                 self._is_stopped.wait(10 * RETRY_S)
 
     def _follow(self) -> None:
-        from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+        from kafka import KafkaConsumer, TopicPartition
 
         with translated("following recommendations"):
             options = common_options(self._settings) | NO_SENSORS
@@ -86,7 +91,6 @@ class Feed:
             consumer = KafkaConsumer(
                 **options, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
             )
-            producer = KafkaProducer(**options, linger_ms=20) if self._acks_topic else None
             try:
                 partitions = consumer.partitions_for_topic(self._topic)
                 if not partitions:
@@ -100,17 +104,15 @@ class Feed:
                     found = consumer.poll(timeout_ms=200)
                     for messages in found.values():
                         for message in messages:
-                            self._take(message, producer)
+                            self._take(message)
                     if not self.is_ready and all(consumer.position(each) >= ends[each] for each in shards):
                         log.info("recommendations are read", entries=len(self._table))
                         self._is_ready.set()
             finally:
                 consumer.close()
-                if producer is not None:
-                    producer.close(timeout=5.0)
 
-    def _take(self, message: Any, producer: Any) -> None:
+    def _take(self, message: Any) -> None:
         key = (message.key or b"").decode("utf-8", "replace")
-        ack: Ack | None = self._table.apply(key, message.value, self._now_ms())
-        if ack is not None and producer is not None:
-            producer.send(self._acks_topic, key=message.key, value=ENCODER.encode(ack))
+        ack = self._table.apply(key, message.value, self._now_ms())
+        if ack is not None and self._acks is not None:
+            self._acks.send(message.key, ack)

@@ -1,22 +1,25 @@
 """ASGI middleware: refuses, throttles, and reduces JSON requests and answers on their way through."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from copycatch.enforcement.reduce import reduce_answer, reduce_request
-from copycatch.enforcement.requests import DEFAULT_NAMES, refusal, subject_of
+from copycatch.enforcement.identity import UnclearIdentityError
+from copycatch.enforcement.reduce import IrreducibleError, reduce_answer, reduce_request
+from copycatch.enforcement.requests import DEFAULT_NAMES, Answer, HeaderNames, answer_of, refusal, subject_of
 from copycatch.enforcement.table import DecisionTable, Subject
 from copycatch.records.wire import ActionParams
 
-BODY_BYTES_MAX = 4 << 20  # longer bodies pass as they are; a stream of tokens carries no probabilities
+BODY_BYTES_MAX = 4 << 20  # longer answers cannot be reduced; longer requests pass as they are
+_BODILESS = frozenset({204, 205, 304})
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Irreducible = Literal["refuse", "pass"]
 
 
 class EnforcementMiddleware:
@@ -30,10 +33,15 @@ class EnforcementMiddleware:
     now_ms : callable
     identify : callable, optional
         Subject of a request's scope; by default from headers, which the gateway in front must set.
+    irreducible : {"refuse", "pass"}
+        What becomes of an answer that should be reduced and cannot be: a stream, compressed, no JSON, too
+        long. With "pass" give the table `supported` without `reduce_output`, or its acknowledgements say
+        more than is done.
 
     Notes
     -----
     The verdict is left at `scope["copycatch"]` for applications that want to act on it themselves.
+    Web sockets of accounts that are refused or reduced are closed.
     """
 
     def __init__(
@@ -42,50 +50,74 @@ class EnforcementMiddleware:
         table: DecisionTable,
         now_ms: Callable[[], int],
         identify: Callable[[Scope], Subject] | None = None,
+        irreducible: Irreducible = "refuse",
     ) -> None:
         self._app = app
         self._table = table
         self._now_ms = now_ms
         self._identify = identify or identify_by_headers
+        self._irreducible = irreducible
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        verdict = self._table.verdict(self._identify(scope), self._now_ms())
+        try:
+            subject = self._identify(scope)
+        except UnclearIdentityError:
+            await _refuse(scope, receive, send, answer_of(400, "the request names too many accounts"))
+            return
+        verdict = self._table.verdict(subject, self._now_ms())
         scope["copycatch"] = verdict
-        if verdict.is_refused:
-            status, headers, body = refusal(verdict)
-            await send({"type": "http.response.start", "status": status, "headers": _encoded(headers, body)})
-            await send({"type": "http.response.body", "body": body})
-        elif verdict.action == "reduce_output":
-            reduced = _Reduction(verdict.params, send)
+        is_reduced = verdict.action == "reduce_output"
+        if verdict.is_refused or (is_reduced and scope["type"] == "websocket"):
+            await _refuse(scope, receive, send, refusal(verdict))
+        elif is_reduced:
+            reduced = _Reduction(verdict.params, send, self._withheld)
             await self._app(*await reduced.request(scope, receive), reduced.send)
         else:
             await self._app(scope, receive, send)
 
+    def _withheld(self) -> bool:
+        """Whether an answer that cannot be reduced is withheld; counted either way."""
+        self._table.counts.unreduced += 1
+        return self._irreducible == "refuse"
 
-def identify_by_headers(scope: Scope) -> Subject:
-    """The subject by the default headers; the peer's address where no proxy names one."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    subject = subject_of(headers, DEFAULT_NAMES)
+
+def identify_by_headers(scope: Scope, names: HeaderNames = DEFAULT_NAMES) -> Subject:
+    """The subject by headers; the peer's address where no proxy names one."""
+    subject = subject_of(scope["headers"], names)
     if subject.client_ip is None and scope.get("client"):
         subject = subject._replace(client_ip=scope["client"][0])
     return subject
 
 
+async def _refuse(scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    status, headers, body = answer
+    await send({"type": "http.response.start", "status": status, "headers": _encoded(headers, body)})
+    await send({"type": "http.response.body", "body": body})
+
+
 class _Reduction:
     """One request and its answer on their way through."""
 
-    def __init__(self, params: ActionParams, send: Send) -> None:
+    def __init__(self, params: ActionParams, send: Send, is_withheld: Callable[[], bool]) -> None:
         self._params = params
         self._send = send
+        self._is_withheld = is_withheld
         self._start: Message | None = None
         self._body = b""
-        self._is_passing = False
+        self._is_passing = False  # what follows is not held any more
+        self._is_over = False  # the answer has been given in another's place
 
     async def request(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
-        """Scope and receive with the reduced request."""
+        """Scope and receive with the reduced request, which asks for an answer that can be reduced."""
+        kept = [pair for pair in scope["headers"] if pair[0].lower() not in (b"accept-encoding", b"te")]
+        scope = {**scope, "headers": kept, "extensions": {}}  # by extensions files are sent unseen
         body = b""
         has_more = True
         while has_more and len(body) <= BODY_BYTES_MAX:
@@ -94,39 +126,45 @@ class _Reduction:
                 return scope, _giving([message], receive)
             body += message.get("body", b"")
             has_more = message.get("more_body", False)
-        if not has_more and _is_json(scope["headers"]):
-            changed = _through_json(body, lambda document: reduce_request(document, self._params))
-            if changed is not None:
-                body = changed
-                kept = [
-                    (name, value) for name, value in scope["headers"] if name.lower() != b"content-length"
-                ]
-                scope = {**scope, "headers": [*kept, (b"content-length", str(len(body)).encode())]}
+        changed = None if has_more else _reduced(body, self._params, reduce_request)
+        if changed is not None:
+            body = changed
+            kept = [pair for pair in kept if pair[0].lower() != b"content-length"]
+            scope["headers"] = [*kept, (b"content-length", str(len(body)).encode())]
         return scope, _giving([{"type": "http.request", "body": body, "more_body": has_more}], receive)
 
     async def send(self, message: Message) -> None:
-        """Holds a JSON answer until it is whole; all else passes."""
-        if message["type"] == "http.response.start":
-            self._is_passing = not _is_json(message.get("headers", []))
-            if not self._is_passing:
-                self._start = message
-                return
-        elif not self._is_passing and self._start is not None:
+        """Holds an answer until it is whole, and gives it reduced."""
+        if self._is_over:
+            return
+        if self._is_passing:
+            await self._send(message)
+        elif message["type"] == "http.response.start":
+            self._start = message
+        elif message["type"] == "http.response.body":
             self._body += message.get("body", b"")
             has_more = message.get("more_body", False)
-            if has_more and len(self._body) <= BODY_BYTES_MAX:
-                return
-            await self._finish(has_more)
-            return
-        await self._send(message)
+            is_held = _is_plain(self._start) and len(self._body) <= BODY_BYTES_MAX
+            if not has_more or not is_held:
+                await self._finish(has_more, is_held)
 
-    async def _finish(self, has_more: bool) -> None:
+    async def _finish(self, has_more: bool, is_held: bool) -> None:
         assert self._start is not None
-        body = self._body
-        start = self._start
-        if not has_more:
-            changed = _through_json(body, lambda document: reduce_answer(document, self._params))
-            body = body if changed is None else changed
+        start, body = self._start, self._body
+        changed: bytes | None = body if start["status"] in _BODILESS or not body else None
+        if changed is None and is_held and not has_more:
+            changed = _reduced(body, self._params, reduce_answer)
+        if changed is None and self._is_withheld():
+            self._is_over = True
+            status = start["status"] if start["status"] >= 400 else 403
+            status, headers, body = answer_of(status, "this account may not have this answer at present")
+            await self._send(
+                {"type": "http.response.start", "status": status, "headers": _encoded(headers, body)}
+            )
+            await self._send({"type": "http.response.body", "body": body})
+            return
+        if changed is not None and changed != body:
+            body = changed
             kept = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
             start = {**start, "headers": [*kept, (b"content-length", str(len(body)).encode())]}
         self._is_passing = True
@@ -134,15 +172,22 @@ class _Reduction:
         await self._send({"type": "http.response.body", "body": body, "more_body": has_more})
 
 
-def _is_json(headers: Any) -> bool:
-    return any(name.lower() == b"content-type" and b"json" in value.lower() for name, value in headers)
+def _is_plain(start: Message | None) -> bool:
+    """Whether the answer is neither compressed nor a stream of events."""
+    for name, value in [] if start is None else start.get("headers", []):
+        if name.lower() == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            return False
+        if name.lower() == b"content-type" and b"event-stream" in value.lower():
+            return False
+    return True
 
 
-def _through_json(body: bytes, change: Callable[[Any], Any]) -> bytes | None:
+def _reduced(body: bytes, params: ActionParams, change: Callable[[Any, ActionParams], Any]) -> bytes | None:
+    """The body reduced; None where it is not JSON (a number alone is some, words are not)."""
     try:
-        return msgspec.json.encode(change(msgspec.json.decode(body)))
-    except (ValueError, RecursionError, OverflowError):
-        return None  # not ours to judge: the application answers to what it cannot read
+        return msgspec.json.encode(change(msgspec.json.decode(body), params))
+    except (IrreducibleError, ValueError, RecursionError, OverflowError):
+        return None
 
 
 def _giving(messages: list[Message], receive: Receive) -> Receive:

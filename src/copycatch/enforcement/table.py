@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from copycatch.records.wire import Ack, Action, ActionParams, Recommendation
+from copycatch.enforcement.identity import forms_of, spellings_of, stored_form
+from copycatch.records.wire import ACTION_RANKS, Ack, Action, ActionParams, Recommendation
 from copycatch.units import MS_PER_S, format_rfc3339, parse_rfc3339
 
 SUPPORTED: frozenset[Action] = frozenset({"observe", "throttle", "reduce_output", "block", "revoke_key"})
@@ -18,13 +19,36 @@ _NO_EXPIRY_MS = 1 << 62
 
 
 class Subject(NamedTuple):
-    """Who asks what; unknown parts are None."""
+    """Who asks what, in every spelling that is meant; unknown parts are empty.
 
-    account_id: str | None = None
-    tenant_id: str | None = None
-    model_id: str | None = None
-    api_key_hash: str | None = None
+    Tenant and model are for those that the client cannot choose: what they disagree with does not hold.
+    """
+
+    accounts: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    api_key_hashes: tuple[str, ...] = ()
     client_ip: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        account_id: str | None = None,
+        tenant_id: str | None = None,
+        model_id: str | None = None,
+        api_key_hash: str | None = None,
+        client_ip: str | None = None,
+    ) -> "Subject":
+        """A subject from one name of each.
+
+        Examples
+        --------
+        >>> Subject.of("a1", model_id="m").models
+        ('m',)
+        """
+        names = (account_id, tenant_id, model_id, api_key_hash)
+        accounts, tenants, models, keys = (spellings_of(() if name is None else (name,)) for name in names)
+        return cls(accounts, tenants, models, keys, client_ip)
 
 
 class Verdict(NamedTuple):
@@ -67,6 +91,8 @@ class Counts:
     unreadable: int = 0
     dropped: int = 0  # entries given up because the table was full
     refused: int = 0
+    unidentified: int = 0  # requests that named no account
+    unreduced: int = 0  # answers withheld because they could not be reduced
     shadowed: int = 0  # requests that an entry in shadow mode would have touched
 
 
@@ -91,7 +117,7 @@ class DecisionTable:
     Examples
     --------
     >>> table = DecisionTable()
-    >>> table.verdict(Subject(account_id="a1"), now_ms=0).action is None
+    >>> table.verdict(Subject.of("a1"), now_ms=0).action is None
     True
     """
 
@@ -183,6 +209,7 @@ class DecisionTable:
     def verdict(self, subject: Subject, now_ms: int) -> Verdict:
         """What to do with a request of `subject`; asking counts against a throttle's allowance."""
         with self._lock:
+            self.counts.unidentified += not subject.accounts
             entry, key = self._strongest(subject, now_ms)
             if entry is None or key is None:
                 return ALLOWED
@@ -200,22 +227,19 @@ class DecisionTable:
     def _strongest(self, subject: Subject, now_ms: int) -> tuple[Entry | None, str | None]:
         best: tuple[int, str] | None = None
         expired = []
-        for scope, value in (
-            ("account", subject.account_id),
-            ("api_key", subject.api_key_hash),
-            ("ip", subject.client_ip),
-        ):
-            for key in self._state.keys_by_value.get((scope, value or ""), ()):
-                entry = self._state.entry_by_key[key]
-                recommendation = entry.recommendation
-                if entry.expires_ms <= now_ms:
-                    expired.append(key)
-                elif _concerns(recommendation, subject):
-                    if recommendation.mode == "shadow":
-                        self.counts.shadowed += 1
-                    else:
-                        rank = (recommendation.action_rank, key)
-                        best = rank if best is None else max(best, rank)
+        asked = [("account", name) for name in subject.accounts]
+        asked += [("api_key", name) for name in subject.api_key_hashes]
+        asked += [("ip", subject.client_ip)] if subject.client_ip else []
+        for key in {key for place in asked for key in self._state.keys_by_value.get(place, ())}:
+            entry = self._state.entry_by_key[key]
+            if entry.expires_ms <= now_ms:
+                expired.append(key)
+            elif _concerns(entry.recommendation, subject):
+                if entry.recommendation.mode == "shadow":
+                    self.counts.shadowed += 1
+                else:
+                    rank = (ACTION_RANKS[entry.action], key)
+                    best = rank if best is None else max(best, rank)
         for key in expired:
             self._remove(key)
         return (None, None) if best is None else (self._state.entry_by_key[best[1]], best[1])
@@ -240,15 +264,20 @@ class DecisionTable:
 def _places(recommendation: Recommendation) -> set[tuple[str, str]]:
     """Where requests find it: by whom it is about; a campaign's by each of its accounts."""
     if recommendation.scope == "campaign":
-        return {("account", account) for account in recommendation.accounts}
-    return {(recommendation.scope, recommendation.value)}
+        return {("account", stored_form(account)) for account in recommendation.accounts}
+    return {(recommendation.scope, stored_form(recommendation.value))}
 
 
 def _concerns(recommendation: Recommendation, subject: Subject) -> bool:
-    """Whether tenant and model agree; what the request does not name cannot disagree."""
+    """Whether tenant and model agree; what the request does not say cannot disagree."""
     tenant_id, model_id = recommendation.tenant_id, recommendation.model_id
-    is_same_tenant = tenant_id is None or subject.tenant_id in (None, tenant_id)
-    return is_same_tenant and (model_id == "*" or subject.model_id in (None, model_id))
+    is_same_tenant = tenant_id is None or not subject.tenants or _is_among(tenant_id, subject.tenants)
+    return is_same_tenant and (model_id == "*" or not subject.models or _is_among(model_id, subject.models))
+
+
+def _is_among(name: str, spellings: tuple[str, ...]) -> bool:
+    """Whether a name is meant; models and tenants are compared folded, which only makes more agree."""
+    return any(form in spellings for form in forms_of(name))
 
 
 def _is_newer(recommendation: Recommendation, known: tuple[int, int]) -> bool:

@@ -317,9 +317,9 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     epoch: Annotated[
         int,
         Meta(
-            description="Event time of issue in epoch milliseconds. It never falls per key, also where revisions "
-            "begin again because the judge lost its state: the message with the higher (epoch, revision) holds. "
-            "0: from a version without it; go by revision."
+            description="Event time of issue in epoch milliseconds. It never falls per key, also where "
+            "revisions begin again because the judge lost its state: the message with the higher "
+            "(epoch, revision) holds. 0: from a version without it; go by revision."
         ),
     ] = 0
     schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION

@@ -3,55 +3,18 @@
 import http.client
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import msgspec
 import pytest
-import uvicorn
 
-from copycatch.contracts.examples import EXAMPLES
-from copycatch.enforcement.ext_authz import HEALTH_PATH, ExtAuthzServer
-from copycatch.enforcement.middleware import EnforcementMiddleware
-from copycatch.enforcement.table import DecisionTable, Subject
-from copycatch.records.wire import ACTION_RANKS, ENCODER, Recommendation
+from copycatch.enforcement.ext_authz import HEALTH_PATH
+from copycatch.enforcement.table import SUPPORTED, DecisionTable, Subject
 from copycatch.units import format_rfc3339
-
-BASE = msgspec.convert(EXAMPLES["Recommendation"][0], Recommendation)
-NOW_MS = 1772359200000
-HOUR_MS = 3_600_000
-PARAMS = {
-    "throttle": {"queries_per_minute": 2},
-    "reduce_output": {"max_top_logprobs": 0, "top_k_labels": 1, "round_decimals": 1, "max_n": 1},
-}
-
-
-def recommend(action: Any, account: str = "a1", revision: int = 1, **more: Any) -> Recommendation:
-    fields = {
-        "decision_key": f"t|account|{account}|m",
-        "revision": revision,
-        "epoch": 0,
-        "action": action,
-        "action_rank": ACTION_RANKS[action],
-        "action_params": PARAMS.get(action, {}),
-        "fallback_action": None,
-        "scope": "account",
-        "value": account,
-        "tenant_id": None,
-        "model_id": "m",
-        "expires_at": format_rfc3339(NOW_MS + HOUR_MS),
-        **more,
-    }
-    return msgspec.structs.replace(BASE, **fields)
-
-
-def put(table: DecisionTable, *recommendations: Recommendation, now_ms: int = NOW_MS) -> list[Any]:
-    return [table.apply(each.decision_key, ENCODER.encode(each), now_ms) for each in recommendations]
+from tests.unit.enforcement.front_ends import HOUR_MS, NOW_MS, call, ext_authz, put, recommend, served
 
 
 def ask(table: DecisionTable, account: str = "a1", now_ms: int = NOW_MS, **more: Any) -> Any:
-    return table.verdict(Subject(account_id=account, **{"model_id": "m", **more}), now_ms)
+    return table.verdict(Subject.of(account, **{"model_id": "m", **more}), now_ms)
 
 
 # --- the table --------------------------------------------------------------------------------------------
@@ -216,31 +179,6 @@ def test_the_table_is_bounded() -> None:
 # --- over HTTP --------------------------------------------------------------------------------------------
 
 
-def call(
-    port: int, method: str = "POST", path: str = "/v1/x", body: Any = None, **headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    sent = {name.replace("_", "-"): text for name, text in headers.items()}
-    data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    if data is not None:
-        sent.setdefault("content-type", "application/json")
-    connection.request(method, path, data, sent)
-    response = connection.getresponse()
-    answer = response.status, {name.lower(): text for name, text in response.getheaders()}, response.read()
-    connection.close()
-    return answer
-
-
-@contextmanager
-def ext_authz(table: DecisionTable, **more: Any) -> Iterator[ExtAuthzServer]:
-    server = ExtAuthzServer("127.0.0.1", 0, table, lambda: NOW_MS, **more)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.close()
-
-
 def test_ext_authz_answers_envoy() -> None:
     table = DecisionTable()
     put(table, recommend("block", "bad"), recommend("reduce_output", "odd"), recommend("throttle", "fast"))
@@ -262,62 +200,13 @@ def test_ext_authz_keeps_connections_and_passes_while_it_starts() -> None:
     with ext_authz(DecisionTable(), is_ready=ready.is_set) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
         for path, expected in ((HEALTH_PATH, 503), ("/v1/x", 200), ("/v1/y", 200)):
-            connection.request("POST", path, b"{}", {"x-account-id": "a"})
+            connection.request("POST", path, b"{}", {} if path == HEALTH_PATH else {"x-account-id": "a"})
             response = connection.getresponse()
             response.read()
             assert response.status == expected
         connection.close()
         ready.set()
         assert call(server.port, "GET", HEALTH_PATH)[0] == 200
-
-
-async def model_server(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with what it was asked, and probabilities."""
-    if scope["type"] != "http":
-        return
-    body, has_more = b"", True
-    while has_more:
-        message = await receive()
-        body += message.get("body", b"")
-        has_more = message.get("more_body", False)
-    if scope["path"] == "/stream":
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [(b"content-type", b"text/event-stream")],
-            }
-        )
-        for part in (b"data: 1\n\n", b"data: 2\n\n"):
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-        return
-    asked = json.loads(body) if body[:1] == b"{" else body.decode()
-    verdict = scope["copycatch"].action
-    answer = {"asked": asked, "verdict": verdict, "probabilities": [0.0213, 0.9127, 0.066], "label": 1}
-    payload = json.dumps(answer).encode()
-    await send({
-        "type": "http.response.start",
-        "status": 200,
-        "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())],
-    })  # fmt: skip
-    for half in (payload[:10], payload[10:]):
-        await send({"type": "http.response.body", "body": half, "more_body": half == payload[:10]})
-
-
-@contextmanager
-def served(table: DecisionTable) -> Iterator[int]:
-    app = EnforcementMiddleware(model_server, table, lambda: NOW_MS)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-        yield int(server.servers[0].sockets[0].getsockname()[1])
-    finally:
-        server.should_exit = True
-        thread.join(timeout=120)
 
 
 def test_middleware_over_real_http() -> None:
@@ -341,13 +230,28 @@ def test_middleware_over_real_http() -> None:
         assert [call(port, body=asked, x_account_id="fast")[0] for _ in range(3)] == [200, 200, 429]
 
 
-def test_middleware_lets_pass_what_it_cannot_reduce() -> None:
+def test_middleware_asks_for_what_it_can_reduce() -> None:
     table = DecisionTable()
     put(table, recommend("reduce_output", "odd"))
     with served(table) as port:
         status, _, body = call(port, path="/stream", body={"n": 1}, x_account_id="odd")
-        assert (status, body) == (200, b"data: 1\n\ndata: 2\n\n")
+        assert status == 403
+        assert b"data:" not in body
+        assert table.counts.unreduced == 1
+        status, _, body = call(port, body={"stream": True, "best_of": 9, "prompt": "hi"}, x_account_id="odd")
+        assert json.loads(body)["asked"] == {"best_of": 1, "prompt": "hi"}
         status, _, body = call(port, body=b"not json", x_account_id="odd")
         assert json.loads(body)["asked"] == "not json"
         status, _, body = call(port, body=b"\xc3\xa9" * 10, x_account_id="odd", content_type="text/plain")
         assert json.loads(body)["asked"] == "é" * 10
+
+
+def test_without_a_model_server_that_reduces_the_fallback_is_done_and_said() -> None:
+    table = DecisionTable(SUPPORTED - {"reduce_output"})
+    [ack] = put(table, recommend("reduce_output", "odd", fallback_action="throttle"))
+    assert (ack.result, ack.message) == (
+        "unsupported",
+        "reduce_output is not supported here; throttle is done instead",
+    )
+    with ext_authz(table) as server:
+        assert [call(server.port, x_account_id="odd")[0] for _ in range(2)] == [200, 429]
