@@ -19,12 +19,12 @@ import zstandard
 from copycatch.errors import ConfigError, TransportError
 from copycatch.ports import Shard, ShardListener
 from copycatch.records.columns import RawBatch
-from copycatch.records.wire import RECORD_BYTES_MAX
+from copycatch.records.wire import MESSAGE_BYTES_MAX
 
 STDIN = "-"
 CHUNK_BYTES = 1 << 20
 # A line longer than this is cut, so that it is rejected as too large instead of filling the memory.
-LINE_BYTES_MAX = 4 * RECORD_BYTES_MAX
+LINE_BYTES_MAX = MESSAGE_BYTES_MAX + 1
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".gz", ".zst")
 
 

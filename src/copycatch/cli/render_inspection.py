@@ -14,6 +14,7 @@ _WORDS_BY_NOTE = {
     "split": "further records out of messages that hold several",
     "joined": "requests joined with their responses",
     "sampled": "from a source that logs only a share of its traffic: counts per account are too low",
+    "unread": "parts of records that could not be read and are missing; the queries count",
     "unpaired": "requests taken without their response",
 }
 

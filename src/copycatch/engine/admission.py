@@ -26,7 +26,10 @@ def admit(turn: Turn, batch: RecordBatch, shard_name: str, now_ms: int) -> tuple
     is_late, latest_ms = shard.is_late(batch.event_times_ms[good], to_ms(turn.policy.windows.late_s_max))
     timely = good[~is_late]
     is_duplicate = shard.seen.mark(
-        batch.event_times_ms[timely], _picked(batch.account_ids, timely), _picked(batch.event_ids, timely)
+        batch.event_times_ms[timely],
+        _picked(batch.account_ids, timely),
+        _picked(batch.event_ids, timely),
+        batch.input_hashes[timely],
     )
     accepted = timely[~is_duplicate]
     counts = outcomes.counts

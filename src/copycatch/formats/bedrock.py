@@ -2,19 +2,26 @@
 
 from typing import Any
 
-from copycatch.formats.shared.chat import asked_of, content_text, embeddings_of, params_of, response_fields
+from copycatch.formats.shared.chat import (
+    asked_of,
+    embeddings_of,
+    params_of,
+    response_fields,
+    split_embeddings,
+)
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.messages import (
+    Fields,
     LogMessage,
     Reading,
     count_of,
     dig,
     first,
     first_name,
-    text_of,
 )
+from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
 
 NAME = "bedrock"
@@ -33,7 +40,6 @@ SOURCES = {
     "latency_ms": "output.outputBodyJson.metrics.latencyMs",
     "status": "errorCode",
 }
-DELTAS_MAX = 20_000
 _STATUS_BY_ERROR = {
     "ThrottlingException": 429,
     "AccessDeniedException": 403,
@@ -72,56 +78,33 @@ def read(message: LogMessage) -> list[Reading]:
         raise MessageFault("schema", "modelId", "no model invocation log: modelId and requestId are needed")
     metadata = document.get("requestMetadata")
     asked = dig(document, "input", "inputBodyJson")
-    answered = dig(document, "output", "outputBodyJson")
+    answered = message.body(dig(document, "output", "outputBodyJson"))
     answer = response_fields(answered) if isinstance(answered, dict) else {}
     vectors = embeddings_of(answered)
-    return [
-        {
-            "event_id": first_name(document.get("requestId")),
-            "event_time": message.time_ms(document.get("timestamp")),
-            "account_id": message.account(
-                document,
-                *(dig(metadata, key) for key in _ACCOUNT_KEYS),
-                message.header(message.options.account_headers),
-                dig(document, "identity", "arn"),
-            ),
-            "tenant_id": message.tenant(dig(metadata, "tenant"), document.get("accountId")),
-            "model_id": message.model(document.get("modelId")),
-            "input": asked_of(asked) if isinstance(asked, dict) else None,
-            "embedding": vectors[0] if len(vectors) == 1 else None,
-            "output_text": stream_text(answered) if isinstance(answered, list) else answer.get("output_text"),
-            "params": params_of(asked) if isinstance(asked, dict) else None,
-            "input_tokens": count_of(
-                first(dig(document, "input", "inputTokenCount"), answer.get("input_tokens"))
-            ),
-            "output_tokens": count_of(
-                first(dig(document, "output", "outputTokenCount"), answer.get("output_tokens"))
-            ),
-            "latency_ms": dig(answered, "metrics", "latencyMs"),
-            "status": _status(document.get("errorCode")),
-        }
-    ]
-
-
-def stream_text(deltas: list[Any]) -> str | None:
-    """The answer that a stream's deltas make together.
-
-    Examples
-    --------
-    >>> stream_text([{"contentBlockDelta": {"delta": {"text": "Khar"}}},
-    ...              {"delta": {"text": "toum"}}, {"generation": "."}, {"type": "message_stop"}])
-    'Khartoum.'
-    """
-    texts = []
-    for delta in deltas[:DELTAS_MAX]:
-        if not isinstance(delta, dict):
-            continue
-        inner = first(dig(delta, "contentBlockDelta", "delta"), delta.get("delta"), delta)
-        answers = (dig(inner, key) for key in ("text", "generation", "outputText", "completion"))
-        text = first(*answers, content_text(dig(inner, "content")))
-        if isinstance(text, str):
-            texts.append(text)
-    return text_of("".join(texts)) if texts else None
+    fields: Fields = {
+        "event_id": first_name(document.get("requestId")),
+        "event_time": message.time_ms(document.get("timestamp")),
+        "account_id": message.account(
+            document,
+            *(dig(metadata, key) for key in _ACCOUNT_KEYS),
+            message.header(message.options.account_headers),
+            dig(document, "identity", "arn"),
+        ),
+        "tenant_id": message.tenant(dig(metadata, "tenant"), document.get("accountId")),
+        "model_id": message.model(document.get("modelId")),
+        "input": asked_of(asked) if isinstance(asked, dict) else None,
+        "output_text": None if vectors else answer.get("output_text"),
+        "params": params_of(asked) if isinstance(asked, dict) else None,
+        "input_tokens": count_of(
+            first(dig(document, "input", "inputTokenCount"), answer.get("input_tokens"))
+        ),
+        "output_tokens": count_of(
+            first(dig(document, "output", "outputTokenCount"), answer.get("output_tokens"))
+        ),
+        "latency_ms": dig(answered, "metrics", "latencyMs"),
+        "status": _status(document.get("errorCode")),
+    }
+    return list(numbered(split_embeddings(fields, asked, vectors)))
 
 
 def _status(error: Any) -> int | None:

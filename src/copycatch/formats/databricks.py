@@ -11,7 +11,6 @@ from copycatch.formats.shared.messages import (
     dig,
     first,
     first_name,
-    nested,
 )
 from copycatch.formats.shared.predictions import rows_of
 from copycatch.formats.shared.recognise import Recognise
@@ -67,10 +66,7 @@ def read(message: LogMessage) -> list[Reading]:
         raise MessageFault(
             "schema", "databricks_request_id", "no inference table row: databricks_request_id is missing"
         )
-    request, response = (
-        nested(document.get("request"), "request"),
-        nested(document.get("response"), "response"),
-    )
+    request, response = message.asked(document.get("request")), message.body(document.get("response"))
     sampled = document.get("sampling_fraction")
     if isinstance(sampled, int | float) and sampled < 1:
         message.notes["sampled"] += 1

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from copycatch.formats.shared.chat import request_fields, response_fields
+from copycatch.formats.shared.chat import embeddings_of, request_fields, response_fields, split_embeddings
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.messages import (
+    Fields,
     LogMessage,
     Reading,
     agent_of,
@@ -16,6 +17,7 @@ from copycatch.formats.shared.messages import (
     first_name,
     nested_or_text,
 )
+from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
 
 NAME = "kong"
@@ -29,6 +31,7 @@ SOURCES = {
     "client_ip": "client_ip",
     "model_id": "ai.*.meta.request_model; the logged request's model",
     "model_version": "ai.*.meta.response_model",
+    "embedding": "ai.*.payload.response.data[].embedding; needs log_payloads",
     "input": "ai.*.payload.request: messages (last of a user) or prompt; needs log_payloads",
     "output_text": "ai.*.payload.response; needs log_payloads",
     "params": "ai.*.payload.request: logprobs, top_logprobs, logit_bias, n, temperature, max_tokens",
@@ -72,41 +75,41 @@ def read(message: LogMessage) -> list[Reading]:
     plugin = plugin_of(log.get("ai"))
     if plugin is None:
         return []
-    asked = request_fields(nested_or_text(dig(plugin, "payload", "request")))
-    answered = response_fields(nested_or_text(dig(plugin, "payload", "response")))
+    request = nested_or_text(dig(plugin, "payload", "request"))
+    response = message.body(dig(plugin, "payload", "response"))
+    asked, answered = request_fields(request), response_fields(response)
     usage, meta = plugin.get("usage"), plugin.get("meta")
     client_ip = message.client_ip(None, log.get("client_ip"))
     workspace = log.get("workspace_name")
     credential = first_name(dig(log, "authenticated_entity", "id"))
-    return [
-        {
-            "event_id": first_name(dig(log, "request", "id"), message.origin),
-            "event_time": message.time_ms(log.get("started_at")),
-            "account_id": message.account(
-                log,
-                *(dig(log, "consumer", key) for key in ("custom_id", "username", "id")),
-                credential,
-                client_ip=client_ip,
-            ),
-            "tenant_id": message.tenant(None if workspace == "default" else workspace),
-            "api_key_id": credential,
-            "user_agent": agent_of(dig(log, "request", "headers", "user-agent")),
-            "client_ip": client_ip,
-            "model_id": message.model(
-                dig(meta, "request_model"), asked.get("model_id"), dig(meta, "response_model")
-            ),
-            "model_version": first_name(dig(meta, "response_model"), answered.get("model_version")),
-            "input": asked.get("input"),
-            "output_text": answered.get("output_text"),
-            "params": asked.get("params"),
-            "input_tokens": _tally(usage, "prompt_tokens", "prompt_token", answered.get("input_tokens")),
-            "output_tokens": _tally(
-                usage, "completion_tokens", "completion_token", answered.get("output_tokens")
-            ),
-            "latency_ms": dig(log, "latencies", "request"),
-            "status": count_of(dig(log, "response", "status")),
-        }
-    ]
+    fields: Fields = {
+        "event_id": first_name(dig(log, "request", "id"), message.origin),
+        "event_time": message.time_ms(log.get("started_at")),
+        "account_id": message.account(
+            log,
+            *(dig(log, "consumer", key) for key in ("custom_id", "username", "id")),
+            credential,
+            client_ip=client_ip,
+        ),
+        "tenant_id": message.tenant(None if workspace == "default" else workspace),
+        "api_key_id": credential,
+        "user_agent": agent_of(dig(log, "request", "headers", "user-agent")),
+        "client_ip": client_ip,
+        "model_id": message.model(
+            dig(meta, "request_model"), asked.get("model_id"), dig(meta, "response_model")
+        ),
+        "model_version": first_name(dig(meta, "response_model"), answered.get("model_version")),
+        "input": asked.get("input"),
+        "output_text": answered.get("output_text"),
+        "params": asked.get("params"),
+        "input_tokens": _tally(usage, "prompt_tokens", "prompt_token", answered.get("input_tokens")),
+        "output_tokens": _tally(
+            usage, "completion_tokens", "completion_token", answered.get("output_tokens")
+        ),
+        "latency_ms": dig(log, "latencies", "request"),
+        "status": count_of(dig(log, "response", "status")),
+    }
+    return list(numbered(split_embeddings(fields, request, embeddings_of(response))))
 
 
 def plugin_of(ai: Any) -> dict[str, Any] | None:

@@ -1,12 +1,14 @@
 """KServe's payload logger: CloudEvents, binary and structured, a request joined with its response."""
 
+import base64
+import binascii
 from typing import Any
 
 from copycatch.formats.shared import tensors
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.joining import Identity, JoiningDecoder
-from copycatch.formats.shared.messages import Fields, LogMessage, Reading, dig, first_name, nested
+from copycatch.formats.shared.messages import Fields, LogMessage, Reading, dig, first_name, nested_or_text
 from copycatch.formats.shared.recognise import Recognise
 
 NAME = "kserve"
@@ -14,7 +16,7 @@ SOURCES = {
     "event_id": "id of the CloudEvent, with :0, :1, ... where a request has several instances",
     "event_time": "time of the request's CloudEvent",
     "account_id": "the account headers within the CloudEvent's metadata",
-    "tenant_id": "the tenant headers within the CloudEvent's metadata; namespace",
+    "tenant_id": "namespace; the tenant headers within the CloudEvent's metadata, where named",
     "user_agent": "the user-agent header within the CloudEvent's metadata",
     "client_ip": "the x-forwarded-for header within the CloudEvent's metadata",
     "model_id": "inferenceservicename",
@@ -66,8 +68,14 @@ def attribute(message: LogMessage, name: str) -> Any:
 def body_of(message: LogMessage) -> Any:
     """What was asked or answered."""
     if "ce_specversion" in message.headers or "ce_id" in message.headers:
-        return message.document
-    return nested(message.document.get("data"), "data")
+        return message.body(message.document)
+    data, encoded = message.document.get("data"), message.document.get("data_base64")
+    if data is None and isinstance(encoded, str):  # so the SDKs carry what says no JSON of itself
+        try:
+            data = base64.b64decode(encoded, validate=True).decode("utf-8", errors="replace")
+        except binascii.Error:
+            message.notes["unread"] += 1
+    return message.body(data)
 
 
 def identify(message: LogMessage) -> Identity:
@@ -109,7 +117,8 @@ def read_pair(request: LogMessage | None, response: LogMessage | None) -> list[R
         "event_id": first_name(attribute(message, "id")),
         "event_time": asked_ms,
         "account_id": message.account(message.document, client_ip=client_ip),
-        "tenant_id": message.tenant(None) or first_name(attribute(message, "namespace")),
+        "tenant_id": message.header(message.options.tenant_headers)
+        or first_name(attribute(message, "namespace")),
         "user_agent": headers.get("user-agent"),
         "client_ip": client_ip,
         "model_id": message.model(attribute(message, "inferenceservicename")),
@@ -119,13 +128,16 @@ def read_pair(request: LogMessage | None, response: LogMessage | None) -> list[R
         if asked_ms is not None and answered_ms is not None and answered_ms >= asked_ms:
             common["latency_ms"] = float(answered_ms - asked_ms)
     asked = None if request is None else body_of(request)
+    if isinstance(asked, str):
+        message.notes["unread"] += 1
+        asked = None
     answered = None if response is None else body_of(response)
-    return list(tensors.body_rows(asked, answered, common))
+    return list(tensors.body_rows(asked, answered, common, message.notes))
 
 
 def metadata_headers(message: LogMessage) -> dict[str, str]:
     """HTTP headers that the logger was told to keep, from the event's metadata: JSON of lists by name."""
-    found = nested(attribute(message, "metadata"), "metadata")
+    found = nested_or_text(attribute(message, "metadata"))
     headers = {}
     for name, values in found.items() if isinstance(found, dict) else ():
         value = values[-1] if isinstance(values, list) and values else values

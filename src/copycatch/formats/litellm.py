@@ -2,11 +2,19 @@
 
 from typing import Any
 
-from copycatch.formats.shared.chat import embeddings_of, messages_text, params_of, prompt_of, response_fields
+from copycatch.formats.shared.chat import (
+    embeddings_of,
+    messages_text,
+    params_of,
+    prompt_of,
+    response_fields,
+    split_embeddings,
+)
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.messages import (
+    Fields,
     LogMessage,
     Reading,
     agent_of,
@@ -14,16 +22,17 @@ from copycatch.formats.shared.messages import (
     dig,
     first,
     first_name,
-    nested_or_text,
+    name_of,
 )
+from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
 
 NAME = "litellm"
 SOURCES = {
     "event_id": "id; litellm_call_id",
     "event_time": "startTime",
-    "account_id": "metadata.user_api_key_user_id, user_api_key_end_user_id, user_api_key_hash; end_user",
-    "tenant_id": "metadata.requester_custom_headers x-tenant; user_api_key_org_id; user_api_key_team_id",
+    "account_id": "metadata.user_api_key_user_id, user_api_key_hash; of the master key the end user",
+    "tenant_id": "metadata.user_api_key_org_id, user_api_key_team_id; the tenant headers, where named",
     "api_key_id": "metadata.user_api_key_hash",
     "user_agent": "user_agent; metadata.user_agent",
     "client_ip": "requester_ip_address",
@@ -62,7 +71,7 @@ def read(message: LogMessage) -> list[Reading]:
             "schema", "litellm_call_id", "no standard logging payload: litellm_call_id is missing"
         )
     metadata = payload.get("metadata")
-    response = nested_or_text(payload.get("response"))
+    response = message.body(payload.get("response"))
     answered = response_fields(response)
     parameters = payload.get("model_parameters")
     client_ip = message.client_ip(
@@ -70,42 +79,43 @@ def read(message: LogMessage) -> list[Reading]:
     )
     custom = dig(metadata, "requester_custom_headers")
     headers = {str(name).lower(): value for name, value in custom.items()} if isinstance(custom, dict) else {}
+    user = dig(metadata, "user_api_key_user_id")
+    end_users = (dig(metadata, "user_api_key_end_user_id"), payload.get("end_user"))
     key_hash = first_name(dig(metadata, "user_api_key_hash"))
     started, ended = payload.get("startTime"), payload.get("endTime")
     vectors = embeddings_of(response)
-    return [
-        {
-            # litellm_call_id comes from a header that clients may set, so a repeat of it proves no repeat.
-            "event_id": first_name(payload.get("id"), payload.get("litellm_call_id"), message.origin),
-            "event_time": message.time_ms(started),
-            "account_id": message.account(
-                payload,
-                dig(metadata, "user_api_key_user_id"),
-                dig(metadata, "user_api_key_end_user_id"),
-                payload.get("end_user"),
-                key_hash,
-                client_ip=client_ip,
-            ),
-            "tenant_id": message.tenant(
-                *(headers.get(name) for name in message.options.tenant_headers),
-                dig(metadata, "user_api_key_org_id"),
-                dig(metadata, "user_api_key_team_id"),
-            ),
-            "api_key_id": key_hash,
-            "user_agent": agent_of(first(payload.get("user_agent"), dig(metadata, "user_agent"))),
-            "client_ip": client_ip,
-            "model_id": message.model(payload.get("model_group"), payload.get("model")),
-            "model_version": answered.get("model_version"),
-            "input": _asked(payload.get("messages")),
-            "embedding": vectors[0] if len(vectors) == 1 else None,
-            "output_text": None if vectors else answered.get("output_text"),
-            "params": params_of(parameters) if isinstance(parameters, dict) else None,
-            "input_tokens": count_of(first(payload.get("prompt_tokens"), answered.get("input_tokens"))),
-            "output_tokens": count_of(first(payload.get("completion_tokens"), answered.get("output_tokens"))),
-            "latency_ms": _latency_ms(payload.get("response_time"), started, ended),
-            "status": _status(payload),
-        }
-    ]
+    fields: Fields = {
+        # litellm_call_id comes from a header that clients may set, so a repeat of it proves no repeat.
+        "event_id": first_name(payload.get("id"), payload.get("litellm_call_id"), message.origin),
+        "event_time": message.time_ms(started),
+        "account_id": message.account(
+            payload,
+            user,
+            # The master key stands for the proxy itself: it pays for nobody, so the end user counts.
+            *(end_users if name_of(user) is not None else ()),
+            key_hash,
+            *end_users,
+            client_ip=client_ip,
+        ),
+        "tenant_id": message.tenant(
+            dig(metadata, "user_api_key_org_id"),
+            dig(metadata, "user_api_key_team_id"),
+            *(headers.get(name) for name in message.options.tenant_headers),
+        ),
+        "api_key_id": key_hash,
+        "user_agent": agent_of(first(payload.get("user_agent"), dig(metadata, "user_agent"))),
+        "client_ip": client_ip,
+        "model_id": message.model(payload.get("model_group"), payload.get("model")),
+        "model_version": answered.get("model_version"),
+        "input": _asked(payload.get("messages")),
+        "output_text": None if vectors else answered.get("output_text"),
+        "params": params_of(parameters) if isinstance(parameters, dict) else None,
+        "input_tokens": count_of(first(payload.get("prompt_tokens"), answered.get("input_tokens"))),
+        "output_tokens": count_of(first(payload.get("completion_tokens"), answered.get("output_tokens"))),
+        "latency_ms": _latency_ms(payload.get("response_time"), started, ended),
+        "status": _status(payload),
+    }
+    return list(numbered(split_embeddings(fields, payload.get("messages"), vectors)))
 
 
 def _asked(messages: Any) -> Any:

@@ -18,7 +18,7 @@ from copycatch.formats.shared.mapping_spec import (
     MappingSpec,
     pointer_text,
 )
-from copycatch.formats.shared.messages import Fields, LogMessage, Reading, first_name, nested_or_text
+from copycatch.formats.shared.messages import Fields, LogMessage, Reading, first_name, payer_of, seek
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise, recognise_nothing
 from copycatch.records.decoding import Decoder
@@ -95,7 +95,8 @@ def fields_of(spec: MappingSpec, message: LogMessage, document: Any) -> Fields:
             fields[root] = value
     if params:
         fields["params"] = params
-    if "account_id" not in fields:
+    fields["account_id"] = payer_of(fields.get("account_id"))
+    if fields["account_id"] is None:
         fields["account_id"] = message.account(document, client_ip=fields.get("client_ip"))
     if "model_id" not in fields:
         fields["model_id"] = message.model()
@@ -138,28 +139,6 @@ def _value_at(location: Location, message: LogMessage, document: Any) -> Any:
     if location.kind == "header":
         return message.headers.get(location.name)
     return message.key if location.kind == "key" else location.constant
-
-
-def seek(document: Any, steps: tuple[str, ...]) -> Any:
-    """The value at a pointer, passing through strings that hold JSON.
-
-    Examples
-    --------
-    >>> seek({"payload": '{"user": {"id": "u1"}}'}, ("payload", "user", "id"))
-    'u1'
-    >>> seek({"rows": [{"a": 1}]}, ("rows", "0", "a")), seek({"rows": []}, ("rows", "0"))
-    (1, None)
-    """
-    for step in steps:
-        if isinstance(document, str):
-            document = nested_or_text(document)
-        if isinstance(document, dict):
-            document = document.get(step)
-        elif isinstance(document, list) and step.isascii() and step.isdecimal() and len(step) < 7:
-            document = document[int(step)] if int(step) < len(document) else None
-        else:
-            return None
-    return document
 
 
 def _holds(condition: Condition, document: Any) -> bool:

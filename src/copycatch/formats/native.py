@@ -1,5 +1,6 @@
 """The native format: one JSON object a message, validated while it is parsed."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -7,17 +8,18 @@ import msgspec
 from copycatch.formats.shared.faults import (
     MessageFault,
     foreign_fault,
-    read_json,
     schema_fault,
     size_fault,
     version_fault,
 )
 from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.readable import readable_record
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import RawBatch
-from copycatch.records.decoding import Decoded, Decoder
+from copycatch.records.decoding import Decoded, Decoder, Note
 from copycatch.records.rejects import reject
-from copycatch.records.wire import RECORD_BYTES_MAX, InferenceRecord
+from copycatch.records.wire import MESSAGE_BYTES_MAX, InferenceRecord
 
 SOURCES: dict[str, str] = {
     name: name for name in InferenceRecord.__struct_fields__ if name != "schema_version"
@@ -57,7 +59,7 @@ class NativeDecoder(Decoder):
             try:
                 for row in range(row, n_values):  # noqa: B020 - goes on behind the bad record
                     value = values[row]
-                    if len(value) > RECORD_BYTES_MAX:
+                    if len(value) > MESSAGE_BYTES_MAX:
                         raise size_fault(value)
                     record = _decode_record(value)
                     version = record.schema_version
@@ -68,7 +70,13 @@ class NativeDecoder(Decoder):
             except MessageFault as found:
                 fault = found
             except (ValueError, RecursionError) as error:
-                fault = _explain(value, error, self._recognise)
+                slow = _read_slowly(value, error, self._recognise, decoded.notes)
+                if isinstance(slow, InferenceRecord):
+                    records.append(slow)
+                    kept.append(batch.positions[row])
+                    row += 1
+                    continue
+                fault = slow
             else:
                 break
             decoded.rejects.append(
@@ -106,20 +114,25 @@ FORMAT = Format(
 )
 
 
-def _explain(value: bytes, error: Exception, recognise: Recognise) -> MessageFault:
-    """What is wrong with one message; slow, and run only for bad ones."""
+def _read_slowly(
+    value: bytes, error: Exception, recognise: Recognise, notes: Counter[Note]
+) -> InferenceRecord | MessageFault:
+    """The record with all that can be read of it, or what is wrong; run only for bad messages."""
     try:
         document: Any = read_json(value)
     except MessageFault as fault:
-        if fault.reason == "not_finite" and isinstance(error, msgspec.ValidationError):
-            return schema_fault(error)  # knows which field
         return fault
-    foreign = recognise(document, {})
-    if foreign not in (None, NAME):
-        return foreign_fault(NAME, foreign)
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, str) and not version.startswith("1."):
         return version_fault(version)
+    if isinstance(document, dict):
+        given = {name: document[name] for name in SOURCES if document.get(name) is not None}
+        record, n_unread = readable_record(given)
+        if isinstance(record, InferenceRecord):
+            notes["unread"] += n_unread
+            return record
+        foreign = recognise(document, {})
+        return record if foreign in (None, NAME) else foreign_fault(NAME, foreign)
     if isinstance(error, msgspec.ValidationError):
         return schema_fault(error, document)
     return MessageFault("schema", None, f"the record cannot be read: {error}")

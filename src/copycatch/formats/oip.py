@@ -14,7 +14,7 @@ from copycatch.formats.shared.messages import (
     dig,
     first,
     first_name,
-    nested,
+    nested_or_text,
 )
 from copycatch.formats.shared.recognise import Recognise
 
@@ -22,7 +22,7 @@ NAME = "oip"
 SOURCES = {
     "event_id": "id; the Kafka key; with :0, :1, ... where a request has several rows",
     "event_time": "event_time or timestamp of an envelope; arrival",
-    "account_id": "account_id of an envelope; the account headers; parameters.account_id of the request",
+    "account_id": "account_id of an envelope; the account headers",
     "tenant_id": "tenant_id of an envelope; the tenant headers",
     "user_agent": "the user-agent header",
     "client_ip": "the x-forwarded-for header",
@@ -63,7 +63,9 @@ def identify(message: LogMessage) -> Identity:
     """Envelopes hold both; a lone request has inputs, a response outputs; joined by id, else by Kafka key."""
     document = message.document
     if dig(document, "request") is not None and dig(document, "response") is not None:
-        return Identity("", None)
+        asked, answered = (nested_or_text(document.get(side)) for side in ("request", "response"))
+        if any(dig(asked, key) is not None for key in ("inputs", "instances")) or dig(answered, "outputs"):
+            return Identity("", None)
     kind = (
         "request" if tensors.is_request(document) else "response" if tensors.is_response(document) else None
     )
@@ -87,10 +89,7 @@ def read_pair(request: LogMessage | None, response: LogMessage | None) -> list[R
     asked, answered = (None if each is None else each.document for each in (request, response))
     if request is response:
         envelope = message.document
-        asked, answered = (
-            nested(envelope.get("request"), "request"),
-            nested(envelope.get("response"), "response"),
-        )
+        asked, answered = message.asked(envelope.get("request")), message.body(envelope.get("response"))
     if response is not None and response is not message:
         for name, text in response.headers.items():
             message.headers.setdefault(name, text)
@@ -103,8 +102,6 @@ def read_pair(request: LogMessage | None, response: LogMessage | None) -> list[R
         "account_id": message.account(
             message.document,
             envelope.get("account_id"),
-            message.header(message.options.account_headers),
-            dig(asked, "parameters", "account_id"),
             client_ip=client_ip,
         ),
         "tenant_id": message.tenant(envelope.get("tenant_id")),
@@ -119,7 +116,7 @@ def read_pair(request: LogMessage | None, response: LogMessage | None) -> list[R
         "latency_ms": first(envelope.get("latency_ms"), _latency_ms(request, response)),
         "status": envelope.get("status"),
     }
-    return list(tensors.body_rows(asked, answered, common))
+    return list(tensors.body_rows(asked, answered, common, message.notes))
 
 
 def _latency_ms(request: LogMessage | None, response: LogMessage | None) -> float | None:

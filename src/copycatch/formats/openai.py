@@ -4,10 +4,10 @@ from typing import Any
 
 from copycatch.formats.shared.chat import (
     embeddings_of,
-    is_numbers,
     logprobs_in,
     request_fields,
     response_fields,
+    split_embeddings,
 )
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
@@ -21,7 +21,6 @@ from copycatch.formats.shared.messages import (
     dig,
     first,
     first_name,
-    nested,
 )
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
@@ -30,7 +29,7 @@ NAME = "openai"
 SOURCES = {
     "event_id": "event_id, request_id or id of the envelope; response.id; topic, partition and offset",
     "event_time": "event_time, timestamp, time or start_time of the envelope; response.created; arrival",
-    "account_id": "account_id or user_id of the envelope; request.safety_identifier; request.user",
+    "account_id": "account_id, user_id, customer_id or api_key_id of the envelope; the account headers",
     "tenant_id": "tenant_id or organization of the envelope; the tenant header",
     "api_key_id": "api_key_id of the envelope",
     "user_agent": "user_agent of the envelope; the user-agent header",
@@ -80,10 +79,7 @@ FORMAT = Format(
 def read(message: LogMessage) -> list[Reading]:
     """One query; an embedding request for several texts is several."""
     document = message.document
-    request, response = (
-        nested(document.get("request"), "request"),
-        nested(document.get("response"), "response"),
-    )
+    request, response = message.asked(document.get("request")), message.body(document.get("response"))
     envelope = document
     if request is None and response is None:
         envelope = {}
@@ -100,7 +96,11 @@ def read(message: LogMessage) -> list[Reading]:
                 "schema", "request", "neither a request, nor a response, nor an envelope of the two"
             )
     return list(
-        numbered(_split_embeddings(_fields_of(message, envelope, request, response), request, response))
+        numbered(
+            split_embeddings(
+                _fields_of(message, envelope, request, response), request, embeddings_of(response)
+            )
+        )
     )
 
 
@@ -124,9 +124,9 @@ def _fields_of(message: LogMessage, envelope: Any, request: Any, response: Any) 
         ),
         "event_time": message.time_ms(*times, dig(response, "created"), dig(response, "created_at")),
         "account_id": message.account(
-            message.document, *(envelope.get(key) for key in ("account_id", "user_id", "customer_id")),
-            message.header(message.options.account_headers),
-            dig(request, "safety_identifier"), dig(request, "user"), client_ip=client_ip,
+            message.document,
+            *(envelope.get(key) for key in ("account_id", "user_id", "customer_id", "api_key_id")),
+            client_ip=client_ip,
         ),
         "tenant_id": message.tenant(*(envelope.get(key) for key in ("tenant_id", "organization", "org_id"))),
         "api_key_id": first_name(envelope.get("api_key_id")),
@@ -137,19 +137,3 @@ def _fields_of(message: LogMessage, envelope: Any, request: Any, response: Any) 
         "latency_ms": first(envelope.get("latency_ms"), envelope.get("duration_ms")),
         "status": count_of(error_status),
     }  # fmt: skip
-
-
-def _split_embeddings(fields: Fields, request: Any, response: Any) -> list[Fields]:
-    vectors = embeddings_of(response)
-    if not vectors:
-        return [fields]
-    asked = dig(request, "input")
-    inputs: list[Any] = [fields.get("input")]
-    if isinstance(asked, list) and not is_numbers(asked):
-        inputs = asked
-    if len(inputs) != len(vectors):
-        inputs = [None] * len(vectors)
-    return [
-        {**fields, "input": given, "embedding": vector, "output_text": None}
-        for given, vector in zip(inputs, vectors, strict=True)
-    ]

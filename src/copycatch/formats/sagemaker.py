@@ -9,8 +9,15 @@ from typing import Any
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
-from copycatch.formats.shared.messages import Fields, LogMessage, Reading, dig, first_name, nested
-from copycatch.formats.shared.predictions import INSTANCES_MAX, answer_of, input_of, numbered, rows_of
+from copycatch.formats.shared.messages import Fields, LogMessage, Reading, dig, first_name, nested_or_text
+from copycatch.formats.shared.predictions import (
+    INSTANCES_MAX,
+    answer_of,
+    input_of,
+    numbered,
+    predictions_of,
+    rows_of,
+)
 from copycatch.formats.shared.recognise import Recognise
 
 NAME = "sagemaker"
@@ -71,8 +78,8 @@ def read(message: LogMessage) -> list[Reading]:
         "tenant_id": message.tenant(attributes.get("tenant"), attributes.get("tenant_id")),
         "model_id": message.model(attributes.get("model"), attributes.get("model_id")),
     }
-    asked = body_of(capture.get("endpointInput"), "captureData.endpointInput.data")
-    answered = body_of(capture.get("endpointOutput"), "captureData.endpointOutput.data")
+    asked = message.body(body_of(capture.get("endpointInput")))
+    answered = message.body(body_of(capture.get("endpointOutput")))
     if isinstance(asked, Table) or isinstance(answered, Table):
         return list(_rows_of_tables(asked, answered, common))
     return list(rows_of(asked, answered, common))
@@ -82,14 +89,8 @@ class Table(list[list[Any]]):
     """Rows of CSV."""
 
 
-def body_of(side: Any, field: str) -> Any:
-    """The body that was captured: a table, a document or text.
-
-    Raises
-    ------
-    MessageFault
-        If it is not what its encoding says.
-    """
+def body_of(side: Any) -> Any:
+    """The body that was captured: a table, a document or text; None where it cannot be read."""
     data = dig(side, "data")
     encoding = dig(side, "encoding")
     if not isinstance(data, str):
@@ -101,16 +102,14 @@ def body_of(side: Any, field: str) -> Any:
             return None  # an image or another binary body: the query counts, its input is not kept
         encoding = "JSON" if data.lstrip()[:1] in ("{", "[") else "CSV"
     if encoding == "JSON":
-        return nested(data, field)
+        return nested_or_text(data)
     if encoding != "CSV":
         return data
     try:
-        rows = list(csv.reader(data.splitlines()[: INSTANCES_MAX + 1]))
-    except csv.Error as error:
-        raise MessageFault("schema", field, f"{field}: no CSV: {error}") from None
-    if len(rows) > INSTANCES_MAX:
-        raise MessageFault("schema", field, f"{field}: more than {INSTANCES_MAX:,} rows in one request")
-    return Table([_cell(cell, field) for cell in row] for row in rows if row)
+        rows = list(csv.reader(data.splitlines()[:INSTANCES_MAX]))
+    except csv.Error:
+        return None
+    return Table([_cell(cell) for cell in row] for row in rows if row)
 
 
 def attributes_of(given: Any) -> dict[str, str]:
@@ -127,24 +126,29 @@ def attributes_of(given: Any) -> dict[str, str]:
         for part in text[:4096].replace(";", ",").split(",") if isinstance(text, str) else ():
             name, sign, value = part.partition("=")
             if sign and len(pairs) < ATTRIBUTES_MAX:
-                pairs.setdefault(name.strip().lower(), value.strip())
+                pairs[name.strip().lower()] = value.strip()  # the front's own stands behind the client's
     return pairs
 
 
-def _cell(text: str, field: str) -> Any:
+def _cell(text: str) -> Any:
+    """A number, None where a number is missing (empty or not finite), or the text."""
+    if not text.strip():
+        return None
     try:
         number = float(text)
     except ValueError:
         return text
     if not math.isfinite(number):
-        raise MessageFault("not_finite", field, f"{field}: {text[:16]!r} is no finite number")
+        return None
     return int(text) if text.strip().lstrip("+-").isdecimal() and len(text) < 16 else number
 
 
 def _rows_of_tables(asked: Any, answered: Any, common: Fields) -> list[Fields]:
     inputs = [_input_of(row) for row in asked] if isinstance(asked, Table) else [input_of(asked)]
-    answers = [answer_of(row) for row in answered] if isinstance(answered, Table) else []
-    if answers and len(answers) != len(inputs):
+    answers = table_answers(answered, len(inputs)) if isinstance(answered, Table) else []
+    if isinstance(answered, dict | list) and not isinstance(answered, Table):
+        answers = predictions_of(answered)
+    if len(answers) != len(inputs):
         answers = []
     rows = [{**common, "input": given} for given in inputs]
     for row, answer in zip(rows, answers, strict=False):  # both, or no answers at all
@@ -152,6 +156,26 @@ def _rows_of_tables(asked: Any, answered: Any, common: Fields) -> list[Fields]:
     return numbered(rows)
 
 
+def table_answers(table: Table, n_inputs: int) -> list[Fields]:
+    """Answers of CSV: a line for each input, or one line with a value for each of several inputs.
+
+    Examples
+    --------
+    >>> table_answers(Table([[0.1, 0.9]]), 2), table_answers(Table([[0.1, 0.9]]), 1)
+    ([{'probabilities': [0.1]}, {'probabilities': [0.9]}], [{'probabilities': [0.1, 0.9]}])
+    """
+    rows = [nested_or_text(",".join(map(str, row))) if _is_list_text(row) else row for row in table]
+    if len(rows) == 1 and isinstance(rows[0], list) and len(rows[0]) == n_inputs > 1:
+        rows = [[value] for value in rows[0]]
+    return [answer_of(row) for row in rows]
+
+
+def _is_list_text(row: list[Any]) -> bool:
+    # XGBoost's container writes str() of a list: "[0.02", 0.97, "0.01]"
+    return isinstance(row[0], str) and row[0].startswith("[") and isinstance(row[-1], str)
+
+
 def _input_of(row: list[Any]) -> Any:
-    is_numeric = all(isinstance(cell, int | float) for cell in row)
-    return row if is_numeric else ",".join(str(cell) for cell in row)
+    if all(isinstance(cell, int | float) or cell is None for cell in row):
+        return row  # with a gap it is no vector: missing, and noted when the record is made
+    return ",".join("" if cell is None else str(cell) for cell in row)

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from copycatch.intake.accounts import CanonicalAccounts
 from copycatch.intake.embed import Embedder
 from copycatch.intake.labels import MISSING_LABEL, code_labels
 from copycatch.intake.pseudonymise import Pseudonymiser
@@ -56,6 +57,7 @@ class ColumnBuilder:
     def __init__(self, hmac_key: bytes, embedder: Embedder | None) -> None:
         self._pseudonymiser = Pseudonymiser(hmac_key)
         self.link_key = self._pseudonymiser.link_key
+        self._accounts = CanonicalAccounts()
         self._embedder = embedder
         self._code_by_label: dict[str, int] = {}
 
@@ -80,18 +82,22 @@ class ColumnBuilder:
         found = _Faults(raw, positions)
         fields = _fields_of(records)
         times_ms = _times_of(fields["event_time"], found)
-        texts, vectors = _texts_and_vectors(fields["input"])
-        inputs = _blocks_of(vectors, fields, "input", found)
-        embeddings = _blocks_of(fields["embedding"], fields, "embedding", found)
-        probabilities = _blocks_of(fields["probabilities"], fields, "probabilities", found)
-        _check_probabilities(probabilities, found)
-        _check_top_scores(fields["top_scores"], found)
         if found.reason_by_row:
             rejects += found.rejects()
             keep = [row for row in range(len(records)) if row not in found.reason_by_row]
-            rest = Decoded([records[row] for row in keep], [positions[row] for row in keep])
+            rest = Decoded(
+                [records[row] for row in keep], [positions[row] for row in keep], notes=decoded.notes
+            )
             batch, more = self.build(raw, rest)
             return batch, rejects + more
+        texts, vectors = _texts_and_vectors(fields["input"])
+        # What is wrong with a vector costs the vector, never the query.
+        inputs, n_unread = _blocks_of(vectors, fields)
+        embeddings, n_bad_embeddings = _blocks_of(fields["embedding"], fields)
+        probabilities, n_bad = _blocks_of(fields["probabilities"], fields)
+        probabilities, n_outside = _in_unit_range(probabilities)
+        fields["top_scores"], n_disordered = _descending(fields["top_scores"])
+        decoded.notes["unread"] += n_unread + n_bad_embeddings + n_bad + n_outside + n_disordered
         self._fold_case(texts, embeddings)
         embeddings += self._embed_texts(texts, fields["model_id"], embeddings)
         batch = self._batch_of(raw, positions, fields, times_ms, texts, (inputs, embeddings, probabilities))
@@ -152,7 +158,7 @@ class ColumnBuilder:
             positions=np.array(positions, dtype=np.int64),
             event_ids=list(fields["event_id"]),
             event_times_ms=times_ms,
-            account_ids=list(fields["account_id"]),
+            account_ids=self._accounts.canonical_many(fields["account_id"]),
             tenant_ids=list(fields["tenant_id"]),
             model_ids=list(fields["model_id"]),
             api_key_hashes=self._pseudonymiser.hash_many(fields["api_key_id"]),
@@ -304,37 +310,37 @@ def _times_of(values: Sequence[str | int], found: _Faults) -> IntArray:
     return times_ms
 
 
-def _blocks_of(
-    vectors: Sequence[list[float] | Blob | None], fields: Fields, field: str, found: _Faults
-) -> list[VectorBlock]:
+def _blocks_of(vectors: Sequence[list[float] | Blob | None], fields: Fields) -> tuple[list[VectorBlock], int]:
+    """Blocks of the vectors, and how many could not be read."""
     blocks, faults = blocks_of(vectors, fields["model_id"])
-    for row, message in faults.items():
-        reason: RejectReason = "not_finite" if "finite" in message else "schema"
-        found.add(row, reason, field, message)
-    return blocks
+    return blocks, len(faults)
 
 
-def _check_probabilities(blocks: Sequence[VectorBlock], found: _Faults) -> None:
+def _in_unit_range(blocks: Sequence[VectorBlock]) -> tuple[list[VectorBlock], int]:
+    """The vectors that hold probabilities, and how many do not."""
+    kept, n_outside = [], 0
     for block in blocks:
-        is_prob = (block.values >= -PROB_TOLERANCE) & (block.values <= 1 + PROB_TOLERANCE)
+        is_prob = ((block.values >= -PROB_TOLERANCE) & (block.values <= 1 + PROB_TOLERANCE)).all(axis=1)
         if is_prob.all():
+            kept.append(block)
             continue
-        for index in np.flatnonzero(~is_prob.all(axis=1)):
-            at = int(np.argmin(is_prob[index]))
-            message = f"{block.values[index, at]:.4g} is no probability; expected values in [0, 1]"
-            found.add(int(block.rows[index]), "schema", f"probabilities[{at}]", message)
+        n_outside += int((~is_prob).sum())
+        if is_prob.any():
+            kept.append(VectorBlock(block.model_id, block.rows[is_prob], block.values[is_prob]))
+    return kept, n_outside
 
 
-def _check_top_scores(values: Sequence[list[float] | None], found: _Faults) -> None:
+def _descending(values: Sequence[list[float] | None]) -> tuple[Sequence[list[float] | None], int]:
+    """Scores that are finite and descend, None for the others, and how many of these there are."""
     if _is_absent(values):
-        return
-    for row, scores in enumerate(values):
-        if scores is None:
-            continue
-        if not np.isfinite(scores).all():
-            found.add(row, "not_finite", "top_scores", "a score is not finite")
-        elif any(lower > upper for upper, lower in itertools.pairwise(scores)):
-            found.add(row, "schema", "top_scores", "the scores do not descend")
+        return values, 0
+    kept = [None if scores is None or not _descends(scores) else scores for scores in values]
+    return kept, kept.count(None) - values.count(None)
+
+
+def _descends(scores: list[float]) -> bool:
+    pairs = itertools.pairwise(scores)
+    return bool(np.isfinite(scores).all()) and all(upper >= lower for upper, lower in pairs)
 
 
 def _confidences_of(

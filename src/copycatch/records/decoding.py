@@ -14,6 +14,7 @@ Note = Literal[
     "held",  # requests and responses that began to wait for each other
     "joined",  # pairs: two messages, one reading
     "sampled",  # messages whose source says that it logs only a share of the traffic
+    "unread",  # parts of records that could not be read: the part is missing, the query counts
     "unpaired",  # requests given as a record without response, because the options say so
 ]
 """Nothing is lost without being counted: once nothing waits any more,

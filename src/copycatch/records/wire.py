@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 RECORD_BYTES_MAX = (
     1 << 20
 )  # the broker's own default limit (message.max.bytes); longer ones are attacks or bugs
+MESSAGE_BYTES_MAX = 16 << 20  # of a log line: one with a photo in it still counts as a query
 ID_CHARS_MAX = 512  # an id is a name, not a payload; ids become state, log fields and message keys
 TEXT_CHARS_MAX = 1 << 18
 VECTOR_LENGTH_MAX = 1 << 16

@@ -76,8 +76,8 @@ def _with_bytes(state, data, start, stop):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _hash_records(key, times_ms, accounts, account_starts, ids, id_starts, hashes):  # type: ignore[no-untyped-def]
-    """SipHash-1-3 [1]_ of time, lengths, account and id; never 0.
+def _hash_records(key, times_ms, inputs, accounts, account_starts, ids, id_starts, hashes):  # type: ignore[no-untyped-def]
+    """SipHash-1-3 [1]_ of time, input hash, lengths, account and id; never 0.
 
     .. [1] Aumasson and Bernstein, SipHash: a fast short-input PRF, 2012.
     """
@@ -89,6 +89,7 @@ def _hash_records(key, times_ms, accounts, account_starts, ids, id_starts, hashe
             key[1] ^ np.uint64(0x7465646279746573),
         )
         state = _with_word(state, np.uint64(times_ms[i]))
+        state = _with_word(state, inputs[i])
         n_account, n_id = account_starts[i + 1] - account_starts[i], id_starts[i + 1] - id_starts[i]
         state = _with_word(state, (np.uint64(n_account) << np.uint64(32)) | np.uint64(n_id))
         state = _with_bytes(state, accounts, account_starts[i], account_starts[i + 1])
@@ -138,10 +139,10 @@ class SeenRecords:
 
     Examples
     --------
-    >>> seen, times_ms = SeenRecords(), np.array([5, 5, 5])
-    >>> seen.mark(times_ms, ["x", "x", "x"], ["a", "b", "a"]).tolist()
+    >>> seen, times_ms, inputs = SeenRecords(), np.array([5, 5, 5]), np.zeros(3, dtype=np.uint64)
+    >>> seen.mark(times_ms, ["x", "x", "x"], ["a", "b", "a"], inputs).tolist()
     [False, False, True]
-    >>> seen.mark(times_ms, ["x", "x", "y"], ["b", "c", "a"]).tolist()
+    >>> seen.mark(times_ms, ["x", "x", "y"], ["b", "c", "a"], inputs).tolist()
     [True, False, False]
     """
 
@@ -150,11 +151,20 @@ class SeenRecords:
     older: Uint64Array = field(default_factory=lambda: np.zeros(SLOTS, dtype=np.uint64))
     n_newer: int = 0
 
-    def mark(self, times_ms: IntArray, account_ids: Sequence[str], event_ids: Sequence[str]) -> BoolArray:
-        """Which of these records were seen before, earlier ones among them included; remembers the rest."""
+    def mark(
+        self,
+        times_ms: IntArray,
+        account_ids: Sequence[str],
+        event_ids: Sequence[str],
+        input_hashes: Uint64Array,
+    ) -> BoolArray:
+        """Which of these records were seen before, earlier ones among them included; remembers the rest.
+
+        The input's hash is part of it: clients choose ids, and many questions under one id are many.
+        """
         hashes = np.empty(len(times_ms), dtype=np.uint64)
         key = np.frombuffer(self.key, dtype="<u8")
-        _hash_records(key, times_ms, *joined(account_ids), *joined(event_ids), hashes)
+        _hash_records(key, times_ms, input_hashes, *joined(account_ids), *joined(event_ids), hashes)
         is_known = np.zeros(len(hashes), dtype=np.bool_)
         self.n_newer = _mark_known(hashes, self.newer, self.older, self.n_newer, HORIZON_RECORDS, is_known)
         return is_known
@@ -174,9 +184,9 @@ class SeenRecords:
 
         Examples
         --------
-        >>> seen = SeenRecords()
-        >>> _ = seen.mark(np.array([5]), ["x"], ["a"])
-        >>> SeenRecords.from_plain(seen.to_plain()).mark(np.array([5]), ["x"], ["a"]).tolist()
+        >>> seen, inputs = SeenRecords(), np.zeros(1, dtype=np.uint64)
+        >>> _ = seen.mark(np.array([5]), ["x"], ["a"], inputs)
+        >>> SeenRecords.from_plain(seen.to_plain()).mark(np.array([5]), ["x"], ["a"], inputs).tolist()
         [True]
         """
         key, newer, older = plain

@@ -128,7 +128,7 @@ def test_openai_client() -> None:
         )
         assert answer.choices[0].message.content == "391"
         client.embeddings.create(model="emb", input=["one", "two"], encoding_format="float")
-    decoded = decode("openai", batch_of(logged))
+    decoded = decode("openai", batch_of(logged), FormatOptions(tenant_headers=("x-tenant-id",)))
     assert decoded.rejects == []
     chat, *embedded = decoded.records
     fields = fields_of(chat)

@@ -172,7 +172,7 @@ CASES: dict[str, Case] = {
                 "event_id": "chatcmpl-9f2a",
                 "event_time": 1795303424101,
                 "model_id": "acme-chat",
-                "tenant_id": "eu-1",
+                "tenant_id": "org-1",
                 "api_key_id": "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b",
                 "user_agent": "OpenAI/Python 2.3.0",
                 "client_ip": "203.0.113.7",

@@ -1,6 +1,7 @@
 """Columns of good records, rejects of bad ones, and no harm between neighbours."""
 
 import base64
+import json
 from typing import Any
 
 import numpy as np
@@ -74,41 +75,56 @@ def test_base64_vectors_equal_plain_ones(dtype: str) -> None:
     assert batch.input_hashes[0] == batch.input_hashes[1] != 0
 
 
-BAD: list[tuple[dict[str, Any], str, str]] = [
-    ({"event_time": "yesterday"}, "schema", "event_time"),
-    ({"event_time": "2026-01-05T00:00:00"}, "schema", "event_time"),
-    ({"event_time": 10**18}, "schema", "event_time"),
-    ({"input": []}, "schema", "input"),
-    ({"input": [1e39, 0, 0, 0]}, "not_finite", "input"),
-    ({"input": {"b64": "!!!", "dtype": "u1"}}, "schema", "input"),
-    ({"input": {"b64": "AAA=", "dtype": "f4"}}, "schema", "input"),
-    ({"embedding": b64([np.nan, 1], "f4")}, "not_finite", "embedding"),
-    ({"probabilities": [0.5, 1.7]}, "schema", "probabilities[1]"),
-    ({"top_scores": [0.1, 0.9]}, "schema", "top_scores"),
-    ({"account_id": ""}, "schema", "account_id"),
-    ({"status": "ok"}, "schema", "status"),
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"event_time": "yesterday"}, "event_time"),
+    ({"event_time": "2026-01-05T00:00:00"}, "event_time"),
+    ({"event_time": 10**18}, "event_time"),
+    ({"account_id": ""}, "account_id"),
+]
+UNREAD: list[dict[str, Any]] = [
+    {"input": []},
+    {"input": [1e39, 0, 0, 0]},
+    {"input": [float("nan"), 0, 0, 0]},
+    {"input": {"b64": "!!!", "dtype": "u1"}},
+    {"input": {"b64": "AAA=", "dtype": "f4"}},
+    {"input": [0.5] * 70_000},
+    {"embedding": b64([np.nan, 1], "f4")},
+    {"embedding": "no vector"},
+    {"probabilities": [0.5, 1.7]},
+    {"top_scores": [0.1, 0.9]},
+    {"status": "ok"},
+    {"client_ip": "1" * 500},
+    {"params": {"n": "two", "temperature": 0.5}},
 ]
 
 
-@pytest.mark.parametrize(("fields", "reason", "field"), BAD)
-def test_one_bad_record_harms_no_neighbour(fields: dict[str, Any], reason: str, field: str) -> None:
+@pytest.mark.parametrize(("fields", "field"), BAD)
+def test_one_bad_record_harms_no_neighbour(fields: dict[str, Any], field: str) -> None:
     batch, rejects = columns(raw_batch([record(0), record(1, **fields), record(2)], start=40))
     assert batch.event_ids == ["e000000", "e000002"]
     assert batch.positions.tolist() == [40, 42]
     (reject,) = rejects
-    assert (reject.reason, reject.field, reject.offset, reject.topic) == (reason, field, 41, "logs")
+    assert (reject.reason, reject.field, reject.offset, reject.topic) == ("schema", field, 41, "logs")
     assert reject.message
 
 
+@pytest.mark.parametrize("fields", UNREAD)
+def test_a_part_that_cannot_be_read_is_missing_and_the_query_counts(fields: dict[str, Any]) -> None:
+    read = native_intake().read(raw_batch([record(0), record(1, **fields)]), 0)
+    assert (len(read.batch), read.rejects, read.notes["unread"]) == (2, [], 1)
+    for blocks in (read.batch.inputs, read.batch.embeddings, read.batch.probabilities):
+        assert all(np.isfinite(block.values).all() for block in blocks)
+
+
 def test_every_kind_of_bad_record_at_once_is_counted_once() -> None:
-    records = [record(index, **fields) for index, (fields, _, _) in enumerate(BAD)]
+    records = [record(index, **fields) for index, (fields, _) in enumerate(BAD)]
     batch, rejects = columns(raw_batch([*records, b"not json", record(99)]))
     assert len(batch) == 1
     assert sorted(reject.offset for reject in rejects) == list(range(len(BAD) + 1))
 
 
 def test_rejects_show_no_input_and_no_key() -> None:
-    secret = record(0, status="x", input="my PIN is 4711", api_key_id="sk-secret")
+    secret = record(0, event_time="x", input="my PIN is 4711", api_key_id="sk-secret")
     _, (reject,) = columns(raw_batch([secret]))
     assert "4711" not in reject.excerpt
     assert "sk-secret" not in reject.excerpt
@@ -177,23 +193,32 @@ def test_inputs_that_collide_cannot_be_made_without_the_key(input_: Any) -> None
     assert rest[1][0] == rest[1][1] != first
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "named"),
-    [
-        ("account_id", "x" * 5_000, "account_id"),
-        ("event_id", "x" * 5_000, "event_id"),
-        ("model_id", "x" * 5_000, "model_id"),
-        ("client_ip", "1" * 500, "client_ip"),
-        ("input", "t" * 500_000, "input"),
-        ("input", [0.5] * 70_000, "input"),
-        ("embedding", [0.5] * 70_000, "embedding"),
-        ("probabilities", [0.0001] * 200_000, None),
-    ],
-)
-def test_nothing_is_longer_than_its_bound(field: str, value: object, named: str | None) -> None:
-    batch, rejects = columns(raw_batch([record(0), record(1, **{field: value}), record(2)]))
-    assert len(batch) == 2
-    assert [(reject.reason, reject.field) for reject in rejects] == [
-        ("schema" if named else "too_large", named)
-    ]
-    assert len(rejects[0].excerpt or "") < 1_000
+@pytest.mark.parametrize("field", ["account_id", "event_id", "model_id", "tenant_id"])
+def test_long_ids_are_hashed_and_stay_apart(field: str) -> None:
+    raw = raw_batch([record(index, **{field: "x" * (4_000 + index % 2)}) for index in range(3)])
+    batch, rejects = columns(raw)
+    ids = getattr(batch, field + "s")
+    assert not rejects
+    assert ids[0] == ids[2] != ids[1]
+    assert max(map(len, ids)) < 128
+
+
+def test_long_texts_are_cut_and_count() -> None:
+    batch, rejects = columns(
+        raw_batch([record(0, input="t" * 500_000), record(1, output_text="t" * 3_000_000)])
+    )
+    assert (len(batch), rejects) == (2, [])
+    assert len(batch.texts[0] or "") == len(batch.output_texts[1] or "") == 1 << 18
+
+
+def test_spellings_of_one_account_are_one_account() -> None:
+    spellings = ["Acct-A\u00e9 1", " acct-a\u00e9  1", "acct-ae\u0301 1", "\uff21CCT-A\u00c9 1"]
+    batch, _ = columns(raw_batch([record(i, account_id=each) for i, each in enumerate(spellings)]))
+    assert set(batch.account_ids) == {"acct-a\u00e9 1"}
+
+
+def test_a_message_beyond_any_bound_is_a_reject() -> None:
+    long = json.dumps(record(0)).encode() + b" " * (16 << 20)
+    batch, (reject,) = columns(raw_batch([long, record(1)]))
+    assert (len(batch), reject.reason) == (1, "too_large")
+    assert len(reject.excerpt) < 1_000

@@ -4,7 +4,7 @@ from typing import Any
 
 from copycatch.formats.shared.messages import Fields, compact_text, count_of, dig, first, first_name, text_of
 
-PARTS_MAX = 1000  # of one message's content
+PARTS_MAX = 10_000  # of one message's content, or of one request for embeddings
 REDACTIONS = frozenset({"redacted-by-litellm", "[REDACTED]", "redacted"})
 
 
@@ -175,15 +175,52 @@ def answer_text(response: dict[str, Any]) -> str | None:
 
 
 def embeddings_of(response: Any) -> list[Any]:
-    """Vectors of an embedding response, in the order of its inputs; empty for any other response."""
+    """Vectors of an embedding response, in the order of its inputs; empty for any other response.
+
+    Base64, which the client of OpenAI asks for, holds little-endian float32.
+    """
     if not isinstance(response, dict):
         return []
-    if is_numbers(response.get("embedding")):
-        return [response["embedding"]]
+    given = first(response.get("embedding"), response.get("embeddings"))
+    if isinstance(given, dict):  # by type, as Cohere answers: {"float": [[...], ...]}
+        given = next((each for each in given.values() if isinstance(each, list)), None)
+    if is_numbers(given):
+        return [given]
+    if isinstance(given, list) and given and all(map(is_numbers, given)):
+        return given[:PARTS_MAX]
     data = response.get("data")
     if not isinstance(data, list) or not data or not isinstance(data[0], dict) or "embedding" not in data[0]:
         return []
-    return [entry.get("embedding") if isinstance(entry, dict) else None for entry in data[:PARTS_MAX]]
+    return [_vector_of(entry) for entry in data[:PARTS_MAX]]
+
+
+def _vector_of(entry: Any) -> Any:
+    vector = dig(entry, "embedding")
+    return {"b64": vector, "dtype": "f4"} if isinstance(vector, str) else vector
+
+
+def texts_asked(request: Any) -> list[Any]:
+    """What an embedding request is about, an entry for each vector that it asks for."""
+    asked = request
+    if isinstance(request, dict):
+        keys = ("input", "inputs", "texts", "inputText", "prompt", "messages")
+        asked = first(*(request.get(key) for key in keys))
+    if isinstance(asked, list) and not is_numbers(asked):
+        return [text_of(each) if isinstance(each, str) else each for each in asked[:PARTS_MAX]]
+    return [] if asked is None else [asked]
+
+
+def split_embeddings(fields: Fields, request: Any, vectors: list[Any]) -> list[Fields]:
+    """A query for each text of an embedding request; `fields` itself where there are no vectors."""
+    if not vectors:
+        return [fields]
+    inputs = texts_asked(request)
+    if len(inputs) != len(vectors):
+        inputs = [None] * len(vectors)
+    return [
+        {**fields, "input": given, "embedding": vector, "output_text": None}
+        for given, vector in zip(inputs, vectors, strict=True)
+    ]
 
 
 def logprobs_in(response: Any) -> Fields | None:

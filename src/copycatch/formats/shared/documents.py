@@ -6,9 +6,11 @@ from typing import Any
 
 import msgspec
 
-from copycatch.formats.shared.faults import MessageFault, foreign_fault, read_json, schema_fault
-from copycatch.formats.shared.format import FormatOptions
+from copycatch.formats.shared.faults import MessageFault, foreign_fault
+from copycatch.formats.shared.format import REQUIRED_FIELDS, FormatOptions
+from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.messages import LogMessage, Reading, lower_headers
+from copycatch.formats.shared.readable import readable_record
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
@@ -91,14 +93,15 @@ class DocumentDecoder(Decoder):
             return [
                 MessageFault("schema", None, f"expected a JSON object of format {self._name!r}, got {kind}")
             ]
-        # First, because formats that ask for little would take a part of what a richer one holds.
-        found = self._recognise(document, message.headers)
-        if found not in (None, self._name):
-            return [foreign_fault(self._name, found)]
         try:
             readings = self._read(message)
         except MessageFault as fault:
-            return [fault]
+            readings = [fault]
+        if not all(map(_is_whole, readings)):
+            # Only now: a key of another format in a body must not hide a good record.
+            found = self._recognise(document, message.headers)
+            if found not in (None, self._name):
+                return [foreign_fault(self._name, found)]
         if not readings:
             message.notes["skipped"] += 1
         elif len(readings) > 1:
@@ -130,9 +133,9 @@ def add_readings(
     readings: list[Reading],
     sources: Mapping[str, str],
 ) -> None:
-    """Put what was read into the result: valid records, and a reject for each other one."""
+    """Put what was read into the result: records, and a reject for each reading that is none."""
     for reading in readings:
-        found = reading if isinstance(reading, MessageFault) else record_of(reading, sources)
+        found = reading if isinstance(reading, MessageFault) else record_of(reading, sources, decoded.notes)
         if isinstance(found, MessageFault):
             decoded.rejects.append(reject(batch, position, found.reason, found.field, found.message))
         else:
@@ -140,29 +143,43 @@ def add_readings(
             decoded.positions.append(position)
 
 
-def record_of(fields: dict[str, Any], sources: Mapping[str, str]) -> InferenceRecord | MessageFault:
-    """The validated record, or what is wrong with it and where that came from in the log.
+def record_of(
+    fields: dict[str, Any], sources: Mapping[str, str], notes: Counter[Note]
+) -> InferenceRecord | MessageFault:
+    """The record with all that can be read, or what is wrong with a field that every record needs.
 
     Examples
     --------
-    >>> record_of({"event_id": "e", "event_time": 1, "model_id": "m"}, {"account_id": "consumer.id"}).message
+    >>> notes = Counter()
+    >>> nameless = {"event_id": "e", "event_time": 1, "model_id": "m"}
+    >>> record_of(nameless, {"account_id": "consumer.id"}, notes).message
     'account_id is missing: this format takes it from consumer.id; see also account_pointer, \
 account_headers and account_fallback in the settings of the topic'
+    >>> given = {"event_id": "e", "event_time": 1, "account_id": "a", "model_id": "m", "status": "ok"}
+    >>> record_of(given, {}, notes).status, notes["unread"]
+    (None, 1)
     """
     given = {name: value for name, value in fields.items() if value is not None}
     try:
         return msgspec.convert(given, InferenceRecord)
-    except (msgspec.ValidationError, RecursionError, OverflowError) as error:
-        if not isinstance(error, msgspec.ValidationError):
-            return MessageFault("schema", None, f"the record cannot be read: {error}")
-        fault = schema_fault(error, given)
-    root = (fault.field or "").partition(".")[0].partition("[")[0]
+    except (msgspec.ValidationError, RecursionError, OverflowError):
+        record, n_unread = readable_record(given)
+    if not isinstance(record, MessageFault):
+        notes["unread"] += n_unread
+        return record
+    root = (record.field or "").partition(".")[0].partition("[")[0]
     source = sources.get(root)
     if root not in given:
         return MessageFault("schema", root, _missing_text(root, source))
     return MessageFault(
-        fault.reason, fault.field, f"{fault.message} (from {source})" if source else fault.message
+        record.reason, record.field, f"{record.message} (from {source})" if source else record.message
     )
+
+
+def _is_whole(reading: Reading) -> bool:
+    if isinstance(reading, MessageFault):
+        return False
+    return all(reading.get(name) is not None for name in REQUIRED_FIELDS)
 
 
 def _missing_text(field: str, source: str | None) -> str:

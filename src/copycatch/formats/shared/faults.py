@@ -6,11 +6,10 @@ from typing import Any
 
 import msgspec
 
-from copycatch.records.wire import RECORD_BYTES_MAX, RejectReason
+from copycatch.records.wire import MESSAGE_BYTES_MAX, RejectReason
 
 _PATH = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`")
-_NOT_FINITE = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity|inf|nan)(?![\w\"])")
 _OUT_OF_RANGE = "out of range"
 FIELD_CHARS_MAX = 128
 
@@ -30,31 +29,16 @@ def size_fault(value: bytes) -> MessageFault:
     return MessageFault(
         "too_large",
         None,
-        f"the message has {len(value):,} bytes and a record at most {RECORD_BYTES_MAX:,}; "
+        f"the message has {len(value):,} bytes and a message at most {MESSAGE_BYTES_MAX:,}; "
         "shorten the input at the gateway or send it as base64",
     )
 
 
 def json_fault(value: bytes, error: Exception) -> MessageFault:
-    """The fault of a message that could not be read as JSON."""
+    """The fault of a message that could not be read as JSON, leniently either."""
     if not value.strip():
-        return MessageFault(
-            "not_json", None, "the message is empty; a tombstone or a blank line is no record"
-        )
-    if isinstance(error, RecursionError):
-        return MessageFault(
-            "not_json", None, "the document is nested too deep to read; records need 3 levels"
-        )
-    if isinstance(error, UnicodeDecodeError):
-        return MessageFault(
-            "not_json", None, f"the message is not UTF-8: byte {value[error.start]:#04x}; re-encode it"
-        )
-    if _NOT_FINITE.search(value):
-        return MessageFault(
-            "not_finite", None, "NaN and Infinity are no JSON; leave the field out where unknown"
-        )
-    if isinstance(error, msgspec.ValidationError) or _OUT_OF_RANGE in str(error):
-        return MessageFault("not_finite", None, f"a number is too large for a 64-bit float: {error}")
+        message = "the message is empty; a tombstone or a blank line is no record"
+        return MessageFault("not_json", None, message)
     hint = " (gzip)" if value[:2] == b"\x1f\x8b" else " (zstd)" if value[:4] == b"\x28\xb5\x2f\xfd" else ""
     return MessageFault(
         "not_json", None, f"the message is not JSON{hint}: {error}; send one JSON object a message"
@@ -106,16 +90,6 @@ def foreign_fault(expected: str, found: str) -> MessageFault:
         f"this is a record of format {found!r} and the topic is set to {expected!r}; "
         f"set the topic's format to {found!r}, or give each format a topic of its own",
     )
-
-
-def read_json(value: bytes) -> Any:
-    """The document in `value`; raises `MessageFault` for anything that is none."""
-    if len(value) > RECORD_BYTES_MAX:
-        raise size_fault(value)
-    try:
-        return msgspec.json.decode(value)
-    except (ValueError, RecursionError) as error:
-        raise json_fault(value, error) from None
 
 
 def _name_elements(path: str, document: Any) -> str:

@@ -20,13 +20,15 @@ class FormatOptions:
     """What a topic's settings may say about its format."""
 
     account_pointer: str | None = None
-    """JSON pointer to the account within a message, tried first; for `otel` a pointer into the
-    attributes, as `/app.customer.id`."""
+    """JSON pointer to the account within a message, also into JSON that is logged as text, tried first; for
+    `otel` a pointer into the attributes, as `/app.customer.id`."""
     account_headers: tuple[str, ...] = ("x-account-id", "x-user-id", "x-consumer-custom-id")
-    """HTTP or Kafka headers that name the account, first found wins; compared in lower case."""
+    """HTTP or Kafka headers that name the account where no authenticated field does, first found wins; the
+    gateway must overwrite what clients send under these names."""
     account_fallback: Literal["reject", "key", "client_ip"] = "reject"
     """Where nothing names the account: reject, take the Kafka message key, or judge the client address."""
-    tenant_headers: tuple[str, ...] = ("x-tenant-id", "x-tenant")
+    tenant_headers: tuple[str, ...] = ()
+    """Headers that name the tenant; none by default, because clients can send any and hop between tenants."""
     model_id: str | None = None
     """The model where the log names none."""
     event_time: Literal["log", "log_or_arrival"] = "log_or_arrival"

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from copycatch.errors import StateError
 from copycatch.formats.shared.documents import add_readings, message_of
-from copycatch.formats.shared.faults import MessageFault, foreign_fault, read_json
+from copycatch.formats.shared.faults import MessageFault, foreign_fault
 from copycatch.formats.shared.format import FormatOptions
+from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.messages import LogMessage, Reading
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import RawBatch
@@ -107,7 +108,7 @@ class JoiningDecoder(Decoder):
         for row in range(len(batch.values)):
             position = batch.positions[row]
             try:
-                documents = read_json(batch.values[row])
+                documents = _document_of(batch.values[row], _is_binary(batch, row))
             except MessageFault as fault:
                 add_readings(decoded, batch, position, [fault], self._sources)
                 continue
@@ -158,14 +159,12 @@ class JoiningDecoder(Decoder):
         """Readings that the message completes; none while it waits."""
         if not isinstance(message.document, dict) and "ce_id" not in message.headers:
             return [MessageFault("schema", None, f"expected a JSON object of format {self._name!r}")]
-        found = self._recognise(message.document, message.headers)
-        foreign = None if found in (None, self._name) else foreign_fault(self._name, found)
         try:
             key, kind = self._identify(message)
         except MessageFault as fault:
-            return [foreign or fault]
-        if foreign is not None:
-            return [foreign]
+            # Only now: a key of another format in a body must not hide a good request.
+            found = self._recognise(message.document, message.headers)
+            return [fault if found in (None, self._name) else foreign_fault(self._name, found)]
         if kind is None:
             return self._read(decoded.notes, message, message)
         waiting = self._pending.get(key)
@@ -233,8 +232,19 @@ class JoiningDecoder(Decoder):
         add_readings(decoded, batch, pending.position, readings, self._sources)
 
     def _message_of(self, pending: Pending, notes: Counter[Note]) -> LogMessage:
-        document: Any = read_json(pending.value)
-        return message_of(pending.batch(), 0, document, self._options, notes)
+        batch = pending.batch()
+        document: Any = _document_of(pending.value, _is_binary(batch, 0))
+        return message_of(batch, 0, document, self._options, notes)
+
+
+def _document_of(value: bytes, is_body: bool) -> Any:
+    """The message as JSON; a body alone, as an event in binary mode brings it, may be any text."""
+    try:
+        return read_json(value)
+    except MessageFault as fault:
+        if not is_body or fault.reason != "not_json" or not value.strip():
+            raise
+        return value.decode("utf-8", errors="replace")
 
 
 def _is_binary(batch: RawBatch, row: int) -> bool:

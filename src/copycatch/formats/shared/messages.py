@@ -1,13 +1,16 @@
 """One message as the readers of formats see it, and how they take values out of it."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from copycatch.formats.shared.faults import MessageFault, read_json
+from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import FormatOptions
+from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.streams import is_deltas, is_stream, joined_answer, stream_events
 from copycatch.formats.shared.times import time_ms_of
 from copycatch.records.decoding import Note
 from copycatch.records.wire import TEXT_CHARS_MAX
@@ -18,6 +21,15 @@ Fields = dict[str, Any]
 Reading = Fields | MessageFault
 """What a reader finds: a record's fields, or what is wrong with this one of several."""
 
+# What gateways write where they know nobody: not one account, but all of those whom nothing names.
+PLACEHOLDERS = frozenset(
+    {
+        *("default_user_id", "default_user", "default", "anonymous", "anon", "guest", "unknown"),
+        *("none", "null", "undefined", "nil", "n/a", "na", "-"),
+    }
+)
+_ROLE_SESSION = re.compile(r"(?P<role>arn:aws[\w-]*:sts::\d*:assumed-role/[^/]+)/.+")
+_MODEL_ARN = re.compile(r"^arn:aws[\w-]*:bedrock:[^/]*:(?:inference-profile|foundation-model)/(?=.)")
 HEADERS_MAX = 64
 HEADER_CHARS_MAX = 4096
 CLIENT_IP_CHARS_MAX = 64
@@ -37,22 +49,37 @@ class LogMessage:
     notes: Counter[Note]
 
     def account(self, scope: Any, *candidates: Any, client_ip: str | None = None) -> str | None:
-        """The account: by the pointer of the options, what the log says, headers, then the fallback."""
+        """Who pays: by the pointer of the options, what the log authenticated, headers, then the fallback.
+
+        Placeholders such as `default_user_id` name nobody, and sessions of a role are folded to the role.
+        """
         options = self.options
         if options.account_pointer is not None:
-            pointed = name_of(point(scope, split_pointer(options.account_pointer)))
+            pointed = payer_of(seek(scope, split_pointer(options.account_pointer)))
             if pointed is not None:
                 return pointed
-        for candidate in candidates:
-            name = name_of(candidate)
+        for candidate in (*candidates, self.header(options.account_headers)):
+            name = payer_of(candidate)
             if name is not None:
                 return name
-        named = self.header(options.account_headers)
-        if named is not None:
-            return named
         if options.account_fallback == "key":
             return name_of(self.key)
         return client_ip if options.account_fallback == "client_ip" else None
+
+    def body(self, value: Any) -> Any:
+        """A request or answer as it was logged: a document, JSON or a stream of events as text, or text."""
+        body = nested_or_text(value)
+        if isinstance(body, str) and is_stream(body):
+            return joined_answer(stream_events(body))
+        return joined_answer(body) if is_deltas(body) else body
+
+    def asked(self, value: Any) -> Any:
+        """A request's body; None and a note where it cannot be read."""
+        body = nested_or_text(value)
+        if isinstance(body, str):
+            self.notes["unread"] += 1
+            return None
+        return body
 
     def header(self, names: tuple[str, ...]) -> str | None:
         """The first of the headers `names` that is there."""
@@ -63,12 +90,13 @@ class LogMessage:
         return None
 
     def tenant(self, *candidates: Any) -> str | None:
-        """The tenant as the log says, else by header."""
+        """The tenant as the log authenticated it, else by a header that the options name."""
         return first_name(*candidates) or self.header(self.options.tenant_headers)
 
     def model(self, *candidates: Any) -> str | None:
-        """The model as the log says, else as the options say."""
-        return first_name(*candidates) or self.options.model_id
+        """The model as the log says, else as the options say; an inference profile's ARN is the profile."""
+        name = first_name(*candidates) or self.options.model_id
+        return name if name is None else _MODEL_ARN.sub("", name)
 
     def time_ms(self, *candidates: Any) -> int | None:
         """Epoch milliseconds of the first candidate that is there, else of the arrival if the options allow.
@@ -101,16 +129,18 @@ class LogMessage:
 def lower_headers(headers: list[tuple[str, bytes]]) -> dict[str, str]:
     """Headers by name in lower case; bounded, and broken bytes replaced.
 
+    Of several of one name the last counts: a gateway that adds its own does so behind the client's.
+
     Examples
     --------
-    >>> lower_headers([("X-Account-Id", b"acct-1"), ("x-account-id", b"forged")])
+    >>> lower_headers([("X-Account-Id", b"forged"), ("x-account-id", b"acct-1")])
     {'x-account-id': 'acct-1'}
     """
     found: dict[str, str] = {}
-    for name, value in headers[:HEADERS_MAX]:
+    for name, value in headers[-HEADERS_MAX:]:
         if isinstance(value, bytes):
             text = value[:HEADER_CHARS_MAX].decode("utf-8", errors="replace")
-            found.setdefault(name.lower(), text)
+            found[name.lower()] = text
     return found
 
 
@@ -160,6 +190,36 @@ def point(document: Any, steps: tuple[str, ...]) -> Any:
         else:
             return None
     return document
+
+
+def seek(document: Any, steps: tuple[str, ...]) -> Any:
+    """The value at a pointer, passing through strings that hold JSON; None where it points nowhere.
+
+    Examples
+    --------
+    >>> seek({"payload": '{"user": {"id": "u1"}}'}, ("payload", "user", "id"))
+    'u1'
+    >>> seek({"rows": [{"a": 1}]}, ("rows", "0", "a")), seek({"rows": []}, ("rows", "0"))
+    (1, None)
+    """
+    for step in steps:
+        document = point(nested_or_text(document), (step,))
+    return document
+
+
+def payer_of(value: Any) -> str | None:
+    """The account behind an id: None for placeholders that gateways write, the role for a session of it.
+
+    Examples
+    --------
+    >>> payer_of("default_user_id"), payer_of("arn:aws:sts::111122223333:assumed-role/Agent/session-7")
+    (None, 'arn:aws:sts::111122223333:assumed-role/Agent')
+    """
+    name = name_of(value)
+    if name is None or name.casefold() in PLACEHOLDERS:
+        return None
+    session = _ROLE_SESSION.match(name)
+    return session["role"] if session else name
 
 
 def name_of(value: Any) -> str | None:

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 from copycatch.formats.shared.chat import is_numbers, request_fields, response_fields
-from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.messages import Fields, compact_text, dig, first, text_of
 from copycatch.records.wire import ID_CHARS_MAX, VECTOR_LENGTH_MAX
 
@@ -24,7 +23,7 @@ _SCORE_KEYS = ("probabilities", "proba", "probas", "probability", "predict_proba
 
 
 def instances_of(body: Any) -> list[Any]:
-    """Inputs of a request, one entry for each prediction asked for.
+    """Inputs of a request, one entry for each prediction asked for, at most `INSTANCES_MAX`.
 
     Examples
     --------
@@ -52,11 +51,7 @@ def instances_of(body: Any) -> list[Any]:
         rows = _rows_of_columns(rows)
     if not isinstance(rows, list) or is_numbers(rows):
         rows = [rows]
-    if len(rows) > INSTANCES_MAX:
-        raise MessageFault(
-            "schema", "input", f"{len(rows):,} instances in one request; at most {INSTANCES_MAX:,}"
-        )
-    return [input_of(row) for row in rows]
+    return [input_of(row) for row in rows[:INSTANCES_MAX]]
 
 
 def input_of(row: Any) -> Any:
@@ -82,6 +77,19 @@ def input_of(row: Any) -> Any:
     return compact_text(row)
 
 
+def _as_number(value: Any) -> Any:
+    """Booleans and numbers that are logged as text, as servers read them; anything else as it is."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str) and len(value) < 32:
+        try:
+            number = float(value)
+        except ValueError:
+            return value
+        return number if math.isfinite(number) else None
+    return value
+
+
 def flatten(values: Any) -> list[Any] | None:
     """Numbers of nested lists in order, or None where anything else is among them."""
     if not isinstance(values, list):
@@ -93,8 +101,10 @@ def flatten(values: Any) -> list[Any] | None:
         if not all(isinstance(entry, list) for entry in flat):
             return None
         flat = [entry for inner in flat for entry in inner]
-    is_numeric = all(isinstance(entry, int | float) and not isinstance(entry, bool) for entry in flat)
-    return flat if is_numeric and flat else None
+    if not any(isinstance(entry, int | float) for entry in flat):
+        return None  # words, even such as "12"
+    numbers = [_as_number(entry) for entry in flat]
+    return numbers if all(isinstance(entry, int | float) for entry in numbers) else None
 
 
 def predictions_of(body: Any) -> list[Fields]:
@@ -113,7 +123,7 @@ def predictions_of(body: Any) -> list[Fields]:
             rows = [body]
     else:
         rows = body
-    if not isinstance(rows, list):
+    if not isinstance(rows, list) or _scored_labels(rows):
         rows = [rows]
     return [answer_of(row) for row in rows[:INSTANCES_MAX]]
 
@@ -132,6 +142,9 @@ def answer_of(answer: Any) -> Fields:
     if isinstance(answer, dict):
         return _answer_of_fields(answer)
     if isinstance(answer, list):
+        scored = _scored_labels(answer)
+        if scored:
+            return scored
         if len(answer) == 1:
             return answer_of(answer[0])
         flat = flatten(answer)
@@ -139,6 +152,23 @@ def answer_of(answer: Any) -> Fields:
     if isinstance(answer, str) and len(answer) > ID_CHARS_MAX:
         return {"output_text": text_of(answer)}
     return lone_answer(answer)
+
+
+def _scored_labels(answers: list[Any]) -> Fields:
+    """Label and scores of `[{"label": ..., "score": ...}, ...]`, one entry a class, as pipelines write them.
+
+    Examples
+    --------
+    >>> _scored_labels([{"label": "no", "score": 0.02}, {"label": "yes", "score": 0.98}])
+    {'predicted_label': 'yes', 'top_scores': [0.98, 0.02]}
+    """
+    if len(answers) < 2 or not all(isinstance(each, dict) and "label" in each for each in answers):
+        return {}
+    scores = [each.get("score") for each in answers]
+    if not all(isinstance(score, int | float) and 0 <= score <= 1 for score in scores):
+        return {}
+    ranked = sorted(answers, key=lambda each: -each["score"])
+    return {"predicted_label": ranked[0]["label"], "top_scores": [each["score"] for each in ranked]}
 
 
 def lone_answer(value: Any) -> Fields:
@@ -166,7 +196,7 @@ def rows_of(request: Any, response: Any, common: Fields) -> list[Fields]:
     """
     is_chat = isinstance(request, dict) and ("messages" in request or "prompt" in request)
     if is_chat or (isinstance(response, dict) and "choices" in response):
-        fields = {**request_fields(request), **response_fields(response)}
+        fields = {**request_fields(request), **({} if response is None else response_fields(response))}
         return [{**fields, **{name: value for name, value in common.items() if value is not None}}]
     inputs = [] if request is None else instances_of(request)
     answers = [] if response is None else predictions_of(response)

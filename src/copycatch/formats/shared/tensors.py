@@ -1,6 +1,7 @@
 """Bodies of the Open Inference Protocol (v2): named tensors with shape, type and flat data."""
 
 import math
+from collections import Counter
 from typing import Any
 
 from copycatch.formats.shared.faults import MessageFault
@@ -12,6 +13,7 @@ from copycatch.formats.shared.predictions import (
     numbered,
     rows_of,
 )
+from copycatch.records.decoding import Note
 from copycatch.records.wire import VECTOR_LENGTH_MAX
 
 TENSORS_MAX = 1024  # tabular servers send one tensor a column
@@ -106,12 +108,12 @@ def rows_of_tensor(tensor: Any, field: str) -> list[list[Any]]:
     sizes = tensor.get("shape")
     shape = [_size(size) for size in sizes[:16]] if isinstance(sizes, list) and sizes else [len(data)]
     n_rows = shape[0] if shape else 1
-    if any(size < 0 for size in shape) or math.prod(shape) != len(data) or not 0 < n_rows <= INSTANCES_MAX:
+    if any(size < 0 for size in shape) or math.prod(shape) != len(data) or n_rows < 1:
         raise MessageFault(
             "schema", field, f"{field}: tensor {name!r} has shape {shape[:8]} and {len(data)} values"
         )
     width = len(data) // n_rows
-    return [data[index * width : (index + 1) * width] for index in range(n_rows)]
+    return [data[index * width : (index + 1) * width] for index in range(min(n_rows, INSTANCES_MAX))]
 
 
 def _data_of(tensor: dict[str, Any]) -> list[Any] | None:
@@ -149,12 +151,20 @@ def _answer_of(values: list[Any]) -> Fields:
     return {"probabilities": values} if is_numeric and is_distribution(values) else {}
 
 
-def body_rows(asked: Any, answered: Any, common: Fields) -> list[Fields]:
-    """Rows of a pair of bodies, tensors (v2) or instances (v1)."""
+def body_rows(asked: Any, answered: Any, common: Fields, notes: Counter[Note]) -> list[Fields]:
+    """Rows of a pair of bodies, tensors (v2) or instances (v1); tensors that cannot be read are missing."""
     if not is_request(asked) and not is_response(answered):
         return rows_of(asked, answered, common)
-    inputs = input_rows(asked) if is_request(asked) else []
-    answers = answer_rows(answered) if is_response(answered) else []
+    inputs: list[Any] = []
+    answers: list[Fields] = []
+    try:
+        inputs = input_rows(asked) if is_request(asked) else []
+    except MessageFault:
+        notes["unread"] += 1
+    try:
+        answers = answer_rows(answered) if is_response(answered) else []
+    except MessageFault:
+        notes["unread"] += 1
     if inputs and answers and len(inputs) != len(answers):
         answers = []
     version = first_name(dig(answered, "model_version"), dig(answered, "modelVersion"))
