@@ -7,7 +7,8 @@ import msgspec
 
 from copycatch.errors import StateError
 from copycatch.formats.catalog import FORMATS, recognise
-from copycatch.formats.shared.faults import MessageFault, read_json
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.messages import lower_headers
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder
