@@ -113,6 +113,9 @@ def lesson_of(trace: Path, evaluations: Path) -> tuple[Seen, BoolArray, Seen, Bo
     with np.load(evaluations) as found:
         seen = Seen(found["accounts"].tolist(), found["queries"], found["positions"], found["parts"])
     early = np.flatnonzero(seen.queries <= QUERIES_MAX)
+    if not len(early):
+        message = f"{trace}: nobody was evaluated after calibration; a longer campaign or more accounts"
+        raise SystemExit(message)
     rows_by_account: dict[str, list[int]] = {}
     for row in early.tolist():
         rows_by_account.setdefault(seen.accounts[row], []).append(row)
