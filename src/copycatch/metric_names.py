@@ -103,6 +103,6 @@ METRICS: tuple[MetricSpec, ...] = (
         "copycatch_sink_messages_total",
         "counter",
         ("sink", "outcome"),
-        "messages for further sinks: sent, or left_out while a sink was down or refused them",
+        "messages for further sinks: sent, refused by one, or left_out while one was down or refused all",
     ),
 )

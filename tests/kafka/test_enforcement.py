@@ -86,7 +86,7 @@ def test_bootstrap_follow_and_acknowledge(kafka_servers: str, make_topic: Callab
     feed = Feed(Kafka(bootstrap_servers=[kafka_servers]), table, CLOCK.now_ms, topic, acks)
 
     def is_refused(account: str) -> bool:
-        return table.verdict(Subject.of(account_id=account), CLOCK.now_ms()).is_refused
+        return table.verdict(Subject(account_id=account), CLOCK.now_ms()).is_refused
 
     feed.start()
     try:

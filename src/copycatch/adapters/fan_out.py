@@ -13,7 +13,7 @@ from copycatch.adapters.messages import messages_of
 from copycatch.errors import RecoverableError, TransportError
 from copycatch.ports import Clock, Committed, Delivery, Kind, Metrics, OutcomeSink, Shard
 from copycatch.records.wire import Severity
-from copycatch.sinks.secondary import SecondarySink, SinkMessage
+from copycatch.sinks.secondary import MessagesRefusedError, SecondarySink, SinkMessage
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +95,17 @@ class FanOutSink:
                     return
                 self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_S_MAX)
+            except MessagesRefusedError as error:
+                n_sent = len(messages) - error.n_refused
+                log.error(  # noqa: TRY400
+                    "sink refuses messages; the main sink has them",
+                    sink=sink.name,
+                    refused=error.n_refused,
+                    error=str(error),
+                )
+                self._count(sink, error.n_refused, "refused")
+                self._count(sink, n_sent, "sent")
+                return
             except TransportError as error:
                 log.error("sink refuses messages", sink=sink.name, messages=len(messages), error=str(error))  # noqa: TRY400
                 self._leave_out(sink, messages)
@@ -102,15 +113,14 @@ class FanOutSink:
             else:
                 if self._probe_at_s.pop(sink.name, None) is not None:
                     log.info("sink is up again", sink=sink.name)
-                self._metrics.count(
-                    "copycatch_sink_messages_total", len(messages), sink=sink.name, outcome="sent"
-                )
+                self._count(sink, len(messages), "sent")
                 return
 
     def _leave_out(self, sink: SecondarySink, messages: Sequence[SinkMessage]) -> None:
-        self._metrics.count(
-            "copycatch_sink_messages_total", len(messages), sink=sink.name, outcome="left_out"
-        )
+        self._count(sink, len(messages), "left_out")
+
+    def _count(self, sink: SecondarySink, n_messages: int, outcome: str) -> None:
+        self._metrics.count("copycatch_sink_messages_total", n_messages, sink=sink.name, outcome=outcome)
 
     def committed(self, shards: Iterable[Shard]) -> dict[Shard, Committed]:
         return self._main.committed(shards)

@@ -98,7 +98,7 @@ class ExtAuthzServer:
         except UnclearIdentityError as error:
             log.warning("a request was refused: it cannot be told whom it is from", reason=str(error))
             return answer_of(400, "the request names too many accounts")
-        if path == HEALTH_PATH and not subject.accounts:
+        if path == HEALTH_PATH and not subject.account_id:
             counts = self.table.counts
             state = {
                 "ready": is_ready,
@@ -110,7 +110,7 @@ class ExtAuthzServer:
         if self._is_closed and not is_ready:
             return answer_of(503, "the recommendations have not been read yet")
         verdict = self.table.verdict(subject, self._now_ms())
-        if self._is_closed and not subject.accounts:
+        if self._is_closed and not subject.account_id:
             return answer_of(403, "the request names no account")
         return refusal(verdict) if verdict.is_refused else (200, verdict_headers(verdict), b"")
 

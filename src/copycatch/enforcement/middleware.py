@@ -63,11 +63,10 @@ class EnforcementMiddleware:
             await self._app(scope, receive, send)
             return
         try:
-            subject = self._identify(scope)
+            verdict = self._table.verdict(self._identify(scope), self._now_ms())
         except UnclearIdentityError:
             await _refuse(scope, receive, send, answer_of(400, "the request names too many accounts"))
             return
-        verdict = self._table.verdict(subject, self._now_ms())
         scope["copycatch"] = verdict
         is_reduced = verdict.action == "reduce_output"
         if verdict.is_refused or (is_reduced and scope["type"] == "websocket"):

@@ -40,7 +40,7 @@ def subject_of(headers: Iterable[tuple[bytes, bytes]], names: HeaderNames) -> Su
     Examples
     --------
     >>> subject_of([(b"X-Account-Id", b"a1"), (b"x-forwarded-for", b"6.6.6.6, 203.0.113.9")], HeaderNames())
-    Subject(accounts=('a1',), tenants=(), models=(), api_key_hashes=(), client_ip='203.0.113.9')
+    Subject(account_id=('a1',), tenant_id=(), model_id=(), api_key_hash=(), client_ip='203.0.113.9')
     """
     values: dict[str, list[str]] = {}
     for name, value in headers:
@@ -50,10 +50,10 @@ def subject_of(headers: Iterable[tuple[bytes, bytes]], names: HeaderNames) -> Su
     # What stands left of the last was written by the client.
     address = values.get(names.client_ip, [""])[-1].rpartition(",")[2].strip()
     return Subject(
-        accounts=spellings_of(values.get(names.account, ())),
-        tenants=spellings_of(tenant),
-        models=spellings_of(model),
-        api_key_hashes=spellings_of(values.get(names.api_key_hash, ())),
+        account_id=spellings_of(values.get(names.account, ())),
+        tenant_id=spellings_of(tenant),
+        model_id=spellings_of(model),
+        api_key_hash=spellings_of(values.get(names.api_key_hash, ())),
         client_ip=address or None,
     )
 

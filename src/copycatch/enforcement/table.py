@@ -18,37 +18,41 @@ BUCKETS_MAX = 200_000
 _NO_EXPIRY_MS = 1 << 62
 
 
+Names = str | tuple[str, ...] | None
+"""One name, or every spelling that is meant (`spellings_of`)."""
+
+
 class Subject(NamedTuple):
-    """Who asks what, in every spelling that is meant; unknown parts are empty.
+    """Who asks what; unknown parts are None or empty.
 
     Tenant and model are for those that the client cannot choose: what they disagree with does not hold.
     """
 
-    accounts: tuple[str, ...] = ()
-    tenants: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    api_key_hashes: tuple[str, ...] = ()
+    account_id: Names = None
+    tenant_id: Names = None
+    model_id: Names = None
+    api_key_hash: Names = None
     client_ip: str | None = None
 
-    @classmethod
-    def of(
-        cls,
-        account_id: str | None = None,
-        tenant_id: str | None = None,
-        model_id: str | None = None,
-        api_key_hash: str | None = None,
-        client_ip: str | None = None,
-    ) -> "Subject":
-        """A subject from one name of each.
+    def spelled(self) -> "Subject":
+        """The same, with every name as all its spellings.
 
         Examples
         --------
-        >>> Subject.of("a1", model_id="m").models
-        ('m',)
+        >>> Subject("A1").spelled().account_id
+        ('A1', 'a1')
         """
-        names = (account_id, tenant_id, model_id, api_key_hash)
-        accounts, tenants, models, keys = (spellings_of(() if name is None else (name,)) for name in names)
-        return cls(accounts, tenants, models, keys, client_ip)
+        return Subject(
+            _spelled(self.account_id),
+            _spelled(self.tenant_id),
+            _spelled(self.model_id),
+            _spelled(self.api_key_hash),
+            self.client_ip,
+        )
+
+
+def _spelled(names: Names) -> tuple[str, ...]:
+    return names if isinstance(names, tuple) else spellings_of(() if names is None else (names,))
 
 
 class Verdict(NamedTuple):
@@ -117,7 +121,7 @@ class DecisionTable:
     Examples
     --------
     >>> table = DecisionTable()
-    >>> table.verdict(Subject.of("a1"), now_ms=0).action is None
+    >>> table.verdict(Subject("a1"), now_ms=0).action is None
     True
     """
 
@@ -207,9 +211,16 @@ class DecisionTable:
                 del self._state.keys_by_value[place]
 
     def verdict(self, subject: Subject, now_ms: int) -> Verdict:
-        """What to do with a request of `subject`; asking counts against a throttle's allowance."""
+        """What to do with a request of `subject`; asking counts against a throttle's allowance.
+
+        Raises
+        ------
+        UnclearIdentityError
+            If a name of it is too long, or stands for too many.
+        """
+        subject = subject.spelled()
         with self._lock:
-            self.counts.unidentified += not subject.accounts
+            self.counts.unidentified += not subject.account_id
             entry, key = self._strongest(subject, now_ms)
             if entry is None or key is None:
                 return ALLOWED
@@ -227,8 +238,8 @@ class DecisionTable:
     def _strongest(self, subject: Subject, now_ms: int) -> tuple[Entry | None, str | None]:
         best: tuple[int, str] | None = None
         expired = []
-        asked = [("account", name) for name in subject.accounts]
-        asked += [("api_key", name) for name in subject.api_key_hashes]
+        asked = [("account", name) for name in _spelled(subject.account_id)]
+        asked += [("api_key", name) for name in _spelled(subject.api_key_hash)]
         asked += [("ip", subject.client_ip)] if subject.client_ip else []
         for key in {key for place in asked for key in self._state.keys_by_value.get(place, ())}:
             entry = self._state.entry_by_key[key]
@@ -271,13 +282,14 @@ def _places(recommendation: Recommendation) -> set[tuple[str, str]]:
 def _concerns(recommendation: Recommendation, subject: Subject) -> bool:
     """Whether tenant and model agree; what the request does not say cannot disagree."""
     tenant_id, model_id = recommendation.tenant_id, recommendation.model_id
-    is_same_tenant = tenant_id is None or not subject.tenants or _is_among(tenant_id, subject.tenants)
-    return is_same_tenant and (model_id == "*" or not subject.models or _is_among(model_id, subject.models))
+    is_same_tenant = tenant_id is None or _may_be(subject.tenant_id, tenant_id)
+    return is_same_tenant and (model_id == "*" or _may_be(subject.model_id, model_id))
 
 
-def _is_among(name: str, spellings: tuple[str, ...]) -> bool:
-    """Whether a name is meant; models and tenants are compared folded, which only makes more agree."""
-    return any(form in spellings for form in forms_of(name))
+def _may_be(names: Names, name: str) -> bool:
+    """Whether a name is among those meant; compared folded, too, which only makes more agree."""
+    spellings = _spelled(names)
+    return not spellings or any(form in spellings for form in forms_of(name))
 
 
 def _is_newer(recommendation: Recommendation, known: tuple[int, int]) -> bool:

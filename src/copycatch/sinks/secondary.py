@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from copycatch.alert_formats.catalog import ALERT_FORMATS, AlertFormat
-from copycatch.errors import ConfigError, unknown_remedy
+from copycatch.errors import ConfigError, TransportError, unknown_remedy
 from copycatch.ports import Kind, Message
 from copycatch.records.policy_values import refuse
 from copycatch.records.wire import Severity
@@ -20,6 +20,14 @@ class SinkMessage(NamedTuple):
     kind: Kind
     message: Message
     severity: Severity | None
+
+
+class MessagesRefusedError(TransportError):
+    """Some messages are refused for good; all others were taken."""
+
+    def __init__(self, reason: str, n_refused: int) -> None:
+        super().__init__(reason)
+        self.n_refused = n_refused
 
 
 class SecondarySink(Protocol):
@@ -36,8 +44,10 @@ class SecondarySink(Protocol):
         ------
         RecoverableError
             If trying again may help.
+        MessagesRefusedError
+            If it refuses some of them for good.
         TransportError
-            If the destination refuses them for good.
+            If the destination refuses all for good.
         """
         ...
 

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import http.client
+import ipaddress
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,10 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 from pydantic import Field, SecretStr, model_validator
 
-from copycatch.errors import RecoverableError, TransportError
+from copycatch.errors import ConfigError, RecoverableError, TransportError
 from copycatch.safe_text import printable
 from copycatch.secret_files import read_secret
-from copycatch.sinks.secondary import SinkMessage, SinkSettings
+from copycatch.sinks.secondary import MessagesRefusedError, SinkMessage, SinkSettings
 
 Shape = Literal["json_array", "ndjson", "splunk_hec", "each"]
 BATCH_MESSAGES_MAX = 500
@@ -24,7 +25,9 @@ ANSWER_BYTES_MAX = 4096
 SIGNATURE_HEADER = "X-Copycatch-Signature"
 TIMESTAMP_HEADER = "X-Copycatch-Timestamp"
 # Refusals that pass: too many requests, time-outs, and the server's own troubles.
-_PASSING = frozenset({408, 425, 429})
+# 401 and 403, too: a token that has expired is renewed in its file.
+_PASSING = frozenset({401, 403, 408, 425, 429})
+_CONTENT = frozenset({400, 413, 422})  # it is something in the body: the rest of the batch may be good
 
 
 class WebhookSettings(SinkSettings):
@@ -47,7 +50,19 @@ class WebhookSettings(SinkSettings):
         if "authorization" in {name.lower() for name in self.headers}:
             msg = "headers: put Authorization into authorization_file, not into the settings"
             raise ValueError(msg)
+        is_secret = self.authorization is not None or self.authorization_file is not None
+        if is_secret and not self.url.startswith("https://") and not _is_loopback(self.url):
+            msg = "url: the authorization would travel in clear text over http; use https"
+            raise ValueError(msg)
         return self
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class WebhookSink:
@@ -61,22 +76,45 @@ class WebhookSink:
         self._now_ms = now_ms
         self._shape: Shape = settings.shape
         self._headers = dict(settings.headers)
-        key = f"sinks.{settings.name}.authorization_file"
-        authorization = read_secret(settings.authorization, settings.authorization_file, key)
-        if authorization is not None:
-            self._headers["Authorization"] = authorization.decode("latin-1")
+        self._settings = settings
+        self._authorization()  # a file that cannot be read is said at the start
         key = f"sinks.{settings.name}.signing_key_file"
         self._signing_key = read_secret(settings.signing_key, settings.signing_key_file, key)
         self._context = settings.tls_context()
         self._timeout_s = settings.timeout
         self._connection: http.client.HTTPConnection | None = None
 
+    def _authorization(self) -> dict[str, str]:
+        """The header, its file read anew: tokens expire."""
+        key = f"sinks.{self.name}.authorization_file"
+        secret = read_secret(self._settings.authorization, self._settings.authorization_file, key)
+        return {} if secret is None else {"Authorization": secret.decode("latin-1")}
+
     def send(self, messages: Sequence[SinkMessage]) -> None:
-        for body in bodies_of(messages, self._shape):
-            self._post(body)
+        """Send all; of a batch whose content is refused, all but those messages that are at fault."""
+        reasons = [
+            reason for batch in batches_of(messages, self._shape) for reason in self._refused_of(batch)
+        ]
+        if reasons:
+            raise MessagesRefusedError(reasons[0], len(reasons))
+
+    def _refused_of(self, items: list[bytes]) -> list[str]:
+        """Post them; why each that is refused for good was refused."""
+        try:
+            self._post(_body_of(items, self._shape))
+        except MessagesRefusedError as error:
+            if len(items) == 1:
+                return [str(error)]
+            half = len(items) // 2
+            return self._refused_of(items[:half]) + self._refused_of(items[half:])
+        return []
 
     def _post(self, body: bytes) -> None:
         headers = {"Content-Type": _CONTENT_TYPES[self._shape], "User-Agent": "copycatch", **self._headers}
+        try:
+            headers |= self._authorization()
+        except ConfigError as error:  # it may be about to be renewed
+            raise RecoverableError(str(error)) from error
         if self._signing_key is not None:
             timestamp = str(self._now_ms() // 1000)
             headers[TIMESTAMP_HEADER] = timestamp
@@ -103,6 +141,8 @@ class WebhookSink:
         message = f"webhook {self.name}: HTTP {status}: {text}"
         if status in _PASSING or status >= 500:
             raise RecoverableError(message)
+        if status in _CONTENT:
+            raise MessagesRefusedError(message, 1)
         raise TransportError(message)
 
     def _exchange(self, target: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
@@ -140,17 +180,17 @@ def signature_of(key: bytes, timestamp: str, body: bytes) -> str:
     return "v1=" + hmac.new(key, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def bodies_of(messages: Sequence[SinkMessage], shape: Shape) -> Iterator[bytes]:
-    """Request bodies, each within the bounds of a batch.
+def batches_of(messages: Sequence[SinkMessage], shape: Shape) -> Iterator[list[bytes]]:
+    """Messages as they stand in a body, each list within the bounds of a batch.
 
     Examples
     --------
     >>> from copycatch.ports import Message
     >>> messages = [SinkMessage("alert", Message(b"u", b'{"a":1}', 1500, []), "high")] * 2
-    >>> list(bodies_of(messages, "json_array")), list(bodies_of(messages, "each"))
-    ([b'[{"a":1},{"a":1}]'], [b'{"a":1}', b'{"a":1}'])
-    >>> next(bodies_of(messages[:1], "splunk_hec"))
-    b'{"time":1.5,"source":"copycatch","sourcetype":"copycatch:alert","event":{"a":1}}'
+    >>> list(batches_of(messages, "json_array")), list(batches_of(messages, "each"))
+    ([[b'{"a":1}', b'{"a":1}']], [[b'{"a":1}'], [b'{"a":1}']])
+    >>> next(batches_of(messages[:1], "splunk_hec"))
+    [b'{"time":1.5,"source":"copycatch","sourcetype":"copycatch:alert","event":{"a":1}}']
     """
     batch: list[bytes] = []
     n_bytes = 0
@@ -158,12 +198,12 @@ def bodies_of(messages: Sequence[SinkMessage], shape: Shape) -> Iterator[bytes]:
         item = _item_of(message, shape)
         is_full = len(batch) >= BATCH_MESSAGES_MAX or n_bytes + len(item) > BATCH_BYTES_MAX or shape == "each"
         if batch and is_full:
-            yield _body_of(batch, shape)
+            yield batch
             batch, n_bytes = [], 0
         batch.append(item)
         n_bytes += len(item) + 1
     if batch:
-        yield _body_of(batch, shape)
+        yield batch
 
 
 def _item_of(sent: SinkMessage, shape: Shape) -> bytes:

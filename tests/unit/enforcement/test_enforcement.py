@@ -14,7 +14,7 @@ from tests.unit.enforcement.front_ends import HOUR_MS, NOW_MS, call, ext_authz, 
 
 
 def ask(table: DecisionTable, account: str = "a1", now_ms: int = NOW_MS, **more: Any) -> Any:
-    return table.verdict(Subject.of(account, **{"model_id": "m", **more}), now_ms)
+    return table.verdict(Subject(account, **{"model_id": "m", **more}), now_ms)
 
 
 # --- the table --------------------------------------------------------------------------------------------

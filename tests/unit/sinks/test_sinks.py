@@ -315,15 +315,51 @@ def test_webhook_is_tried_again_with_growing_pauses() -> None:
     assert setup.counted("hook", "sent") == 1
 
 
-def test_a_refusal_is_not_tried_again_and_is_counted() -> None:
+@pytest.mark.parametrize(("code", "outcome"), [(400, "refused"), (302, "left_out"), (404, "left_out")])
+def test_a_refusal_is_not_tried_again_and_is_counted(code: int, outcome: str) -> None:
     with serving(WebServer()) as server:
-        server.answers = [403]
+        server.answers = [code]
         setup = Setup({"type": "webhook", "name": "hook", "url": f"http://127.0.0.1:{server.port}"})
         setup.sink.deliver(delivery())
         setup.sink.deliver(delivery())
         setup.sink.close()
-    assert len(server.requests) == 1
-    assert (setup.counted("hook", "left_out"), setup.counted("hook", "sent")) == (1, 1)
+    assert len(server.requests) == 1  # a redirect is not followed, with credentials or without
+    assert (setup.counted("hook", outcome), setup.counted("hook", "sent")) == (1, 1)
+
+
+def test_an_expired_token_loses_nothing_once_it_is_renewed(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("Bearer old\n")
+    with serving(WebServer()) as server:
+        server.answers = [401, 403]
+        setup = Setup({
+            "type": "webhook", "name": "hook", "url": f"http://127.0.0.1:{server.port}",
+            "authorization_file": str(token),
+        })  # fmt: skip
+        sleep = setup.clock.sleep
+
+        def renewed_meanwhile(duration_s: float) -> None:
+            sleep(duration_s)
+            token.write_text("Bearer new\n")
+
+        setup.clock.sleep = renewed_meanwhile  # type: ignore[method-assign]
+        setup.sink.deliver(delivery(3))
+        setup.sink.close()
+    [(headers, body)] = server.requests
+    assert headers["authorization"] == "Bearer new"
+    assert len(json.loads(body)) == 3
+    assert (setup.counted("hook", "sent"), setup.counted("hook", "refused")) == (3, 0)
+
+
+def test_one_message_that_is_refused_costs_no_other() -> None:
+    with serving(WebServer()) as server:
+        # Of 5: all, the first two, (the last three,) its second half, the last.
+        server.answers = [400, 200, 413, 200, 422, 200, 400]
+        setup = Setup({"type": "webhook", "name": "hook", "url": f"http://127.0.0.1:{server.port}"})
+        setup.sink.deliver(delivery(5))
+        setup.sink.close()
+    assert sum(len(json.loads(body)) for _, body in server.requests) == 4
+    assert (setup.counted("hook", "sent"), setup.counted("hook", "refused")) == (4, 1)
 
 
 def free_port() -> int:
@@ -379,6 +415,7 @@ def test_errors_name_the_sink() -> None:
             "sinks: [{type: webhook, name: a, url: http://x, headers: {Authorization: x}}]",
             "authorization_file",
         ),
+        ("sinks: [{type: webhook, name: a, url: http://x, authorization_file: /x}]", "https"),
         ("sinks: [{type: syslog, name: a, host: h}, {type: syslog, name: a, host: i}]", "same name"),
         ("sinks: [{type: syslog, name: a, host: h, fromat: cef}]", "did you mean format?"),
         ("sinks: [{type: webhook, name: a, url: http://x, signing_key: s3cret}]", "signing_key"),
