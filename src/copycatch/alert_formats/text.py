@@ -104,7 +104,7 @@ def addresses_of(alert: Alert) -> list[str]:
     found = []
     for text in alert.client_ips:
         try:
-            found.append(str(ipaddress.ip_address(text)))
+            found.append(str(ipaddress.ip_address(text.partition("%")[0])))
         except ValueError:
             continue  # a masked address or a host name: the native alert still has it
     return found

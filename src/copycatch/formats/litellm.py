@@ -1,5 +1,6 @@
 """LiteLLM's standard logging payload, alone, in an array, or within a callback's keyword arguments."""
 
+import datetime as dt
 from typing import Any
 
 from copycatch.formats.shared.chat import (
@@ -23,13 +24,14 @@ from copycatch.formats.shared.messages import (
     first,
     first_name,
     name_of,
+    nested_or_text,
 )
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
 
 NAME = "litellm"
 SOURCES = {
-    "event_id": "id; litellm_call_id",
+    "event_id": "id; request_id; litellm_call_id",
     "event_time": "startTime",
     "account_id": "metadata.user_api_key_user_id, user_api_key_hash; of the master key the end user",
     "tenant_id": "metadata.user_api_key_org_id, user_api_key_team_id; the tenant headers, where named",
@@ -56,10 +58,13 @@ def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecode
 
 FORMAT = Format(
     name=NAME,
-    sentence="LiteLLM proxy: the StandardLoggingPayload that its callbacks get",
+    sentence="LiteLLM proxy: the StandardLoggingPayload that its callbacks get, or rows of SpendLogs",
     sources=SOURCES,
     make_decoder=make_decoder,
-    marks=(("litellm_call_id|litellm_params|standard_logging_object",),),
+    marks=(
+        ("litellm_call_id|litellm_params|standard_logging_object",),
+        ("call_type", "model_group|response_cost|spend|metadata.user_api_key_hash|custom_llm_provider"),
+    ),
 )
 
 
@@ -70,7 +75,7 @@ def read(message: LogMessage) -> list[Reading]:
         raise MessageFault(
             "schema", "litellm_call_id", "no standard logging payload: litellm_call_id is missing"
         )
-    metadata = payload.get("metadata")
+    metadata = nested_or_text(payload.get("metadata"))  # text in rows of SpendLogs
     response = message.body(payload.get("response"))
     answered = response_fields(response)
     parameters = payload.get("model_parameters")
@@ -79,15 +84,17 @@ def read(message: LogMessage) -> list[Reading]:
     )
     custom = dig(metadata, "requester_custom_headers")
     headers = {str(name).lower(): value for name, value in custom.items()} if isinstance(custom, dict) else {}
-    user = dig(metadata, "user_api_key_user_id")
+    user = first(dig(metadata, "user_api_key_user_id"), payload.get("user"))
     end_users = (dig(metadata, "user_api_key_end_user_id"), payload.get("end_user"))
-    key_hash = first_name(dig(metadata, "user_api_key_hash"))
+    key_hash = first_name(dig(metadata, "user_api_key_hash"), payload.get("api_key"))
     started, ended = payload.get("startTime"), payload.get("endTime")
     vectors = embeddings_of(response)
     fields: Fields = {
         # litellm_call_id comes from a header that clients may set, so a repeat of it proves no repeat.
-        "event_id": first_name(payload.get("id"), payload.get("litellm_call_id"), message.origin),
-        "event_time": message.time_ms(started),
+        "event_id": first_name(
+            payload.get("id"), payload.get("request_id"), payload.get("litellm_call_id"), message.origin
+        ),
+        "event_time": message.time_ms(_utc(started)),
         "account_id": message.account(
             payload,
             user,
@@ -100,6 +107,7 @@ def read(message: LogMessage) -> list[Reading]:
         "tenant_id": message.tenant(
             dig(metadata, "user_api_key_org_id"),
             dig(metadata, "user_api_key_team_id"),
+            payload.get("team_id"),
             *(headers.get(name) for name in message.options.tenant_headers),
         ),
         "api_key_id": key_hash,
@@ -107,7 +115,7 @@ def read(message: LogMessage) -> list[Reading]:
         "client_ip": client_ip,
         "model_id": message.model(payload.get("model_group"), payload.get("model")),
         "model_version": answered.get("model_version"),
-        "input": _asked(payload.get("messages")),
+        "input": _asked(nested_or_text(payload.get("messages"))),
         "output_text": None if vectors else answered.get("output_text"),
         "params": params_of(parameters) if isinstance(parameters, dict) else None,
         "input_tokens": count_of(first(payload.get("prompt_tokens"), answered.get("input_tokens"))),
@@ -123,6 +131,15 @@ def _asked(messages: Any) -> Any:
         messages = first(messages.get("messages"), messages.get("input"), messages.get("prompt"))
     text = messages_text(messages)
     return text if text is not None or isinstance(messages, str) else prompt_of(messages)
+
+
+def _utc(time: Any) -> Any:
+    """Times of SpendLogs name no zone; the proxy writes UTC."""
+    try:
+        is_naive = isinstance(time, str) and dt.datetime.fromisoformat(time).tzinfo is None
+    except ValueError:
+        return time
+    return f"{time}Z" if is_naive else time
 
 
 def _latency_ms(response_s: Any, started: Any, ended: Any) -> float | None:

@@ -1,5 +1,6 @@
 """OpenTelemetry GenAI spans and log events as OTLP/JSON, with attribute names old and new."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,25 +31,51 @@ SOURCES = {
     "client_ip": "client.address",
     "model_id": "gen_ai.request.model; gen_ai.response.model",
     "model_version": "gen_ai.response.model",
-    "input": "gen_ai.input.messages (last of a user); gen_ai.prompt; gen_ai.prompt.N.content",
-    "output_text": "gen_ai.output.messages; gen_ai.completion; gen_ai.completion.N.content",
+    "input": "gen_ai.input.messages (last of a user); gen_ai.prompt, .N.content; events gen_ai.user.message",
+    "output_text": "gen_ai.output.messages; gen_ai.completion, .N.content; events gen_ai.choice",
     "params": "gen_ai.request.temperature, choice.count, max_tokens",
     "input_tokens": "gen_ai.usage.input_tokens; gen_ai.usage.prompt_tokens",
     "output_tokens": "gen_ai.usage.output_tokens; gen_ai.usage.completion_tokens",
     "latency_ms": "endTimeUnixNano - startTimeUnixNano",
     "status": "http.response.status_code; status code ERROR",
 }
-# Operations that ask a model; agents and tools enclose such spans and would count them twice.
-_INFERENCES = frozenset({"chat", "text_completion", "generate_content", "embeddings", "completion"})
+# Spans of these enclose spans that ask a model, and would count them twice; any other operation asks one.
+_ENCLOSING = frozenset(
+    {
+        *(
+            "create_agent",
+            "invoke_agent",
+            "execute_tool",
+            "invoke_workflow",
+            "execute_task",
+            "plan",
+            "handoff",
+        ),
+        *("agent", "tool", "workflow", "task", "chain", "retriever", "retrieval", "rerank", "guardrail"),
+    }
+)
+_ROLE_BY_EVENT = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+    "gen_ai.choice": "choice",
+}
+CONTENTS_MAX = 20_000  # traces whose content events are kept until the span itself comes
 _ITEMS_MAX = 20_000  # spans or log events of one message
 _DEPTH_MAX = 8
 _INDEXED_MAX = 200
 Attributes = dict[str, Any]
+Contents = OrderedDict[str, dict[str, list[dict[str, Any]]]]
+"""Messages of content events by trace, then by span, until the span itself comes."""
 
 
 def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
-    """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options, recognise)
+    """A decoder of this format; it keeps content events until their span comes, in this process only."""
+    contents: Contents = OrderedDict()
+    return DocumentDecoder(
+        NAME, lambda message: read(message, contents), SOURCES, options, recognise, is_batched=True
+    )
 
 
 FORMAT = Format(
@@ -60,23 +87,71 @@ FORMAT = Format(
 )
 
 
-def read(message: LogMessage) -> list[Reading]:
+def read(message: LogMessage, contents: Contents) -> list[Reading]:
     """One query for each span or log event that asked a model; all others are skipped."""
     document = message.document
     if not any(
         key in document for key in ("resourceSpans", "resourceLogs", "resource_spans", "resource_logs")
     ):
         raise MessageFault("schema", "resourceSpans", "no OTLP/JSON: resourceSpans or resourceLogs is needed")
+    items = list(items_of(document))
+    for item, attributes in items:
+        _keep_content(item, attributes, contents)
     readings: list[Reading] = []
-    for item, attributes in items_of(document):
+    for item, attributes in items:
         try:
-            fields = _fields_of(message, item, attributes)
+            fields = _fields_of(message, item, attributes, contents)
         except MessageFault as fault:
             readings.append(fault)
             continue
         if fields is not None:
             readings.append(fields)
     return readings
+
+
+def _keep_content(item: dict[str, Any], attributes: Attributes, contents: Contents) -> None:
+    """Remember a log record that holds one message of a span's question or answer."""
+    name = first(item.get("eventName"), item.get("event_name"), attributes.get("event.name"))
+    said = _message_of_event(name, first(_body_of(item), attributes))
+    trace = first_name(item.get("traceId"), item.get("trace_id"))
+    if said is None or trace is None:
+        return
+    contents.setdefault(trace, {}).setdefault(_span_key(item) or trace, []).append(said)
+    if len(contents) > CONTENTS_MAX:
+        contents.popitem(last=False)
+
+
+def _kept_content(item: dict[str, Any], contents: Contents) -> list[dict[str, Any]]:
+    """What was kept for a span: under its own id, or under the only other one of its trace."""
+    trace = first_name(item.get("traceId"), item.get("trace_id")) or ""
+    by_span = contents.get(trace, {})
+    own = by_span.pop(_span_key(item) or "", None)
+    if own is None and len(by_span) == 1:
+        own = by_span.popitem()[1]
+    if not by_span:
+        contents.pop(trace, None)
+    return own or []
+
+
+def _message_of_event(name: Any, body: Any) -> dict[str, Any] | None:
+    """A chat message out of an event `gen_ai.user.message` and the like; a choice has role `choice`."""
+    role = _ROLE_BY_EVENT.get(name) if isinstance(name, str) else None
+    if role is None:
+        return None
+    body = nested_or_text(first(dig(body, "gen_ai.event.content"), body))
+    content = first(dig(body, "content"), dig(body, "message", "content"), dig(body, "message"))
+    return {"role": role, "content": nested_or_text(content)}
+
+
+def _body_of(item: dict[str, Any]) -> Any:
+    body = item.get("body")
+    return plain_value(body) if isinstance(body, dict) else body
+
+
+def _span_key(item: dict[str, Any]) -> str | None:
+    trace = first_name(item.get("traceId"), item.get("trace_id"))
+    span = first_name(item.get("spanId"), item.get("span_id"))
+    return f"{trace}-{span}" if trace and span else None
 
 
 def items_of(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Attributes]]:
@@ -136,31 +211,41 @@ def plain_value(value: Any, depth: int = 0) -> Any:
     return None
 
 
-def _fields_of(message: LogMessage, item: dict[str, Any], attributes: Attributes) -> Fields | None:
+def _fields_of(
+    message: LogMessage, item: dict[str, Any], attributes: Attributes, contents: Contents
+) -> Fields | None:
     is_genai = any(name.startswith("gen_ai.") for name in attributes)
-    operation = attributes.get("gen_ai.operation.name")
+    operation = first(attributes.get("gen_ai.operation.name"), attributes.get("traceloop.span.kind"))
     model = first_name(attributes.get("gen_ai.request.model"), attributes.get("gen_ai.response.model"))
-    if not is_genai or (operation is not None and operation not in _INFERENCES):
+    name = first(item.get("eventName"), item.get("event_name"), attributes.get("event.name"))
+    if not is_genai or name in _ROLE_BY_EVENT or str(operation).lower() in _ENCLOSING:
         return None
     if operation is None and model is None:
         return None
-    body = plain_value(item.get("body")) if isinstance(item.get("body"), dict) else item.get("body")
-    started = first(item.get("startTimeUnixNano"), item.get("start_time_unix_nano"))
-    ended = first(item.get("endTimeUnixNano"), item.get("end_time_unix_nano"))
-    logged = (item.get(key) for key in ("timeUnixNano", "time_unix_nano", "observedTimeUnixNano"))
+    body = _body_of(item)
+    events = _dicts(item.get("events"))
+    said = [_message_of_event(each.get("name"), attributes_of(each.get("attributes"))) for each in events]
+    messages = [each for each in said if each is not None] + _kept_content(item, contents)
+    asked = [each for each in messages if each["role"] != "choice"]
+    answered = [each for each in messages if each["role"] == "choice"]
+    started = _known_time(item, "startTimeUnixNano", "start_time_unix_nano")
+    ended = _known_time(item, "endTimeUnixNano", "end_time_unix_nano")
+    logged = _known_time(
+        item, "timeUnixNano", "time_unix_nano", "observedTimeUnixNano", "observed_time_unix_nano"
+    )
     client_ip = message.client_ip(None, attributes.get("client.address"), attributes.get("net.peer.ip"))
     accounts = (attributes.get(name) for name in ("user.id", "enduser.id", "gen_ai.user.id", "gen_ai.user"))
     return {
         "event_id": _event_id(message, item, attributes),
-        "event_time": message.time_ms(started, *logged),
+        "event_time": message.time_ms(started, logged),
         "account_id": message.account(attributes, *accounts, client_ip=client_ip),
         "tenant_id": message.tenant(attributes.get("tenant.id"), attributes.get("organization.id")),
         "user_agent": text_of(attributes.get("user_agent.original")),
         "client_ip": client_ip,
         "model_id": message.model(model),
         "model_version": first_name(attributes.get("gen_ai.response.model")),
-        "input": _said(item, attributes, body, "input", "prompt"),
-        "output_text": _said(item, attributes, body, "output", "completion"),
+        "input": _said(item, attributes, body, "input", "prompt") or messages_text(asked),
+        "output_text": _said(item, attributes, body, "output", "completion") or messages_text(answered),
         "params": _params_of(attributes),
         "input_tokens": _tally(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         "output_tokens": _tally(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
@@ -169,13 +254,15 @@ def _fields_of(message: LogMessage, item: dict[str, Any], attributes: Attributes
     }
 
 
+def _known_time(item: dict[str, Any], *names: str) -> Any:
+    """The first time that is there; 0 is how OTLP writes that it is unknown."""
+    return next((item[name] for name in names if item.get(name) not in (None, 0, "0", "")), None)
+
+
 def _event_id(message: LogMessage, item: dict[str, Any], attributes: Attributes) -> str | None:
-    trace = first_name(item.get("traceId"), item.get("trace_id"))
-    span = first_name(item.get("spanId"), item.get("span_id"))
     # A span and the log event about it have both ids in common: whoever logs both counts the query once.
-    if trace and span:
-        return f"{trace}-{span}"
-    return first_name(attributes.get("gen_ai.response.id"), span, message.origin)
+    span = first_name(item.get("spanId"), item.get("span_id"))
+    return _span_key(item) or first_name(attributes.get("gen_ai.response.id"), span, message.origin)
 
 
 def _said(item: dict[str, Any], attributes: Attributes, body: Any, side: str, old: str) -> str | None:
@@ -205,7 +292,9 @@ def _indexed(attributes: Attributes, prefix: str) -> str | None:
         content = attributes.get(f"{prefix}.{index}.content")
         if content is None:
             break
-        messages.append({"role": attributes.get(f"{prefix}.{index}.role"), "content": content})
+        messages.append(
+            {"role": attributes.get(f"{prefix}.{index}.role"), "content": nested_or_text(content)}
+        )
     return messages_text(messages)
 
 

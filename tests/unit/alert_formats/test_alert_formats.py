@@ -188,3 +188,13 @@ def test_addresses_that_are_none_stay_out_of_typed_fields() -> None:
     assert document["source"]["ip"] == "2001:db8::1"
     assert document["related"]["ip"] == ["2001:db8::1"]
     assert "c6a2=2001:db8::1" in ALERT_FORMATS["cef"].encode(alert).decode()
+
+
+@pytest.mark.parametrize("name", ["ecs", "ocsf"])
+def test_addresses_leave_without_the_zone_of_an_interface(name: str) -> None:
+    alert = msgspec.structs.replace(EXAMPLE, client_ips=["fe80::1%eth0", "fe80::2%12"])
+    document = parsed(name, ALERT_FORMATS[name].encode(alert))
+    found = document["source"] if name == "ecs" else document["evidences"][0]["src_endpoint"]
+    assert found["ip"] == "fe80::1"
+    if name == "ecs":
+        assert document["related"]["ip"] == ["fe80::1", "fe80::2"]

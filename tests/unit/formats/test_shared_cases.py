@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.formats.support import batch_of, decode
 
+from copycatch.formats.catalog import recognise
 from copycatch.formats.shared.format import FormatOptions
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "formats"
@@ -130,3 +131,75 @@ def test_a_key_of_another_format_hides_no_query(key: str) -> None:
         key: 1,
     }
     assert accounts("openai", [envelope]) == ["a1"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "expected"),
+    [
+        ("otel-content-events", "in.jsonl", ["name a lake"]),
+        ("otel-content-events", "azure.jsonl", ["name a lake"]),
+        ("otel-indexed-parts", "in.jsonl", ["what is in it", "what is it"]),
+        ("otel-operation-names", "in.jsonl", ["name a lake"] * 6),
+        ("otel-time-zero", "in.jsonl", [None]),
+    ],
+)
+def test_shared_spans(folder: str, file: str, expected: list[str | None]) -> None:
+    decoded = decode("otel", batch_of(case(folder, file)))
+    assert decoded.rejects == []
+    assert [record.input for record in decoded.records] == expected
+    assert all(int(record.event_time) > 1_780_000_000_000 for record in decoded.records)
+
+
+def span(*attributes: tuple[str, Any], **more: Any) -> dict[str, Any]:
+    given = [("user.id", "a1"), ("gen_ai.request.model", "m"), *attributes]
+    found = [{"key": key, "value": {"stringValue": value}} for key, value in given]
+    times = {"startTimeUnixNano": "1784000000000000000", "traceId": "t", "spanId": "s"}
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [{**times, "attributes": found, **more}]}]}]}
+
+
+@pytest.mark.parametrize(
+    "operation", ["chat", "responses", "acompletion", "generate_content", "speech", "own"]
+)
+def test_any_operation_that_is_no_enclosing_one_asks_a_model(operation: str) -> None:
+    assert accounts("otel", [span(("gen_ai.operation.name", operation))]) == ["a1"]
+
+
+@pytest.mark.parametrize("operation", ["invoke_agent", "create_agent", "execute_tool", "invoke_workflow"])
+def test_enclosing_operations_are_skipped(operation: str) -> None:
+    decoded = decode("otel", batch_of([span(("gen_ai.operation.name", operation))]))
+    assert (decoded.records, decoded.rejects, decoded.notes["skipped"]) == ([], [], 1)
+
+
+def test_content_in_events_of_the_span_and_in_log_records() -> None:
+    body = {"kvlistValue": {"values": [{"key": "content", "value": {"stringValue": "ask"}}]}}
+    ids = {"traceId": "t", "spanId": "s"}
+    record = {**ids, "eventName": "gen_ai.user.message", "body": body, "timeUnixNano": "0"}
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+    attributes = [
+        {"key": "gen_ai.event.content", "value": {"stringValue": '{"role":"user","content":"ask"}'}}
+    ]
+    inside = span(events=[{"name": "gen_ai.user.message", "attributes": attributes}])
+    for documents in ([logs, span()], [inside]):
+        assert [each.input for each in decode("otel", batch_of(documents)).records] == ["ask"]
+
+
+SPEND = {
+    "request_id": "s0", "call_type": "acompletion", "api_key": "h", "spend": 0.1, "startTime": "2026-07-01 10:00:00.5",
+    "endTime": "2026-07-01 10:00:01.5", "model": "gpt-x", "model_group": "m", "user": "default_user_id",
+    "team_id": "t1", "metadata": '{"user_api_key_user_id": "default_user_id"}', "end_user": "c1", "messages": "{}",
+    "response": "{}", "status": "success",
+}  # fmt: skip
+
+
+def test_rows_of_spend_logs() -> None:
+    assert recognise(SPEND, {}) == "litellm"
+    [record] = decode("litellm", batch_of([SPEND])).records
+    assert (record.event_id, record.account_id, record.tenant_id, record.status) == ("s0", "c1", "t1", 200)
+    assert record.event_time == 1782900000500
+    assert accounts("litellm", [{**SPEND, "user": "u", "metadata": "{}"}]) == ["u"]
+
+
+def test_shared_rows_of_spend_logs() -> None:
+    lines = case("naive-times", "spendlogs.jsonl")
+    assert {recognise(json.loads(line), {}) for line in lines} == {"litellm"}
+    assert len(accounts("litellm", lines)) == len(lines)

@@ -90,12 +90,17 @@ def content_text(content: Any) -> str | None:
     for part in content[:PARTS_MAX]:
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, dict):
+        elif isinstance(part, dict) and _is_text(part.get("type")):
             # "content" is what the parts of OpenTelemetry call it
             text = first(part.get("text"), part.get("content"))
             if isinstance(text, str):
                 texts.append(text)
     return text_of("\n".join(texts)) if texts else None
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether a part of this type may hold text; images, audio and blobs hold base64."""
+    return not isinstance(kind, str) or "text" in kind or kind in ("refusal", "message")
 
 
 def params_of(request: dict[str, Any]) -> Fields | None:
