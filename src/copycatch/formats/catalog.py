@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from copycatch import formats
+from copycatch.formats.shared.envelopes import UnwrappingDecoder
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.recognise import has_marks
 from copycatch.records.decoding import Decoder
@@ -49,5 +50,5 @@ def recognise(document: Any, headers: Mapping[str, str]) -> str | None:
 
 
 def make_decoder(format_name: str, options: FormatOptions) -> Decoder:
-    """A decoder of the format of this name; it tells messages of the other formats."""
-    return FORMATS[format_name].make_decoder(options, recognise)
+    """A decoder of the format of this name; it takes envelopes off and tells messages of other formats."""
+    return UnwrappingDecoder(FORMATS[format_name].make_decoder(options, recognise), recognise)

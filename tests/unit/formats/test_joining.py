@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.formats.support import batch_of, fields_of
 
 from copycatch.errors import StateError
-from copycatch.formats.catalog import make_decoder
+from copycatch.formats.catalog import FORMATS, recognise
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.formats.shared.joining import JoiningDecoder
 
@@ -43,7 +43,7 @@ def response(event_id: str = "e", **more: Any) -> dict[str, Any]:
 
 
 def decoder_of(format_name: str = "kserve", **options: Any) -> JoiningDecoder:
-    decoder = make_decoder(format_name, FormatOptions(**options))
+    decoder = FORMATS[format_name].make_decoder(FormatOptions(**options), recognise)
     assert isinstance(decoder, JoiningDecoder)
     return decoder
 

@@ -11,7 +11,8 @@ from tests.unit.formats.support import batch_of, decode
 from copycatch.formats.catalog import recognise
 from copycatch.formats.shared.format import FormatOptions
 
-CASES = Path(__file__).parents[4] / "shared" / "cases" / "formats"
+ROOT = Path(__file__).parents[3]
+CASES = ROOT.parent / "shared" / "cases" / "formats"
 
 
 def case(folder: str, file: str = "in.jsonl") -> list[bytes]:

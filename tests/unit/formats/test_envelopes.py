@@ -1,0 +1,83 @@
+"""What pipelines wrap around a gateway's messages is taken off, whatever the format, and nothing is lost."""
+
+# ruff: noqa: E501 - tables of samples
+import json
+from typing import Any
+
+import pytest
+from tests.unit.formats.support import batch_of, decode
+from tests.unit.formats.test_shared_cases import ROOT, case
+
+from copycatch.formats.shared.envelopes import DEPTH_MAX
+from copycatch.formats.shared.format import FormatOptions
+from copycatch.service.recognition import recognise_all
+from copycatch.settings.mapping import load_mapping
+
+LINES: list[dict[str, Any]] = [
+    {"event_id": f"e{i}", "event_time": 1784000000000 + i, "account_id": "a", "model_id": "m"}
+    for i in range(3)
+]
+TEXTS = [json.dumps(line) for line in LINES]
+BODIES = [{"timeUnixNano": "1", "body": {"stringValue": text}} for text in TEXTS]
+ENVELOPES: dict[str, list[Any]] = {
+    "CloudWatch subscription": [{"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": "g", "logStream": "s",
+                                 "logEvents": [{"id": "1", "timestamp": 1, "message": text} for text in TEXTS]}],
+    "CloudWatch Insights": [{"@timestamp": "2026-01-01", "@message": text} for text in TEXTS],
+    "Event Hubs": [{"records": LINES}],
+    "Cloud Logging": [{"insertId": "i", "logName": "l", "jsonPayload": line} for line in LINES],
+    "Docker": [{"log": text + "\n", "stream": "stdout", "time": "2026-01-01T00:00:00Z"} for text in TEXTS],
+    "Fluent Bit": [{"date": 1.5, "log": text, "kubernetes": {"pod_name": "p"}} for text in TEXTS],
+    "Filebeat": [{"@timestamp": "2026-01-01T00:00:00Z", "host": {"name": "h"}, "message": text} for text in TEXTS],
+    "Connect": [{"schema": {"type": "struct"}, "payload": line} for line in LINES],
+    "Connect with text": [{"schema": None, "payload": text} for text in TEXTS],
+    "Confluent": [b"\x00\x00\x00\x00\x07" + text.encode() for text in TEXTS],
+    "OTLP bodies": [{"resourceLogs": [{"scopeLogs": [{"logRecords": BODIES}]}]}],
+    "two layers": [{"log": json.dumps({"records": LINES}), "stream": "stdout"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapped", ENVELOPES.values(), ids=ENVELOPES.keys())
+def test_envelopes_are_taken_off(wrapped: list[Any]) -> None:
+    batch = batch_of(wrapped, keys=[b"key"] * len(wrapped))
+    assert set(recognise_all(batch)) == {"native"}
+    decoded = decode("native", batch)
+    assert [reject.message for reject in decoded.rejects] == []
+    assert [record.event_id for record in decoded.records] == ["e0", "e1", "e2"]
+    assert len(wrapped) + decoded.notes["split"] == len(LINES)
+    assert set(decoded.positions) <= set(batch.positions)
+
+
+def test_envelopes_that_hold_nothing_are_counted() -> None:
+    control = {
+        "messageType": "CONTROL_MESSAGE",
+        "logGroup": "g",
+        "logEvents": [{"message": "CWL CONTROL MESSAGE"}],
+    }
+    decoded = decode("native", batch_of([control, {"schema": {}, "payload": None}]))
+    assert (decoded.records, decoded.rejects, decoded.notes["skipped"]) == ([], [], 2)
+
+
+def test_envelopes_within_envelopes_are_bounded() -> None:
+    text = TEXTS[0]
+    for _ in range(DEPTH_MAX + 2):
+        text = json.dumps({"log": text})
+    [reject] = decode("native", batch_of([text.encode()])).rejects
+    assert reject.reason == "schema"
+
+
+def test_a_record_with_the_keys_of_an_envelope_is_read_as_what_it_is() -> None:
+    record = {**LINES[0], "message": '{"account_id": "forged"}', "log": "{}", "records": [{}]}
+    assert [each.account_id for each in decode("native", batch_of([record])).records] == ["a"]
+
+
+def test_shared_subscription() -> None:
+    decoded = decode("bedrock", batch_of(case("bedrock-cloudwatch-envelope")))
+    assert [reject.message for reject in decoded.rejects] == []
+    assert len(decoded.records) == 3
+    assert {record.output_text for record in decoded.records} == {"Lake Como", "Como"}
+
+
+def test_shared_records_of_event_hubs() -> None:
+    options = FormatOptions(mapping=load_mapping(ROOT / "deploy" / "mappings" / "azure_openai.yaml"))
+    decoded = decode("mapping", batch_of(case("azure-event-hub-records")), options)
+    assert [record.event_id for record in decoded.records] == ["c0", "c1", "c2"]
