@@ -12,6 +12,7 @@ import structlog
 from copycatch.adapters.snapshots import (
     ENTRY,
     NAME,
+    check_named,
     entry_name,
     named,
     put,
@@ -190,9 +191,7 @@ class RemoteSnapshots:
         path = self._path(info)
         data = self._read(path)
         found, content = read_snapshot(memoryview(data), self._key, path)
-        if found.shard != info.shard or found.position != info.position:
-            msg = f"{path}: the snapshot is of {found.shard}, position {found.position}"
-            raise StateError(msg)
+        check_named(found, info, path)
         return found, content
 
     def _passing(self, path: str, error: Exception) -> RecoverableError:

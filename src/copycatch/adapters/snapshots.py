@@ -142,6 +142,22 @@ def read_snapshot(data: memoryview, key: bytes, name: str) -> tuple[SnapshotInfo
     return info, body[head_bytes + header_bytes :]
 
 
+def check_named(found: SnapshotInfo, info: SnapshotInfo, name: str) -> None:
+    """Refuse a signed snapshot under another's name: an old one must not pass for the newest.
+
+    Raises
+    ------
+    StateError
+        If shard, generation or position of the header are not those of the name.
+    """
+    if (found.shard, found.generation, found.position) != (info.shard, info.generation, info.position):
+        msg = (
+            f"{name}: the snapshot is of {found.shard}, generation {found.generation}, "
+            f"position {found.position}"
+        )
+        raise StateError(msg)
+
+
 def put(content: bytes, write: Callable[[bytes | memoryview], object]) -> None:
     """A `SnapshotWriter`, once the content is given."""
     write(content)
@@ -244,9 +260,7 @@ class DirectorySnapshots:
             msg = f"{path}: cannot be read: {error.strerror}"
             raise StateError(msg) from error
         found, content = read_snapshot(memoryview(data), self._key, str(path))
-        if found.shard != info.shard or found.position != info.position:
-            msg = f"{path}: the snapshot is of {found.shard}, position {found.position}"
-            raise StateError(msg)
+        check_named(found, info, str(path))
         return found, content
 
     def prune(self, shard: Shard) -> None:

@@ -128,6 +128,22 @@ def is_match(match: Match, key: EntityKey) -> bool:
     )
 
 
+def is_exempt(match: Match, key: EntityKey) -> bool:
+    """Whether an entry of `allow` or `silences` is about this entity.
+
+    One that names an account and no tenant is about the account without a tenant: the same name in a tenant
+    is somebody else's choice.
+
+    Examples
+    --------
+    >>> match = Match(account_id="ci")
+    >>> is_exempt(match, (None, "ci", "m")), is_exempt(match, ("t", "ci", "m"))
+    (True, False)
+    """
+    is_elsewhere = match.account_id is not None and match.tenant_id is None and key[0] is not None
+    return is_match(match, key) and not is_elsewhere
+
+
 def _layer(match: Match) -> int:
     """Model below tenant below account; a match that names several stands with its narrowest."""
     weights = (match.account_id is not None, match.tenant_id is not None, match.model_id is not None)
@@ -156,6 +172,6 @@ def _layered(policy: Policy, key: EntityKey) -> EntitySettings:
         actions=values["actions"],
         clear_after_ms=to_ms(values["clear_after_s"]),
         repeat_after_ms=to_ms(values["repeat_after_s"]),
-        allow=tuple(e for e in policy.allow if is_match(e.match, key)),
-        silences=tuple(e for e in policy.silences if is_match(e.match, key)),
+        allow=tuple(e for e in policy.allow if is_exempt(e.match, key)),
+        silences=tuple(e for e in policy.silences if is_exempt(e.match, key)),
     )

@@ -48,7 +48,9 @@ def require_in_files(name: str) -> Callable[[dict[str, Any]], None]:
 class Match(Strict):
     """Which records this is about: every id named here must be equal. Ids are compared whole."""
 
-    tenant_id: ExactId | None = Field(default=None, description="The tenant.")
+    tenant_id: ExactId | None = Field(
+        default=None, description="The tenant; allow and silences need it beside an account that has one."
+    )
     model_id: ExactId | None = Field(default=None, description="The model that is asked.")
     account_id: ExactId | None = Field(default=None, description="The account that asks.")
 

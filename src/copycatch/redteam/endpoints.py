@@ -29,6 +29,16 @@ class Stopwatch(Protocol):
     def sleep(self, duration_s: float) -> None: ...
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect is a refusal: the credentials are for the endpoint that was named, and for no other."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
+
+
 def _checked(probabilities: object, n_queries: int, source: str) -> FloatArray:
     """Class probabilities as they must be, or a clear refusal."""
     answers = np.asarray(probabilities, dtype=np.float64)
@@ -187,7 +197,7 @@ class HttpVictim:
     def _post(self, body: bytes) -> Any:
         request = urllib.request.Request(self._url, body, self._headers)  # noqa: S310 - scheme checked above
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310
+            with _OPENER.open(request, timeout=TIMEOUT_S) as reply:
                 return json.loads(reply.read())
         except urllib.error.HTTPError as error:
             if error.code == TOO_MANY_REQUESTS:

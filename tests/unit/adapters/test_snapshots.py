@@ -99,6 +99,19 @@ def test_a_snapshot_of_another_shard_is_refused(tmp_path: Path) -> None:
             store.load(info)
 
 
+def test_an_old_snapshot_under_a_newer_name_is_refused(tmp_path: Path) -> None:
+    store = DirectorySnapshots(tmp_path, KEY)
+    save(store, 1, b"before the block")
+    old = only_file(tmp_path)
+    save(store, 2, b"after it")
+    old.rename(old.with_name("000000000009-10.snapshot"))
+    newest, second = store.candidates(SHARD)
+    assert newest.generation == 9
+    with pytest.raises(StateError, match="generation 1"):
+        store.load(newest)
+    assert bytes(store.load(second)[1]) == b"after it"
+
+
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     store = DirectorySnapshots(tmp_path, KEY)
 

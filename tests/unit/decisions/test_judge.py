@@ -12,7 +12,16 @@ from copycatch.decisions.measure import measure
 from copycatch.decisions.state import DecisionState
 from copycatch.errors import StateError
 from copycatch.metric_names import METRICS
-from copycatch.records.policy import Budget, Enforcement, ExtractionRule, LimitRule, Policy, When
+from copycatch.records.policy import (
+    Allow,
+    Budget,
+    Enforcement,
+    ExtractionRule,
+    LimitRule,
+    Match,
+    Policy,
+    When,
+)
 from copycatch.units import parse_rfc3339
 
 
@@ -124,6 +133,20 @@ def test_a_flood_cannot_push_out_who_is_blocked() -> None:
     assert sum(alert.op == "close" for alert in verdicts.alerts) == 1951, (
         "who falls out is closed, not forgotten"
     )
+
+
+def test_an_exemption_for_an_account_holds_in_its_own_tenant_only() -> None:
+    def alerted(tenant_id: str | None, match: Match) -> bool:
+        policy = Policy(allow=[Allow(match=match, reason="r", owner="o", expires_ms=None)])
+        seen = [Seen("ci", 0, 1e-9, tenant_id=tenant_id)]
+        return bool(judge(*columns(seen), policy, CATALOG, DecisionState()).alerts)
+
+    for match, exempt_in in (
+        (Match(account_id="ci"), {None}),
+        (Match(account_id="ci", tenant_id="acme"), {"acme"}),
+        (Match(tenant_id="acme"), {"acme"}),
+    ):
+        assert {tenant for tenant in (None, "acme", "other") if not alerted(tenant, match)} == exempt_in
 
 
 def test_revisions_go_on_rising_for_who_was_forgotten() -> None:

@@ -27,6 +27,7 @@ class Endpoint(ThreadingHTTPServer):
         self.answer, self.refuse_after = answer, refuse_after
         self.asked: list[dict[str, Any]] = []
         self.seen_headers: list[dict[str, str]] = []
+        self.redirect: tuple[int, str] | None = None
 
     @property
     def url(self) -> str:
@@ -37,15 +38,21 @@ class _Handler(BaseHTTPRequestHandler):
     server: Endpoint
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or b"{}")
         self.server.asked.append(body)
         self.server.seen_headers.append({k.lower(): v for k, v in self.headers.items()})
         is_refused = len(self.server.asked) > self.server.refuse_after
         data = json.dumps({} if is_refused else self.server.answer(body)).encode()
-        self.send_response(429 if is_refused else 200)
+        if self.server.redirect is not None:
+            self.send_response(self.server.redirect[0])
+            self.send_header("location", self.server.redirect[1])
+        else:
+            self.send_response(429 if is_refused else 200)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    do_GET = do_POST  # noqa: N815 - the library's name
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Tests need no access log."""
@@ -120,6 +127,19 @@ def test_a_refusal_is_an_error_that_says_so(victim_of: VictimOf, serve: Callable
     with pytest.raises(TransportError, match="floating-point"):
         odd(victim.held_out[:1])
     endpoint.server_close()
+
+
+def test_credentials_follow_no_redirect(serve: Callable[..., Endpoint]) -> None:
+    other = serve(lambda _: {})
+    for status in (301, 302, 303, 307, 308):
+        endpoint = serve(lambda _: {})
+        endpoint.redirect = (status, other.url)
+        key = {"Authorization": "Bearer secret"}
+        http = HttpVictim(endpoint.url, "oip", ManualClock(), queries_max=9, queries_per_s_max=9, headers=key)
+        with pytest.raises(TransportError, match=f"status {status}"):
+            http(np.zeros((1, 2)))
+        assert endpoint.seen_headers[0]["authorization"] == "Bearer secret"
+    assert not other.seen_headers
 
 
 def test_an_openai_style_endpoint_classifies_texts(serve: Callable[..., Endpoint]) -> None:
