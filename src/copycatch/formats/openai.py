@@ -8,6 +8,7 @@ from copycatch.formats.shared.chat import (
     request_fields,
     response_fields,
     split_embeddings,
+    split_prompts,
 )
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
@@ -77,7 +78,7 @@ FORMAT = Format(
 
 
 def read(message: LogMessage) -> list[Reading]:
-    """One query; an embedding request for several texts is several."""
+    """One query; a request with several prompts, or texts to embed, is as many."""
     document = message.document
     request, response = message.asked(document.get("request")), message.body(document.get("response"))
     envelope = document
@@ -95,13 +96,10 @@ def read(message: LogMessage) -> list[Reading]:
             raise MessageFault(
                 "schema", "request", "neither a request, nor a response, nor an envelope of the two"
             )
-    return list(
-        numbered(
-            split_embeddings(
-                _fields_of(message, envelope, request, response), request, embeddings_of(response)
-            )
-        )
-    )
+    fields = _fields_of(message, envelope, request, response)
+    vectors = embeddings_of(response)
+    rows = split_embeddings(fields, request, vectors) if vectors else split_prompts(fields, request, response)
+    return list(numbered(rows))
 
 
 def _fields_of(message: LogMessage, envelope: Any, request: Any, response: Any) -> Fields:

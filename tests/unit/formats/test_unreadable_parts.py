@@ -215,3 +215,14 @@ def test_shared_case(folder: str, file: str, name: str, expected: list[dict[str,
     assert decoded.rejects == []
     found = [fields_of(record) for record in decoded.records]
     assert [{key: each[key] for key in want} for each, want in zip(found, expected, strict=True)] == expected
+
+
+def test_several_prompts_are_several_queries() -> None:
+    prompts = [f"question {index}" for index in range(20)]
+    answer = {"object": "text_completion", "choices": [{"text": f"answer {index}"} for index in range(20)]}
+    document = {**ENVELOPE, "request": {"model": "m", "prompt": prompts}, "response": answer}
+    records = decode("openai", batch_of([document])).records
+    assert [(each.input, each.output_text) for each in records] == [
+        (f"question {index}", f"answer {index}") for index in range(20)
+    ]
+    assert len({each.event_id for each in records}) == 20

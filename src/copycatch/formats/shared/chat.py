@@ -228,6 +228,33 @@ def split_embeddings(fields: Fields, request: Any, vectors: list[Any]) -> list[F
     ]
 
 
+def split_prompts(fields: Fields, request: Any, response: Any) -> list[Fields]:
+    """A query for each text of a completion request that brings several, with its own answers.
+
+    Examples
+    --------
+    >>> answer = {"choices": [{"text": "1"}, {"text": "2"}]}
+    >>> [(each["input"], each["output_text"]) for each in split_prompts({}, {"prompt": ["a", "b"]}, answer)]
+    [('a', '1'), ('b', '2')]
+    """
+    prompts = dig(request, "prompt")
+    if (
+        not isinstance(prompts, list)
+        or len(prompts) < 2
+        or not all(isinstance(each, str) for each in prompts)
+    ):
+        return [fields]
+    prompts = prompts[:PARTS_MAX]
+    choices = dig(response, "choices")
+    each_n = len(choices) // len(prompts) if isinstance(choices, list) else 0
+    is_even = isinstance(choices, list) and len(choices) == each_n * len(prompts)
+    rows = []
+    for index, prompt in enumerate(prompts):
+        own = choices[index * each_n : (index + 1) * each_n] if is_even and isinstance(choices, list) else []
+        rows.append({**fields, "input": text_of(prompt), "output_text": answer_text({"choices": own})})
+    return rows
+
+
 def logprobs_in(response: Any) -> Fields | None:
     """Options that a response betrays, for logs that hold no request."""
     choices = dig(response, "choices")
