@@ -12,6 +12,7 @@ import pytest
 
 from copycatch.adapters.clock import ManualClock
 from copycatch.adapters.memory import MemoryLog, MemoryMetrics, MemorySink, MemorySnapshots, MemorySource
+from copycatch.decisions.case import Case
 from copycatch.ports import Delivery, Shard
 from copycatch.records.columns import RawBatch
 from copycatch.records.policy import Allow, LimitRule, Match, Policy, When
@@ -135,17 +136,17 @@ def test_with_one_shard_a_killed_run_tells_what_an_undisturbed_one_tells() -> No
     assert found_in(logs[0], undisturbed) == found_in(logs[1], judge) == []
 
 
+def exempt(case: Case) -> Allow:
+    match = Match(account_id=case.account_id, tenant_id=case.tenant_id)
+    return Allow(match=match, reason="ours", owner="us", expires_ms=None)
+
+
 def test_a_policy_that_changed_while_it_was_down_is_told() -> None:
     """Whom the new policy exempts was closed in the silence of the replay, and nobody heard of it."""
     log, snapshots = full_log(1), MemorySnapshots()
     _, judge = run(log, snapshots, 31, die_after=36)
     suspects = [hold for hold in holds_of(judge._state) if hold.open_episodes and hold.active]
-    exempting = Policy(
-        allow=[
-            Allow(match=Match(account_id=each.account_id), reason="ours", owner="us", expires_ms=None)
-            for each in suspects
-        ]
-    )
+    exempting = Policy(allow=[exempt(each) for each in suspects])
     _, judge = run(log, snapshots, 32, policy=exempting)
     assert suspects
     assert found_in(log, judge) == []
