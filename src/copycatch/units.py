@@ -21,6 +21,43 @@ UNIX_MS_MIN = -62_135_596_800_000
 UNIX_MS_MAX = 253_402_300_799_999
 
 
+LOG_MS_MIN = 1_262_304_000_000
+"""2010-01-01: no inference log is older; a time before it was read in the wrong unit."""
+
+# Numbers of logs of this century tell their unit by size: 1e11 s is the year 5138 and 1e11 ms is 1973.
+_S_MAX, _MS_MAX, _US_MAX = 10**11, 10**14, 10**17
+
+
+def epoch_unit(number: float) -> str:
+    """The unit in which a number is a time of this century.
+
+    Examples
+    --------
+    >>> epoch_unit(1_795_303_424), epoch_unit(1_795_303_424_101), epoch_unit(1_795_303_424_101_000)
+    ('epoch_s', 'epoch_ms', 'epoch_us')
+    """
+    size = abs(number)
+    if size < _S_MAX:
+        return "epoch_s"
+    if size < _MS_MAX:
+        return "epoch_ms"
+    return "epoch_us" if size < _US_MAX else "epoch_ns"
+
+
+def epoch_ms(number: int) -> UnixMs:
+    """Epoch milliseconds of a whole number in any of the usual units.
+
+    Examples
+    --------
+    >>> epoch_ms(1_795_303_424), epoch_ms(1_795_303_424_101), epoch_ms(1_795_303_424_101_000_000)
+    (1795303424000, 1795303424101, 1795303424101)
+    """
+    unit = epoch_unit(number)
+    if unit == "epoch_s":
+        return UnixMs(number * MS_PER_S)
+    return UnixMs(number // {"epoch_ms": 1, "epoch_us": 1000, "epoch_ns": 1_000_000}[unit])
+
+
 def parse_rfc3339(text: str) -> UnixMs:
     """Epoch milliseconds of an RFC 3339 time; a time without an offset is not accepted.
 

@@ -33,6 +33,7 @@ def report_words(report: Inspection, batch: RawBatch) -> str:
         lines.append("but also  " + ", ".join(f"{n} x {name}" for name, n in others.items()))
     if report.n_records:
         lines.append(f"decoded   {report.n_records} records of {report.n_accounts} accounts")
+        lines.append(f"          from {report.first_time} to {report.last_time}")
     lines += [
         f"          {n} {_WORDS_BY_NOTE[note]}" for note, n in report.notes.items() if note in _WORDS_BY_NOTE
     ]

@@ -1,5 +1,6 @@
 """The native format: one JSON object a message, validated while it is parsed."""
 
+import datetime as dt
 from collections import Counter
 from typing import Any
 
@@ -16,6 +17,7 @@ from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.readable import readable_record
 from copycatch.formats.shared.recognise import Recognise
+from copycatch.formats.shared.times import time_ms_of
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
 from copycatch.records.rejects import reject
@@ -46,8 +48,9 @@ class NativeDecoder(Decoder):
     ('account_id', 8)
     """
 
-    def __init__(self, recognise: Recognise) -> None:
+    def __init__(self, recognise: Recognise, zone: dt.tzinfo | None = None) -> None:
         self._recognise = recognise
+        self._zone = zone
 
     def decode(self, batch: RawBatch) -> Decoded:
         decoded = Decoded()
@@ -65,6 +68,8 @@ class NativeDecoder(Decoder):
                     version = record.schema_version
                     if version is not None and not version.startswith("1."):
                         raise version_fault(version)
+                    if self._zone is not None:
+                        record.event_time = time_ms_of(record.event_time, zone=self._zone)
                     records.append(record)
                     kept.append(batch.positions[row])
             except MessageFault as found:
@@ -86,9 +91,9 @@ class NativeDecoder(Decoder):
         return decoded
 
 
-def make_decoder(_options: FormatOptions, recognise: Recognise) -> NativeDecoder:
-    """A decoder of this format, which has no options."""
-    return NativeDecoder(recognise)
+def make_decoder(options: FormatOptions, recognise: Recognise) -> NativeDecoder:
+    """A decoder of this format; of the options only `times` matters."""
+    return NativeDecoder(recognise, options.times)
 
 
 FORMAT = Format(

@@ -25,7 +25,7 @@ from copycatch.records.columns import (
 from copycatch.records.decoding import Decoded
 from copycatch.records.rejects import reject
 from copycatch.records.wire import Blob, InferenceRecord, Params, Rejected, RejectReason
-from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, parse_rfc3339
+from copycatch.units import LOG_MS_MIN, UNIX_MS_MAX, UNIX_MS_MIN, epoch_ms, format_rfc3339, parse_rfc3339
 
 # Rounded vectors sum to 1 only about; what is far outside is logits or a bug, and its margin would lie.
 PROB_TOLERANCE = 1e-3
@@ -293,17 +293,30 @@ def _common_times_of(values: Sequence[str | int]) -> IntArray | None:
 
 def _times_of(values: Sequence[str | int], found: _Faults) -> IntArray:
     common = _common_times_of(values)
-    if common is not None:
-        return common
+    times_ms = _each_time_of(values, found) if common is None else common
+    for row in np.flatnonzero(times_ms < LOG_MS_MIN).tolist():
+        found.add(row, "schema", "event_time", too_old_text(int(times_ms[row])))
+    return times_ms
+
+
+def too_old_text(time_ms: int) -> str:
+    """What is wrong with a time that no inference log can hold, and the remedy."""
+    return (
+        f"{format_rfc3339(time_ms)[:10]} lies years before any inference log; is it another unit? The size "
+        "of a number tells seconds to nanoseconds; a mapping says `as: epoch_s` (or _ms, _us, _ns)"
+    )
+
+
+def _each_time_of(values: Sequence[str | int], found: _Faults) -> IntArray:
     times_ms = np.zeros(len(values), dtype=np.int64)
     for row, value in enumerate(values):
         try:
-            time_ms = value if isinstance(value, int) else parse_rfc3339(value)
+            time_ms = epoch_ms(value) if isinstance(value, int) else parse_rfc3339(value)
         except ValueError as error:
             found.add(row, "schema", "event_time", f"no RFC 3339 time: {error}")
             continue
         if not UNIX_MS_MIN <= time_ms <= UNIX_MS_MAX:
-            message = f"{time_ms} is no epoch time in milliseconds within the years 1 to 9999"
+            message = f"{value} is no epoch time within the years 1 to 9999"
             found.add(row, "schema", "event_time", message)
             continue
         times_ms[row] = time_ms

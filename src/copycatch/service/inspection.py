@@ -9,11 +9,14 @@ import msgspec
 
 from copycatch.formats.catalog import FORMATS, make_decoder
 from copycatch.formats.shared.format import CANONICAL_FIELDS, FormatOptions
+from copycatch.intake.columns import too_old_text
 from copycatch.records.columns import FeatureSpec, RawBatch
 from copycatch.records.decoding import Decoded
+from copycatch.records.rejects import reject
 from copycatch.records.wire import InferenceRecord
 from copycatch.safe_text import printable
 from copycatch.service.recognition import recognise_all
+from copycatch.units import LOG_MS_MIN, UNIX_MS_MAX, UNIX_MS_MIN, epoch_ms, format_rfc3339, parse_rfc3339
 
 _FAR_MS = 1 << 52  # later than any timeout
 
@@ -55,6 +58,8 @@ class Inspection:
     rejects: list[RejectReport] = field(default_factory=list)
     switched_off: list[tuple[FeatureSpec, list[str]]] = field(default_factory=list)
     n_features: int = 0
+    first_time: str | None = None
+    last_time: str | None = None
 
 
 def inspect_batch(
@@ -78,18 +83,48 @@ def inspect_batch(
         return report
     decoder = make_decoder(report.format_name, options)
     decoded = decoder.decode(batch)
+    _reject_implausible_times(batch, decoded)
     decoder.flush(0)  # the wait begins
     report.n_waiting = len(decoder.flush(_FAR_MS).rejects)
     report.n_records = len(decoded.records)
     report.n_accounts = len({record.account_id for record in decoded.records})
     report.notes = Counter({str(note): n for note, n in decoded.notes.items() if n})
     report.rejects = _rejects_of(decoded)
+    times_ms = [_time_ms(record.event_time) for record in decoded.records]
+    known_ms = [time_ms for time_ms in times_ms if time_ms is not None]
+    if known_ms:
+        report.first_time, report.last_time = format_rfc3339(min(known_ms)), format_rfc3339(max(known_ms))
     sources = FORMATS[report.format_name].sources_with(options)
     report.fields = [_field_report(name, sources.get(name), decoded.records) for name in CANONICAL_FIELDS]
     filled = {each.name for each in report.fields if each.n_filled}
     if decoded.records:
         report.switched_off = switched_off(specs, filled)
     return report
+
+
+def _time_ms(event_time: str | int) -> int | None:
+    try:
+        time_ms = epoch_ms(event_time) if isinstance(event_time, int) else parse_rfc3339(event_time)
+    except ValueError:
+        return None
+    return time_ms if UNIX_MS_MIN <= time_ms <= UNIX_MS_MAX else None
+
+
+def _reject_implausible_times(batch: RawBatch, decoded: Decoded) -> None:
+    """As the intake does after decoding."""
+    kept: list[tuple[InferenceRecord, int]] = []
+    for record, position in zip(decoded.records, decoded.positions, strict=True):
+        time_ms = _time_ms(record.event_time)
+        if time_ms is None:
+            text = f"{str(record.event_time)[:40]!r} is no time with an offset; see the option times"
+        elif time_ms < LOG_MS_MIN:
+            text = too_old_text(time_ms)
+        else:
+            kept.append((record, position))
+            continue
+        decoded.rejects.append(reject(batch, position, "schema", "event_time", f"event_time: {text}"))
+    decoded.records[:] = [record for record, _ in kept]
+    decoded.positions[:] = [position for _, position in kept]
 
 
 def switched_off(specs: Sequence[FeatureSpec], filled: set[str]) -> list[tuple[FeatureSpec, list[str]]]:
@@ -105,6 +140,8 @@ def switched_off(specs: Sequence[FeatureSpec], filled: set[str]) -> list[tuple[F
 def _field_report(name: str, source: str | None, records: list[InferenceRecord]) -> FieldReport:
     values = [getattr(record, name) for record in records]
     filled = [value for value in values if value is not None]
+    if name == "event_time":
+        filled = [format_rfc3339(epoch_ms(value)) if isinstance(value, int) else value for value in filled]
     return FieldReport(name, source, len(filled), example_of(name, filled[0]) if filled else "")
 
 
@@ -134,10 +171,10 @@ def example_of(name: str, value: Any) -> str:
 
 def _rejects_of(decoded: Decoded) -> list[RejectReport]:
     groups: dict[tuple[str, str | None], RejectReport] = {}
-    for reject in decoded.rejects:
-        key = (reject.reason, reject.field)
+    for each in decoded.rejects:
+        key = (each.reason, each.field)
         if key in groups:
             groups[key].n += 1
         else:
-            groups[key] = RejectReport(reject.reason, reject.field, reject.message, 1, reject.offset)
+            groups[key] = RejectReport(each.reason, each.field, each.message, 1, each.offset)
     return sorted(groups.values(), key=lambda group: -group.n)

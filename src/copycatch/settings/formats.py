@@ -1,8 +1,10 @@
 """The options of a topic's format: from the service settings to what decoders go by."""
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -15,10 +17,20 @@ from copycatch.settings.mapping import load_mapping
 _DEFAULTS = FormatOptions()
 
 
+def _zone_of(name: Any) -> dt.tzinfo | None:
+    if name is None or isinstance(name, dt.tzinfo):
+        return name
+    try:
+        return dt.UTC if str(name).upper() == "UTC" else ZoneInfo(str(name))
+    except (ValueError, KeyError, OSError) as error:
+        message = f"there is no time zone {str(name)[:64]!r}; write one as UTC or Europe/Berlin"
+        raise ValueError(message) from error
+
+
 class OptionsModel(BaseModel):
     """Keys of `inputs[].options`; what they mean stands at `FormatOptions`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     account_pointer: str | None = Field(default=None, pattern="^/", max_length=1024)
     account_headers: tuple[str, ...] = Field(default=_DEFAULTS.account_headers, max_length=32)
@@ -26,6 +38,7 @@ class OptionsModel(BaseModel):
     tenant_headers: tuple[str, ...] = Field(default=_DEFAULTS.tenant_headers, max_length=32)
     model_id: str | None = Field(default=None, min_length=1, max_length=512)
     event_time: Literal["log", "log_or_arrival"] = "log_or_arrival"
+    times: Annotated[dt.tzinfo | None, BeforeValidator(_zone_of)] = None
     proxies_trusted: int = Field(default=0, ge=0, le=16)
     join_timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=3600)] = (
         _DEFAULTS.join_timeout_s

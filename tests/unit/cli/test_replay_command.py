@@ -172,3 +172,65 @@ def test_a_run_never_writes_what_it_reads(
     monkeypatch.setenv("COPYCATCH_SNAPSHOTS__DIRECTORY", str(logs / "state"))
     assert main(["run", "--source", str(logs), "--sink", str(tmp_path / "out.jsonl")]) == 2
     assert "snapshots.directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("per_ms", [0.001, 1, 1000, 1_000_000])
+def test_the_unit_of_a_time_is_told_by_its_size(
+    per_ms: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = write(tmp_path / "log.jsonl", {**native(1), "event_time": int(START_MS * per_ms)})
+    assert main(["inspect", log]) == 0
+    assert "from 2026-03-01T10:00:00.000Z to 2026-03-01T10:00:00.000Z" in capsys.readouterr().out
+    main(["replay", log])
+    assert "1 records: 1 accepted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("time", [0, 17, 20_515, "1970-01-21T12:19:19Z", "2009-12-31T23:59:59.000Z"])
+def test_times_that_lie_years_away_are_refused_with_the_remedy(
+    time: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = write(tmp_path / "log.jsonl", {**native(1), "event_time": time})
+    assert main(["inspect", log]) == 1
+    assert "lies years before any inference log; is it another unit?" in capsys.readouterr().out
+    assert main(["replay", log]) == 1
+    assert "as: epoch_s" in capsys.readouterr().err
+
+
+def test_a_time_of_zero_is_one_that_nobody_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "user.id": "u"}
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in named.items()]
+    entry = {"timeUnixNano": "0", "observedTimeUnixNano": f"{START_MS}000005", "attributes": attributes}
+    log = write(tmp_path / "a", {"resourceLogs": [{"scopeLogs": [{"logRecords": [entry]}]}]})
+    assert main(["inspect", log]) == 0
+    assert "from 2026-03-01T10:00:00.000Z to" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("zone", "time", "utc"),
+    [
+        ("UTC", "2026-03-01 10:00:00.5", "10:00:00.500Z"),
+        ("Europe/Berlin", "2026-07-01T10:00:00", "08:00:00.000Z"),
+    ],
+)
+def test_times_without_offset_take_the_zone_of_an_option(
+    zone: str, time: str, utc: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat = {"messages": [{"role": "user", "content": "x"}], "model": "m"}
+    other = {"account_id": "a", "timestamp": time, "request": chat, "response": {}}
+    for document in ({**native(1), "event_time": time}, other):
+        log = write(tmp_path / "log.jsonl", document)
+        assert main(["inspect", log]) == 1
+        assert "times" in capsys.readouterr().out
+        assert main(["inspect", log, "--option", f"times={zone}"]) == 0
+        assert utc in capsys.readouterr().out
+    assert main(["inspect", log, "--option", "times=Nowhere"]) == 2
+    assert "no time zone 'Nowhere'" in capsys.readouterr().err
+
+
+def test_account_pointer_passes_through_json_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    request = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}], "user": "end-7"})
+    row = {"databricks_request_id": "d", "request_time": "2026-07-01T10:00:00Z", "status_code": 200}
+    row |= {"requester": "sp@x", "served_entity_id": "e", "request": request, "response": "{}"}
+    log = write(tmp_path / "log.jsonl", row)
+    assert main(["inspect", log, "--option", "account_pointer=/request/user"]) == 0
+    assert "end-7" in capsys.readouterr().out

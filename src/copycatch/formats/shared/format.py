@@ -1,5 +1,6 @@
 """What a reader of a log format declares, and what a topic's settings may say about it."""
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -33,6 +34,8 @@ class FormatOptions:
     """The model where the log names none."""
     event_time: Literal["log", "log_or_arrival"] = "log_or_arrival"
     """Where the log carries no time: reject, or take the timestamp that the broker holds for the message."""
+    times: dt.tzinfo | None = None
+    """The zone of times that name no offset, as `UTC` or `Europe/Berlin`; None refuses them."""
     proxies_trusted: int = 0
     """Own proxies that append to x-forwarded-for behind the gateway's front; entries left of theirs are the
     client's own claim."""

@@ -107,8 +107,8 @@ class LogMessage:
             If the candidate is no time.
         """
         for candidate in candidates:
-            if candidate is not None and candidate != "":
-                return time_ms_of(candidate)
+            if candidate not in _NO_TIMES:
+                return time_ms_of(candidate, zone=self.options.times)
         return self.arrival_ms if self.options.event_time == "log_or_arrival" else None
 
     def client_ip(self, forwarded_for: Any, *candidates: Any) -> str | None:
@@ -124,6 +124,9 @@ class LogMessage:
             if isinstance(candidate, str) and 0 < len(candidate) <= CLIENT_IP_CHARS_MAX:
                 return candidate
         return None
+
+
+_NO_TIMES = (None, "", 0, "0")  # a time of 0 is one that nobody set: so OTLP defines it
 
 
 def lower_headers(headers: list[tuple[str, bytes]]) -> dict[str, str]:
@@ -171,7 +174,7 @@ def split_pointer(pointer: str) -> tuple[str, ...]:
 
 
 def point(document: Any, steps: tuple[str, ...]) -> Any:
-    """The value at a pointer, or None where it points nowhere.
+    """The value at a pointer, through strings that hold JSON; None where it points nowhere.
 
     Examples
     --------
@@ -179,6 +182,8 @@ def point(document: Any, steps: tuple[str, ...]) -> Any:
     (2, None)
     """
     for step in steps:
+        if isinstance(document, str):
+            document = nested_or_text(document)
         if isinstance(document, dict):
             document = document.get(step)
         elif isinstance(document, list):

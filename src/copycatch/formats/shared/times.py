@@ -1,20 +1,23 @@
 """Times as logs write them, to epoch milliseconds."""
 
+import datetime as dt
 import math
 from typing import Any
 
 from copycatch.formats.shared.faults import MessageFault
-from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, parse_rfc3339
+from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, UnixMs, epoch_unit, parse_rfc3339
 
 UNITS_PER_MS: dict[str, float] = {"epoch_s": 1e-3, "epoch_ms": 1.0, "epoch_us": 1e3, "epoch_ns": 1e6}
 TIME_CHARS_MAX = 64
-# 1e11 s is the year 5138 and 1e11 ms is 1973: numbers of logs of this century tell their unit by size.
 _NUMBER_MAX = 1e21  # nanoseconds of the year 9999 and some to spare; also keeps the arithmetic finite
-_S_MAX, _MS_MAX, _US_MAX = 1e11, 1e14, 1e17
 
 
-def time_ms_of(value: Any, unit: str | None = None, field: str = "event_time") -> int:
+def time_ms_of(
+    value: Any, unit: str | None = None, field: str = "event_time", zone: dt.tzinfo | None = None
+) -> int:
     """Epoch milliseconds of a time in any of the usual forms; a number's size tells its unit.
+
+    A text without an offset is in `zone`, and no time where that is None.
 
     Raises
     ------
@@ -25,6 +28,8 @@ def time_ms_of(value: Any, unit: str | None = None, field: str = "event_time") -
     --------
     >>> time_ms_of("2026-11-22T01:22:16.498917288Z"), time_ms_of("2026-11-22 01:22:16 UTC")
     (1795310536499, 1795310536000)
+    >>> time_ms_of("2026-11-22 01:22:16.5", zone=dt.UTC)
+    1795310536500
     >>> time_ms_of(1795303424.101), time_ms_of("1795303424913000000"), time_ms_of(1795303424, "epoch_s")
     (1795303424101, 1795303424913, 1795303424000)
     """
@@ -32,13 +37,13 @@ def time_ms_of(value: Any, unit: str | None = None, field: str = "event_time") -
     if isinstance(value, str):
         text = value.strip()[:TIME_CHARS_MAX]
         if not text.lstrip("-").replace(".", "", 1).isdecimal() or not text.isascii():
-            return _time_ms_of_text(text, field)
+            return _time_ms_of_text(text, field, zone)
         number = float(text) if "." in text else int(text)
     if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
         raise MessageFault("schema", field, f"{field}: expected a time, got {type(value).__name__}")
     if abs(number) > _NUMBER_MAX:
         raise MessageFault("schema", field, f"{field}: {str(value)[:24]} lies outside of the years 1 to 9999")
-    per_ms = UNITS_PER_MS[unit or _unit_of(number)]
+    per_ms = UNITS_PER_MS[unit or epoch_unit(number)]
     # Integers are divided as integers: nanoseconds of today have more digits than a float holds.
     is_exact = isinstance(number, int) and per_ms >= 1
     time_ms = number // int(per_ms) if is_exact else round(number / per_ms)
@@ -47,20 +52,16 @@ def time_ms_of(value: Any, unit: str | None = None, field: str = "event_time") -
     return int(time_ms)
 
 
-def _unit_of(number: float) -> str:
-    size = abs(number)
-    if size < _S_MAX:
-        return "epoch_s"
-    if size < _MS_MAX:
-        return "epoch_ms"
-    return "epoch_us" if size < _US_MAX else "epoch_ns"
-
-
-def _time_ms_of_text(text: str, field: str) -> int:
+def _time_ms_of_text(text: str, field: str, zone: dt.tzinfo | None) -> int:
     # BigQuery and Databricks print the zone as a word.
     plain = text.removesuffix(" UTC") + "Z" if text.endswith(" UTC") else text
     try:
+        if zone is not None:
+            moment = dt.datetime.fromisoformat(plain)
+            if moment.tzinfo is None:
+                return UnixMs(round(moment.replace(tzinfo=zone).timestamp() * 1000))
         return parse_rfc3339(plain)
     except (ValueError, OverflowError) as error:
-        message = f"{field}: expected RFC 3339 as 2026-01-05T00:00:00Z or epoch time: {error}"
+        message = f"{field}: expected RFC 3339 as 2026-01-05T00:00:00Z or epoch time: {error}, or name \
+the zone of all such times (option times, as times=UTC)"
         raise MessageFault("schema", field, message) from None
