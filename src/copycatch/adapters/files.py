@@ -1,61 +1,24 @@
-"""Log files, folders and standard input as a `RecordSource`; positions are line numbers from 0.
+"""Log files, folders and standard input as a `RecordSource`; positions count lines, values or rows from 0.
 
 All files of one run are one stream in the order given (folders by name), because a rotated log goes on in
 the next file.
 """
 
-import gzip
-import io
+import codecs
 import os
 import select
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-import zstandard
-
-from copycatch.errors import ConfigError, TransportError
+from copycatch.adapters.file_identities import FileIdentities
+from copycatch.adapters.file_names import STDIN, find_files
+from copycatch.adapters.file_values import CHUNK_BYTES, LINE_BYTES_MAX, read_errors, unpacked, values_in
+from copycatch.errors import TransportError
 from copycatch.ports import Shard, ShardListener
 from copycatch.records.columns import RawBatch
-from copycatch.records.wire import MESSAGE_BYTES_MAX
-
-STDIN = "-"
-CHUNK_BYTES = 1 << 20
-# A line longer than this is cut, so that it is rejected as too large instead of filling the memory.
-LINE_BYTES_MAX = MESSAGE_BYTES_MAX + 1
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".gz", ".zst")
-
-
-def find_files(paths: Iterable[str]) -> list[str]:
-    """Files in reading order; a folder gives its log files by name, `-` is standard input.
-
-    Raises
-    ------
-    ConfigError
-        If a path does not exist, or a folder holds no log file.
-    """
-    found: list[str] = []
-    for name in paths:
-        if name == STDIN:
-            found.append(name)
-            continue
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(
-                str(each) for each in path.iterdir() if each.is_file() and each.suffix in SUFFIXES
-            )
-            if not inside:
-                msg = f"{name}: the folder holds no file that ends in {', '.join(SUFFIXES)}"
-                raise ConfigError(msg)
-            found += inside
-        elif path.exists():
-            found.append(name)
-        else:
-            msg = f"{name}: no such file or folder"
-            raise ConfigError(msg)
-    return found
 
 
 class _Lines:
@@ -68,8 +31,8 @@ class _Lines:
         self._is_live = is_live
         self._rest = b""
         self._is_cutting = False
+        self._is_at_start = True
         self._ready: list[bytes] = []
-        self._first = 0
         self.is_ended = False
         self.line = 0
 
@@ -95,10 +58,14 @@ class _Lines:
             self.take(line - self.line, 0.1)
 
     def _fill(self) -> None:
-        with _read_errors(self._name):
+        with read_errors(self._name):
             chunk = (
                 os.read(self._raw.fileno(), CHUNK_BYTES) if self._is_live else self._file.read(CHUNK_BYTES)
             )
+        if self._is_at_start and chunk:
+            self._is_at_start = False
+            self._check_is_text(chunk)
+            chunk = chunk.removeprefix(codecs.BOM_UTF8)
         if not chunk:
             self.is_ended = True
             if self._rest:
@@ -115,6 +82,11 @@ class _Lines:
             self._is_cutting = True
         self._ready += lines
 
+    def _check_is_text(self, chunk: bytes) -> None:
+        if self._is_live and chunk.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"PAR1")):
+            msg = f"{self._name}: is compressed, or Parquet; unpack it first (zcat), or name the file"
+            raise TransportError(msg)
+
     @property
     def is_done(self) -> bool:
         return self.is_ended and not self._ready
@@ -129,43 +101,80 @@ class _Lines:
             self._raw.close()
 
 
-@contextmanager
-def _read_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, zstandard.ZstdError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        msg = f"{name}: cannot be read on: {reason}"
-        raise TransportError(msg) from error
+class _Values:
+    """Messages of one file that is not made of lines."""
+
+    def __init__(self, values: Generator[bytes], raw: BinaryIO, name: str) -> None:
+        self._values = values
+        self._raw = raw
+        self._name = name
+        self.position = 0
+        self.is_done = False
+
+    def take(self, values_max: int, _timeout_s: float) -> tuple[list[int], list[bytes]]:
+        """Numbers and texts of the next messages; blank ones are counted but not given."""
+        with read_errors(self._name):
+            values = list(islice(self._values, values_max))
+        self.is_done = len(values) < values_max
+        first, self.position = self.position, self.position + len(values)
+        kept = [(at, each) for at, each in enumerate(values, first) if each and not each.isspace()]
+        return [at for at, _ in kept], [each for _, each in kept]
+
+    def skip_to(self, position: int) -> None:
+        while self.position < position and not self.is_done:
+            self.take(min(position - self.position, 1000), 0.0)
+
+    @property
+    def bytes_read(self) -> int:
+        return 0 if self._raw.closed else self._raw.tell()
+
+    def close(self) -> None:
+        self._raw.close()
+        self._values.close()
 
 
-def _open(name: str) -> _Lines:
+def _open(name: str) -> _Lines | _Values:
     if name == STDIN:
         return _Lines(sys.stdin.buffer, sys.stdin.buffer, "standard input", is_live=True)
-    with _read_errors(name):
-        raw = Path(name).open("rb")  # noqa: SIM115 (closed by _Lines.close)
-        file: BinaryIO = raw
-        if name.endswith(".gz"):
-            file = io.BufferedReader(gzip.GzipFile(fileobj=raw), CHUNK_BYTES)
-        elif name.endswith(".zst"):
-            file = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        is_live = not Path(name).is_file()  # a named pipe
-    return _Lines(file, raw, name, is_live=is_live)
+    with read_errors(name):
+        raw = Path(name).open("rb")  # noqa: SIM115 (closed by the reader's close)
+        if not Path(name).is_file():  # a named pipe
+            return _Lines(raw, raw, name, is_live=True)
+        try:
+            values = values_in(name, raw)
+            if values is not None:
+                return _Values(values, raw, name)
+            return _Lines(unpacked(raw), raw, name, is_live=False)
+        except BaseException:
+            raw.close()
+            raise
 
 
 class FileSource:
-    """Reads files one after the other; each is a shard of its own name, partition 0."""
+    """Reads files one after the other; each is a shard of its own name, partition 0.
 
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._names = find_files(paths)
+    Parameters
+    ----------
+    paths : iterable of str
+        Files, folders, or "-".
+    identities : FileIdentities, optional
+        Knows files that were read before by their content; else a file's name is its path.
+    """
+
+    def __init__(self, paths: Iterable[str], identities: FileIdentities | None = None) -> None:
+        files = find_files(paths)
+        self._names = files if identities is None else identities.names_of(files)
+        self._path_by_name = dict(zip(self._names, files, strict=True))
         self._listener: ShardListener | None = None
         self._is_assigned = False
         self._start_by_name: dict[str, int] = {}
         self._index = 0
-        self._lines: _Lines | None = None
+        self._lines: _Lines | _Values | None = None
         self._bytes_done = 0
         self.gaps = self.records_lost = 0  # a file has no retention
-        self._size_by_name = {name: Path(name).stat().st_size for name in self._names if name != STDIN}
+        self._size_by_name = {
+            name: Path(path).stat().st_size for name, path in self._path_by_name.items() if path != STDIN
+        }
         self.bytes_total = sum(self._size_by_name.values())
         """Bytes on disk, compressed as they are; 0 for standard input."""
 
@@ -185,7 +194,7 @@ class FileSource:
         while self._index < len(self._names):
             name = self._names[self._index]
             if self._lines is None:
-                self._lines = _open(name)
+                self._lines = _open(self._path_by_name[name])
                 self._lines.skip_to(self._start_by_name.get(name, 0))
             positions, values = self._lines.take(records_max, timeout_s)
             if values:

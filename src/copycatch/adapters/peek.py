@@ -1,20 +1,16 @@
 """Read some messages of a file or a topic, without a consumer group and without moving any offset."""
 
 import contextlib
-import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from copycatch.adapters.files import STDIN, FileSource
+from copycatch.adapters.files import FileSource
 from copycatch.adapters.kafka.client import NO_SENSORS, common_options, translated
-from copycatch.errors import ConfigError, TransportError
+from copycatch.errors import TransportError
 from copycatch.ports import Clock, Shard
 from copycatch.records.columns import RawBatch
 from copycatch.settings.service import Kafka
-
-DOCUMENT_BYTES_MAX = 64 << 20  # of a file that is one JSON document over many lines
 
 
 class _NobodyListens:
@@ -26,20 +22,13 @@ class _NobodyListens:
 
 
 def peek_file(source_name: str, records_max: int) -> RawBatch:
-    """The first messages of a file (also .gz and .zst), a folder or standard input.
-
-    A file that holds one JSON document, over any number of lines, gives that; one that holds an array
-    gives its entries.
+    """The first messages of a file, a folder or standard input, as a replay reads them.
 
     Raises
     ------
     ConfigError, TransportError
         If there is no such file, or it cannot be read.
     """
-    if source_name != STDIN and Path(source_name).suffix == ".json":
-        whole = _document_of(Path(source_name), records_max)
-        if whole is not None:
-            return whole
     source = FileSource([source_name])
     source.start(_NobodyListens())
     taken = RawBatch(topic=source_name, partition=0, positions=[], values=[])
@@ -51,24 +40,6 @@ def peek_file(source_name: str, records_max: int) -> RawBatch:
     finally:
         source.close()
     return taken
-
-
-def _document_of(path: Path, records_max: int) -> RawBatch | None:
-    try:
-        with path.open("rb") as file:
-            text = file.read(DOCUMENT_BYTES_MAX + 1)
-    except OSError as error:
-        message = f"{path}: cannot be read: {error.strerror or error}"
-        raise ConfigError(message) from error
-    document: Any = None
-    if len(text) <= DOCUMENT_BYTES_MAX:
-        with contextlib.suppress(ValueError, RecursionError):
-            document = json.loads(text)  # takes NaN, which the decoder is to name
-    if document is None:
-        return None
-    documents = document if isinstance(document, list) else [document]
-    values = [json.dumps(each).encode() for each in documents[:records_max]]
-    return RawBatch(topic=str(path), partition=0, positions=list(range(len(values))), values=values)
 
 
 def peek_topic(

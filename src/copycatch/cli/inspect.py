@@ -16,7 +16,8 @@ Look at a few hundred messages of a log and say what copycatch makes of them: wh
 which field each canonical field comes from and how often it is there, what is missing and which features
 that switches off, and what would be rejected and why.
 
-SOURCE is a file (.jsonl, .json, .gz, .zst), a folder, - for standard input, or the name of a Kafka topic.
+SOURCE is a file (JSON, CSV, Parquet; compressed or not), a folder, - for standard input, or the name of a
+Kafka topic.
 A topic is read without a consumer group: no offset moves, and nothing is written.
 """
 EPILOG = """\

@@ -16,8 +16,9 @@ from copycatch.records.wire import ENCODER
 DESCRIPTION = """\
 Play log files through the engine of `copycatch run` and write what it would have announced.
 
-Files are .jsonl, .jsonl.gz, .jsonl.zst, folders of them, or - for standard input; they are read in the
-order given, as one log. Time is the log's own.
+Files hold JSON (one object a line, one document, an array, or objects in a row), CSV or Parquet; compressed
+with gzip, zstd or bzip2 or not. A folder is read with those below it, rotated logs oldest first; - is
+standard input (lines). All are one log, in the order given. Time is the log's own.
 """
 EPILOG = """\
 examples:

@@ -77,6 +77,8 @@ class NativeDecoder(Decoder):
             except (ValueError, RecursionError) as error:
                 slow = _read_slowly(value, error, self._recognise, decoded.notes)
                 if isinstance(slow, InferenceRecord):
+                    slow = self._in_zone(slow)
+                if isinstance(slow, InferenceRecord):
                     records.append(slow)
                     kept.append(batch.positions[row])
                     row += 1
@@ -89,6 +91,14 @@ class NativeDecoder(Decoder):
             )
             row += 1
         return decoded
+
+    def _in_zone(self, record: InferenceRecord) -> InferenceRecord | MessageFault:
+        try:
+            if self._zone is not None:
+                record.event_time = time_ms_of(record.event_time, zone=self._zone)
+        except MessageFault as fault:
+            return fault
+        return record
 
 
 def make_decoder(options: FormatOptions, recognise: Recognise) -> NativeDecoder:

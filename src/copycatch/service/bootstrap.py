@@ -14,6 +14,7 @@ import structlog
 
 from copycatch.adapters.clock import SystemClock
 from copycatch.adapters.fan_out import FanOutSink
+from copycatch.adapters.file_identities import FileIdentities
 from copycatch.adapters.file_sink import FileSink
 from copycatch.adapters.files import FileSource
 from copycatch.adapters.kafka.sink import KafkaSink
@@ -243,7 +244,9 @@ class Instance:
         targets = sink_targets(endpoints.sink)
         is_piped = "-" in endpoints.sources or endpoints.sink in (None, "-")
         ledger = None if is_piped else directory / "ledger.json"
-        return FileSource(endpoints.sources), FileSink(targets, alert_format, ledger)
+        identities = None if "-" in endpoints.sources else FileIdentities(directory / "files.json")
+        source = FileSource(endpoints.sources, identities)
+        return source, FileSink(targets, alert_format, ledger)
 
     def _http(self) -> HttpPort | None:
         http = self._settings.http

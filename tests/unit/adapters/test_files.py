@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from copycatch.adapters.file_names import find_files
 from copycatch.adapters.file_sink import FileSink
-from copycatch.adapters.files import LINE_BYTES_MAX, FileSource, find_files
+from copycatch.adapters.file_values import LINE_BYTES_MAX
+from copycatch.adapters.files import FileSource
 from copycatch.adapters.messages import NATIVE
 from copycatch.errors import ConfigError, RecoverableError, StateError, TransportError
 from copycatch.ports import Delivery, Shard

@@ -97,7 +97,7 @@ def test_a_draft_names_what_it_could_not_find(tmp_path: Path) -> None:
         (b"", "no message to look at", 1),
         (b"\x1f\x00\x80\xff" * 50 + b"\n", "messages are binary", 1),
         (b"just text\n", "one JSON object a message or a line", 1),
-        (b'{\n "event_id": "e"\n}\n', "one JSON object a message or a line", 1),
+        (b'{\n "event_id": "e"\n}\n', "1 message\n", 1),
     ],
 )
 def test_what_is_no_log(

@@ -234,3 +234,20 @@ def test_account_pointer_passes_through_json_text(tmp_path: Path, capsys: pytest
     log = write(tmp_path / "log.jsonl", row)
     assert main(["inspect", log, "--option", "account_pointer=/request/user"]) == 0
     assert "end-7" in capsys.readouterr().out
+
+
+def test_a_rotated_log_is_read_on_and_its_successor_from_the_beginning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (tmp_path / "out").mkdir()
+    log = write(logs / "gw.jsonl", "broken", *(native(n) for n in range(3)))
+    assert served(tmp_path, monkeypatch, log) == 1
+    Path(log).rename(f"{log}.1")
+    write(logs / "gw.jsonl", "broken too", *(native(n) for n in range(10, 12)))
+    assert served(tmp_path, monkeypatch, str(logs)) == 1
+    assert "NOT JUDGED: 33.3% of the records (1 of 3)" in capsys.readouterr().err
+    assert len((tmp_path / "out" / "dead-letters.jsonl").read_text().splitlines()) == 2
+    assert served(tmp_path, monkeypatch, str(logs)) == 1
+    assert "nothing new. Already read:" in capsys.readouterr().err

@@ -1,0 +1,88 @@
+"""Which files of the places that a user names are logs, and in which order they were written."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+
+from copycatch.errors import ConfigError
+
+log = structlog.get_logger(__name__)
+
+STDIN = "-"
+COMPRESSED = (".gz", ".zst", ".bz2")
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".csv", ".tsv", ".parquet", *COMPRESSED)
+# What rotation appends: a number that grows with age (app.log.2), or a date (app.log-20260701).
+_ROTATED = re.compile(
+    r"(?P<base>.+?\.[a-z]+)[.-](?:(?P<number>\d{1,3})|(?P<date>\d{4}[\dT:_.-]*))", re.IGNORECASE
+)
+
+
+def base_name(name: str) -> str:
+    """A file's name without what compression and rotation have appended.
+
+    Examples
+    --------
+    >>> base_name("app.log.2.gz"), base_name("rows.csv.gz"), base_name("app.log-20260701")
+    ('app.log', 'rows.csv', 'app.log')
+    """
+    return str(_age(name)[0])
+
+
+def _age(name: str) -> tuple[str, int, int, str]:
+    """Sorts the files of one log oldest first: dates, then numbers downwards, then the one being written."""
+    plain = name
+    for suffix in COMPRESSED:
+        if plain.lower().endswith(suffix):
+            plain = plain[: -len(suffix)]
+    found = _ROTATED.fullmatch(plain)
+    if found is None:
+        return plain, 2, 0, name
+    if found["date"]:
+        return found["base"], 0, 0, name
+    return found["base"], 1, -int(found["number"]), name
+
+
+def find_files(places: Iterable[str]) -> list[str]:
+    """Files in reading order; `-` is standard input.
+
+    A folder gives the log files in it and below it, by the order of their folders' paths, and the files of
+    one rotated log oldest first. Hidden files are left out; of others that are no logs the number is logged.
+
+    Raises
+    ------
+    ConfigError
+        If a place does not exist, or a folder holds no log file.
+    """
+    found: list[str] = []
+    for place in places:
+        path = Path(place)
+        if place == STDIN or (path.exists() and not path.is_dir()):
+            found.append(place)
+        elif path.is_dir():
+            found += _files_below(path)
+        else:
+            msg = f"{place}: no such file or folder"
+            raise ConfigError(msg)
+    return found
+
+
+def _files_below(folder: Path) -> list[str]:
+    files = [
+        each
+        for each in folder.rglob("*")
+        if each.is_file() and not any(part.startswith((".", "_")) for part in each.relative_to(folder).parts)
+    ]
+    logs = [each for each in files if _is_log(each.name)]
+    if not logs:
+        msg = f"{folder}: the folder holds no file that ends in {', '.join(SUFFIXES)}; name its files"
+        raise ConfigError(msg)
+    if len(logs) < len(files):
+        others = sorted(str(each) for each in set(files) - set(logs))
+        log.warning("files that are no logs are left out", folder=str(folder), n=len(others), first=others[0])
+    return [str(each) for each in sorted(logs, key=lambda each: (each.parent.parts, _age(each.name)))]
+
+
+def _is_log(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) or base_name(name).lower().endswith(SUFFIXES)

@@ -1,0 +1,180 @@
+"""Log files as messages: decompressed by their first bytes, and cut into lines, JSON values or rows."""
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import zstandard
+
+from copycatch.adapters.file_names import base_name
+from copycatch.errors import TransportError
+from copycatch.records.wire import MESSAGE_BYTES_MAX
+
+CHUNK_BYTES = 1 << 20
+# A line longer than this is cut, so that it is rejected as too large instead of filling the memory.
+LINE_BYTES_MAX = MESSAGE_BYTES_MAX + 1
+HEAD_BYTES = 1 << 16
+PARQUET_MAGIC = b"PAR1"
+_ROWS = 1000
+_SEPARATORS = ",;\t|"
+
+
+@contextmanager
+def read_errors(name: str) -> Iterator[None]:
+    """Turn what a library says of a damaged file into a `TransportError` that names the file."""
+    try:
+        yield
+    except (OSError, EOFError, zstandard.ZstdError, csv.Error, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        msg = f"{name}: cannot be read on: {reason}"
+        raise TransportError(msg) from error
+
+
+def unpacked(raw: BinaryIO) -> BinaryIO:
+    """The content of a file from its beginning, decompressed as its first bytes say."""
+    magic = raw.read(4)
+    raw.seek(0)
+    if magic[:2] == b"\x1f\x8b":
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw), CHUNK_BYTES)
+    if magic == b"\x28\xb5\x2f\xfd":
+        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+    if magic[:3] == b"BZh":
+        return io.BufferedReader(bz2.BZ2File(raw), CHUNK_BYTES)
+    return raw
+
+
+def head_of(name: str, n_bytes: int = HEAD_BYTES) -> bytes:
+    """The first bytes of a file's content."""
+    with read_errors(name), Path(name).open("rb") as raw:
+        file = unpacked(raw)
+        head = b""
+        while len(head) < n_bytes and (chunk := file.read(n_bytes - len(head))):
+            head += chunk
+        return head
+
+
+def values_in(name: str, raw: BinaryIO) -> Generator[bytes] | None:
+    """Messages of a file that is not made of lines: rows as JSON objects, or JSON values; else None."""
+    head = head_of(name, 4)
+    if head.startswith(PARQUET_MAGIC):
+        return _parquet_rows(unpacked(raw))
+    encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    suffix = Path(base_name(Path(name).name)).suffix.lower()
+    is_table = suffix in (".csv", ".tsv")
+    is_document = not is_table and _is_document(name, encoding)
+    if encoding == "utf-8-sig" and not is_table and not is_document:
+        return None
+    text = io.TextIOWrapper(unpacked(raw), encoding, errors="surrogateescape", newline="")
+    if is_table:
+        return _csv_rows(text)
+    return _json_values(text, name) if is_document else _lines(text)
+
+
+def _is_document(name: str, encoding: str) -> bool:
+    """Whether JSON values go over lines, stand several on a line, or are the entries of one array."""
+    for n_bytes in (HEAD_BYTES, LINE_BYTES_MAX):
+        head = head_of(name, n_bytes)
+        is_cut = len(head) == n_bytes
+        text = head.decode(encoding, "replace").lstrip()
+        line, _, rest = text.partition("\n")
+        if rest or not is_cut:
+            break  # else a line longer than the head: look further
+    if not text.startswith(("[", "{")):
+        return False
+    try:
+        json.loads(line)
+    except json.JSONDecodeError as error:
+        # A bad line of a log stays one: only what goes on behind the line, or within it, is a document.
+        may_go_on = error.msg == "Extra data" or error.pos >= len(line.rstrip())
+        return may_go_on and _begins_with_value(text, is_cut=is_cut)
+    except RecursionError:
+        return False
+    return line.startswith("[") and not rest.strip()
+
+
+def _begins_with_value(text: str, *, is_cut: bool) -> bool:
+    try:
+        json.JSONDecoder().raw_decode(text)
+    except json.JSONDecodeError as error:
+        # Of a long document the head ends somewhere within an entry.
+        is_at_end = error.pos >= len(text) - 1 or error.msg.startswith("Unterminated")
+        return text.startswith("[") or (is_cut and is_at_end)
+    except RecursionError:
+        return False
+    return True
+
+
+def _lines(file: io.TextIOWrapper) -> Generator[bytes]:
+    with file:
+        for line in file:
+            yield line.rstrip("\r\n").encode("utf-8", "surrogateescape")
+
+
+def _json_values(file: io.TextIOWrapper, name: str) -> Generator[bytes]:
+    with file:
+        yield from _json_values_of(file, name)
+
+
+def _json_values_of(file: io.TextIOWrapper, name: str) -> Generator[bytes]:
+    decode = json.JSONDecoder().raw_decode
+    text, at, n = "", 0, 0
+    is_in_array = is_ended = False
+    while True:
+        while at < len(text) and (text[at].isspace() or (is_in_array and text[at] == ",")):
+            at += 1
+        if at < len(text) and text[at] == ("]" if is_in_array else "["):
+            is_in_array = not is_in_array
+            at += 1
+            continue
+        try:
+            _, end = decode(text, at)
+        except (json.JSONDecodeError, RecursionError) as error:
+            if is_ended and at >= len(text) and not is_in_array:
+                return
+            if is_ended or len(text) - at > LINE_BYTES_MAX:
+                why = (
+                    "is nested too deep, or longer than a record may be"
+                    if not is_ended
+                    else f"is not JSON: {error}"
+                )
+                msg = f"{name}: cannot be read on: entry {n + 1} {why}; write one JSON object a line (jq -c)"
+                raise TransportError(msg) from error
+            chunk = file.read(max(CHUNK_BYTES, len(text) - at))
+            text, at, is_ended = text[at:] + chunk, 0, not chunk
+            continue
+        yield text[at:end].encode("utf-8", "surrogateescape")
+        at, n = end, n + 1
+
+
+def _csv_rows(file: io.TextIOWrapper) -> Generator[bytes]:
+    csv.field_size_limit(LINE_BYTES_MAX)
+    with file:
+        header = file.readline()
+        separator = max(_SEPARATORS, key=header.count)
+        names = next(csv.reader([header], delimiter=separator), [])
+        for row in csv.DictReader(file, names, delimiter=separator):
+            yield _object({name: value for name, value in row.items() if isinstance(name, str) and value})
+
+
+def _parquet_rows(file: BinaryIO) -> Generator[bytes]:
+    import pyarrow.parquet
+
+    with file, pyarrow.parquet.ParquetFile(file) as rows:
+        for batch in rows.iter_batches(_ROWS):
+            for row in batch.to_pylist():
+                yield _object({name: value for name, value in row.items() if value is not None})
+
+
+def _object(row: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(row, enc_hook=str)
+    except (ValueError, TypeError):  # lone surrogates, keys of another type: the decoder says what is wrong
+        return json.dumps(row, default=str).encode()
