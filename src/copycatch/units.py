@@ -101,3 +101,11 @@ def to_ms(duration_s: float) -> int:
     1500
     """
     return round(duration_s * MS_PER_S)
+
+
+def too_old_text(time_ms: int) -> str:
+    """What is wrong with a time that no inference log can hold, and the remedy."""
+    return (
+        f"{format_rfc3339(time_ms)[:10]} lies years before any inference log; is it another unit? The size "
+        "of a number tells seconds to nanoseconds; a mapping says `as: epoch_s` (or _ms, _us, _ns)"
+    )

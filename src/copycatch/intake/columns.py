@@ -25,7 +25,7 @@ from copycatch.records.columns import (
 from copycatch.records.decoding import Decoded
 from copycatch.records.rejects import reject
 from copycatch.records.wire import Blob, InferenceRecord, Params, Rejected, RejectReason
-from copycatch.units import LOG_MS_MIN, UNIX_MS_MAX, UNIX_MS_MIN, epoch_ms, format_rfc3339, parse_rfc3339
+from copycatch.units import LOG_MS_MIN, UNIX_MS_MAX, UNIX_MS_MIN, epoch_ms, parse_rfc3339, too_old_text
 
 # Rounded vectors sum to 1 only about; what is far outside is logits or a bug, and its margin would lie.
 PROB_TOLERANCE = 1e-3
@@ -297,14 +297,6 @@ def _times_of(values: Sequence[str | int], found: _Faults) -> IntArray:
     for row in np.flatnonzero(times_ms < LOG_MS_MIN).tolist():
         found.add(row, "schema", "event_time", too_old_text(int(times_ms[row])))
     return times_ms
-
-
-def too_old_text(time_ms: int) -> str:
-    """What is wrong with a time that no inference log can hold, and the remedy."""
-    return (
-        f"{format_rfc3339(time_ms)[:10]} lies years before any inference log; is it another unit? The size "
-        "of a number tells seconds to nanoseconds; a mapping says `as: epoch_s` (or _ms, _us, _ns)"
-    )
 
 
 def _each_time_of(values: Sequence[str | int], found: _Faults) -> IntArray:

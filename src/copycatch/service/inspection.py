@@ -9,14 +9,21 @@ import msgspec
 
 from copycatch.formats.catalog import FORMATS, make_decoder
 from copycatch.formats.shared.format import CANONICAL_FIELDS, FormatOptions
-from copycatch.intake.columns import too_old_text
 from copycatch.records.columns import FeatureSpec, RawBatch
 from copycatch.records.decoding import Decoded
 from copycatch.records.rejects import reject
 from copycatch.records.wire import InferenceRecord
 from copycatch.safe_text import printable
 from copycatch.service.recognition import recognise_all
-from copycatch.units import LOG_MS_MIN, UNIX_MS_MAX, UNIX_MS_MIN, epoch_ms, format_rfc3339, parse_rfc3339
+from copycatch.units import (
+    LOG_MS_MIN,
+    UNIX_MS_MAX,
+    UNIX_MS_MIN,
+    epoch_ms,
+    format_rfc3339,
+    parse_rfc3339,
+    too_old_text,
+)
 
 _FAR_MS = 1 << 52  # later than any timeout
 

@@ -33,7 +33,7 @@ def read(path: Path, records_max: int = 7) -> list[bytes]:
         while not source.is_exhausted:
             for batch in source.poll(records_max, 0.05):
                 assert batch.positions == list(range(len(found), len(found) + len(batch.values)))
-                found += batch.values
+                found.extend(batch.values)
     finally:
         source.close()
     return found

@@ -75,9 +75,9 @@ def test_nothing_decoded_names_reasons_and_lines(tmp_path: Path, capsys: pytest.
 def test_a_notable_share_of_rejects_is_told_without_dead_letters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bad = [{**native(n), "status": text} for n, text in ((90, "x"), (91, "y"))]
+    bad: list[dict[str, Any]] = [{**native(n), "account_id": None} for n in (90, 91)]
     bad += [
-        {**native(92), "account_id": 7},
+        {**native(92), "event_id": None},
         {**native(93), "model_id": None},
         {**native(94), "event_time": "?"},
     ]
@@ -85,7 +85,7 @@ def test_a_notable_share_of_rejects_is_told_without_dead_letters(
     assert main(["replay", log]) == 1
     told = capsys.readouterr().err
     assert "NOT JUDGED: 7.7% of the records (5 of 65)" in told
-    assert f"2 x schema, first at {log}, line 61: status" in told
+    assert f"2 x schema, first at {log}, line 61: account_id" in told
     assert told.count(" x schema, first at ") == 3
     assert "and 1 more reasons" in told
 
