@@ -64,6 +64,30 @@ METRICS: tuple[MetricSpec, ...] = (
         "records judged by limits only: more models than are learned",
     ),
     MetricSpec(
+        "copycatch_populations_evicted_total",
+        "counter",
+        (),
+        "models forgotten to make room: never answered to several accounts, or not for a week",
+    ),
+    MetricSpec(
+        "copycatch_populations_restarted_total",
+        "counter",
+        (),
+        "models learned afresh, as most accounts' vectors became others",
+    ),
+    MetricSpec(
+        "copycatch_vectors_left_out_total",
+        "counter",
+        (),
+        "vectors not scored: of another length than those of most accounts; their records count",
+    ),
+    MetricSpec(
+        "copycatch_models_not_judged",
+        "gauge",
+        (),
+        "models with an open alert: no room, too long a warm-up, or too many vectors of another length",
+    ),
+    MetricSpec(
         "copycatch_snapshot_pause_seconds", "histogram", (), "how long judging stood still for a snapshot"
     ),
     MetricSpec("copycatch_snapshot_bytes", "gauge", (), "size of the newest snapshots of all shards"),

@@ -117,7 +117,7 @@ class Own(Strict, frozen=True, kw_only=True):
     uid: str
     op: Literal["open", "update", "close"]
     mode: Literal["enforce", "shadow"]
-    entity_kind: Literal["account", "campaign"]
+    entity_kind: Literal["account", "campaign", "model"]
     accounts_total: int
     tail_prob: float | None
     rank: str

@@ -119,7 +119,7 @@ class Evidence(Strict, frozen=True, kw_only=True):
 
 class AnalysisTarget(Strict, frozen=True, kw_only=True):
     name: str
-    type: Literal["account", "campaign"]
+    type: Literal["account", "campaign", "model"]
 
 
 class Observation(Strict, frozen=True, kw_only=True):

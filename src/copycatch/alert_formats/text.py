@@ -62,6 +62,8 @@ def title_of(alert: Alert) -> str:
 
     Ids come from logs, so control characters in them are escaped: a terminal must not obey them.
     """
+    if alert.entity.kind == "model":
+        return printable(f"Model not judged: {alert.model_id}", 256)
     count = alert.entity.accounts_total
     who = alert.entity.id if alert.entity.kind == "account" else f"{count} accounts acting as one"
     return printable(f"Possible model extraction: {who} on {alert.model_id}", 256)

@@ -67,6 +67,16 @@ def closing_text(key: EntityKey, rule: str, why: str) -> str:
     return f"{who_text(key)}: finding of rule {printable(rule)} closed, {why}."
 
 
+def model_text(model_id: str, why: str, *, is_open: bool) -> str:
+    """What an alert about a model says."""
+    if not is_open:
+        return f"Model {printable(model_id)} is judged again; before, {why}."
+    return (
+        f"Accounts of model {printable(model_id)} are not judged as they should be: {why}. "
+        "Limits still hold. Compare what the gateway logs with what the model takes."
+    )
+
+
 def flood_text(model_id: str, accounts_total: int, minute_start: str, alerts_max: int) -> str:
     """What a summary alert says."""
     return (

@@ -11,6 +11,7 @@ from copycatch.layout.row import LABEL_BINS
 from copycatch.population.model import ModelPopulation
 from copycatch.population.pool import count_in_tick
 from copycatch.population.reference import RECENT_STRATA_BELOW
+from copycatch.population.shape import Shape
 from copycatch.records.columns import (
     BoolArray,
     Evaluations,
@@ -68,11 +69,15 @@ def sample_queries(
         population = state.populations.get(batch.model_ids[index])
         if population is None:
             continue
+        population.answered_ms = max(population.answered_ms, time_ms)
         embedding, numeric = embeddings.get(index), inputs.get(index)
-        if population.uses_inputs is None and (embedding is not None or numeric is not None):
-            population.uses_inputs = embedding is None
+        voting = numeric if embedding is None else embedding
+        if voting is not None:
+            population.votes.cast(account_hash, Shape(embedding is None, len(voting)), time_ms)
+            if population.uses_inputs is None:
+                population.uses_inputs = embedding is None  # until the model is born
         vector = numeric if population.uses_inputs else embedding
-        if vector is None:
+        if vector is None or (population.is_born and len(vector) != population.vector_length):
             continue
         is_beside = numeric is not None and not population.uses_inputs
         beside = numeric.copy() if is_beside and numeric is not None else NO_VECTOR
@@ -172,14 +177,38 @@ def learn(state: EngineState, now_ms: int, n_accounts: int) -> None:
         if population.may_vote(waiting.account_hash, now_ms):
             population.reference.learn(waiting.account_hash, waiting.n_effective, waiting.values)
     state.pending.clear()
-    for model_id, population in state.populations.items():
+    for model_id in list(state.populations):
+        population = state.populations[model_id]
         age_h = population.age_h(now_ms)
         is_due = age_h > population.calibrated_h
         rows = state.slots.rows_of_model(model_id) if is_due or not population.is_settled else None
+        if rows is not None:
+            population = _agree(state, model_id, rows, now_ms)
         _learn_model(state, model_id, rows, flagged, now_ms)
         if rows is not None and is_due:
             _calibrate(state, population, rows, now_ms)
     state.sample_modulus = max(1, n_accounts // SAMPLED_ACCOUNTS)
+
+
+def _agree(state: EngineState, model_id: str, rows: IntArray, now_ms: int) -> ModelPopulation:
+    """The population in force: another one where most accounts' vectors are others by now."""
+    before = state.populations[model_id]
+    population = state.populations[model_id] = before.agree(now_ms)
+    if population is not before:
+        state.populations_restarted += 1
+        if (watch := state.watches.get(model_id)) is not None:
+            watch.first_ms, watch.odd = now_ms, 0.0
+        _forget_measures(state, model_id, rows)
+    return population
+
+
+def _forget_measures(state: EngineState, model_id: str, rows: IntArray) -> None:
+    """What was measured in a space that is no more."""
+    state.windows.forget_space(rows)
+    state.rows.score_max[rows] = -np.inf
+    state.rows.level[rows] = np.nan
+    state.rows.family_max[rows] = -np.inf
+    state.ensembles.pop(model_id, None)
 
 
 def _learn_model(
@@ -199,12 +228,8 @@ def _learn_model(
     counts = np.bincount(labels[labels >= 0] % LABEL_BINS, minlength=LABEL_BINS)
     population.label_counts = counts.astype(np.float64)
     if is_new_space:
-        state.windows.forget_space(rows)
-        state.rows.score_max[rows] = -np.inf
-        state.rows.level[rows] = np.nan
-        state.rows.family_max[rows] = -np.inf
+        _forget_measures(state, model_id, rows)
         population.tails = population.calibration = None
-        state.ensembles.pop(model_id, None)
 
 
 def _calibrate(state: EngineState, population: ModelPopulation, rows: IntArray, now_ms: int) -> None:

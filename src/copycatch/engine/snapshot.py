@@ -5,6 +5,7 @@ a copy of what the worker had learned of every model, so that what is normal sur
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +15,7 @@ from copycatch.campaigns.layout import LINKS
 from copycatch.decisions.state import DecisionState
 from copycatch.engine.by_name import SUM_NAMES, align
 from copycatch.engine.campaigns import campaigns_of, forget_campaigns, put_campaigns
-from copycatch.engine.state import JUDGED, EngineState, Pending
+from copycatch.engine.state import JUDGED, EngineState, ModelWatch, Pending
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
 from copycatch.layout.structs import Columns, put, take
@@ -27,7 +28,7 @@ from copycatch.windows.admission import Shard
 from copycatch.windows.seen import SeenRecords
 from copycatch.windows.state import COUNTERS, HISTORY
 
-FORMAT = 7  # columns by name; until 6 they were bound to one catalogue of features
+FORMAT = 8  # populations with the votes on their vectors, models that are watched
 LIBRARIES = ("numpy", "river")
 
 
@@ -57,7 +58,8 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "tick": state.tick,
         "tick_records": state.tick_records,
         "sample_modulus": state.sample_modulus,
-        "vector_lengths": [[*key, length] for key, length in state.vector_lengths.items()],
+        "watches": {model_id: asdict(watch) for model_id, watch in state.watches.items()},
+        "watched_h": state.watched_h,
         "latest_ms": admission.latest_ms,
         "seen": admission.seen.to_plain(),
         "decisions": state.decision(shard).snapshot(),
@@ -113,6 +115,7 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         decisions = DecisionState.restore(head["decisions"])
         admission = Shard(head["latest_ms"], SeenRecords.from_plain(head["seen"]))
         pending = [Pending(*row) for row in head["pending"]]
+        watches = {model_id: ModelWatch(**plain) for model_id, plain in head["watches"].items()}
     except (KeyError, TypeError, ValueError) as error:
         message = f"the snapshot of {shard} lacks or garbles a part: {error!r}"
         raise StateError(message) from error
@@ -127,9 +130,8 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
             state.ensembles.pop(model_id, None)
             if model_id in ensembles:
                 state.ensembles[model_id] = ensembles[model_id]
-    for model_id, field, length in head["vector_lengths"]:
-        state.vector_lengths.setdefault((model_id, field), length)
     if is_empty or head["tick"] > state.tick:
+        state.watches, state.watched_h = watches, head["watched_h"]
         state.tick, state.tick_records = head["tick"], head["tick_records"]
         state.sample_modulus, state.pending = head["sample_modulus"], pending
     state.clock_ms = max(state.clock_ms, head["clock_ms"])

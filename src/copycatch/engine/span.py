@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from copycatch.engine.evaluate import fold_segment
+from copycatch.engine.evaluate import by_model, fold_segment
+from copycatch.engine.learning import HTTP_ERROR
 from copycatch.engine.state import EngineState
 from copycatch.records.columns import Evaluations, IntArray, RecordBatch, SignalColumns, pick
 from copycatch.records.policy import Policy
@@ -98,9 +99,10 @@ def _free_until_ms(state: EngineState, batch: RecordBatch) -> int:
 
 def fold_span(state: EngineState, batch: RecordBatch, shard: str, policy: Policy) -> BatchSpan:
     """Signals, windows and features of the records of segments that may be folded together."""
-    for model_id in dict.fromkeys(batch.model_ids):
-        if state.population(model_id, int(batch.event_times_ms[0])) is None:
-            state.records_beyond_models += list(batch.model_ids).count(model_id)
+    for model_id, members in by_model(batch.model_ids):
+        answered = members[batch.statuses[members] < HTTP_ERROR]
+        if len(answered) and state.population(model_id, int(batch.event_times_ms[answered[0]])) is None:
+            state.records_beyond_models += len(members)
     n_before = len(state.slots)
     rows = state.slots.rows_of(
         batch.tenant_ids, batch.account_ids, batch.model_ids, state.shard_number(shard)

@@ -97,6 +97,17 @@ class Pending(NamedTuple):
 
 
 @dataclass(slots=True)
+class ModelWatch:
+    """How far a model's answered records are judged; counts fade over a day. `why` is open as an alert."""
+
+    first_ms: int
+    records: float = 0.0
+    odd: float = 0.0  # of them with a vector of another length
+    why: str = ""
+    opened_ms: int = UNIX_MS_MIN
+
+
+@dataclass(slots=True)
 class EngineState:
     """All of it. `shard_numbers` names the shards ever seen; rows remember which of them they came from.
 
@@ -112,11 +123,15 @@ class EngineState:
     populations: dict[str, ModelPopulation] = field(default_factory=dict)
     ensembles: dict[str, Ensemble] = field(default_factory=dict)  # by model that has a population
     switches: Switches = field(default_factory=Switches)
-    vector_lengths: dict[tuple[str, str], int] = field(default_factory=dict)  # (model, field) -> length
     clock_ms: int = UNIX_MS_MIN
     tick: int = 0
     tick_records: int = 0  # records since the last tick
     sample_modulus: int = 1  # one in so many accounts is sampled for the pool per tick
+    populations_restarted: int = 0  # as most accounts' vectors are others by now
+    watches: dict[str, ModelWatch] = field(default_factory=dict)  # by model
+    watched_h: int = -1  # hour of event time in which they were last checked
+    populations_evicted: int = 0
+    vectors_left_out: int = 0  # of another length than those of most accounts
     records_beyond_models: int = 0  # of models that have no population, as there are too many
     pending: list[Pending] = field(default_factory=list)  # to learn at the next tick
     links: CampaignState = field(default_factory=CampaignState)  # of accounts with others, and campaigns

@@ -15,6 +15,7 @@ from copycatch.engine.admission import admit
 from copycatch.engine.campaigns import fold_links
 from copycatch.engine.evaluate import baselines_of, models_of
 from copycatch.engine.learning import learn, queue_evaluations, remember, sample_queries
+from copycatch.engine.model_watch import count_records, make_room
 from copycatch.engine.reasons import add_reasons
 from copycatch.engine.span import BatchSpan, fold_span, segment_stops, tick_ms
 from copycatch.engine.state import EngineState
@@ -80,7 +81,7 @@ def step(
                 n_accounts = len(state.slots) if span is None else span.n_accounts_at(stop - first)
                 now = tick_ms(state.clock_ms, int(clocks_ms[stop]))
                 clock_by_shard[shard_name] = int(latest_ms[stop])
-                _tick(turn, now, n_accounts, clock_by_shard)
+                _tick(turn, shard_name, now, n_accounts, clock_by_shard)
             start = stop
     return turn.outcomes
 
@@ -88,6 +89,7 @@ def step(
 def _judge_segment(turn: Turn, span: BatchSpan, first: int, stop: int) -> None:
     """Scores and verdicts of the evaluations that records between two ticks made due."""
     state, evaluations = turn.state, span.evaluations_of(first, stop)
+    count_records(state, span.batch, first, stop)
     sample_queries(state, span.batch, span.rows, span.signals, first, stop)
     fold_links(state, span, first, stop)
     if not len(evaluations):
@@ -103,10 +105,12 @@ def _judge_segment(turn: Turn, span: BatchSpan, first: int, stop: int) -> None:
     turn.outcomes.evaluations.append((evaluations, scores))
 
 
-def _tick(turn: Turn, now_ms: int, n_accounts: int, clock_by_shard: dict[str, int]) -> None:
+def _tick(turn: Turn, shard: str, now_ms: int, n_accounts: int, clock_by_shard: dict[str, int]) -> None:
     """Learn, search for campaigns, work off idle episodes, make room."""
     state = turn.state
     learn(state, now_ms, n_accounts)
+    make_room(state, now_ms)
+    turn.announce_models(now_ms, shard)
     turn.judge_campaigns(now_ms)
     turn.advance_decisions(now_ms, clock_by_shard)
     turn.evict(now_ms)

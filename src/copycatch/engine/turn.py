@@ -9,6 +9,7 @@ from copycatch.decisions.judge import Verdicts, judge
 from copycatch.decisions.judge import advance as advance_decisions
 from copycatch.engine.campaigns import search_campaigns
 from copycatch.engine.learning import FLAG_MS
+from copycatch.engine.model_watch import check_models
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import SPECS
 from copycatch.records.columns import BoolArray, Evaluations, Outcomes, Scores, pick
@@ -51,6 +52,12 @@ class Turn:
         """Search for campaigns where a half hour of event time is over, and judge what is found."""
         for shard, verdicts in search_campaigns(self.state, now_ms, self.policy).items():
             self._announce(shard, verdicts)
+
+    def announce_models(self, now_ms: int, shard: str) -> None:
+        """Alerts about models, unless the shard is replayed: they were announced then."""
+        alerts = list(check_models(self.state, now_ms, self.policy))
+        if shard not in self.silent:
+            self.outcomes.alerts += alerts
 
     def advance_decisions(self, now_ms: int, clock_by_shard: Mapping[str, int]) -> None:
         """Work off deadlines; shards of `clock_by_shard` have not come to `now_ms` yet."""

@@ -1,5 +1,6 @@
 """All that is learned of one model's traffic."""
 
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from copycatch.population.calibration import Calibration, FamilyCalibration, cal
 from copycatch.population.newcomers import Newcomers
 from copycatch.population.pool import DELAY_MS, PER_ACCOUNT_MAX, Pool
 from copycatch.population.reference import Reference
+from copycatch.population.shape import SEVERAL, Shape, Votes
 from copycatch.records.columns import FloatArray
 from copycatch.space.fit import (
     ACCOUNTS_MIN,
@@ -19,6 +21,7 @@ from copycatch.space.fit import (
 )
 from copycatch.space.lexicon import empty_lexicon, learn_tokens
 from copycatch.space.model import FOURIER, Lexicon, ModelSpace
+from copycatch.space.query import NO_VECTOR, Query
 from copycatch.units import UNIX_MS_MIN
 
 HOUR_MS = 3_600_000
@@ -30,14 +33,17 @@ SETTLED_ACCOUNTS = 100
 SETTLED_AGE_H = 24
 REFERENCE_SET_EVERY_H = 3
 WARM_UP_MS = 48 * HOUR_MS  # all who come so early enter the reference
+BIRTH_MS = HOUR_MS  # a lone early account starts the warm-up no longer before the several that make a model
 
 
 @dataclass(slots=True)
 class ModelPopulation:
     """What is normal for one model.
 
-    `born_ms` is the event time of its first record. While it is younger than `DELAY_MS` queries enter the
-    pool at once, afterwards only when they are `DELAY_MS` old and their account is not flagged.
+    It is born when several accounts have had answers; `born_ms` is the event time of the first answered
+    record, but no more than `BIRTH_MS` before that. While it is younger than `DELAY_MS` queries enter the
+    pool at once, afterwards only when they are `DELAY_MS` old and their account is not flagged. `vector_length` is
+    None until it is born; `answered_ms` is the time of the latest answer that was sampled.
     """
 
     born_ms: int
@@ -46,6 +52,9 @@ class ModelPopulation:
     reference: Reference = field(init=False)
     space: ModelSpace | None = None
     uses_inputs: bool | None = None
+    vector_length: int | None = None
+    votes: Votes = field(default_factory=Votes)
+    answered_ms: int = UNIX_MS_MIN
     lexicon: Lexicon | None = None
     calibration: Calibration | None = None
     tails: FamilyCalibration | None = None
@@ -58,6 +67,10 @@ class ModelPopulation:
 
     def __post_init__(self) -> None:
         self.reference = Reference(self.n_features)
+
+    @property
+    def is_born(self) -> bool:
+        return self.vector_length is not None
 
     @property
     def label_shares(self) -> FloatArray:
@@ -88,6 +101,8 @@ class ModelPopulation:
 
     def tick(self, now_ms: int, flagged: frozenset[int]) -> bool:
         """Learn what has waited long enough; True when the geometry is new (old sums must be forgotten)."""
+        if not self.is_born:
+            return False
         age_ms = now_ms - self.born_ms
         delay_ms = 0 if age_ms < DELAY_MS else DELAY_MS
         # What waits was asked a day ago: the last queries of the warm-up come in a day after its end.
@@ -98,9 +113,43 @@ class ModelPopulation:
                 if self.lexicon is None:
                     self.lexicon = empty_lexicon()
                 learn_tokens(self.lexicon, query.words, query.account_hash)
+        self._drop_odd_inputs(admitted)
         for account_hash in flagged & self.pool.queries_by_account.keys():
             self.pool.drop(account_hash)
         return self._refresh_space(self.age_h(now_ms))
+
+    def agree(self, now_ms: int) -> "ModelPopulation":
+        """Be born, or start afresh, where most accounts' answered queries say so; gives what is in force."""
+        if self.vector_length is not None:
+            own = Shape(bool(self.uses_inputs), self.vector_length)
+            if not self.votes.is_ousted(own, now_ms, is_settled=self.is_settled):
+                return self
+            afresh = ModelPopulation(now_ms, self.n_features, votes=self.votes)
+            afresh.answered_ms = self.answered_ms
+            return afresh.agree(now_ms)
+        self.born_ms = max(self.born_ms, now_ms - BIRTH_MS)
+        leader, n_accounts, _ = self.votes.leader(now_ms)
+        if leader is None or n_accounts < SEVERAL:
+            return self
+        if self.uses_inputs != leader.uses_inputs:
+            self.pool = Pool()
+        self.uses_inputs, self.vector_length = leader
+        self.pool.waiting = deque(q for q in self.pool.waiting if len(q.vector) == leader.length)
+        return self
+
+    def _drop_odd_inputs(self, admitted: list[Query]) -> None:
+        """Leave out inputs beside embeddings that differ in length from those of most accounts."""
+        if self.uses_inputs or not any(len(query.input_vector) for query in admitted):
+            return
+        if self.space is not None and self.space.inputs is not None:
+            usual, queries = len(self.space.inputs.means), admitted
+        else:
+            queries = list(self.pool.queries())
+            voters = {(q.account_hash, len(q.input_vector)) for q in queries if len(q.input_vector)}
+            usual = Counter(length for _, length in sorted(voters)).most_common(1)[0][0]
+        for query in queries:
+            if len(query.input_vector) != usual:
+                query.input_vector = NO_VECTOR
 
     def may_vote(self, account_hash: int, now_ms: int) -> bool:
         """Whether an account may move the reference: it has a vote, or one of today is left.

@@ -12,6 +12,7 @@ from copycatch.population.model import ModelPopulation
 from copycatch.population.newcomers import Newcomers
 from copycatch.population.pool import Pool
 from copycatch.population.reference import Reference
+from copycatch.population.shape import Shape, Votes
 from copycatch.space.model import Frame, Lexicon, ModelSpace
 from copycatch.space.query import Query
 
@@ -29,6 +30,11 @@ def to_plain(population: ModelPopulation) -> dict[str, Any]:
     return {
         "born_ms": population.born_ms,
         "uses_inputs": population.uses_inputs,
+        "vector_length": population.vector_length,
+        "answered_ms": population.answered_ms,
+        "votes": [[account, *shape, ms] for account, (shape, ms) in population.votes.by_account.items()],
+        "rival": None if population.votes.rival is None else list(population.votes.rival),
+        "rival_since_ms": population.votes.rival_since_ms,
         "built_queries": population.built_queries,
         "reference_set_built_h": population.reference_set_built_h,
         "calibrated_h": population.calibrated_h,
@@ -63,6 +69,9 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
             raise StateError(message)
         population = ModelPopulation(plain["born_ms"], n_features)
         population.uses_inputs = plain["uses_inputs"]
+        population.vector_length = plain["vector_length"]
+        population.answered_ms = plain["answered_ms"]
+        population.votes = _votes_of(plain)
         population.built_queries = plain["built_queries"]
         population.reference_set_built_h = plain["reference_set_built_h"]
         population.calibrated_h = plain["calibrated_h"]
@@ -88,6 +97,12 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
         message = f"the snapshot's population lacks or garbles a part: {error!r}"
         raise StateError(message) from error
     return population
+
+
+def _votes_of(plain: dict[str, Any]) -> Votes:
+    by_account = {account: (Shape(*shape), ms) for account, *shape, ms in plain["votes"]}
+    rival = None if plain["rival"] is None else Shape(*plain["rival"])
+    return Votes(by_account, rival, plain["rival_since_ms"])
 
 
 def _fields_of(value: Any) -> dict[str, Any]:

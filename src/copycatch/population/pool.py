@@ -40,13 +40,6 @@ class Pool:
     waiting: deque[Query] = field(default_factory=deque)
     newcomers: Newcomers = field(default_factory=Newcomers)
 
-    @property
-    def vector_length(self) -> int | None:
-        """Length of the vectors it holds; None while it is empty."""
-        for queries in self.queries_by_account.values():
-            return len(queries[0].vector)
-        return len(self.waiting[0].vector) if self.waiting else None
-
     def wait(self, query: Query) -> None:
         """Put a query in line, where there is room: more of it the longer the first in line has waited.
 

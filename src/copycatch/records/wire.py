@@ -125,7 +125,6 @@ RejectReason = Literal[
     "too_large",
     "not_finite",  # NaN or infinity in a number
     "far_future",
-    "vector_length",  # disagrees with the other records of its model
     "unknown_version",
     "unjoined",  # a request or a response whose other half never came
     "wrong_format",  # valid, but not of the format that this topic is set to
@@ -212,7 +211,8 @@ class Entity(Struct, frozen=True, kw_only=True):
     """Who is judged; `accounts` is bounded, `accounts_total` is not."""
 
     kind: Annotated[
-        Literal["account", "campaign"], Meta(description="One account, or several that act as one.")
+        Literal["account", "campaign", "model"],
+        Meta(description="One account, several that act as one, or a model that is not judged."),
     ]
     id: Annotated[str, Meta(description="The account id, or the campaign's own id.")]
     accounts: Annotated[list[str], Meta(description="The accounts; bounded, see accounts_total.")]

@@ -23,7 +23,11 @@ _BOUND_METRICS = (
     "copycatch_records_beyond_accounts_total",
     "copycatch_accounts_evicted_total",
     "copycatch_records_beyond_models_total",
+    "copycatch_populations_evicted_total",
+    "copycatch_populations_restarted_total",
+    "copycatch_vectors_left_out_total",
 )
+NO_BOUNDS = (0,) * len(_BOUND_METRICS)
 
 
 class Judge(Protocol):
@@ -98,7 +102,7 @@ class EngineJudge:
         self._intake = intake
         self._metrics = metrics
         self._newest_event_ms: UnixMs | None = None
-        self._bounds = (0, 0, 0)  # as far as they are counted
+        self._bounds = NO_BOUNDS  # as far as they are counted
         self._fields: set[str] = set()
         self._state = engine.new_state(policy, accounts_max, link_key=intake.link_key)
 
@@ -147,7 +151,13 @@ class EngineJudge:
     def _count_bounds(self) -> None:
         """What the bounds on accounts and models have cost since the last batch."""
         slots = self._state.slots
-        now = (slots.refused, slots.evicted, self._state.records_beyond_models)
+        state = self._state
+        now = (
+            slots.refused, slots.evicted, state.records_beyond_models, state.populations_evicted,
+            state.populations_restarted, state.vectors_left_out,
+        )  # fmt: skip
+        n_unjudged = sum(bool(watch.why) for watch in state.watches.values())
+        self._metrics.set("copycatch_models_not_judged", n_unjudged)
         for name, n, before in zip(_BOUND_METRICS, now, self._bounds, strict=True):
             if n != before:
                 self._metrics.count(name, n - before)
@@ -205,7 +215,7 @@ class EngineJudge:
     def reset(self) -> None:
         self._state = engine.new_state(self._policy, self._accounts_max, link_key=self._intake.link_key)
         self._intake.reset()
-        self._bounds = (0, 0, 0)
+        self._bounds = NO_BOUNDS
         self._newest_event_ms = None
 
 
