@@ -42,8 +42,8 @@ class ModelPopulation:
 
     It is born when several accounts have had answers; `born_ms` is the event time of the first answered
     record, but no more than `BIRTH_MS` before that. While it is younger than `DELAY_MS` queries enter the
-    pool at once, afterwards only when they are `DELAY_MS` old and their account is not flagged. `vector_length` is
-    None until it is born; `answered_ms` is the time of the latest answer that was sampled.
+    pool at once, afterwards only when they are `DELAY_MS` old and their account is not flagged.
+    `vector_length` is None until it is born; `answered_ms` is the time of the latest answer that was sampled.
     """
 
     born_ms: int

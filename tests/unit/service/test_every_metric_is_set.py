@@ -80,7 +80,13 @@ class Dies(Exception):  # noqa: N818 (a kill, not an error)
 def full_log() -> MemoryLog:
     log = MemoryLog()
     lines: list[dict[str, Any] | bytes] = [
-        record(n, account_id=f"a{n % 90}", event_time=START_MS + 30_000 * n) for n in range(1500)
+        record(
+            n,
+            account_id=f"a{n % 90}",
+            event_time=START_MS + 30_000 * n,
+            input=[0.1] * (4 if n < 900 else 2),
+        )
+        for n in range(1500)
     ]
     lines[700:700] = [
         record(1500 + n, model_id=f"m{n}", event_time=START_MS + 30_000 * 700) for n in range(MODELS_MAX + 9)
@@ -147,4 +153,7 @@ def test_a_run_sets_every_metric(tmp_path: Path) -> None:
     assert metrics.value("copycatch_records_lost_total") >= 14
     assert metrics.value("copycatch_accounts_evicted_total") > 0
     assert metrics.value("copycatch_records_beyond_models_total") >= 9
+    assert metrics.value("copycatch_populations_evicted_total") > 0
+    assert metrics.value("copycatch_populations_restarted_total") > 0
+    assert metrics.value("copycatch_vectors_left_out_total") > 0
     assert b"process_resident_memory_bytes" in metrics.text()
