@@ -88,6 +88,12 @@ METRICS: tuple[MetricSpec, ...] = (
         "models with an open alert: no room, too long a warm-up, or too many vectors of another length",
     ),
     MetricSpec(
+        "copycatch_records_set_aside_total",
+        "counter",
+        (),
+        "records not read again: the process died twice while it judged them",
+    ),
+    MetricSpec(
         "copycatch_snapshot_pause_seconds", "histogram", (), "how long judging stood still for a snapshot"
     ),
     MetricSpec("copycatch_snapshot_bytes", "gauge", (), "size of the newest snapshots of all shards"),

@@ -125,6 +125,7 @@ RejectReason = Literal[
     "too_large",
     "not_finite",  # NaN or infinity in a number
     "far_future",
+    "set_aside",  # the process died twice while it judged it
     "unknown_version",
     "unjoined",  # a request or a response whose other half never came
     "wrong_format",  # valid, but not of the format that this topic is set to

@@ -39,6 +39,7 @@ from copycatch.service.health import Health
 from copycatch.service.http import HttpPort
 from copycatch.service.judging import EngineJudge
 from copycatch.service.policy_watch import PolicyWatch
+from copycatch.service.quarantine import Quarantine
 from copycatch.service.recognition import UNRECOGNISED, RecognisingDecoder
 from copycatch.service.runner import Pace, Runner, RunnerParts, Summary
 from copycatch.settings.formats import format_options
@@ -194,6 +195,7 @@ class Instance:
                 settings.poll_records_max, settings.poll_timeout, settings.idle_after, settings.drain_timeout
             ),
             health=self.health,
+            quarantine=self._quarantine(directory, endpoints),
             next_policy=self.policy_watch.next_policy,
         )
         self.runner.summary.findings.position_name = "line" if endpoints.sources else "offset"
@@ -211,6 +213,13 @@ class Instance:
                 raise ConfigError(msg)
             return RemoteSnapshots(f"{snapshots.directory.rstrip('/')}/group-{group}", key, snapshots.keep)
         return DirectorySnapshots(directory / f"group-{group}", key, snapshots.keep)
+
+    def _quarantine(self, directory: Path, endpoints: Endpoints) -> Quarantine:
+        """Needs a folder that the next process finds, and records that can be read again."""
+        if "-" in endpoints.sources or is_url(self._settings.snapshots.directory):
+            return Quarantine(None, self.metrics)
+        group = "files" if endpoints.sources else self._settings.kafka.group_id
+        return Quarantine(directory / f"crashes-{group}", self.metrics)
 
     def _key(self, name: str, given: bytes | None, setting: str) -> bytes:
         directory = self._settings.snapshots.directory

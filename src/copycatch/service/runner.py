@@ -14,6 +14,7 @@ from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.findings import Findings
 from copycatch.service.health import Health
 from copycatch.service.judging import Judge
+from copycatch.service.quarantine import Quarantine, cut, set_aside
 from copycatch.units import MS_PER_S, UnixMs
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,7 @@ class Runner:
         *,
         pace: Pace | None = None,
         health: Health | None = None,
+        quarantine: Quarantine | None = None,
         next_policy: Callable[[], Policy | None] = lambda: None,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
@@ -84,6 +86,7 @@ class Runner:
         self._checkpoint = checkpoint
         self._pace = pace or Pace()
         self._health = health or Health()
+        self._quarantine = quarantine or Quarantine(None, self._metrics)
         self._next_policy = next_policy
         self._on_turn = on_turn
         self._silent_until: dict[Shard, int] = {}
@@ -182,6 +185,15 @@ class Runner:
             self._is_ahead = False
 
     def _step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
+        outcomes, shard = Outcomes(), Shard(raw.topic, raw.partition)
+        for part, is_aside in self._quarantine.pieces(raw):
+            if not is_aside:
+                outcomes.add(self._judge_part(part, now_ms))
+            elif shard not in self._silent_until:
+                outcomes.add(set_aside(part, now_ms))
+        return outcomes
+
+    def _judge_part(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
         began_s = self._clock.monotonic_s()
         try:
             outcomes = self._judge.step(raw, now_ms, self._silent_until, self._behind)
@@ -191,6 +203,7 @@ class Runner:
                 "judging failed; nothing of this batch is committed",
                 topic=raw.topic, partition=raw.partition, first=raw.positions[0], last=raw.positions[-1],
             )  # fmt: skip
+            self._quarantine.survived(Shard(raw.topic, raw.partition))
             raise
         self._metrics.observe("copycatch_step_seconds", self._clock.monotonic_s() - began_s)
         return outcomes
@@ -205,7 +218,7 @@ class Runner:
             return raw
         n = next((i for i, position in enumerate(raw.positions) if position >= until), len(raw.positions))
         if n:
-            outcomes = self._step(_cut(raw, 0, n), now_ms)
+            outcomes = self._step(cut(raw, 0, n), now_ms)
             unit.add(Outcomes(outcomes.alerts, outcomes.recommendations, announced=outcomes.announced))
             self._checkpoint.replayed(shard, raw.positions[n - 1] + 1)
             self._metrics.count("copycatch_replayed_records_total", n)
@@ -214,7 +227,7 @@ class Runner:
             del self._silent_until[shard]
             self._checkpoint.replay_is_over(shard, max(until, raw.positions[n - 1] + 1 if n else until))
             log.info("silent replay is done", shard=str(shard), position=until)
-        return _cut(raw, n, len(raw.positions)) if n < len(raw.positions) else None
+        return cut(raw, n, len(raw.positions)) if n < len(raw.positions) else None
 
     def _deliver(self, unit: Outcomes, positions: dict[Shard, int]) -> bool:
         """Until it is a fact; False when state has to be rebuilt instead."""
@@ -380,19 +393,3 @@ class Runner:
         newest_ms = self._judge.newest_event_ms
         if newest_ms is not None:
             self._metrics.set("copycatch_event_age_seconds", (self._clock.now_ms() - newest_ms) / MS_PER_S)
-
-
-def _cut(raw: RawBatch, first: int, end: int) -> RawBatch:
-    """Records `first` to `end` of a batch; the batch itself when that is all of it."""
-    if first == 0 and end == len(raw.positions):
-        return raw
-    part = slice(first, end)
-    return RawBatch(
-        raw.topic,
-        raw.partition,
-        raw.positions[part],
-        raw.values[part],
-        raw.timestamps_ms[part],
-        raw.headers[part],
-        raw.keys[part],
-    )

@@ -16,6 +16,7 @@ from copycatch.records.columns import RawBatch
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.policy_watch import PolicyWatch
+from copycatch.service.quarantine import Quarantine
 from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.settings.service import Input
 from copycatch.sinks.catalog import make_sinks
@@ -135,6 +136,7 @@ def run(log: MemoryLog, snapshots: MemorySnapshots, metrics: Recording, folder: 
             RunnerParts(source, sink, judge, clock, metrics),
             checkpoint,
         pace=Pace(records_max=100), next_policy=watch.next_policy, on_turn=on_turn,
+        quarantine=Quarantine(folder / "crashes", metrics),
     )  # fmt: skip
     if turns:
         runner._close = lambda: None  # type: ignore[method-assign]
@@ -146,6 +148,8 @@ def run(log: MemoryLog, snapshots: MemorySnapshots, metrics: Recording, folder: 
 
 def test_a_run_sets_every_metric(tmp_path: Path) -> None:
     log, snapshots, metrics = full_log(), MemorySnapshots(), Recording()
+    for _ in range(2):  # processes that have died at it
+        next(iter(Quarantine(tmp_path / "crashes", metrics).pieces(RawBatch(*PLAIN, [3], [b"x"]))))
     run(log, snapshots, metrics, tmp_path, turns=9)
     run(log, snapshots, metrics, tmp_path, turns=0)
     assert {spec.name for spec in METRICS} - metrics.touched == set(), "nothing sets these: drop them"
@@ -156,4 +160,5 @@ def test_a_run_sets_every_metric(tmp_path: Path) -> None:
     assert metrics.value("copycatch_populations_evicted_total") > 0
     assert metrics.value("copycatch_populations_restarted_total") > 0
     assert metrics.value("copycatch_vectors_left_out_total") > 0
+    assert metrics.value("copycatch_records_set_aside_total") == 1
     assert b"process_resident_memory_bytes" in metrics.text()
