@@ -16,7 +16,7 @@ TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 # Tests of all packages with compiled code (tests/test_layout.py holds the list to that).
 KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,engine/test_stretch.py \
-  campaigns embedding features intake layout population scoring signals space windows))
+  campaigns embedding features intake layout population scoring signals space usage windows))
 CHECKED_CACHE := .cache/numba-checked
 FUZZ_S ?= 600
 

@@ -15,6 +15,8 @@ from copycatch.layout.signals import OWN_NAMES, SIGNALS
 from copycatch.population.calibration import NEVER
 from copycatch.records.packing import aligned
 from copycatch.scoring.catalog import FAMILIES
+from copycatch.usage.layout import SUMS
+from copycatch.usage.state import NO_USAGE
 
 
 def _sum_names() -> Iterator[str]:
@@ -46,7 +48,7 @@ SUM_NAMES: tuple[str, ...] = tuple(_sum_names())
 
 
 def align(head: dict[str, Any]) -> None:
-    """Replace the columns of a snapshot, which are named by its `features`, `families` and `sums`.
+    """Replace the columns of a snapshot, which are named by `features`, `families`, `sums`, `usage_sums`.
 
     Raises
     ------
@@ -54,7 +56,11 @@ def align(head: dict[str, Any]) -> None:
         If a part is missing, or has not as many columns as names.
     """
     features, families = head["features"], head["families"]
+    if "usage" not in head:  # of a version before there was any
+        head["usage"], head["usage_sums"] = NO_USAGE, list(SUMS)
     head["windows"] = head["windows"] | {"sums": aligned(head["windows"]["sums"], head["sums"], SUM_NAMES, 0)}
+    usage = head["usage"]
+    head["usage"] = usage | {"sums": aligned(usage["sums"], head["usage_sums"], SUMS, 0)}
     judged = head["rows"]
     head["rows"] = judged | {"family_max": aligned(judged["family_max"], families, FAMILIES, -np.inf)}
     head["pending"] = [[*row, aligned(values, features, NAMES, np.nan)] for *row, values in head["pending"]]

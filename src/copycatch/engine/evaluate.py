@@ -22,6 +22,8 @@ from copycatch.records.policy import Policy
 from copycatch.scoring.score import Baselines, Known
 from copycatch.scoring.scored_features import SCORED_COLUMNS
 from copycatch.space.model import FOURIER
+from copycatch.usage.events import events_of
+from copycatch.usage.measures import MEASURES
 from copycatch.windows.arrays import Accounts, Due, Events, Limits, measured_of
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
@@ -49,7 +51,8 @@ def fold_segment(
     widths_s = (short_s, long_s, policy.windows.memory_s)
     due = fold(records, accounts, Limits(*(round(width_s * 1000) for width_s in widths_s)))
     events = due.events
-    view = _view(state, batch, due, short_s, long_s)
+    usage = state.usage.add(events_of(batch, rows, is_answered), rows, events)
+    view = replace(_view(state, batch, due, short_s, long_s), usage=usage)
     recent_view = replace(view, is_recent=True)
     kept_ids = sample_ids(batch.event_ids, rows, events, history["sample_ids"], counters["sample_at"])
     picks = events.tolist()
@@ -93,6 +96,7 @@ def _view(state: EngineState, batch: RecordBatch, due: Due, short_s: float, long
         short_pane_s=short_s,
         long_pane_s=long_s,
         shift_and_spread=due.shift_and_spread,
+        usage=np.empty((len(due.events), len(MEASURES))),
     )
 
 

@@ -24,6 +24,7 @@ from copycatch.records.columns import (
     VectorBlock,
 )
 from copycatch.scoring.combine import FAMILY_SCALE_MINS
+from copycatch.scoring.distillation import USAGE_COLUMNS
 from copycatch.scoring.ensemble import LEARNERS
 from copycatch.scoring.protocol import Inputs
 from copycatch.space.query import NO_VECTOR, NO_WORDS, Query
@@ -155,7 +156,8 @@ def queue_evaluations(
         account_hash = hashes[index]
         if LEARNERS:
             own = slice(index, index + 1)
-            inputs = Inputs(scores.basis.positions[own].copy(), scores.basis.anomalies[own].copy())
+            usage = lifetime.values[own, USAGE_COLUMNS]
+            inputs = Inputs(scores.basis.positions[own].copy(), scores.basis.anomalies[own].copy(), usage)
             state.ensemble(model_id).wait(account_hash, inputs)
         values = lifetime.values[index].copy()
         if n_effective[index] < RECENT_STRATA_BELOW:

@@ -24,6 +24,8 @@ from copycatch.records.columns import IntArray, Outcomes
 from copycatch.records.packing import copied, pack, unpack
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.ensemble import Ensemble
+from copycatch.usage.layout import SUMS, USAGE
+from copycatch.usage.state import check_positions
 from copycatch.windows.admission import Shard
 from copycatch.windows.seen import SeenRecords
 from copycatch.windows.state import COUNTERS, HISTORY
@@ -66,6 +68,8 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "keys": [list(state.slots.key_of(row)) for row in rows.tolist()],
         "windows": state.windows.take(rows),
         "rows": take(state.rows.table, rows),
+        "usage": state.usage.take(rows),
+        "usage_sums": list(SUMS),
         "populations": {model_id: to_plain(p) for model_id, p in state.populations.items()},
         "ensembles": {model_id: ensemble.snapshot() for model_id, ensemble in state.ensembles.items()},
         "links": state.links.take(rows),
@@ -97,10 +101,12 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         for name in ("populations", "ensembles", "pending", "decisions", "campaigns"):
             head[name] = copied(head[name])
         align(head)
-        windows, judged = head["windows"], head["rows"]
+        windows, judged, usage = head["windows"], head["rows"], head["usage"]
         _check_columns(windows, (COUNTERS, HISTORY), len(head["keys"]))
         _check_columns(judged, (JUDGED,), len(head["keys"]))
         _check_columns(head["links"], (LINKS,), len(head["keys"]))
+        _check_columns(usage, (USAGE,), len(usage["at"]))
+        check_positions(usage["at"], len(head["keys"]))
         keys = [
             (None if tenant is None else str(tenant), account, model)
             for tenant, account, model in head["keys"]
@@ -120,7 +126,7 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         message = f"the snapshot of {shard} lacks or garbles a part: {error!r}"
         raise StateError(message) from error
     is_empty = not state.populations and not len(state.slots)
-    _put_rows(state, shard, keys, windows, judged | head["links"])
+    _put_rows(state, shard, keys, windows, judged | head["links"], usage)
     put_campaigns(state, shard, head["campaigns"])
     state.shards[shard] = admission
     state.decisions[shard] = decisions
@@ -145,6 +151,7 @@ def forget(state: EngineState, shard: str) -> None:
     state.windows.clear(rows)
     state.rows.clear(rows)
     forget_campaigns(state, shard, rows)
+    state.usage.clear(rows)
     state.shards.pop(shard, None)
     state.decisions.pop(shard, None)
 
@@ -201,12 +208,15 @@ def _put_rows(
     keys: list[tuple[str | None, str, str]],
     windows: Columns,
     judged: Columns,
+    usage: Columns,
 ) -> None:
     rows = state.slots.rows_for(keys, state.shard_number(shard))
     state.name_new_rows()
     is_kept = rows >= 0
     is_kept[is_kept] &= windows["queries"][is_kept] >= state.windows.queries[rows[is_kept]]
     kept = np.flatnonzero(is_kept)
+    state.usage.clear(rows[kept])
+    state.usage.put(np.where(is_kept, rows, -1), usage)
     if len(kept) < len(rows):
         windows, judged = (
             {name: column[kept] for name, column in part.items()} for part in (windows, judged)

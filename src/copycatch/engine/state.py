@@ -20,6 +20,8 @@ from copycatch.scoring.ensemble import Ensemble
 from copycatch.scoring.switches import Switches
 from copycatch.space.model import ModelSpace
 from copycatch.units import UNIX_MS_MIN
+from copycatch.usage.layout import BYTES_PER_ACCOUNT as USAGE_BYTES_PER_ACCOUNT
+from copycatch.usage.state import UsageRows
 from copycatch.windows.admission import Shard
 from copycatch.windows.slots import Key, Slots
 from copycatch.windows.state import BYTES_PER_ROW as WINDOW_BYTES_PER_ROW
@@ -42,6 +44,7 @@ JUDGED: Final = row_dtype(
     }
 )
 BYTES_PER_ACCOUNT: Final = WINDOW_BYTES_PER_ROW + JUDGED.itemsize + LINKS.itemsize
+BYTES_PER_TEXT_ACCOUNT: Final = BYTES_PER_ACCOUNT + USAGE_BYTES_PER_ACCOUNT
 
 
 @dataclass(slots=True)
@@ -117,6 +120,7 @@ class EngineState:
     slots: Slots
     windows: WindowRows = field(default_factory=WindowRows)
     rows: JudgedRows = field(default_factory=JudgedRows)
+    usage: UsageRows = field(default_factory=UsageRows)
     shard_numbers: dict[str, int] = field(default_factory=dict)
     shards: dict[str, Shard] = field(default_factory=dict)
     decisions: dict[str, DecisionState] = field(default_factory=dict)

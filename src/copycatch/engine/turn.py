@@ -76,6 +76,7 @@ class Turn:
             state.windows.clear(rows)
             state.rows.clear(rows)
             state.links.clear(rows)
+            state.usage.clear(rows)
 
     def _announce(self, shard: str, verdicts: Verdicts) -> None:
         """Hand on what was decided about a shard's accounts, unless it counts as announced already."""

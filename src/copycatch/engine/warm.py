@@ -9,6 +9,7 @@ import numpy as np
 from copycatch.engine.state import new_state
 from copycatch.engine.step import step
 from copycatch.intake.columns import ColumnBuilder
+from copycatch.layout.structs import as_bytes
 from copycatch.population.reference import Reference
 from copycatch.records.columns import Baseline, RawBatch
 from copycatch.records.decoding import Decoded
@@ -17,6 +18,8 @@ from copycatch.records.wire import InferenceRecord
 from copycatch.scoring.ensemble import LEARNERS
 from copycatch.scoring.half_space import WINDOW
 from copycatch.units import UnixMs
+from copycatch.usage.layout import USAGE
+from copycatch.usage.measures import MEASURES, measure_rows
 
 RECORDS = 900
 ACCOUNTS = 15
@@ -35,6 +38,9 @@ def _judge_some(rng: np.random.Generator) -> None:
         scorer, evaluation_batch = spec.make(), rng.uniform(size=(WINDOW, spec.n_inputs))
         scorer.learn_many(np.arange(WINDOW), evaluation_batch)
         scorer.score_many(evaluation_batch)
+    measure_rows(
+        as_bytes(np.zeros(1, dtype=USAGE)), np.zeros(1, dtype=np.int64), np.empty((1, len(MEASURES)))
+    )
 
 
 def compile_ahead() -> int:
@@ -56,6 +62,7 @@ def compile_ahead() -> int:
     records = []
     for index in range(RECORDS):
         is_text = index % 3 == 0
+        is_generated = is_text and index % 2 == 0  # as a language model answers: no label, no probabilities
         text = " ".join(vocabulary[rng.integers(0, len(vocabulary), 5)])
         records.append(
             InferenceRecord(
@@ -65,8 +72,8 @@ def compile_ahead() -> int:
                 model_id="text" if is_text else "numbers",
                 input=text if is_text else vectors[index],
                 embedding=vectors[index],
-                predicted_label=index % 2,
-                probabilities=[0.75, 0.25],
+                predicted_label=None if is_generated else index % 2,
+                probabilities=None if is_generated else [0.75, 0.25],
             )
         )
     raw = RawBatch("warm-up", 0, list(range(RECORDS)), [])

@@ -14,6 +14,7 @@ import numpy as np
 from copycatch.features import harvesting, timing, topics, volume
 from copycatch.layout.view import WindowView
 from copycatch.records.columns import FeatureSpec, FloatArray
+from copycatch.usage.measures import MEASURES
 
 Compute = Callable[[WindowView], FloatArray]
 
@@ -61,11 +62,17 @@ def _place(column: int, view: WindowView) -> FloatArray:
     return values
 
 
+def _usage(measure: str, view: WindowView) -> FloatArray:
+    values: FloatArray = view.usage[:, MEASURES.index(measure)]
+    return values
+
+
 INF = float("inf")
 VECTOR = ("embedding",)
 PROBS = ("probabilities",)
 LABEL = ("embedding", "predicted_label")
 TEXT = ("input",)
+OPTIONS = ("params",)
 
 
 def _lifetime(
@@ -74,6 +81,13 @@ def _lifetime(
 ) -> Feature:  # fmt: skip
     """A feature of the account's lifetime, or of its own windows of time."""
     return Feature(FeatureSpec(name, family, unit, *bounds, sentence, needs), compute, False, scored)
+
+
+def _of_usage(
+    name: str, unit: str, bounds: tuple[float, float], sentence: str, needs: tuple[str, ...]
+) -> Feature:
+    """How an account uses a language model: judged together by the scorer `distillation`."""
+    return _lifetime(name, "usage", unit, bounds, sentence, needs, partial(_usage, name))
 
 
 def _both(
@@ -271,6 +285,34 @@ FEATURES: tuple[Feature, ...] = (
               ("params",), harvesting.one_token_shares),
     _lifetime("elicitation_share", "elicitation", "share", (0, 1),
               "share of requests to write out reasoning", TEXT, partial(_mean, "elicitation")),
+    _of_usage("pair_similarity", "cosine", (-1, 1), "similarity of two of its queries", TEXT),
+    _of_usage("breadth", "log", (0, 14), "how many unlike things its queries ask", TEXT),
+    _of_usage("own_breadth", "log", (0, 14), "the same without what all of its queries share", TEXT),
+    _of_usage("sample_nearest", "cosine", (-1, 1), "similarity of its queries to their nearest", TEXT),
+    _of_usage("sample_nearest_high", "cosine", (-1, 1), "the same of the most repetitive tenth", TEXT),
+    _of_usage("own_sample_nearest", "cosine", (-1, 1),
+              "similarity to the nearest without what all of its queries share", TEXT),
+    _of_usage("own_nearest", "cosine", (-1, 1), "similarity to its nearest earlier query", TEXT),
+    _of_usage("repeat_share", "share", (0, 1), "share of queries that nearly repeat an earlier one", TEXT),
+    _of_usage("alike_share", "share", (0, 1), "share of queries like an earlier one", TEXT),
+    _of_usage("unlike_share", "share", (0, 1), "share of queries unlike all earlier ones", TEXT),
+    _of_usage("step_similarity", "cosine", (-1, 1), "similarity of a query to the one before", TEXT),
+    _of_usage("step_excess", "cosine", (-2, 2), "how much more alike successive queries are", TEXT),
+    _of_usage("quick_step_excess", "cosine", (-2, 2), "the same of queries within ten minutes", TEXT),
+    _of_usage("follow_up_share", "share", (0, 1), "share of queries that follow up the one before", TEXT),
+    _of_usage("opening_top", "share", (0, 1), "share of queries with its most frequent opening", TEXT),
+    _of_usage("opening_common", "share", (0, 1), "share of queries with an opening that it often uses", TEXT),
+    _of_usage("ending_top", "share", (0, 1), "share of queries with its most frequent ending", TEXT),
+    _of_usage("ending_common", "share", (0, 1), "share of queries with an ending that it often uses", TEXT),
+    _of_usage("settings_entropy", "settings", (1, INF), "effective number of its sets of options", OPTIONS),
+    _of_usage("settings_top", "share", (0, 1), "share of queries with its most frequent options", OPTIONS),
+    _of_usage("settings_switches", "share", (0, 1), "share of queries whose options changed", OPTIONS),
+    _of_usage("settings_two", "1", (0, 1), "whether it uses two sets of options", OPTIONS),
+    _of_usage("rebiased_share", "share", (0, 1),
+              "share of prompts asked before under another logit bias", OPTIONS),
+    _of_usage("new_completions", "share", (0, 1), "how new the queries are that ask for several completions",
+              OPTIONS),
+    _of_usage("day_queries", "log queries", (0, INF), "how many new queries it sent within a day", TEXT),
 )  # fmt: skip
 SPECS: tuple[FeatureSpec, ...] = tuple(feature.spec for feature in FEATURES)
 NAMES: tuple[str, ...] = tuple(spec.name for spec in SPECS)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from copycatch.intake.accounts import CanonicalAccounts
 from copycatch.intake.embed import Embedder
 from copycatch.intake.labels import MISSING_LABEL, code_labels
+from copycatch.intake.options import OptionHashes
 from copycatch.intake.pseudonymise import Pseudonymiser
 from copycatch.intake.vectors import blocks_of, hash_rows
 from copycatch.records.columns import (
@@ -60,6 +61,7 @@ class ColumnBuilder:
         self._accounts = CanonicalAccounts()
         self._embedder = embedder
         self._code_by_label: dict[str, int] = {}
+        self._option_hashes = OptionHashes()
 
     def build(self, raw: RawBatch, decoded: Decoded) -> tuple[RecordBatch, list[Rejected]]:
         """Columns of the good records, and a reject for each other one.
@@ -153,6 +155,7 @@ class ColumnBuilder:
         labels = code_labels(fields["predicted_label"], self._code_by_label)
         margins, entropies = _confidences_of(fields["top_scores"], probabilities, labels)
         params = _params_of(fields["params"])
+        settings, biases = self._option_hashes.of(fields["params"])
         return RecordBatch(
             raw=raw,
             positions=np.array(positions, dtype=np.int64),
@@ -174,6 +177,8 @@ class ColumnBuilder:
             choices=params[2],
             max_tokens=params[3],
             temperatures=params[4],
+            settings_hashes=settings,
+            bias_hashes=biases,
             input_tokens=_column(fields["input_tokens"]),
             output_tokens=_column(fields["output_tokens"]),
             margins=margins,

@@ -73,6 +73,8 @@ class RecordBatch:
     choices: Float32Array  # `n`
     max_tokens: Float32Array
     temperatures: Float32Array
+    settings_hashes: npt.NDArray[np.uint32]  # of all options but the logit bias; 0 where there are none
+    bias_hashes: npt.NDArray[np.uint32]  # of the logit bias by token; 0 where there is none
     input_tokens: Float32Array
     output_tokens: Float32Array
     margins: Float32Array  # highest less second probability; NaN where only one score is logged

@@ -7,14 +7,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from copycatch.scoring.components import FEATURE_COMPONENTS, FEATURE_FAMILIES, Component
+from copycatch.scoring.distillation import DistillationForest
 from copycatch.scoring.half_space import HalfSpaceTrees
 from copycatch.scoring.multivariate import Multivariate
 from copycatch.scoring.pretrained import PretrainedClassifier
 from copycatch.scoring.pretrained_weights import PRETRAINED_WEIGHTS
 from copycatch.scoring.protocol import Scorer, Takes
 from copycatch.scoring.scored_features import SCORED_NAMES
+from copycatch.usage.measures import MEASURES
 
-INPUT_NAMES: dict[Takes, tuple[str, ...]] = {"positions": SCORED_NAMES, "families": FEATURE_FAMILIES}
+INPUT_NAMES: dict[Takes, tuple[str, ...]] = {
+    "positions": SCORED_NAMES,
+    "families": FEATURE_FAMILIES,
+    "usage": MEASURES,
+}
 
 
 class ScorerSpec(NamedTuple):
@@ -56,6 +62,14 @@ SCORERS: tuple[ScorerSpec, ...] = (
         0.3,
         "how much more it resembles a simulated attack than a normal account",
         scale_min=0.5,  # its values are log odds
+    ),
+    ScorerSpec(
+        "distillation",
+        "usage",
+        DistillationForest,
+        16.0,
+        "how much its use of a language model looks like distilling it",
+        scale_min=0.5,  # log odds, too
     ),
 )
 COMPONENTS: tuple[Component, ...] = FEATURE_COMPONENTS + tuple(

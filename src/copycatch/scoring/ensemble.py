@@ -23,7 +23,7 @@ class Ensemble:
     Examples
     --------
     >>> sorted(Ensemble().scorers)
-    ['half_space', 'multivariate', 'pretrained']
+    ['distillation', 'half_space', 'multivariate', 'pretrained']
     """
 
     scorers: dict[str, Scorer] = field(default_factory=lambda: {spec.name: spec.make() for spec in SCORERS})
@@ -74,11 +74,10 @@ class Ensemble:
             If a part is missing or garbled.
         """
         try:
+            empty = [[], [np.empty((1, 0))] * len(plain["waiting"])]  # of inputs that there were none of yet
+            found = {takes: plain["inputs"].get(takes, empty) for takes in INPUT_NAMES}
             columns = {
-                takes: [
-                    aligned(row, plain["inputs"][takes][0], names, np.nan)
-                    for row in plain["inputs"][takes][1]
-                ]
+                takes: [aligned(row, found[takes][0], names, np.nan) for row in found[takes][1]]
                 for takes, names in INPUT_NAMES.items()
             }
             waiting = {

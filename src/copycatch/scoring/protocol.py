@@ -7,26 +7,28 @@ import numpy as np
 
 from copycatch.records.columns import FloatArray, IntArray
 
-Takes = Literal["positions", "families"]
+Takes = Literal["positions", "families", "usage"]
 MIDDLE = 0.5  # where a missing position is put: in the middle of the normal range
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What scorers take of evaluations: values in [0, 1], NaN where missing.
+    """What scorers take of evaluations, NaN where missing.
 
     `positions` is where each scored feature lies in its normal range: .5 at the median, towards 0 and 1 far
-    off. `families` is the anomaly score of each family of features: 0 at the median and on the harmless side.
+    off. `families` is the anomaly score of each family of features, in [0, 1]: 0 at the median and on the
+    harmless side. `usage` are the measures of a language model's use as they are.
     """
 
     positions: FloatArray  # (n, n_scored)
     families: FloatArray  # (n, n_feature_families)
+    usage: FloatArray  # (n, n_measures)
 
     def __len__(self) -> int:
         return len(self.families)
 
     def pick(self, rows: IntArray) -> "Inputs":
-        return Inputs(self.positions[rows], self.families[rows])
+        return Inputs(self.positions[rows], self.families[rows], self.usage[rows])
 
     def named(self, name: Takes) -> FloatArray:
         values: FloatArray = getattr(self, name)

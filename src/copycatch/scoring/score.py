@@ -21,6 +21,7 @@ from copycatch.scoring.catalog import FAMILIES, SCORERS
 from copycatch.scoring.coherence import coherence_of
 from copycatch.scoring.combine import feature_shares, score_of
 from copycatch.scoring.damping import damping
+from copycatch.scoring.distillation import USAGE_COLUMNS, shares_of_use
 from copycatch.scoring.ensemble import Ensemble
 from copycatch.scoring.families import ANOMALY_MAX, anomalies_of, deviations_of, family_values, positions_of
 from copycatch.scoring.persistence import follow, lateness
@@ -30,6 +31,7 @@ from copycatch.scoring.scored_features import SCORED_COLUMNS
 from copycatch.scoring.switches import Switches
 
 _PRETRAINED = FAMILIES.index("pretrained")
+_DISTILLATION = FAMILIES.index("distillation")
 
 
 class FamilyTails(Protocol):
@@ -94,7 +96,8 @@ def score(
         Without reasons: NaN and empty lists in their place.
     """
     anomalies = _anomalies(evaluations, baselines)
-    inputs = Inputs(anomalies.positions, anomalies.families / ANOMALY_MAX)
+    usage = evaluations.lifetime.values[:, USAGE_COLUMNS]
+    inputs = Inputs(anomalies.positions, anomalies.families / ANOMALY_MAX, usage)
     families = np.concatenate([anomalies.families, _scorers(models, inputs)], axis=1)
     families *= _damping(evaluations)
     surprisal = np.full_like(families, np.nan)
@@ -108,8 +111,7 @@ def score(
     for members, known in models:
         if known.calibration is not None:
             tail_probs[members] = known.calibration.tail_probs(raw[members])
-    shares = np.zeros_like(evaluations.lifetime.values)
-    shares[:, SCORED_COLUMNS] = feature_shares(parts, anomalies.features)
+    shares = _shares(evaluations, parts, anomalies.features)
     return Scores(
         values=_judged_values(evaluations, anomalies.is_recent),
         tail_probs=tail_probs,
@@ -135,6 +137,20 @@ def _anomalies(evaluations: Evaluations, baselines: Baselines) -> _Anomalies:
         is_recent=is_recent,
         positions=positions_of(np.where(is_recent, recent_deviations, lifetime_deviations)),
     )
+
+
+def _shares(evaluations: Evaluations, parts: FloatArray, anomalies: FloatArray) -> FloatArray:
+    """Each feature's share of the score: what the scorer of use says goes to the measures of use."""
+    shares = np.zeros_like(evaluations.lifetime.values)
+    others = parts.copy()
+    others[:, _DISTILLATION] = 0.0
+    of_use = parts[:, _DISTILLATION] / np.maximum(parts.sum(axis=1), 1e-12)
+    shares[:, SCORED_COLUMNS] = feature_shares(others, anomalies) * (1 - of_use)[:, None]
+    rows = np.flatnonzero(of_use > 0)
+    if len(rows):
+        usage = evaluations.lifetime.values[np.ix_(rows, USAGE_COLUMNS)]
+        shares[np.ix_(rows, USAGE_COLUMNS)] += shares_of_use(usage) * of_use[rows, None]
+    return shares
 
 
 def _deviations(features: Features, baseline: Baseline) -> FloatArray:

@@ -7,6 +7,7 @@ from copycatch.layout.row import LABEL_BINS, SPANS, TALLY, WIDTH
 from copycatch.layout.view import WindowView
 from copycatch.records.columns import FloatArray
 from copycatch.space.model import FOURIER
+from copycatch.usage.measures import MEASURES
 
 DAY_MS = 24 * 3_600_000
 
@@ -29,4 +30,5 @@ def view_of(
         short_pane_s=3600.0,
         long_pane_s=6 * 3600.0,
         shift_and_spread=np.zeros((n, 2)),
+        usage=np.full((n, len(MEASURES)), np.nan),
     )
