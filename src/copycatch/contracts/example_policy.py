@@ -16,6 +16,7 @@ from copycatch.records.policy import (
     Silence,
     When,
 )
+from copycatch.records.policy_rules import BUILT_IN_LIMITS
 from copycatch.records.policy_values import DURATION_PATTERN, SENSITIVITY_FACTORS, duration_text
 from copycatch.units import format_rfc3339, parse_rfc3339
 
@@ -34,6 +35,7 @@ FRAUD, SEARCH = Match(tenant_id="acme", model_id="fraud-v3"), Match(tenant_id="a
 SAMPLE = Policy(
     rules=[
         ExtractionRule(),
+        *BUILT_IN_LIMITS,
         LimitRule(name="hard_limits", when=When(feature="queries_per_s", above=50.0, for_s=60.0)),
     ],
     overrides=[

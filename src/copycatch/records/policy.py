@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from copycatch.records.policy_rules import (
+    BUILT_IN_LIMITS,
     ExtractionRule,
     LimitRule,
     Match,
@@ -217,7 +218,7 @@ class Policy(Strict):
     rules: list[Rule] = Field(
         default=[],
         validate_default=True,
-        description="Limits, and the rule extraction where its numbers are to change; left out, it stays.",
+        description="Limits, and built-in rules whose numbers are to change; left out, they stay.",
     )
     overrides: list[Override] = Field(default=[], description="Other numbers for some.")
     allow: list[Allow] = Field(default=[], description="Neither alerts nor recommendations.")
@@ -230,9 +231,11 @@ class Policy(Strict):
     @field_validator("rules")
     @classmethod
     def _extraction_first(cls, rules: list[ExtractionRule | LimitRule]) -> list[ExtractionRule | LimitRule]:
-        """So that adding a limit never switches detection off."""
+        """So that adding a limit never switches detection off: what is built in stays unless it is named."""
         own = [rule for rule in rules if isinstance(rule, ExtractionRule)] or [ExtractionRule()]
-        return [*own, *(rule for rule in rules if isinstance(rule, LimitRule))]
+        limits = [rule for rule in rules if isinstance(rule, LimitRule)]
+        names = {rule.name for rule in limits}
+        return [*own, *(rule for rule in BUILT_IN_LIMITS if rule.name not in names), *limits]
 
     @classmethod
     def read(cls, data: Any, context: Mapping[str, Any]) -> Self:

@@ -179,6 +179,22 @@ class LimitRule(Strict):
         return value
 
 
+# No honest use of a language model that we know does either; on the development logs no honest account comes
+# nearer than 0 and .52. A share is never above 1: that switches one of them off.
+BUILT_IN_LIMITS: tuple[LimitRule, ...] = (
+    LimitRule(
+        name="changing_bias",
+        when=When(feature="rebiased_share", above=0.25),
+        action="reduce_output",
+    ),
+    LimitRule(
+        name="many_completions",
+        when=When(feature="new_completions", above=0.6),
+        action="reduce_output",
+    ),
+)
+
+
 def _rule_kind(rule: Any) -> str:
     name = rule.get("name") if isinstance(rule, dict) else getattr(rule, "name", None)
     return "extraction" if name == "extraction" or not isinstance(rule, dict | LimitRule) else "limit"

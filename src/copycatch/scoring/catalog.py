@@ -69,7 +69,7 @@ SCORERS: tuple[ScorerSpec, ...] = (
         DistillationForest,
         16.0,
         "how much its use of a language model looks like distilling it",
-        scale_min=0.5,  # log odds, too
+        scale_min=0.5,  # nats
     ),
 )
 COMPONENTS: tuple[Component, ...] = FEATURE_COMPONENTS + tuple(

@@ -36,7 +36,7 @@ def shipped_forest() -> Forest:
 
 
 class DistillationForest:
-    """Log odds of a simulated campaign's use against an honest account's.
+    """How far the odds of a simulated campaign's use lie above those of honest accounts (nats).
 
     Examples
     --------
@@ -54,8 +54,8 @@ class DistillationForest:
 
     def score_many(self, values: FloatArray) -> FloatArray:
         missing = np.full((len(values), self._n_missing), np.nan)
-        odds = self._forest.log_odds(np.concatenate([values, missing], axis=1))
-        return np.where(np.isnan(values[:, self._needed]), np.nan, odds)
+        found = self._forest.surprisal(np.concatenate([values, missing], axis=1))
+        return np.where(np.isnan(values[:, self._needed]), np.nan, found)
 
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
         """Nothing: see above."""

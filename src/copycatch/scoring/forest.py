@@ -1,19 +1,21 @@
 """Decision trees as flat arrays, read from a file that holds no code and evaluated by compiled code."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.errors import StateError
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
 from copycatch.records.packing import pack, unpack
 
 LEAF: Final = -1
 PROB_MIN: Final = 0.002  # no forest of a hundred trees knows more
+DEVIATION_MAX: Final = 8.0  # beyond, the chance is nothing in double precision
 
 
 class Nodes(NamedTuple):
@@ -40,12 +42,16 @@ class Forest:
         What it was trained on.
     digest : str
         Of the training data.
+    honest_median, honest_spread : float
+        Of the highest log odds in the lives of honest accounts of logs that were left out of the training.
     """
 
     names: Sequence[str]
     nodes: Nodes
     trained_on: Sequence[str]
     digest: str
+    honest_median: float = 0.0
+    honest_spread: float = 1.0
 
     def log_odds(self, values: FloatArray) -> FloatArray:
         """Log odds of an attack, (n,), for values (n, n_names).
@@ -60,6 +66,21 @@ class Forest:
         clipped = np.clip(probs, PROB_MIN, 1 - PROB_MIN)
         odds: FloatArray = np.log(clipped / (1 - clipped))
         return odds
+
+    def surprisal(self, values: FloatArray) -> FloatArray:
+        """-ln of the chance that an honest account's log odds are ever so high, (n,), if they are normal.
+
+        Log odds end where a forest knows no more: their tail is lighter than the exponential one that all
+        scores are held against, and this one is exponential.
+
+        Examples
+        --------
+        >>> one_split().surprisal(np.array([[0.2], [0.7]])).round(2).tolist()
+        [0.09, 2.47]
+        """
+        out = np.empty(len(values))
+        _normal_surprisal((self.log_odds(values) - self.honest_median) / self.honest_spread, out)
+        return out
 
     def contributions(self, values: FloatArray) -> FloatArray:
         """How far each feature moved the chance of an attack, (n, n_names) [1]_.
@@ -84,6 +105,7 @@ class Forest:
                 "names": list(self.names),
                 "trained_on": list(self.trained_on),
                 "digest": self.digest,
+                "honest": [self.honest_median, self.honest_spread],
                 "nodes": self.nodes._asdict(),
             }
         )
@@ -100,8 +122,9 @@ class Forest:
         found = unpack(data)
         try:
             nodes = Nodes(**{name: found["nodes"][name] for name in Nodes._fields})
-            forest = cls(found["names"], nodes, found["trained_on"], found["digest"])
-        except (KeyError, TypeError) as error:
+            median, spread = found["honest"]
+            forest = cls(found["names"], nodes, found["trained_on"], found["digest"], median, spread)
+        except (KeyError, TypeError, ValueError) as error:
             message = f"the forest lacks a part: {error!r}"
             raise StateError(message) from error
         forest.check()
@@ -145,6 +168,12 @@ def one_split() -> Forest:
         np.array([True, False, False]),
     )
     return Forest(["x"], nodes, ["an example"], "")
+
+
+@njit(cache=True)
+def _normal_surprisal(deviations, out):  # type: ignore[no-untyped-def]
+    for i in range(len(deviations)):
+        out[i] = -np.log(0.5 * math.erfc(min(deviations[i], DEVIATION_MAX) / math.sqrt(2.0)))
 
 
 @njit(cache=True)

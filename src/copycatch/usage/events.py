@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.records.columns import BoolArray, IntArray, RecordBatch, VectorBlock
 from copycatch.usage.layout import VECTOR
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.usage.layout import (
     AT,
     HOUR_MS,

@@ -7,8 +7,8 @@ the same at every number of queries.
 from typing import Final
 
 import numpy as np
-from numba import njit
 
+from copycatch.compiled import njit
 from copycatch.usage.layout import AT, SAMPLE, SLOT_STARTS, SUM, VECTOR
 
 MEASURES: Final = (
@@ -40,6 +40,7 @@ MEASURES: Final = (
 )
 QUERIES_MIN: Final = 12  # below, nothing is said
 QUICK_MIN: Final = 4
+COMPLETIONS_MIN: Final = 16  # queries below which a template has not shown yet
 COMMON_SHARE: Final = 0.04  # of the queries, from which on a value counts as a template
 TWO_SHARE: Final = 0.1
 EPSILON: Final = 1e-6
@@ -151,7 +152,6 @@ def measure_settings(counts, sums, out):  # type: ignore[no-untyped-def]
     out[20] = sums[SUM_SWITCHES] / n
     out[21] = 1.0 if frequent == 2 else 0.0
     out[22] = sums[SUM_REBIASED] / n
-    out[23] = sums[SUM_COMPLETIONS] / n
 
 
 @njit(cache=True)
@@ -179,6 +179,8 @@ def measure(row, out):  # type: ignore[no-untyped-def]
     marks = row[MARKS_AT:MARKS_TO].view(np.uint32)
     sample = row[SAMPLE_AT:SAMPLE_TO].view(np.int8).reshape(SAMPLE, VECTOR)
     mean = measure_sample(sample, min(np.int64(marks[0]), SAMPLE), out)
+    if sums[QUERIES] >= COMPLETIONS_MIN and sums[KNOWN] >= QUERIES_MIN:
+        out[23] = sums[SUM_COMPLETIONS] / sums[KNOWN] * (1 - max(mean, 0.0))
     steps = sums[STEPS]
     out[6] = sums[SUM_NEAREST] / steps
     out[7] = sums[SUM_REPEATS] / steps

@@ -8,6 +8,7 @@ from pydantic import Field
 from copycatch.cli.render_policy import policy_lines
 from copycatch.contracts.example_policy import SAMPLE, example_policy
 from copycatch.contracts.schemas import policy_json_schema
+from copycatch.features.catalog import NAMES
 from copycatch.records.policy import Enforcement, ExtractionRule, Policy
 from copycatch.settings.policy import check_policy, parse_policy
 
@@ -21,7 +22,7 @@ def test_the_example_is_the_generated_one() -> None:
 
 
 def test_the_example_means_what_it_was_made_from() -> None:
-    policy = parse_policy(example_policy(), "example.yaml", {"queries_per_s"})
+    policy = parse_policy(example_policy(), "example.yaml", set(NAMES))
     assert policy.model_dump() == SAMPLE.model_dump()
     assert policy.extraction == ExtractionRule()
     assert (policy.budget, policy.windows, policy.enforcement) == (

@@ -49,8 +49,8 @@ def test_a_sweep_over_ever_new_topics_stands_out_and_a_chat_does_not() -> None:
     scorer = DistillationForest(MEASURES)
     sweeps = np.concatenate([scorer.score_many(measures_of(sweep(seed))) for seed in range(5)])
     chats = np.concatenate([scorer.score_many(measures_of(chat(seed))) for seed in range(5)])
-    assert sweeps.min() > 0.5
-    assert chats.max() < 0
+    assert sweeps.min() > 3.5  # one in thirty honest accounts
+    assert chats.max() < 2.5
 
 
 def test_it_says_nothing_without_text() -> None:

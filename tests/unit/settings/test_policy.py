@@ -8,7 +8,9 @@ from jsonschema import Draft202012Validator
 
 from copycatch.contracts.schemas import policy_json_schema
 from copycatch.errors import ConfigError
+from copycatch.features.catalog import NAMES
 from copycatch.records.policy import ExtractionRule, LimitRule, Match, Policy, When, Windows
+from copycatch.records.policy_rules import BUILT_IN_LIMITS
 from copycatch.settings.faults import FaultsError
 from copycatch.settings.policy import load_policy, parse_policy
 from copycatch.units import parse_rfc3339
@@ -18,7 +20,7 @@ EXAMPLES = sorted(DEPLOY.glob("policy.*.yaml"))
 
 
 def test_the_example_says_all_that_is_the_default() -> None:
-    policy = load_policy(DEPLOY / "policy.example.yaml", ["queries_per_s"])
+    policy = load_policy(DEPLOY / "policy.example.yaml", NAMES)
     default = Policy()
     assert (
         policy.budget.alerts_per_1000_accounts_per_day
@@ -30,12 +32,13 @@ def test_the_example_says_all_that_is_the_default() -> None:
     assert policy.windows == Windows(short_s=900.0, long_s=21_600.0, memory_s=604_800.0, late_s_max=120.0)
     assert policy.extraction == ExtractionRule()
     assert policy.limits == [
+        *BUILT_IN_LIMITS,
         LimitRule(
             name="hard_limits",
             when=When(feature="queries_per_s", above=50.0, for_s=60.0),
             severity="high",
             action="throttle",
-        )
+        ),
     ]
     assert policy.overrides[1].match == Match(tenant_id="acme", model_id="fraud-v3")
     assert policy.overrides[1].sensitivity == 0.25
@@ -151,3 +154,13 @@ def _numbers(value: object) -> object:
         return [_numbers(v) for v in value]
     loaded = yaml.safe_load(str(value))
     return loaded if isinstance(loaded, int | float | bool) else value
+
+
+def test_built_in_limits_stay_beside_own_ones_and_can_be_changed() -> None:
+    own = "{name: changing_bias, when: {feature: rebiased_share, above: 1}}"
+    policy = parse_policy(f"version: 1\nrules: [{own}]", "p.yaml")
+    assert [(limit.name, limit.when.above) for limit in policy.limits] == [
+        ("many_completions", 0.6),
+        ("changing_bias", 1.0),
+    ]
+    assert Policy().limits == list(BUILT_IN_LIMITS)
