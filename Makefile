@@ -20,7 +20,7 @@ KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,engine/test_stretch.py \
 CHECKED_CACHE := .cache/numba-checked
 FUZZ_S ?= 600
 
-.PHONY: help setup demo test test-bounds nightly lint format bench bench-detection teach audit schemas clean
+.PHONY: help setup demo test test-bounds nightly lint format bench bench-detection teach teach-use audit schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -89,6 +89,9 @@ bench-detection: $(VENV)/.stamp-dev ## what is caught, at which false-alarm rate
 
 teach: $(VENV)/.stamp-dev ## train the scorers on simulated attacks (writes scoring/pretrained_weights.json)
 	@$(BIN)/python -m tests.benchmarks.detection.teach $(TEACH_ARGS)
+
+teach-use: $(VENV)/.stamp-dev ## train the judge of language-model use (LOGS=<folders> with labels.csv)
+	@$(BIN)/python -m tests.benchmarks.detection.distil $(LOGS)
 
 schemas: $(VENV)/.stamp-dev ## write schemas/ from the code's own models
 	@$(BIN)/copycatch schemas --out schemas
