@@ -1,7 +1,7 @@
 """How an account uses a language model: what it asks, in what order, and with which options.
 
-Takes: columns of records. Gives: measures of each account that is due. Never: keeps a text (vectors and hashes
-only), or judges.
+Takes: columns of records. Gives: measures of each account that is due. Never: keeps a text (vectors and
+hashes only), or judges.
 
 Data's way. `events.py` reads from each record with text and without a label a short vector of what was
 asked, hashes of its first and last characters, of its options and of its logit bias. `fold.py` adds them to
