@@ -45,7 +45,7 @@ def columns(seen: Sequence[Seen]) -> tuple[Evaluations, Scores]:
 
     accounts = sorted({(s.tenant_id or "", s.account_id, s.model_id) for s in seen})
     row_by_account = {account: row for row, account in enumerate(accounts)}
-    measured = Features(table("features"), np.array([s.queries for s in seen], dtype=np.int64))
+    measured = Features(table("features"), np.array([s.queries for s in seen], dtype=np.int64), np.zeros(n))
     evaluations = Evaluations(
         rows=np.array(
             [row_by_account[s.tenant_id or "", s.account_id, s.model_id] for s in seen], dtype=np.int64
@@ -56,6 +56,7 @@ def columns(seen: Sequence[Seen]) -> tuple[Evaluations, Scores]:
         event_times_ms=np.array([s.time_ms for s in seen], dtype=np.int64),
         first_seen_ms=np.array([max(0, s.time_ms - HOUR_MS) for s in seen], dtype=np.int64),
         queries=np.array([s.queries for s in seen], dtype=np.int64),
+        answered=np.array([s.queries for s in seen], dtype=np.int64),
         lifetime=measured,
         recent=measured,
         records=np.arange(n),

@@ -45,7 +45,8 @@ def fold_segment(
         _extras(batch), measured_of(signals),
     )  # fmt: skip
     accounts = Accounts(
-        counters["queries"], counters["next_evaluation"], counters["first_ms"], counters["last_ms"],
+        counters["queries"], counters["next_evaluation"], counters["answered"],
+        counters["next_answered"], counters["first_ms"], counters["last_ms"],
         counters["ring_count"], as_bytes(history),
     )  # fmt: skip
     widths_s = (short_s, long_s, policy.windows.memory_s)
@@ -64,6 +65,7 @@ def fold_segment(
         event_times_ms=view.times_ms,
         first_seen_ms=view.first_ms,
         queries=view.queries,
+        answered=due.answered,
         lifetime=_features(view),
         recent=_features(recent_view),
         records=events,
@@ -75,7 +77,7 @@ def fold_segment(
 
 def _features(view: WindowView) -> Features:
     values = compute_features(view) if len(view) else np.empty((0, len(NAMES)))
-    return Features(values, view.n_effective)
+    return Features(values, view.n_effective, view.clustered_shares)
 
 
 def _view(state: EngineState, batch: RecordBatch, due: Due, short_s: float, long_s: float) -> WindowView:

@@ -54,8 +54,10 @@ TALLIES: Final = (
     "refused",  # 401, 403, 429 and server errors: they teach nothing
     "distinct",
     "novel",  # distinct and not near a recent one: what novelty, boundary and spread are measured on
+    "clustered",  # of the novel ones, how many were repeated nearly
     "recent_distinct",
     "recent_novel",
+    "recent_clustered",
     "input_tokens",
     "output_tokens",
     "params_known",
@@ -104,4 +106,5 @@ SPANS: Final = _spans()
 WIDTH: Final = max(span.stop for span in SPANS.values())
 TALLY: Final = {name: SPANS["tallies"].start + index for index, name in enumerate(TALLIES)}
 SPACE_COLUMNS: Final = slice(SPANS["signals"].start, WIDTH)  # cleared when the model's space is rebuilt
-SPACE_TALLIES: Final = tuple(TALLY[name] for name in ("distinct", "novel", "recent_distinct", "recent_novel"))
+_SPACE_TALLIES = ("distinct", "novel", "clustered", "recent_distinct", "recent_novel", "recent_clustered")
+SPACE_TALLIES: Final = tuple(TALLY[name] for name in _SPACE_TALLIES)

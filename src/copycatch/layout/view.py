@@ -67,6 +67,12 @@ class WindowView:
         """Distinct queries, not near a recent one, that the sums rest on, int64 (n,)."""
         return self.sums[:, TALLY["recent_novel" if self.is_recent else "novel"]].astype(np.int64)
 
+    @property
+    def clustered_shares(self) -> FloatArray:
+        """Share of these queries that were nearly repeated, 0 to 1."""
+        clustered = self.tally("recent_clustered" if self.is_recent else "clustered")
+        return np.minimum(clustered / np.maximum(self.n_effective, 1), 1.0)
+
     def tally(self, name: str) -> FloatArray:
         return self.sums[:, TALLY[name]].astype(np.float64)
 

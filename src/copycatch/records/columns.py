@@ -154,11 +154,13 @@ class Features:
     """Features of evaluations over one window of queries.
 
     `values` is float64 (n, n_features), NaN where missing; `n_effective` counts the distinct queries, not
-    near an earlier one, that they rest on.
+    near an earlier one, that they rest on, `clustered_shares` (n,) the share of these that were
+    nearly repeated.
     """
 
     values: FloatArray
     n_effective: IntArray
+    clustered_shares: FloatArray
 
 
 @dataclass(slots=True)
@@ -166,10 +168,10 @@ class Evaluations:
     """Accounts that are due for judgement, in event order, with their features.
 
     One entry per (account, evaluation point). `rows` are slots in the window state; `queries` counts what the
-    account has sent in all. `lifetime` and `recent` are its features over its lifetime and over its recent
-    window. `records` says which record of the batch made it due, `kept_ids` the ids that were kept of earlier
-    ones; both are read for `sample_event_ids` and `client_ips` where an alert may be sent, else these stay
-    empty.
+    account has sent in all, `answered` what was neither refused nor failed. `lifetime` and `recent` are its
+    features over its lifetime and over its recent window. `records` says which record of the batch
+    made it due, `kept_ids` the ids that were kept of earlier ones; both are read for `sample_event_ids` and
+    `client_ips` where an alert may be sent, else these stay empty.
     """
 
     rows: IntArray
@@ -179,6 +181,7 @@ class Evaluations:
     event_times_ms: IntArray  # of the record that made the account due
     first_seen_ms: IntArray
     queries: IntArray
+    answered: IntArray
     lifetime: Features
     recent: Features
     records: IntArray

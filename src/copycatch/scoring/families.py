@@ -34,9 +34,9 @@ _IS_MAX = np.array([family in MAX_FAMILIES for family in FEATURE_FAMILIES])
 
 
 @njit(cache=True)
-def _deviations(values, baseline, rules, n_effective, near_shares, out):  # type: ignore[no-untyped-def]
+def _deviations(values, baseline, rules, n_effective, clustered_shares, out):  # type: ignore[no-untyped-def]
     for i in range(values.shape[0]):
-        near = 0.0 if np.isnan(near_shares[i]) else min(max(near_shares[i], 0.0), DISCOUNT_MAX)
+        discount = min(clustered_shares[i], DISCOUNT_MAX)
         of_few = FEW_QUERIES / max(n_effective[i], 1)
         for t in range(values.shape[1]):
             distance = values[i, t] - baseline.medians[i, t]
@@ -48,16 +48,18 @@ def _deviations(values, baseline, rules, n_effective, near_shares, out):  # type
                 continue
             floor = max(rules.floors[t], of_few) if rules.is_share[t] else rules.floors[t]
             deviation = distance / max(scale, floor)
-            out[i, t] = deviation * (1 - near) if needs_n_effective else deviation
+            out[i, t] = deviation * (1 - discount) if needs_n_effective else deviation
 
 
 def deviations_of(
-    values: FloatArray, baseline: Baseline, n_effective: IntArray, near_shares: FloatArray
+    values: FloatArray, baseline: Baseline, n_effective: IntArray, clustered_shares: FloatArray
 ) -> FloatArray:
     """Signed robust deviation from the median of every feature in `SCORED_FEATURES`.
 
     Clusters of near-repeats are not independent observations even where the test for "near" missed some of
-    them: what rests on distinct queries is discounted by the share of near ones.
+    them: what rests on distinct queries is discounted by the share of
+    queries that were nearly repeated. It is a share of queries, not of repeats: however often one query is
+    repeated, it hides only itself.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ def deviations_of(
     baseline : Baseline
         What is normal of them, (n, n_scored).
     n_effective : ndarray of int64, shape (n,)
-    near_shares : ndarray of float64, shape (n,)
+    clustered_shares : ndarray of float64, shape (n,)
 
     Returns
     -------
@@ -73,7 +75,7 @@ def deviations_of(
         NaN where missing, or where n_effective is too small.
     """
     out = np.empty_like(values)
-    _deviations(values, baseline, _RULES, n_effective, near_shares, out)
+    _deviations(values, baseline, _RULES, n_effective, clustered_shares, out)
     return out
 
 

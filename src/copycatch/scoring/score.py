@@ -106,7 +106,7 @@ def score(
             surprisal[members] = known.tails.surprisal(families[members])
     single, parts = score_of(switches.mask(surprisal))
     after = follow(evaluations.rows, single, levels)
-    raw = after - lateness(evaluations.queries)
+    raw = after - lateness(evaluations.answered)
     tail_probs = np.full(len(evaluations), np.nan)
     for members, known in models:
         if known.calibration is not None:
@@ -154,8 +154,9 @@ def _shares(evaluations: Evaluations, parts: FloatArray, anomalies: FloatArray) 
 
 
 def _deviations(features: Features, baseline: Baseline) -> FloatArray:
-    near_shares = features.values[:, FEATURE_INDEX["near_share"]]
-    return deviations_of(features.values[:, SCORED_COLUMNS], baseline, features.n_effective, near_shares)
+    return deviations_of(
+        features.values[:, SCORED_COLUMNS], baseline, features.n_effective, features.clustered_shares
+    )
 
 
 def _scorers(models: Sequence[tuple[IntArray, Known]], inputs: Inputs) -> FloatArray:

@@ -56,6 +56,8 @@ class Accounts(NamedTuple):
 
     queries: IntArray
     next_evaluations: IntArray
+    answered: IntArray
+    next_answered: IntArray
     first_ms: IntArray
     last_ms: IntArray
     ring_counts: IntArray
@@ -76,6 +78,7 @@ class Due(NamedTuple):
     events: IntArray  # positions of the records that made them due
     sums: Float32Array  # (n_due, WIDTH)
     queries: IntArray
+    answered: IntArray
     first_ms: IntArray
     shift_and_spread: FloatArray  # (n_due, 2), of the remembered inputs
 
@@ -113,6 +116,7 @@ class Ring(NamedTuple):
     labels: npt.NDArray[np.int32]
     margins: Float32Array
     words: Uint64Array
+    is_clustered: npt.NDArray[np.uint8]
 
 
 def measured_of(signals: SignalColumns) -> Measured:

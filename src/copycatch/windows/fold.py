@@ -30,6 +30,7 @@ WORDS_AT, WORDS_TO = offsets_of(HISTORY, "ring_words")
 HASHES_AT, HASHES_TO = offsets_of(HISTORY, "ring_hash")
 RING_LABELS_AT, RING_LABELS_TO = offsets_of(HISTORY, "ring_label")
 MARGINS_AT, MARGINS_TO = offsets_of(HISTORY, "ring_margin")
+CLUSTERED_AT, CLUSTERED_TO = offsets_of(HISTORY, "ring_is_clustered")
 SKETCHES_AT, SKETCHES_TO = offsets_of(HISTORY, "ring_sketch")
 MEMORY_AT, MEMORY_TO = offsets_of(HISTORY, "memory")
 SIGNALS = layout.SPANS["signals"].start
@@ -51,6 +52,7 @@ FOURIER_AT = layout.SPANS["fourier"].start
 T = layout.TALLY
 ANSWERED, REFUSED, DISTINCT, NOVEL = T["answered"], T["refused"], T["distinct"], T["novel"]
 RECENT_DISTINCT, RECENT_NOVEL = T["recent_distinct"], T["recent_novel"]
+CLUSTERED, RECENT_CLUSTERED = T["clustered"], T["recent_clustered"]
 INPUT_TOKENS, OUTPUT_TOKENS = T["input_tokens"], T["output_tokens"]
 PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
     T["params_known"],
@@ -160,6 +162,7 @@ def clear_recent(sums):  # type: ignore[no-untyped-def]
     """Begin a new recent window."""
     sums[RECENT_DISTINCT] = 0
     sums[RECENT_NOVEL] = 0
+    sums[RECENT_CLUSTERED] = 0
     for k in range(N_RECENT_SUMMED * SUM_FIELDS):
         sums[RECENT_SIGNALS + k] = 0
     for k in range(N_SQUARED):
@@ -170,12 +173,18 @@ def clear_recent(sums):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def count_distinct(sums):  # type: ignore[no-untyped-def]
-    """Count a distinct query; begin a new recent window where the last one is full."""
+def count_distinct(sums, is_new_cluster):  # type: ignore[no-untyped-def]
+    """Count a distinct query, and an earlier one that it is the first to repeat nearly.
+
+    A new recent window begins where the last one is full.
+    """
     if sums[RECENT_DISTINCT] >= RECENT_WINDOW:
         clear_recent(sums)
     sums[RECENT_DISTINCT] += 1
     sums[DISTINCT] += 1
+    if is_new_cluster:
+        sums[CLUSTERED] += 1
+        sums[RECENT_CLUSTERED] += 1
 
 
 @njit(cache=True)
@@ -234,6 +243,7 @@ def ring_of(history):  # type: ignore[no-untyped-def]
         history[RING_LABELS_AT:RING_LABELS_TO].view(np.int32),
         history[MARGINS_AT:MARGINS_TO].view(np.float32),
         history[WORDS_AT:WORDS_TO].view(np.uint64),
+        history[CLUSTERED_AT:CLUSTERED_TO],
     )
 
 
@@ -244,13 +254,14 @@ def memory_of(history):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def put_in_ring(ring, count, query):  # type: ignore[no-untyped-def]
+def put_in_ring(ring, count, query, is_clustered):  # type: ignore[no-untyped-def]
     """The account's `count`-th distinct query takes the place of the oldest in the ring."""
     at = count % RING
     ring.hashes[at] = query.hash_
     ring.labels[at] = query.label
     ring.margins[at] = query.margin
     ring.words[at] = query.words_seen
+    ring.is_clustered[at] = is_clustered
     for k in range(SKETCH):
         ring.sketches[at, k] = fixed(query.sketch[k], SKETCH_UNIT)
 
@@ -265,13 +276,12 @@ def fold(events, accounts, limits):  # type: ignore[no-untyped-def]
     rows, times_ms, is_answered, hashes, labels, margins, extras, measured = events
     (all_signals, sketches, residuals, input_residuals, raws, cells, fouriers, words_seen, nears, raw_ratios,
      flat_logs) = measured  # fmt: skip
-    queries, next_evaluations, first_ms, last_ms, ring_counts, histories = accounts
+    queries, next_evaluations, answered, next_answered, first_ms, last_ms, ring_counts, histories = accounts
     n_due = 0
     # Room for all, of which few take memory: this allocator, unlike numpy's, asks for no pages of 2 MiB.
     due_events = np.empty(len(rows), dtype=np.int64)
     due_sums = np.empty((len(rows), layout.WIDTH), dtype=np.float32)
-    due_queries = np.empty(len(rows), dtype=np.int64)
-    due_first_ms = np.empty(len(rows), dtype=np.int64)
+    due_counts = np.empty((len(rows), 3), dtype=np.int64)
     due_moments = np.empty((len(rows), 2))
     own = np.empty(N_OWN, dtype=np.float32)
     raw = np.empty(RAW, dtype=np.int8)
@@ -284,38 +294,41 @@ def fold(events, accounts, limits):  # type: ignore[no-untyped-def]
         sums, memory = history[SUMS_AT:SUMS_TO].view(np.float32), memory_of(history)
         if queries[row] == 0:
             first_ms[row] = times_ms[i]
-            next_evaluations[row] = next_evaluation(0)
+            next_evaluations[row] = next_answered[row] = next_evaluation(0)
         add_tallies(sums, last_ms[row], times_ms[i], queries[row], limits, is_answered[i], extras[i])
         queries[row] += 1
         age(sums, first_ms[row], last_ms[row], times_ms[i], limits.memory_ms, queries[row])
         last_ms[row] = max(last_ms[row], times_ms[i])
         if is_answered[i]:
+            answered[row] += 1
             signals, count, ring = all_signals[i], ring_counts[row], ring_of(history)
             query = Query(short_hash(hashes[i]), short_label(labels[i]), margins[i], signals[IS_LOW_MARGIN],
                           signals[NEIGHBOUR_LOG], nears[i], words_seen[i], sketches[i])  # fmt: skip
-            is_repeat, at_nearest = compare_with_ring(own, query, ring, count)
+            is_repeat, at_nearest, is_new_cluster = compare_with_ring(own, query, ring, count)
             is_novel = not is_repeat and own[IS_NEAR] != 1.0
             if not is_repeat:
                 fixed_raw(raws[i], raw)
                 compare_with_memory(own, raw, raw_ratios[i], memory, count, at_nearest, flat_logs[i],
                                     work)  # fmt: skip
                 remember(memory, raw, count)
-                count_distinct(sums)
+                count_distinct(sums, is_new_cluster)
             add_signals(sums, signals, own, is_repeat, is_novel)
             if is_novel:
                 is_odd = signals[IS_ODD] == 1 or signals[IS_FAR] == 1
                 add_novel(sums, Novel(residuals[i], input_residuals[i], sketches[i], cells[i],
                                       fouriers[i], labels[i], is_odd))  # fmt: skip
             if not is_repeat:
-                put_in_ring(ring, count, query)
+                put_in_ring(ring, count, query, own[IS_NEAR] == 1.0)
                 ring_counts[row] += 1
-        if queries[row] >= next_evaluations[row]:
+        if queries[row] >= next_evaluations[row] or answered[row] >= next_answered[row]:
             next_evaluations[row] = next_evaluation(queries[row])
+            next_answered[row] = next_evaluation(answered[row])
             due_events[n_due] = i
             due_sums[n_due] = sums
-            due_queries[n_due], due_first_ms[n_due] = queries[row], first_ms[row]
+            due_counts[n_due] = (queries[row], answered[row], first_ms[row])
             due_moments[n_due] = shift_and_spread(memory, ring_counts[row])
             n_due += 1
     return Due(
-        due_events[:n_due], due_sums[:n_due], due_queries[:n_due], due_first_ms[:n_due], due_moments[:n_due]
-    )
+        due_events[:n_due], due_sums[:n_due], due_counts[:n_due, 0], due_counts[:n_due, 1],
+        due_counts[:n_due, 2], due_moments[:n_due],
+    )  # fmt: skip

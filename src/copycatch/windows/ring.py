@@ -95,7 +95,7 @@ def compare_with_ring(own, query, ring, ring_n):  # type: ignore[no-untyped-def]
     """Own signals of one query against the account's recent distinct queries.
 
     Takes `arrays.Query` and `Ring`; writes to `own`. Gives whether it is an exact repeat, and the slot of the
-    nearest recent one, -1 where there is none.
+    nearest recent one, -1 where there is none, and whether that one is near and had no near one before.
     """
     own[:] = np.nan
     sketch, words_seen = query.sketch, query.words_seen
@@ -105,7 +105,7 @@ def compare_with_ring(own, query, ring, ring_n):  # type: ignore[no-untyped-def]
     for j in range(min(ring_n, RING)):
         if ring.hashes[j] == query.hash_ and query.hash_ != 0:
             own[IS_DUPLICATE] = 1.0
-            return True, -1
+            return True, -1, False
         if words_seen != 0:
             shared = shared_words(words_seen, ring.words[j])
             if shared > words_shared:
@@ -129,7 +129,7 @@ def compare_with_ring(own, query, ring, ring_n):  # type: ignore[no-untyped-def]
     if not has_vector and words_shared < WORDS_SHARED:
         if words_seen != 0 and ring_n > 0:
             own[IS_NEAR] = 0.0
-        return False, -1
+        return False, -1, False
     is_near = words_shared >= WORDS_SHARED
     if has_vector:
         own[NEAREST_LOG] = 0.5 * np.log(nearest + np.float32(LOG_FLOOR))
@@ -139,7 +139,7 @@ def compare_with_ring(own, query, ring, ring_n):  # type: ignore[no-untyped-def]
             own[SAME_LABEL_LOG] = 0.5 * np.log(nearest_same + np.float32(LOG_FLOOR))
     else:
         at_nearest = at_words
-    add_near_signals(own, is_near, query, ring.labels[at_nearest], ring.margins[at_nearest])
+    is_new_cluster = add_near_signals(own, is_near, query, ring, at_nearest)
     if has_vector and at_second >= 0:
         uu = vv = uv = np.float32(0)
         for k in range(SKETCH):
@@ -150,12 +150,13 @@ def compare_with_ring(own, query, ring, ring_n):  # type: ignore[no-untyped-def]
             uv += u * v
         own[IS_COLLINEAR] = abs(uv) > COLLINEAR_COS * np.sqrt(uu * vv) + np.float32(1e-6)
         own[IS_NEAR_COLLINEAR] = own[IS_COLLINEAR] if is_near else 0.0
-    return False, at_nearest if has_vector else -1
+    return False, at_nearest if has_vector else -1, is_new_cluster
 
 
 @njit(cache=True)
-def add_near_signals(own, is_near, query, other_label, other_margin):  # type: ignore[no-untyped-def]
-    """What a near query does to the answer, beyond what noise does."""
+def add_near_signals(own, is_near, query, ring, at):  # type: ignore[no-untyped-def]
+    """What a near query does to the answer, beyond what noise does; whether it is the first near one."""
+    other_label, other_margin = ring.labels[at], ring.margins[at]
     own[IS_NEAR] = is_near
     if query.label >= 0 and other_label >= 0:
         is_flip = query.label != other_label
@@ -165,3 +166,7 @@ def add_near_signals(own, is_near, query, other_label, other_margin):  # type: i
         own[NEAR_BOUNDARY] = query.is_low_margin - NEAR_BOUNDARY_USUAL if is_near else np.float32(0)
     if not np.isnan(query.margin) and not np.isnan(other_margin):
         own[NEAR_STEP] = abs(query.margin - other_margin) - NEAR_STEP_USUAL if is_near else np.float32(0)
+    is_first = is_near and ring.is_clustered[at] == 0
+    if is_near:
+        ring.is_clustered[at] = 1
+    return is_first

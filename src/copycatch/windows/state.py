@@ -21,6 +21,8 @@ COUNTERS: Final = row_dtype(
     {
         "queries": (np.int64, ()),  # every record of the account
         "next_evaluation": (np.int64, ()),  # the count at which it is due
+        "answered": (np.int64, ()),  # those that were neither refused nor failed
+        "next_answered": (np.int64, ()),  # the count of these at which it is due, whichever comes first
         "first_ms": (np.int64, ()),
         "last_ms": (np.int64, ()),
         "ring_count": (np.int64, ()),  # distinct queries ever put in the ring
@@ -36,6 +38,7 @@ HISTORY: Final = row_dtype(
         "ring_hash": (np.uint32, (RING,)),  # of the keyed hashes, half is enough among a dozen
         "ring_label": (np.int32, (RING,)),  # as `ring.short_label` gives it
         "ring_margin": (np.float32, (RING,)),
+        "ring_is_clustered": (np.uint8, (RING,)),  # 1 where another one is near it
         "ring_sketch": (np.int16, (RING, SKETCH)),
         "memory": (np.int8, (MEMORY, RAW)),
         "sample_ids": (f"S{SAMPLE_ID_BYTES}", (SAMPLE_IDS,)),
