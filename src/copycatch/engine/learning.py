@@ -8,6 +8,7 @@ import numpy.typing as npt
 from copycatch.engine.state import EngineState, Pending
 from copycatch.features.catalog import FEATURES
 from copycatch.layout.row import LABEL_BINS
+from copycatch.population.calibration import SCORE_SCALE_MIN, USE_SCALE_MIN
 from copycatch.population.model import ModelPopulation
 from copycatch.population.pool import count_in_tick
 from copycatch.population.reference import RECENT_STRATA_BELOW
@@ -23,6 +24,7 @@ from copycatch.records.columns import (
     SignalColumns,
     VectorBlock,
 )
+from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.combine import FAMILY_SCALE_MINS
 from copycatch.scoring.distillation import USAGE_COLUMNS
 from copycatch.scoring.ensemble import LEARNERS
@@ -30,6 +32,7 @@ from copycatch.scoring.protocol import Inputs
 from copycatch.space.query import NO_VECTOR, NO_WORDS, Query
 from copycatch.units import MS_PER_DAY
 
+DISTILLATION = FAMILIES.index("distillation")
 FLAG_MS = 7 * MS_PER_DAY  # so long after a verdict an account teaches nothing and resists eviction
 PENDING_MAX = 4_096  # evaluations learned per tick; the reference needs each account's latest, not every one
 SAMPLED_ACCOUNTS = 500  # per tick, about: enough to follow traffic, few enough not to cost
@@ -248,7 +251,11 @@ def _calibrate(state: EngineState, population: ModelPopulation, rows: IntArray, 
     is_known = np.isfinite(maxima)
     lived_days = (now_ms - judged.judged_ms[old[kept]]) / MS_PER_DAY
     families = judged.family_max[old[kept]].astype(np.float64)
-    population.calibrate(now_ms, maxima[is_known], lived_days[is_known], families, FAMILY_SCALE_MINS)
+    is_use = bool(np.isfinite(families[:, DISTILLATION]).any())
+    scale_min = USE_SCALE_MIN if is_use else SCORE_SCALE_MIN
+    population.calibrate(
+        now_ms, maxima[is_known], lived_days[is_known], families, FAMILY_SCALE_MINS, scale_min
+    )
 
 
 def _without_flagged(maxima: FloatArray, is_flagged: BoolArray) -> IntArray:

@@ -19,6 +19,9 @@ BASE_PROB = 0.25
 ACCOUNTS_MIN = 30  # the upper quarter then has seven or eight exceedances
 FAMILY_ACCOUNTS_MIN = 20
 SCORE_SCALE_MIN = 0.3
+# Where use of a language model is scored, three accounts of four have no score at all, and the beginning of
+# the tail tells nothing of its end: a score is surprisal, whose tail falls by e a nat.
+USE_SCALE_MIN = 1.5
 # Honest maxima fall off more slowly the farther out: the middle of the upper quarter alone promises too few
 # alarms. With this much more, 1,200 simulated honest accounts of each of three victims keep to the budgets
 # (tests/benchmarks/detection, calibration).
@@ -103,16 +106,18 @@ def _bulk_scale(median: float, base: float) -> float:
     return (base - median) / float(np.log(2))
 
 
-def _score_scale(excesses: FloatArray, median: float, base: float) -> float:
+def _score_scale(excesses: FloatArray, median: float, base: float, scale_min: float) -> float:
     """Half from the beginning of the tail and half from its middle, a little on the safe side."""
     if not len(excesses):
-        return SCORE_SCALE_MIN
+        return scale_min
     middle = float(np.median(excesses) / np.log(2))
     scale = (middle + _bulk_scale(median, base)) / 2 * (WIDENING + CAUTION / float(np.sqrt(len(excesses))))
-    return max(scale, SCORE_SCALE_MIN)
+    return max(scale, scale_min)
 
 
-def calibrate(maxima: FloatArray, lived_days: FloatArray) -> Calibration | None:
+def calibrate(
+    maxima: FloatArray, lived_days: FloatArray, scale_min: float = SCORE_SCALE_MIN
+) -> Calibration | None:
     """Fit the tail on the lifetime maxima of unflagged accounts; None while there are too few.
 
     Parameters
@@ -121,6 +126,8 @@ def calibrate(maxima: FloatArray, lived_days: FloatArray) -> Calibration | None:
     lived_days : ndarray of float64, shape (n_accounts,)
         Since each account's first evaluation. The maxima of a young population have had little time to grow:
         without this, its alarms would be several times the budget.
+    scale_min : float
+        Bound on the scale of the tail from below, in nats.
 
     Examples
     --------
@@ -134,7 +141,7 @@ def calibrate(maxima: FloatArray, lived_days: FloatArray) -> Calibration | None:
         return None
     median, base = (float(value) for value in np.quantile(maxima, [0.5, 1 - BASE_PROB]))
     lifetime_days = float(np.clip(lived_days, LIFETIME_DAYS_MIN, HORIZON_DAYS).mean())
-    scale = _score_scale(maxima[maxima > base] - base, median, base)
+    scale = _score_scale(maxima[maxima > base] - base, median, base, scale_min)
     return Calibration(base, scale, lifetime_days, len(maxima))
 
 

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from copycatch.layout.row import LABEL_BINS
-from copycatch.population.calibration import Calibration, FamilyCalibration, calibrate, calibrate_families
+from copycatch.population.calibration import (
+    SCORE_SCALE_MIN,
+    Calibration,
+    FamilyCalibration,
+    calibrate,
+    calibrate_families,
+)
 from copycatch.population.newcomers import Newcomers
 from copycatch.population.pool import DELAY_MS, PER_ACCOUNT_MAX, Pool
 from copycatch.population.reference import Reference
@@ -173,12 +179,13 @@ class ModelPopulation:
         lived_days: FloatArray,
         family_maxima: FloatArray,
         family_scale_mins: FloatArray,
+        score_scale_min: float = SCORE_SCALE_MIN,
     ) -> None:
         """Fit the tails anew, once an hour; keep the old ones where there are too few accounts."""
         age_h = self.age_h(now_ms)
         passed_h, self.calibrated_h = age_h - self.calibrated_h, age_h
         self.tails = calibrate_families(family_maxima, family_scale_mins) or self.tails
-        fitted = calibrate(maxima, lived_days)
+        fitted = calibrate(maxima, lived_days, score_scale_min)
         if fitted is not None:
             # The first fits rest on a few young accounts: they may not bound what all of them give later.
             before = self.calibration if self._is_warmed_up(now_ms) else None

@@ -4,6 +4,7 @@
 import base64
 import json
 import struct
+from functools import partial
 from typing import Any
 
 import pytest
@@ -149,7 +150,7 @@ def test_embeddings_in_base64_and_batches() -> None:
         },
     }  # fmt: skip
     for name, document in documents.items():
-        intake = Intake(HMAC_KEY, None, {"*": lambda name=name: make_decoder(name, FormatOptions())})
+        intake = Intake(HMAC_KEY, None, {"*": partial(make_decoder, name, FormatOptions())})
         read = intake.read(batch_of([document]), NOW_MS)
         assert read.rejects == [], name
         assert read.batch.texts == ["a", "b", "c"], name

@@ -81,8 +81,8 @@ def test_its_snapshot_is_taken_back_and_a_damaged_one_refused() -> None:
 
 def test_an_ensemble_takes_snapshots_from_before_there_was_use() -> None:
     one, other = Ensemble(), Ensemble()
-    inputs = Inputs(*(np.zeros((1, spec)) for spec in (_width(one, "positions"), _width(one, "families"))),
-                    np.zeros((1, len(MEASURES))))  # fmt: skip
+    positions, families = (np.zeros((1, _width(one, name))) for name in ("positions", "families"))
+    inputs = Inputs(positions, families, np.zeros((1, len(MEASURES))))
     one.wait(5, inputs)
     plain = one.snapshot()
     del plain["inputs"]["usage"], plain["scorers"]["distillation"]

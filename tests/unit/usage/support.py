@@ -11,7 +11,8 @@ MINUTE_MS = 60_000
 
 def unit_vectors(n: int, seed: int) -> FloatArray:
     vectors = np.random.default_rng(seed).normal(size=(n, VECTOR))
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    units: FloatArray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return units
 
 
 def events_for(rows: IntArray, seed: int = 0) -> UsageEvents:
@@ -33,4 +34,4 @@ def events_for(rows: IntArray, seed: int = 0) -> UsageEvents:
 
 
 def picked(events: UsageEvents, at: slice) -> UsageEvents:
-    return UsageEvents(*(column[at] for column in events))
+    return UsageEvents._make(column[at] for column in events)
