@@ -17,7 +17,7 @@ from copycatch.records.policy import Policy
 from copycatch.records.wire import InferenceRecord
 from copycatch.scoring.ensemble import LEARNERS
 from copycatch.scoring.half_space import WINDOW
-from copycatch.units import UnixMs
+from copycatch.units import LOG_MS_MIN, UnixMs
 from copycatch.usage.layout import USAGE
 from copycatch.usage.measures import MEASURES, measure_rows
 
@@ -67,7 +67,7 @@ def compile_ahead() -> int:
         records.append(
             InferenceRecord(
                 event_id=str(index),
-                event_time=SPACING_MS * index,
+                event_time=LOG_MS_MIN + SPACING_MS * index,
                 account_id=f"a{index % ACCOUNTS}",
                 model_id="text" if is_text else "numbers",
                 input=text if is_text else vectors[index],
@@ -79,5 +79,7 @@ def compile_ahead() -> int:
     raw = RawBatch("warm-up", 0, list(range(RECORDS)), [])
     batch, _ = ColumnBuilder(b"", None).build(raw, Decoded(records, list(range(RECORDS))))
     _judge_some(rng)
-    outcomes = step(new_state(Policy(), ACCOUNTS * 2), batch, UnixMs(SPACING_MS * RECORDS), Policy())
+    outcomes = step(
+        new_state(Policy(), ACCOUNTS * 2), batch, UnixMs(LOG_MS_MIN + SPACING_MS * RECORDS), Policy()
+    )
     return sum(len(evaluation_batch) for evaluation_batch, _ in outcomes.evaluations)
