@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from copycatch.adapters.clock import SystemClock
 from copycatch.enforcement.identity import UnclearIdentityError
 from copycatch.enforcement.requests import (
     DEFAULT_NAMES,
@@ -31,6 +31,7 @@ DRAIN_BYTES_MAX = 4 << 20
 DRAIN_S = 1.0
 CONNECTIONS_MAX = 256
 FREE_WAIT_S = 1.0
+_CLOCK = SystemClock()
 
 
 class ExtAuthzServer:
@@ -133,12 +134,12 @@ class _Connections:
                 _end(min(self._waiting_since_s, key=self._waiting_since_s.__getitem__))
                 if not self._changed.wait_for(lambda: len(self._waiting_since_s) < self._most, FREE_WAIT_S):
                     return False
-            self._waiting_since_s[connection] = time.monotonic()
+            self._waiting_since_s[connection] = _CLOCK.monotonic_s()
             return True
 
     def answered(self, connection: socket.socket) -> None:
         with self._changed:
-            self._waiting_since_s[connection] = time.monotonic()
+            self._waiting_since_s[connection] = _CLOCK.monotonic_s()
 
     def close(self, connection: socket.socket) -> None:
         with self._changed:
@@ -147,7 +148,7 @@ class _Connections:
 
     def end_idle(self) -> None:
         """End those that send their request too slowly, or none."""
-        before_s = time.monotonic() - IDLE_S
+        before_s = _CLOCK.monotonic_s() - IDLE_S
         with self._changed:
             for connection, since_s in self._waiting_since_s.items():
                 if since_s < before_s:
@@ -228,12 +229,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _drain(self) -> None:
         """Take some of what still comes, so that closing does not cut off the answer (RFC 9112, 9.6)."""
         self.wfile.flush()
-        ends_s = time.monotonic() + DRAIN_S
+        ends_s = _CLOCK.monotonic_s() + DRAIN_S
         try:
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(DRAIN_S)
             n_bytes = 0
-            while n_bytes < DRAIN_BYTES_MAX and time.monotonic() < ends_s:
+            while n_bytes < DRAIN_BYTES_MAX and _CLOCK.monotonic_s() < ends_s:
                 piece = self.connection.recv(1 << 16)
                 n_bytes += len(piece)
                 if not piece:

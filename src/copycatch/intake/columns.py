@@ -33,10 +33,9 @@ PROB_TOLERANCE = 1e-3
 SHOUTED_CHARS_MIN = 8
 # Two embedders of 64 dimensions agree by chance at about 0 +- .13; rounding to 3 digits leaves .9999.
 SAME_EMBEDDER_COS = 0.99
-STATUS_OK = 200
 _COMMON_TIME = "2026-01-05T00:00:00.000Z"
 _COMMON_CHARS = np.frombuffer(_COMMON_TIME.encode(), dtype=np.uint8)
-_IS_DIGIT = (ord("0") <= _COMMON_CHARS) & (ord("9") >= _COMMON_CHARS)
+_IS_DIGIT = np.array([each.isdigit() for each in _COMMON_TIME])
 
 Fields = dict[str, Sequence[Any]]
 """Values of the records by field name, one a record; None where missing."""
@@ -45,14 +44,13 @@ Fields = dict[str, Sequence[Any]]
 class ColumnBuilder:
     """Turns decoded records of any format into columns.
 
-    Holds caches and the embedder only: the same records give the same columns, whatever came before.
+    The same records give the same columns, whatever came before.
 
     Parameters
     ----------
     hmac_key : bytes
         Secret for the pseudonyms of API key ids and the hashes of inputs.
-    embedder : Embedder or None
-        Embeds text inputs that bring no embedding; None leaves them without one.
+    embedder : Embedder or None, for text inputs that bring no embedding
     """
 
     def __init__(self, hmac_key: bytes, embedder: Embedder | None) -> None:
@@ -252,7 +250,7 @@ def _column(values: Sequence[float | None]) -> Float32Array:
 
 def _statuses_of(values: Sequence[int | None]) -> npt.NDArray[np.int16]:
     if None in values:
-        values = [STATUS_OK if value is None else value for value in values]
+        values = [200 if value is None else value for value in values]
     return np.array(values, dtype=np.int16)
 
 

@@ -35,6 +35,7 @@ def founded(state: EngineState) -> Reference:
     """The reference of a model whose honest accounts hold all seats of a stratum, with values 1 to n."""
     population = state.population("m1", START_MS)
     assert population is not None
+    population.uses_inputs, population.vector_length = True, 1  # it is born
     vote(state, {account: float(account) for account in HONEST}, START_MS)
     return population.reference
 

@@ -67,8 +67,8 @@ def test_refused_queries_are_no_evidence() -> None:
         state, [record(100 + index, event_time=START_MS + 50_000 + index) for index in range(40)], policy
     )
     looks = outcomes.evaluations[-1][0]
-    assert looks.queries[-1] == 72
-    assert looks.lifetime.values[-1][NAMES.index("refused_share")] == pytest.approx(40 / 72)
+    assert (looks.queries[-1], looks.answered[-1]) == (77, 37), "evaluations go by answers"
+    assert looks.lifetime.values[-1][NAMES.index("refused_share")] == pytest.approx(40 / 77)
 
 
 def test_looks_follow_the_accounts_own_count() -> None:
@@ -264,7 +264,7 @@ def test_the_memory_horizon_halves_what_is_older() -> None:
     later = START_MS + memory_ms + 60_000
     batch, _ = columns(raw_batch([record(100, event_time=later)]))
     step(state, batch, UnixMs(later), policy)
-    assert state.windows.sums[0, TALLY["evidence"]] == pytest.approx(41 / 2)
+    assert state.windows.sums[0, TALLY["answered"]] == pytest.approx(41 / 2)
     assert state.windows.queries[0] == 41
     panes = state.windows.sums[0, SPANS["long_panes"].columns]
     assert panes.sum() == 1, "the panes of the last hours hold the one query of the last hours"

@@ -29,7 +29,7 @@ def usual_queries(first: int, n_accounts: int, time_ms: int, value: float) -> li
 
 def test_a_flood_of_fake_accounts_moves_what_is_usual_by_a_bound_each_day() -> None:
     """Not as large a share of the pool as of the traffic: with each day a twenty-fifth of it more."""
-    population = ModelPopulation(START_MS, n_features=1)
+    population = ModelPopulation(START_MS, n_features=1, uses_inputs=True, vector_length=2)
     for query in usual_queries(1, ACCOUNTS_MAX, START_MS, 0.0):
         population.pool.wait(query)
     population.tick(START_MS + 1, frozenset())
@@ -54,7 +54,7 @@ def test_a_flood_of_fake_accounts_moves_what_is_usual_by_a_bound_each_day() -> N
 
 
 def test_one_account_is_one_of_the_pool_however_much_it_sends() -> None:
-    population = ModelPopulation(START_MS, n_features=1)
+    population = ModelPopulation(START_MS, n_features=1, uses_inputs=True, vector_length=2)
     for query in usual_queries(1, 99, START_MS, 0.0):
         population.pool.wait(query)
     for index in range(10_000):
@@ -69,7 +69,7 @@ def test_one_account_is_one_of_the_pool_however_much_it_sends() -> None:
 
 def test_a_busy_model_goes_on_learning_what_is_usual_at_all_hours() -> None:
     """As many queries a tick as are sampled at the most: the line is full for ever, and yet it moves."""
-    population = ModelPopulation(START_MS, n_features=1)
+    population = ModelPopulation(START_MS, n_features=1, uses_inputs=True, vector_length=2)
     tick_ms, number, hours = 300_000, 0, set()
     for tick in range(4 * MS_PER_DAY // tick_ms):
         now_ms = START_MS + tick * tick_ms

@@ -56,8 +56,7 @@ def test_what_is_missing_or_rests_on_too_little_is_unknown_and_near_repeats_are_
         scored.needs_n_effective for scored in SCORED_FEATURES.values()
     ]
     full, discounted = (
-        deviations_of(np.ones_like(zeros), middle, np.array([100]), np.array([near]))
-        for near in (np.nan, 0.5)
+        deviations_of(np.ones_like(zeros), middle, np.array([100]), np.array([near])) for near in (0.0, 0.5)
     )
     expected = [0.5 if scored.needs_n_effective else 1.0 for scored in SCORED_FEATURES.values()]
     np.testing.assert_allclose(discounted / full, [expected])
