@@ -76,7 +76,7 @@ class Forest:
         Examples
         --------
         >>> one_split().surprisal(np.array([[0.2], [0.7]])).round(2).tolist()
-        [0.09, 2.47]
+        [0.09, 2.49]
         """
         out = np.empty(len(values))
         _normal_surprisal((self.log_odds(values) - self.honest_median) / self.honest_spread, out)
