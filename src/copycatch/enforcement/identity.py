@@ -4,6 +4,8 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterable
 
+from copycatch.intake.accounts import canonical_account
+
 # More spellings than this in one request are an attempt to hide one among many.
 SPELLINGS_MAX = 64
 VALUE_CHARS_MAX = 4096
@@ -46,8 +48,7 @@ def forms_of(name: str) -> set[str]:
     >>> sorted(forms_of("Thief"))
     ['Thief', 'thief']
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return {stored_form(name), stored_form(folded)}
+    return {stored_form(name), stored_form(canonical_account(name))}
 
 
 def spellings_of(values: Iterable[str]) -> tuple[str, ...]:

@@ -200,12 +200,16 @@ def rows_of(request: Any, response: Any, common: Fields) -> list[Fields]:
         return [{**fields, **{name: value for name, value in common.items() if value is not None}}]
     inputs = [] if request is None else instances_of(request)
     answers = [] if response is None else predictions_of(response)
+    return paired_rows(inputs, answers, common)
+
+
+def paired_rows(inputs: list[Any], answers: list[Fields], common: Fields) -> list[Fields]:
+    """Fields of each input with its answer, numbered; `common` goes into all of them."""
     if inputs and answers and len(answers) != len(inputs):
         # Which input one answer for a batch belongs to is unknown; no label is better than a wrong one.
         answers = []
-    n_rows = max(len(inputs), len(answers), 1)
     rows = []
-    for index in range(n_rows):
+    for index in range(max(len(inputs), len(answers), 1)):
         row: Fields = dict(common)
         if inputs:
             row["input"] = inputs[index]

@@ -10,7 +10,7 @@ from copycatch.formats.shared.predictions import (
     INSTANCES_MAX,
     is_distribution,
     lone_answer,
-    numbered,
+    paired_rows,
     rows_of,
 )
 from copycatch.records.decoding import Note
@@ -165,15 +165,5 @@ def body_rows(asked: Any, answered: Any, common: Fields, notes: Counter[Note]) -
         answers = answer_rows(answered) if is_response(answered) else []
     except MessageFault:
         notes["unread"] += 1
-    if inputs and answers and len(inputs) != len(answers):
-        answers = []
     version = first_name(dig(answered, "model_version"), dig(answered, "modelVersion"))
-    rows = []
-    for index in range(max(len(inputs), len(answers), 1)):
-        row = {**common, "model_version": version}
-        if inputs:
-            row["input"] = inputs[index]
-        if answers:
-            row |= answers[index]
-        rows.append(row)
-    return numbered(rows)
+    return paired_rows(inputs, answers, {**common, "model_version": version})
