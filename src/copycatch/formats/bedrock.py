@@ -9,6 +9,7 @@ from copycatch.formats.shared.chat import (
     response_fields,
     split_embeddings,
 )
+from copycatch.formats.shared.context import CONTEXT_SOURCES, request_context
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
@@ -39,6 +40,9 @@ SOURCES = {
     "output_tokens": "output.outputTokenCount",
     "latency_ms": "output.outputBodyJson.metrics.latencyMs",
     "status": "errorCode",
+    **CONTEXT_SOURCES,
+    "conversation_id": "requestMetadata.conversation_id or session_id; earlier turns",
+    "plan": "requestMetadata.plan",
 }
 _STATUS_BY_ERROR = {
     "ThrottlingException": 429,
@@ -81,7 +85,10 @@ def read(message: LogMessage) -> list[Reading]:
     answered = message.body(dig(document, "output", "outputBodyJson"))
     answer = response_fields(answered) if isinstance(answered, dict) else {}
     vectors = embeddings_of(answered)
+    context = request_context(asked)
     fields: Fields = {
+        **context,
+        **answer,
         "event_id": first_name(document.get("requestId")),
         "event_time": message.time_ms(document.get("timestamp")),
         "account_id": message.account(
@@ -103,6 +110,11 @@ def read(message: LogMessage) -> list[Reading]:
         ),
         "latency_ms": dig(answered, "metrics", "latencyMs"),
         "status": _status(document.get("errorCode")),
+        "conversation_id": first_name(
+            *(dig(metadata, key) for key in ("conversation_id", "session_id", "sessionId")),
+            context.get("conversation_id"),
+        ),
+        "plan": dig(metadata, "plan"),
     }
     return list(numbered(split_embeddings(fields, asked, vectors)))
 

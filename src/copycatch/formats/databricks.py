@@ -1,5 +1,6 @@
 """Databricks inference tables: request and response as JSON strings, of chat and of custom models."""
 
+from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
@@ -33,6 +34,7 @@ SOURCES = {
     "output_tokens": "response.usage.completion_tokens",
     "latency_ms": "execution_duration_ms; execution_time_ms; latency_ms",
     "status": "status_code",
+    **CONTEXT_SOURCES,
 }
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from copycatch.formats.shared.chat import embeddings_of, request_fields, response_fields, split_embeddings
+from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
@@ -39,6 +40,8 @@ SOURCES = {
     "output_tokens": "ai.*.usage.completion_tokens (completion_token before 3.10)",
     "latency_ms": "latencies.request",
     "status": "response.status",
+    **{name: f"{source}; needs log_payloads" for name, source in CONTEXT_SOURCES.items()},
+    "account_created": "consumer.created_at",
 }
 
 
@@ -83,6 +86,8 @@ def read(message: LogMessage) -> list[Reading]:
     workspace = log.get("workspace_name")
     credential = first_name(dig(log, "authenticated_entity", "id"))
     fields: Fields = {
+        **asked,
+        **answered,
         "event_id": first_name(dig(log, "request", "id"), message.origin),
         "event_time": message.time_ms(log.get("started_at")),
         "account_id": message.account(
@@ -99,15 +104,13 @@ def read(message: LogMessage) -> list[Reading]:
             dig(meta, "request_model"), asked.get("model_id"), dig(meta, "response_model")
         ),
         "model_version": first_name(dig(meta, "response_model"), answered.get("model_version")),
-        "input": asked.get("input"),
-        "output_text": answered.get("output_text"),
-        "params": asked.get("params"),
         "input_tokens": _tally(usage, "prompt_tokens", "prompt_token", answered.get("input_tokens")),
         "output_tokens": _tally(
             usage, "completion_tokens", "completion_token", answered.get("output_tokens")
         ),
         "latency_ms": dig(log, "latencies", "request"),
         "status": count_of(dig(log, "response", "status")),
+        "account_created": message.optional_time_ms(dig(log, "consumer", "created_at")),
     }
     return list(numbered(split_embeddings(fields, request, embeddings_of(response))))
 

@@ -5,6 +5,7 @@ import binascii
 from typing import Any
 
 from copycatch.formats.shared import tensors
+from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.joining import Identity, JoiningDecoder
@@ -30,6 +31,7 @@ SOURCES = {
     "input_tokens": "usage of an OpenAI body",
     "output_tokens": "usage of an OpenAI body",
     "latency_ms": "time of the response's CloudEvent less that of the request's",
+    **{name: f"{source}; of chat models" for name, source in CONTEXT_SOURCES.items()},
 }
 _TYPES = {
     "request": "org.kubeflow.serving.inference.request",

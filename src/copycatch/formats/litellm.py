@@ -5,12 +5,13 @@ from typing import Any
 
 from copycatch.formats.shared.chat import (
     embeddings_of,
-    messages_text,
     params_of,
     prompt_of,
     response_fields,
     split_embeddings,
 )
+from copycatch.formats.shared.contents import messages_text
+from copycatch.formats.shared.context import CONTEXT_SOURCES, request_context
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
@@ -48,6 +49,8 @@ SOURCES = {
     "output_tokens": "completion_tokens",
     "latency_ms": "response_time, in seconds; endTime - startTime",
     "status": "status (success is 200); error_information.error_code",
+    **CONTEXT_SOURCES,
+    "conversation_id": "metadata.requester_metadata.session_id; litellm_session_id; session_id",
 }
 
 
@@ -89,7 +92,11 @@ def read(message: LogMessage) -> list[Reading]:
     key_hash = first_name(dig(metadata, "user_api_key_hash"), payload.get("api_key"))
     started, ended = payload.get("startTime"), payload.get("endTime")
     vectors = embeddings_of(response)
+    asked = _request_of(payload)
+    context = request_context(asked)
     fields: Fields = {
+        **context,
+        **answered,
         # litellm_call_id comes from a header that clients may set, so a repeat of it proves no repeat.
         "event_id": first_name(
             payload.get("id"), payload.get("request_id"), payload.get("litellm_call_id"), message.origin
@@ -114,8 +121,13 @@ def read(message: LogMessage) -> list[Reading]:
         "user_agent": agent_of(first(payload.get("user_agent"), dig(metadata, "user_agent"))),
         "client_ip": client_ip,
         "model_id": message.model(payload.get("model_group"), payload.get("model")),
-        "model_version": answered.get("model_version"),
         "input": _asked(nested_or_text(payload.get("messages"))),
+        "conversation_id": first_name(
+            dig(metadata, "requester_metadata", "session_id"),
+            payload.get("litellm_session_id"),
+            context.get("conversation_id"),
+            payload.get("session_id"),
+        ),
         "output_text": None if vectors else answered.get("output_text"),
         "params": params_of(parameters) if isinstance(parameters, dict) else None,
         "input_tokens": count_of(first(payload.get("prompt_tokens"), answered.get("input_tokens"))),
@@ -124,6 +136,13 @@ def read(message: LogMessage) -> list[Reading]:
         "status": _status(payload),
     }
     return list(numbered(split_embeddings(fields, payload.get("messages"), vectors)))
+
+
+def _request_of(payload: dict[str, Any]) -> dict[str, Any]:
+    """The request's body, put together from where the payload holds its parts."""
+    messages, parameters = nested_or_text(payload.get("messages")), payload.get("model_parameters")
+    body = messages if isinstance(messages, dict) else {"messages": messages}
+    return {**(parameters if isinstance(parameters, dict) else {}), **body}
 
 
 def _asked(messages: Any) -> Any:

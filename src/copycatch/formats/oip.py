@@ -34,6 +34,7 @@ SOURCES = {
     "output_text": "outputs of the response: a tensor of text",
     "latency_ms": "latency_ms of an envelope; arrivals of request and response",
     "status": "status of an envelope",
+    "prompt_index": "place of the row in its batch",
 }
 
 

@@ -10,6 +10,7 @@ from copycatch.formats.shared.chat import (
     split_embeddings,
     split_prompts,
 )
+from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
@@ -45,6 +46,11 @@ SOURCES = {
     "output_tokens": "response.usage.completion_tokens",
     "latency_ms": "latency_ms or duration_ms of the envelope",
     "status": "status or status_code of the envelope",
+    **CONTEXT_SOURCES,
+    "conversation_id": "conversation_id or session_id of the envelope; request.conversation; earlier turns",
+    "account_created": "account_created of the envelope",
+    "asn": "asn of the envelope",
+    "plan": "plan of the envelope",
 }
 _RESPONSES = ("chat.completion", "text_completion", "list", "response", "chat.completion.chunk")
 
@@ -133,5 +139,11 @@ def _fields_of(message: LogMessage, envelope: Any, request: Any, response: Any) 
         "model_id": message.model(asked.get("model_id"), envelope.get("model"), dig(response, "model")),
         "params": first(asked.get("params"), logprobs_in(response)),
         "latency_ms": first(envelope.get("latency_ms"), envelope.get("duration_ms")),
+        "conversation_id": first_name(
+            envelope.get("conversation_id"), envelope.get("session_id"), asked.get("conversation_id")
+        ),
+        "account_created": message.optional_time_ms(envelope.get("account_created")),
+        "asn": count_of(envelope.get("asn")),
+        "plan": envelope.get("plan"),
         "status": count_of(error_status),
     }  # fmt: skip

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-from copycatch.formats.shared.chat import messages_text
+from copycatch.formats.shared.contents import messages_text
+from copycatch.formats.shared.context import conversation_fields, response_context, word_of
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
@@ -38,6 +39,15 @@ SOURCES = {
     "output_tokens": "gen_ai.usage.output_tokens; gen_ai.usage.completion_tokens",
     "latency_ms": "endTimeUnixNano - startTimeUnixNano",
     "status": "http.response.status_code; status code ERROR",
+    "conversation_id": "gen_ai.conversation.id; session.id; earlier turns",
+    "turn": "user turns in gen_ai.input.messages",
+    "system_hash": "gen_ai.system_instructions; system messages",
+    "tools_hash": "gen_ai.tool.definitions",
+    "reasoning_refs": "signatures in gen_ai.input.messages; gen_ai.request.previous_response.id",
+    "reasoning_issued": "signatures in gen_ai.output.messages",
+    "finish_reason": "gen_ai.response.finish_reasons; gen_ai.output.messages",
+    "plan": "enduser.plan; user.plan",
+    "asn": "client.as.number",
 }
 # Spans of these enclose spans that ask a model, and would count them twice; any other operation asks one.
 _ENCLOSING = frozenset(
@@ -140,7 +150,7 @@ def _message_of_event(name: Any, body: Any) -> dict[str, Any] | None:
         return None
     body = nested_or_text(first(dig(body, "gen_ai.event.content"), body))
     content = first(dig(body, "content"), dig(body, "message", "content"), dig(body, "message"))
-    return {"role": role, "content": nested_or_text(content)}
+    return {"role": role, "content": nested_or_text(content), "finish_reason": dig(body, "finish_reason")}
 
 
 def _body_of(item: dict[str, Any]) -> Any:
@@ -236,6 +246,7 @@ def _fields_of(
     client_ip = message.client_ip(None, attributes.get("client.address"), attributes.get("net.peer.ip"))
     accounts = (attributes.get(name) for name in ("user.id", "enduser.id", "gen_ai.user.id", "gen_ai.user"))
     return {
+        **_context_of(attributes, body, asked, answered),
         "event_id": _event_id(message, item, attributes),
         "event_time": message.time_ms(started, logged),
         "account_id": message.account(attributes, *accounts, client_ip=client_ip),
@@ -251,6 +262,35 @@ def _fields_of(
         "output_tokens": _tally(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
         "latency_ms": _latency_ms(started, ended),
         "status": _status(item, attributes),
+    }
+
+
+def _context_of(
+    attributes: Attributes, body: Any, asked: list[dict[str, Any]], answered: list[dict[str, Any]]
+) -> Fields:
+    """What stands around the question."""
+
+    def found(name: str) -> Any:
+        return nested_or_text(first(attributes.get(name), dig(body, name)))
+
+    inputs, outputs = found("gen_ai.input.messages"), found("gen_ai.output.messages")
+    inputs = _dicts(inputs) or _indexed_messages(attributes, "gen_ai.prompt") or asked
+    outputs = _dicts(outputs) or _indexed_messages(attributes, "gen_ai.completion") or answered
+    context = conversation_fields(
+        inputs, found("gen_ai.system_instructions"), found("gen_ai.tool.definitions")
+    )
+    answer = response_context({"choices": outputs})
+    reason = word_of(found("gen_ai.response.finish_reasons"))
+    conversation = first_name(attributes.get("gen_ai.conversation.id"), attributes.get("session.id"))
+    previous = first_name(attributes.get("gen_ai.request.previous_response.id"))
+    return {
+        **context,
+        **answer,
+        "finish_reason": reason or answer.get("finish_reason"),
+        "conversation_id": conversation or context.get("conversation_id"),
+        "reasoning_refs": context.get("reasoning_refs") if previous is None else [previous],
+        "plan": first(attributes.get("enduser.plan"), attributes.get("user.plan")),
+        "asn": count_of(attributes.get("client.as.number")),
     }
 
 
@@ -287,15 +327,23 @@ def _text_of_events(item: dict[str, Any], event_name: str, attribute: str) -> An
 
 def _indexed(attributes: Attributes, prefix: str) -> str | None:
     """The last message of a user among `prefix.N.role` and `prefix.N.content`."""
+    return messages_text(_indexed_messages(attributes, prefix))
+
+
+def _indexed_messages(attributes: Attributes, prefix: str) -> list[dict[str, Any]]:
     messages = []
     for index in range(_INDEXED_MAX):
         content = attributes.get(f"{prefix}.{index}.content")
         if content is None:
             break
         messages.append(
-            {"role": attributes.get(f"{prefix}.{index}.role"), "content": nested_or_text(content)}
+            {
+                "role": attributes.get(f"{prefix}.{index}.role"),
+                "content": nested_or_text(content),
+                "finish_reason": attributes.get(f"{prefix}.{index}.finish_reason"),
+            }
         )
-    return messages_text(messages)
+    return messages
 
 
 def _params_of(attributes: Attributes) -> Fields | None:

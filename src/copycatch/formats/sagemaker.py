@@ -6,6 +6,7 @@ import csv
 import math
 from typing import Any
 
+from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
@@ -36,6 +37,7 @@ SOURCES = {
     "input_tokens": "captureData.endpointOutput.data of chat models",
     "output_tokens": "captureData.endpointOutput.data of chat models",
     "model_version": "captureData.endpointOutput.data of chat models",
+    **{name: f"{source}; of chat models" for name, source in CONTEXT_SOURCES.items()},
 }
 ATTRIBUTES_MAX = 64
 

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from copycatch.intake.accounts import CanonicalAccounts
-from copycatch.intake.embed import Embedder
+from copycatch.intake.context import context_columns
+from copycatch.intake.embed import Embedder, is_shouted
 from copycatch.intake.labels import MISSING_LABEL, code_labels
 from copycatch.intake.options import OptionHashes
 from copycatch.intake.pseudonymise import Pseudonymiser
@@ -30,7 +32,6 @@ from copycatch.units import LOG_MS_MIN, UNIX_MS_MAX, UNIX_MS_MIN, epoch_ms, pars
 
 # Rounded vectors sum to 1 only about; what is far outside is logits or a bug, and its margin would lie.
 PROB_TOLERANCE = 1e-3
-SHOUTED_CHARS_MIN = 8
 # Two embedders of 64 dimensions agree by chance at about 0 +- .13; rounding to 3 digits leaves .9999.
 SAME_EMBEDDER_COS = 0.99
 _COMMON_TIME = "2026-01-05T00:00:00.000Z"
@@ -101,7 +102,9 @@ class ColumnBuilder:
         self._fold_case(texts, embeddings)
         embeddings += self._embed_texts(texts, fields["model_id"], embeddings)
         batch = self._batch_of(raw, positions, fields, times_ms, texts, (inputs, embeddings, probabilities))
-        return batch, rejects
+        context, n_bad_context = context_columns(fields, self._pseudonymiser)
+        decoded.notes["unread"] += n_bad_context
+        return replace(batch, **context) if context else batch, rejects
 
     def _embed_texts(
         self, texts: Sequence[str | None], model_ids: Sequence[str], given: Sequence[VectorBlock]
@@ -185,20 +188,6 @@ class ColumnBuilder:
             embeddings=embeddings,
             probabilities=probabilities,
         )
-
-
-def is_shouted(text: str) -> bool:
-    """Whether most letters are capitals, in a text long enough to tell.
-
-    Examples
-    --------
-    >>> is_shouted("WHERE IS MY CARD?"), is_shouted("Where is my IBAN?"), is_shouted("OK")
-    (True, False, False)
-    """
-    if text.islower() or len(text) < SHOUTED_CHARS_MIN:
-        return False
-    capitals = sum(char.isupper() for char in text)
-    return capitals > sum(char.islower() for char in text)
 
 
 def _cosine(a: Float32Array, b: Float32Array) -> float:

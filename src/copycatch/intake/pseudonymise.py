@@ -36,6 +36,7 @@ class Pseudonymiser:
         self.link_key = int.from_bytes(
             hashlib.blake2b(hmac_key, person=b"link hashes", digest_size=8).digest(), "little"
         )
+        self._text_key = hashlib.blake2b(hmac_key, person=b"text hashes", digest_size=32).digest()
 
     def hash_many(self, key_ids: Sequence[str | None]) -> list[str | None]:
         if key_ids.count(None) == len(key_ids):
@@ -55,3 +56,8 @@ class Pseudonymiser:
                 hash_by_key[key_id] = pseudonym
             hashes.append(pseudonym)
         return hashes
+
+    def hash_text(self, text: str) -> str:
+        """A keyed hash of an id or hash that few records share, 32 hexadecimal digits; not cached."""
+        given = text.encode(errors="surrogatepass")
+        return hashlib.blake2b(given, key=self._text_key, digest_size=HASH_CHARS // 2).hexdigest()

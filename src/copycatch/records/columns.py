@@ -82,6 +82,18 @@ class RecordBatch:
     inputs: list[VectorBlock]  # numeric inputs
     embeddings: list[VectorBlock]
     probabilities: list[VectorBlock]
+    # What follows is None where no record of the batch has it.
+    conversation_hashes: list[str | None] | None = None  # keyed, as all hashes here
+    turns: IntArray | None = None  # of the user, so far; -1 where missing, as in all integers here
+    prompt_indices: IntArray | None = None  # place in a request that asks several
+    system_hashes: list[str | None] | None = None
+    tools_hashes: list[str | None] | None = None
+    reasoning_refs: list[tuple[str, ...] | None] | None = None  # hashes of blocks that were sent back
+    reasoning_issued: list[tuple[str, ...] | None] | None = None  # of blocks that the answer issued
+    finish_reasons: list[str | None] | None = None
+    asns: IntArray | None = None
+    accounts_created_ms: IntArray | None = None
+    plans: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.event_ids)

@@ -33,7 +33,7 @@ def select(batch: RecordBatch, indices: IntArray) -> RecordBatch:
     columns: dict[str, Any] = {}
     for field in fields(batch):
         column = getattr(batch, field.name)
-        if field.name == "raw":
+        if field.name == "raw" or column is None:
             continue
         if isinstance(column, np.ndarray):
             columns[field.name] = column[indices]
@@ -58,7 +58,7 @@ def _run_of(batch: RecordBatch, start: int, stop: int) -> RecordBatch:
                 if first < last:
                     rows, values = block.rows[first:last] - start, block.values[first:last]
                     columns[field.name].append(replace(block, rows=rows, values=values))
-        elif field.name != "raw":
+        elif field.name != "raw" and column is not None:
             columns[field.name] = column[start:stop]
     return replace(batch, **columns)
 
@@ -100,11 +100,24 @@ def concatenate(raw: RawBatch, batches: Sequence[RecordBatch]) -> RecordBatch:
             columns[field.name] = _concatenate_blocks(parts, [len(batch) for batch in batches])
         elif field.name == "raw":
             columns["raw"] = raw
+        elif any(part is None for part in parts):
+            columns[field.name] = _filled(parts, [len(batch) for batch in batches])
         elif isinstance(parts[0], np.ndarray):
             columns[field.name] = np.concatenate(parts)
         else:
             columns[field.name] = [value for part in parts for value in part]
     return RecordBatch(**columns)
+
+
+def _filled(parts: Sequence[Any], lengths: Sequence[int]) -> Any:
+    """Optional columns end to end, what is missing filled up; None where no part has the column."""
+    given = [part for part in parts if part is not None]
+    if not given:
+        return None
+    if isinstance(given[0], np.ndarray):
+        pieces = zip(parts, lengths, strict=True)
+        return np.concatenate([np.full(n, -1) if part is None else part for part, n in pieces])
+    return [value for part, n in zip(parts, lengths, strict=True) for value in part or [None] * n]
 
 
 def _concatenate_blocks(parts: Sequence[Sequence[VectorBlock]], lengths: Sequence[int]) -> list[VectorBlock]:

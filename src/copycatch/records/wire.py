@@ -23,6 +23,8 @@ Id = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX)]
 Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Vector = Annotated[list[float], Meta(max_length=VECTOR_LENGTH_MAX)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
+Word = Annotated[str, Meta(min_length=1, max_length=64)]
+References = Annotated[list[Id], Meta(max_length=64)]
 
 
 class Blob(Struct, frozen=True, gc=False):
@@ -114,6 +116,42 @@ class InferenceRecord(Struct, kw_only=True, gc=False):
         Annotated[int, Meta(ge=0, le=999)] | None,
         Meta(description="HTTP status of the answer; absent means 200."),
     ] = None
+    conversation_id: Annotated[
+        Id | None, Meta(description="Id of the conversation or session. Replaced by a keyed hash at intake.")
+    ] = None
+    turn: Annotated[
+        Count | None, Meta(description="Turns of the user in the request so far, from 1; tools take none.")
+    ] = None
+    prompt_index: Annotated[
+        Count | None, Meta(description="Place of the input in a request that asks several, from 0.")
+    ] = None
+    system_hash: Annotated[
+        Id | None, Meta(description="Hash of the system prompt, or its name. Hashed by a key at intake.")
+    ] = None
+    tools_hash: Annotated[
+        Id | None, Meta(description="Hash of the tools on offer, or their name. Hashed by a key at intake.")
+    ] = None
+    reasoning_refs: Annotated[
+        References | None,
+        Meta(
+            description="Ids or hashes of reasoning blocks and answers that the request sends back or refers "
+            "to. Hashed by a key at intake."
+        ),
+    ] = None
+    reasoning_issued: Annotated[
+        References | None, Meta(description="The same of those that the answer issued.")
+    ] = None
+    finish_reason: Annotated[Word | None, Meta(description="Why the answer ended, as the API says it.")] = (
+        None
+    )
+    asn: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**32)] | None,
+        Meta(description="Number of the autonomous system that the client's address belongs to."),
+    ] = None
+    account_created: Annotated[
+        Rfc3339 | int | None, Meta(description="When the account was opened; as event_time.")
+    ] = None
+    plan: Annotated[Word | None, Meta(description="What the account pays for, as free or enterprise.")] = None
     schema_version: Annotated[
         str | None, Meta(description="Version of this schema, 1.x; absent means 1.0.")
     ] = None

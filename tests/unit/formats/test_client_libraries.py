@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.unit.formats.support import batch_of, decode, fields_of
 
+from copycatch.formats.shared.context import hash_of
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.records.columns import RawBatch
 
@@ -148,6 +149,9 @@ def test_openai_client() -> None:
         "output_tokens": 1,
         "latency_ms": 12.5,
         "status": 200,
+        "turn": 1,
+        "system_hash": hash_of("be terse"),
+        "finish_reason": "stop",
     }
     assert [(each.input, each.embedding) for each in embedded] == [("one", [0.5, -0.25]), ("two", [0.0, 1.0])]
 
@@ -213,6 +217,8 @@ ATTRIBUTES: dict[str, Any] = {
     "user.id": "a1",
 }
 EXPECTED = {
+    "turn": 1,
+    "finish_reason": "stop",
     "account_id": "a1",
     "model_id": "m",
     "model_version": "m-1",

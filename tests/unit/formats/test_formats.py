@@ -62,6 +62,7 @@ def test_openai_envelope_with_identity_and_headers() -> None:
         "input": "hi",
         "output_text": "yo",
         "params": {"logprobs": True},
+        "turn": 1,
         "latency_ms": 5.0,
         "status": 429,
     }
@@ -188,6 +189,7 @@ def test_otel_old_names_and_indexed_prompts() -> None:
         "output_text": "yo",
         "input_tokens": 7,
         "output_tokens": 3,
+        "turn": 1,
         "status": 500,
     }
 

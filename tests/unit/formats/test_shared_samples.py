@@ -8,6 +8,7 @@ import pytest
 from tests.unit.formats.support import batch_of, decode, fields_of
 
 from copycatch.formats.catalog import recognise
+from copycatch.formats.shared.context import hash_of
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.settings.mapping import load_mapping
 
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT.parent / "shared" / "samples"
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples folder is not next to the project")
 
+SYSTEM = hash_of("You are terse.")
 QUESTION, VECTOR = "Solve 17*23 step by step.", [6.8, 2.8, 4.8, 1.4]
 CHAT_PARAMS = {
     "logprobs": True, "top_logprobs": 2, "logit_bias": 1, "n": 1, "temperature": 0.0, "max_tokens": 64,
@@ -26,10 +28,19 @@ CHAT = {
     "input_tokens": 24,
     "output_tokens": 1,
     "model_version": "acme-chat-1-2026-10-01",
+    "turn": 1,
+    "system_hash": SYSTEM,
+    "finish_reason": "stop",
 }
 ACCOUNT = {"account_id": "acct-7f3a"}
+BARE_CHAT = {
+    name: value for name, value in CHAT.items() if name not in ("turn", "system_hash", "finish_reason")
+}
 OTEL = {
-    **CHAT,
+    **BARE_CHAT,
+    "turn": 1,
+    "finish_reason": "stop",
+    "conversation_id": "conv-1",
     **ACCOUNT,
     "event_id": "5b8efff798038103d269b633813fc60c-eee19b7ec3c1b174",
     "model_id": "acme-chat-1",
@@ -74,8 +85,8 @@ CASES: dict[str, Case] = {
         "kserve",
         ("kserve_v1_request_binary", "kserve_v1_response_binary"),
         [
-            {**KSERVE_V1, "event_id": f"{KSERVE_ID}:0", "input": VECTOR},
-            {**KSERVE_V1, "event_id": f"{KSERVE_ID}:1", "input": [6.0, 3.4, 4.5, 1.6]},
+            {**KSERVE_V1, "event_id": f"{KSERVE_ID}:0", "input": VECTOR, "prompt_index": 0},
+            {**KSERVE_V1, "event_id": f"{KSERVE_ID}:1", "input": [6.0, 3.4, 4.5, 1.6], "prompt_index": 1},
         ],
     ),
     "kserve v2 structured": Case(
@@ -124,6 +135,8 @@ CASES: dict[str, Case] = {
                 "model_id": "acme-chat-1",
                 "input": QUESTION,
                 "params": CHAT_PARAMS,
+                "turn": 1,
+                "system_hash": SYSTEM,
             }
         ],
         headers={"X-Account-Id": "acct-7f3a"},
@@ -142,6 +155,7 @@ CASES: dict[str, Case] = {
                 "params": {"logprobs": True, "top_logprobs": 2},
                 "input_tokens": 24,
                 "output_tokens": 1,
+                "finish_reason": "stop",
             }
         ],
         headers={"X-Account-Id": "acct-7f3a"},
@@ -171,6 +185,7 @@ CASES: dict[str, Case] = {
                 **ACCOUNT,
                 "event_id": "chatcmpl-9f2a",
                 "event_time": 1795303424101,
+                "conversation_id": "b980db26-9512-45cc-b1da-c511a363b83f",
                 "model_id": "acme-chat",
                 "tenant_id": "org-1",
                 "api_key_id": "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b",
@@ -217,6 +232,7 @@ CASES: dict[str, Case] = {
                 "params": {"temperature": 0.1, "max_tokens": 2048},
                 "input_tokens": 15,
                 "output_tokens": 12,
+                "finish_reason": "stop",
             }
         ],
     ),
@@ -338,7 +354,7 @@ CASES: dict[str, Case] = {
         ("mlflow_gateway_trace_span",),
         [
             {
-                **CHAT,
+                **BARE_CHAT,
                 **ACCOUNT,
                 "event_id": "eee19b7ec3c1b174",
                 "event_time": 1795303424101,

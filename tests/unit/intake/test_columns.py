@@ -222,3 +222,33 @@ def test_a_message_beyond_any_bound_is_a_reject() -> None:
     batch, (reject,) = columns(raw_batch([long, record(1)]))
     assert (len(batch), reject.reason) == (1, "too_large")
     assert len(reject.excerpt) < 1_000
+
+
+def test_what_stands_around_a_question_leaves_as_keyed_hashes() -> None:
+    given = {
+        "conversation_id": "conv-1", "system_hash": "s", "tools_hash": "t", "turn": 2, "prompt_index": 0,
+        "reasoning_refs": ["r1", "r2"], "reasoning_issued": ["r2"], "finish_reason": "stop", "asn": 64500,
+        "account_created": "2026-01-01T00:00:00Z", "plan": "free",
+    }  # fmt: skip
+    batch, rejects = columns(raw_batch([record(0), record(1, **given)]))
+    assert not rejects
+    assert batch.conversation_hashes is not None
+    assert batch.reasoning_refs is not None
+    assert batch.reasoning_issued is not None
+    assert batch.turns is not None
+    assert batch.asns is not None
+    assert batch.accounts_created_ms is not None
+    assert batch.conversation_hashes[0] is None
+    assert len({*batch.conversation_hashes, "conv-1"}) == 3, "neither missing nor the id itself"
+    assert batch.reasoning_refs[1] is not None
+    assert batch.reasoning_issued == [None, (batch.reasoning_refs[1][1],)]
+    assert (batch.turns.tolist(), batch.asns.tolist()) == ([-1, 2], [-1, 64500])
+    assert batch.accounts_created_ms.tolist() == [-1, 1767225600000]
+    assert (batch.finish_reasons, batch.plans) == ([None, "stop"], [None, "free"])
+    again, _ = columns(raw_batch([record(1, **given)]))
+    assert again.conversation_hashes == batch.conversation_hashes[1:]
+
+
+def test_a_batch_without_such_fields_has_no_such_columns() -> None:
+    batch, _ = columns(raw_batch([record(0)]))
+    assert (batch.conversation_hashes, batch.turns, batch.reasoning_refs, batch.plans) == (None,) * 4

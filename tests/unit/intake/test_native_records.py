@@ -58,7 +58,7 @@ def row_of(batch: RecordBatch, row: int) -> dict[str, Any]:
         column = getattr(batch, field.name)
         if field.name in BLOCKS.values():
             found[field.name] = vectors_by_row(column).get(row)
-        elif field.name != "raw":
+        elif field.name != "raw" and column is not None:
             value = column[row].item() if isinstance(column, np.ndarray) else column[row]
             found[field.name] = None if value != value else value
     return found

@@ -2,14 +2,13 @@
 
 from typing import Any
 
+from copycatch.formats.shared.contents import PARTS_MAX, content_text, messages_text
+from copycatch.formats.shared.context import request_context, response_context
 from copycatch.formats.shared.messages import Fields, compact_text, count_of, dig, first, first_name, text_of
-
-PARTS_MAX = 10_000  # of one message's content, or of one request for embeddings
-REDACTIONS = frozenset({"redacted-by-litellm", "[REDACTED]", "redacted"})
 
 
 def request_fields(request: Any) -> Fields:
-    """Canonical fields of a request: what was asked last, the model and the options.
+    """Canonical fields of a request: what was asked last, the model, the options, and what stands around it.
 
     Log probabilities stay options: they are scores of tokens, not of classes.
 
@@ -24,6 +23,7 @@ def request_fields(request: Any) -> Fields:
         "input": asked_of(request),
         "model_id": first_name(request.get("model"), request.get("modelId")),
         "params": params_of(request),
+        **request_context(request),
     }
 
 
@@ -53,54 +53,6 @@ def prompt_of(given: Any) -> Any:
         return given[0]
     parts = given[:PARTS_MAX]
     return text_of("\n".join(parts)) if all(isinstance(part, str) for part in parts) else compact_text(parts)
-
-
-def messages_text(messages: Any) -> str | None:
-    """Text of the last message of a user, or of the last message where no user speaks.
-
-    Examples
-    --------
-    >>> messages_text([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]},
-    ...                {"role": "assistant", "content": "b"}])
-    'a'
-    """
-    if isinstance(messages, str):
-        return None if messages in REDACTIONS else text_of(messages)
-    if not isinstance(messages, list):
-        return None
-    spoken = [message for message in messages[-PARTS_MAX:] if isinstance(message, dict)]
-    asked = [message for message in spoken if message.get("role") == "user"]
-    # The last with text: a user's turn may be nothing but the result of a tool.
-    for message in [*reversed(asked), *reversed(spoken)]:
-        text = content_text(first(message.get("content"), message.get("parts"), message.get("text")))
-        if text:
-            return None if text in REDACTIONS else text
-    return None
-
-
-def content_text(content: Any) -> str | None:
-    """Text of a message's content: a string, or parts of which only those with text count."""
-    if isinstance(content, str):
-        return text_of(content)
-    if isinstance(content, dict):
-        return content_text(first(content.get("text"), content.get("content"), content.get("parts")))
-    if not isinstance(content, list):
-        return None
-    texts = []
-    for part in content[:PARTS_MAX]:
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, dict) and _is_text(part.get("type")):
-            # "content" is what the parts of OpenTelemetry call it
-            text = first(part.get("text"), part.get("content"))
-            if isinstance(text, str):
-                texts.append(text)
-    return text_of("\n".join(texts)) if texts else None
-
-
-def _is_text(kind: Any) -> bool:
-    """Whether a part of this type may hold text; images, audio and blobs hold base64."""
-    return not isinstance(kind, str) or "text" in kind or kind in ("refusal", "message")
 
 
 def params_of(request: dict[str, Any]) -> Fields | None:
@@ -150,6 +102,7 @@ def response_fields(response: Any) -> Fields:
         return {"output_text": text_of(response)}
     usage = first(response.get("usage"), response.get("usageMetadata"), {})
     return {
+        **response_context(response),
         "output_text": answer_text(response),
         "model_version": first_name(response.get("model"), response.get("modelVersion")),
         "input_tokens": count_of(

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from copycatch.formats.shared.chat import content_text, messages_text
+from copycatch.formats.shared.contents import content_text, messages_text
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.messages import count_of, nested
 from copycatch.formats.shared.predictions import flatten, input_of

@@ -111,6 +111,16 @@ class LogMessage:
                 return time_ms_of(candidate, zone=self.options.times)
         return self.arrival_ms if self.options.event_time == "log_or_arrival" else None
 
+    def optional_time_ms(self, value: Any) -> int | None:
+        """Epoch milliseconds of a time that no record needs; None and a note where it is no time."""
+        if value in _NO_TIMES:
+            return None
+        try:
+            return time_ms_of(value, zone=self.options.times)
+        except MessageFault:
+            self.notes["unread"] += 1
+            return None
+
     def client_ip(self, forwarded_for: Any, *candidates: Any) -> str | None:
         """The client's address: the entry of x-forwarded-for that the own front wrote, else a candidate."""
         if isinstance(forwarded_for, list):

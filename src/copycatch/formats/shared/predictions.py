@@ -3,12 +3,20 @@
 import math
 from typing import Any
 
-from copycatch.formats.shared.chat import is_numbers, request_fields, response_fields
+from copycatch.formats.shared.chat import (
+    embeddings_of,
+    is_numbers,
+    request_fields,
+    response_fields,
+    split_embeddings,
+    split_prompts,
+)
 from copycatch.formats.shared.messages import Fields, compact_text, dig, first, text_of
 from copycatch.records.wire import ID_CHARS_MAX, VECTOR_LENGTH_MAX
 
 SUM_TOLERANCE = 1e-2  # probabilities are often rounded to two digits before they are logged
 INSTANCES_MAX = 10_000  # in one request; also bounds the records that one message can become
+_CHAT_KEYS = frozenset({"messages", "prompt", "contents", "input"})
 _DEPTH_MAX = 8  # of nested lists; batch, channels, height, width and some to spare
 _LABEL_KEYS = (
     "predicted_label",
@@ -192,12 +200,17 @@ def is_distribution(values: list[Any]) -> bool:
 def rows_of(request: Any, response: Any, common: Fields) -> list[Fields]:
     """Fields of each query of a request and its response; `common` goes into all of them.
 
-    Bodies of chat and completion APIs, which model servers pass on as well, are one query.
+    Bodies of chat, completion and embedding APIs, which model servers pass on as well, are one query for each
+    prompt.
     """
-    is_chat = isinstance(request, dict) and ("messages" in request or "prompt" in request)
+    is_chat = isinstance(request, dict) and not _CHAT_KEYS.isdisjoint(request)
     if is_chat or (isinstance(response, dict) and "choices" in response):
         fields = {**request_fields(request), **({} if response is None else response_fields(response))}
-        return [{**fields, **{name: value for name, value in common.items() if value is not None}}]
+        fields |= {name: value for name, value in common.items() if value is not None}
+        vectors = embeddings_of(response)
+        if vectors:
+            return numbered(split_embeddings(fields, request, vectors))
+        return numbered(split_prompts(fields, request, response))
     inputs = [] if request is None else instances_of(request)
     answers = [] if response is None else predictions_of(response)
     return paired_rows(inputs, answers, common)
@@ -224,11 +237,12 @@ def numbered(rows: list[Fields]) -> list[Fields]:
 
     Examples
     --------
-    >>> [row["event_id"] for row in numbered([{"event_id": "a"}, {"event_id": "a"}])]
-    ['a:0', 'a:1']
+    >>> [(row["event_id"], row["prompt_index"]) for row in numbered([{"event_id": "a"}, {"event_id": "a"}])]
+    [('a:0', 0), ('a:1', 1)]
     """
     if len(rows) > 1:
         for index, row in enumerate(rows):
+            row.setdefault("prompt_index", index)
             if row.get("event_id") is not None:
                 row["event_id"] = f"{row['event_id']}:{index}"
     return rows

@@ -9,7 +9,15 @@ from copycatch.formats.shared.faults import MessageFault, schema_fault
 from copycatch.formats.shared.format import REQUIRED_FIELDS
 from copycatch.records.wire import ID_CHARS_MAX, TEXT_CHARS_MAX, InferenceRecord, Params
 
-ID_FIELDS = (*("event_id", "account_id", "model_id"), "tenant_id", "api_key_id", "model_version")
+ID_FIELDS = (
+    *("event_id", "account_id", "model_id"),
+    "tenant_id",
+    "api_key_id",
+    "model_version",
+    "conversation_id",
+    "system_hash",
+    "tools_hash",
+)
 _TEXT_FIELDS = ("input", "output_text", "user_agent")
 _KEPT_CHARS = 64  # of a long id, so that people still find it in their log
 _PLACEHOLDERS: dict[str, Any] = dict.fromkeys(REQUIRED_FIELDS, "x")
