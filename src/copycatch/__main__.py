@@ -11,7 +11,10 @@ from importlib import import_module
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-COMMANDS = ("run", "replay", "inspect", "check", "explain", "simulate", "demo", "schemas", "enforce", "warm")
+COMMANDS = (
+    "run", "replay", "inspect", "check", "alerts", "explain", "backtest", "simulate", "demo",
+    "schemas", "enforce", "warm",
+)  # fmt: skip
 
 DESCRIPTION = """\
 copycatch catches model extraction (model stealing, distillation) from inference logs while it happens.

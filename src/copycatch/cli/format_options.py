@@ -1,6 +1,8 @@
 """`--format` and `--option`, for every command that reads a log."""
 
 import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import yaml
 
 from copycatch.errors import ConfigError
 from copycatch.formats.shared.format import FormatOptions
+from copycatch.records.decoding import Decoder
 from copycatch.settings.formats import format_options
 
 
@@ -69,3 +72,27 @@ def given_by(pairs: list[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             given[key] = value
     return given
+
+
+def decoders_of(args: argparse.Namespace) -> Callable[[], Decoder]:
+    """What makes decoders for the files of a command: of the format it names, else of the one recognised.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such format, or an option does not fit it.
+    """
+    from copycatch.formats.catalog import FORMATS
+    from copycatch.service.bootstrap import decoder_maker, recognising_maker
+    from copycatch.settings.service import Input
+
+    if args.format is None:
+        return recognising_maker(given_by(args.option), _tell_format)
+    if args.format not in FORMATS:
+        message = f"--format {args.format}: no such format; there are {', '.join(sorted(FORMATS))}"
+        raise ConfigError(message)
+    return decoder_maker(Input(topic="files", format=args.format, options=given_by(args.option)))
+
+
+def _tell_format(name: str) -> None:
+    print(f"format: {name}", file=sys.stderr)

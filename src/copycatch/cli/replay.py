@@ -5,13 +5,16 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from copycatch.adapters.outputs import Existing, OutputFile, check_outputs
-from copycatch.cli.format_options import add_format_arguments, given_by
+from copycatch.cli.format_options import add_format_arguments, decoders_of
 from copycatch.errors import ConfigError, TransportError
 from copycatch.records.columns import Evaluations, Outcomes, Scores
 from copycatch.records.wire import ENCODER
+
+if TYPE_CHECKING:
+    from copycatch.desk.curve import BudgetCurve
 
 DESCRIPTION = """\
 Play log files through the engine of `copycatch run` and write what it would have announced.
@@ -64,30 +67,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Replay; see EPILOG for the exit codes."""
     from copycatch.cli.progress import ReplayBar
+    from copycatch.desk.curve import BudgetCurve
     from copycatch.features.catalog import NAMES
-    from copycatch.formats.catalog import FORMATS
     from copycatch.records.policy import Policy
-    from copycatch.service.bootstrap import decoder_maker, recognising_maker
     from copycatch.service.logs import logging_at
     from copycatch.service.replay import replay
     from copycatch.settings.policy import load_policy
-    from copycatch.settings.service import Input
 
-    if args.format is not None and args.format not in FORMATS:
-        message = f"--format {args.format}: no such format; there are {', '.join(sorted(FORMATS))}"
-        raise ConfigError(message)
+    make_decoder = decoders_of(args)
     policy = Policy() if args.policy is None else load_policy(args.policy, NAMES)
-    if args.format is None:
-        make_decoder = recognising_maker(given_by(args.option), _tell_format)
-    else:
-        log = Input(topic="files", format=args.format, options=given_by(args.option))
-        make_decoder = decoder_maker(log)
-    frames = Frames(args.features)
+    frames, curve = Frames(args.features), BudgetCurve(policy)
     with ExitStack() as stack:
         stack.enter_context(logging_at("warning"))
         writers = _open_outputs(stack, args)
         bar = stack.enter_context(ReplayBar(is_quiet=args.quiet))
-        summary = replay(args.files, policy, _writer(writers, frames), bar.update, make_decoder=make_decoder)
+        summary = replay(
+            args.files, policy, _writer(writers, frames, curve), bar.update, make_decoder=make_decoder
+        )
     frames.write()
     if not args.quiet:
         counts = summary.counts
@@ -97,13 +93,10 @@ def run(args: argparse.Namespace) -> int:
             f"{summary.alerts} alerts, {summary.recommendations} recommendations",
             file=sys.stderr,
         )
+        print(curve.sentence(), file=sys.stderr)
     for sentence in summary.unjudged:
         print(sentence, file=sys.stderr)
     return 0 if summary.findings.is_judged else 1
-
-
-def _tell_format(name: str) -> None:
-    print(f"format: {name}", file=sys.stderr)
 
 
 Writer = tuple[OutputFile, Callable[[Outcomes], list[Any]]]
@@ -142,11 +135,13 @@ def _open_outputs(stack: ExitStack, args: argparse.Namespace) -> list[Writer]:
     return opened
 
 
-def _writer(writers: list[Writer], frames: "Frames") -> Callable[[Outcomes], None]:
+def _writer(writers: list[Writer], frames: "Frames", curve: "BudgetCurve") -> Callable[[Outcomes], None]:
     def write(outcomes: Outcomes) -> None:
         for output, pick in writers:
             output.write(b"".join(ENCODER.encode(item) + b"\n" for item in pick(outcomes)))
         frames.add(outcomes.evaluations)
+        for evaluations, scores in outcomes.evaluations:
+            curve.take(evaluations, scores)
 
     return write
 

@@ -1,0 +1,145 @@
+"""`copycatch alerts`: one line an account and a campaign, the worst first."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from copycatch.cli.announced_options import add_source_arguments, kafka_of, tell_faults, time_of
+from copycatch.decisions.explain import readable_number
+from copycatch.records.wire import SEVERITIES
+from copycatch.safe_text import printable
+from copycatch.units import format_rfc3339
+
+DESCRIPTION = """\
+List who was alerted on: one entry an account or campaign, the worst first, with the state of its case,
+since when, how many queries, the restriction that holds now and until when, how its score went, and what
+weighs most. Updates and closings of one case are one entry.
+"""
+EPILOG = """\
+examples:
+  copycatch replay gateway.jsonl --alerts alerts.jsonl --recommendations recommendations.jsonl
+  copycatch alerts alerts.jsonl recommendations.jsonl
+  copycatch alerts alerts.jsonl --account acct-7f3a
+  copycatch alerts copycatch.alerts copycatch.recommendations --kafka broker:9092 --open
+  copycatch run --source - --sink - < gateway.jsonl | copycatch alerts -
+
+exit codes: 0 listed, also where there are none; 1 lines that are neither alerts nor recommendations;
+  2 wrong options; 3 a file or topic cannot be read
+"""
+REASON_CHARS_MAX = 160
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "alerts",
+        help="list who was alerted on, one line an account or campaign",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_source_arguments(parser)
+    parser.add_argument("--account", metavar="ID", help="only this account or campaign, or those it is in")
+    parser.add_argument("--model", metavar="ID", help="only on this model")
+    parser.add_argument("--tenant", metavar="ID", help="only of this tenant")
+    parser.add_argument("--since", metavar="TIME", help="only what changed at or after this RFC 3339 time")
+    parser.add_argument(
+        "--severity", choices=SEVERITIES, action="append", default=[], help="only these; may be repeated"
+    )
+    parser.add_argument("--open", action="store_true", help="only cases that are not closed")
+    parser.add_argument("--at", metavar="TIME", help="what is in force at this RFC 3339 time (default: now)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, fold, list; see EPILOG for the exit codes."""
+    from copycatch.adapters.clock import SystemClock
+    from copycatch.desk.overview import cases_of, matching
+    from copycatch.desk.reading import read_announced
+
+    now_ms = time_of("--at", args.at) or SystemClock().now_ms()
+    since_ms = time_of("--since", args.since)
+    found = read_announced(args.sources, kafka_of(args))
+    cases = matching(
+        cases_of(found.alerts, found.rows),
+        account=args.account,
+        model=args.model,
+        tenant=args.tenant,
+        since_ms=since_ms,
+        severities=args.severity,
+        only_open=args.open,
+    )
+    for case in cases:
+        as_text = msgspec.json.encode(_as_json(case, now_ms)).decode() if args.json else _text(case, now_ms)
+        print(as_text)
+    if not args.json:
+        print(_summary(cases, len(found.alerts), now_ms), file=sys.stderr)
+    tell_faults(found.faults, found.n_faults)
+    return 1 if found.n_faults else 0
+
+
+def _text(case: Any, now_ms: int) -> str:
+    state = "open" if case.is_open else "closed"
+    tenant = f" of {printable(case.tenant_id, 40)}" if case.tenant_id else ""
+    kind = "" if case.kind == "account" else f"{case.kind} "
+    head = (
+        f"{case.worst.upper():8} {state:6} {kind}{printable(case.entity_id, 40)}{tenant} "
+        f"on {printable(case.model_id, 40)}"
+    )
+    unit = "query" if case.queries == 1 else "queries"
+    seen = f"  {readable_number(case.queries)} {unit} since {format_rfc3339(case.first_ms)[:16]}Z"
+    if case.trend:
+        seen += f"  {case.trend}"
+    reason = printable(case.first_reason, REASON_CHARS_MAX)
+    return f"{head}\n{seen}; {_holds(case, now_ms)}\n  {reason}"
+
+
+def _holds(case: Any, now_ms: int) -> str:
+    from copycatch.desk.overview import is_in_force
+
+    row = case.row
+    if row is None:
+        return "nothing recommended"
+    if is_in_force(row, now_ms):
+        until = f" until {printable(row.expires_at[:16])}Z" if row.expires_at else " until it is revoked"
+        return f"{row.action}{until}"
+    if row.op == "revoke":
+        return f"{row.action} was revoked"
+    if row.mode == "shadow":
+        return f"{row.action}, in shadow mode"
+    return f"{row.action} ran out"
+
+
+def _as_json(case: Any, now_ms: int) -> dict[str, Any]:
+    row = case.in_force(now_ms)
+    return {
+        "tenant_id": case.tenant_id,
+        "entity": {"kind": case.kind, "id": case.entity_id},
+        "model_id": case.model_id,
+        "worst": case.worst,
+        "state": "open" if case.is_open else "closed",
+        "first_seen": format_rfc3339(case.first_ms),
+        "last_change": format_rfc3339(case.last_ms),
+        "queries": case.queries,
+        "in_force": None
+        if row is None
+        else {"action": row.action, "until": row.expires_at, "decision_key": row.decision_key},
+        "levels": [{"time": format_rfc3339(ms), "surprise": round(level, 3)} for ms, level in case.levels],
+        "first_reason": case.first_reason,
+        "uids": case.uids,
+    }
+
+
+def _summary(cases: Sequence[Any], n_alerts: int, now_ms: int) -> str:
+    from copycatch.desk.overview import is_restriction
+
+    n_open = sum(case.is_open for case in cases)
+    n_held = sum((row := case.in_force(now_ms)) is not None and is_restriction(row) for case in cases)
+    return (
+        f"{len(cases)} {'case' if len(cases) == 1 else 'cases'} of {n_alerts} alert records: {n_open} open, "
+        f"{n_held} restricted now"
+    )

@@ -1,0 +1,195 @@
+"""`copycatch backtest`: what another policy would have done to a log."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from copycatch.cli.format_options import add_format_arguments
+from copycatch.errors import ConfigError
+from copycatch.safe_text import printable
+from copycatch.units import format_rfc3339
+
+DESCRIPTION = """\
+Play a log once, judge it by two policies, and say whom the new one gains and loses: accounts and campaigns
+alerted on, restrictions, alerts per 1,000 accounts and day, and how many accounts other budgets would alert.
+Verdicts of analysts (one JSON object a line: {"account_id": ..., "verdict": "attack" | "benign" | "unsure"})
+stand beside the names and decide the exit code.
+
+Scores are learned under the old policy; what a policy flags is not learned, so that a far looser or stricter
+one is judged approximately. Campaigns are found without a budget: both policies name them, but for whom they
+exempt.
+"""
+EPILOG = """\
+examples:
+  copycatch backtest gateway.jsonl.gz --new policy.new.yaml                 # beside the built-in policy
+  copycatch backtest logs/ --old policy.yaml --new policy.new.yaml --verdicts verdicts.jsonl --json
+
+exit codes: 0 compared; 1 the new policy loses an account whose verdict is attack, or gains one whose verdict
+  is benign, or the log was not judged; 2 wrong options or policies; 3 a file cannot be read
+"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "backtest",
+        help="compare two policies on a log: who is gained, who is lost",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="log files or folders; - is standard input")
+    parser.add_argument("--new", type=Path, required=True, metavar="FILE", help="the policy to try")
+    parser.add_argument(
+        "--old", type=Path, metavar="FILE", help="the policy to compare with (default: the built-in one)"
+    )
+    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="what analysts said of accounts")
+    add_format_arguments(parser, default=None)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare; see EPILOG for the exit codes."""
+    from copycatch.cli.format_options import decoders_of
+    from copycatch.cli.progress import ReplayBar
+    from copycatch.desk.backtest import AccountDays, PolicyTrial, compare
+    from copycatch.desk.curve import BudgetCurve
+    from copycatch.features.catalog import NAMES
+    from copycatch.records.columns import Outcomes
+    from copycatch.records.policy import Policy
+    from copycatch.service.logs import logging_at
+    from copycatch.service.replay import replay
+    from copycatch.settings.policy import load_policy
+
+    old_policy = Policy() if args.old is None else load_policy(args.old, NAMES)
+    new_policy = load_policy(args.new, NAMES)
+    verdicts = {} if args.verdicts is None else _verdicts(args.verdicts)
+    old, new = PolicyTrial(old_policy, old_policy), PolicyTrial(new_policy, old_policy)
+    curve, days = BudgetCurve(old_policy), AccountDays()
+
+    def take(outcomes: Outcomes) -> None:
+        for trial in (old, new):
+            trial.take(outcomes)
+        days.take(outcomes)
+        for evaluations, scores in outcomes.evaluations:
+            curve.take(evaluations, scores)
+
+    with logging_at("warning"), ReplayBar(is_quiet=args.quiet) as bar:
+        summary = replay(args.files, old_policy, take, bar.update, make_decoder=decoders_of(args))
+    change = compare(old, new, verdicts)
+    if args.json:
+        report = _report(old, new, change, days, curve, verdicts)
+        print(msgspec.json.encode(report).decode())
+    else:
+        print("\n".join(_lines(old, new, change, days, curve, verdicts)))
+    for sentence in summary.unjudged:
+        print(sentence, file=sys.stderr)
+    return 0 if summary.findings.is_judged and not change.wrong else 1
+
+
+class _Line(msgspec.Struct):
+    """What an analyst said; other fields of the line are left alone."""
+
+    account_id: str
+    verdict: str
+
+
+def _verdicts(path: Path) -> dict[str, Any]:
+    decoder, verdicts = msgspec.json.Decoder(_Line), {}
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise ConfigError(msg) from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            given = decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            msg = f'{path}:{number}: {error}; write {{"account_id": "...", "verdict": "benign"}}'
+            raise ConfigError(msg) from error
+        if given.verdict not in {"attack", "benign", "unsure"}:
+            msg = f"{path}:{number}: verdict {given.verdict!r} is none of attack, benign, unsure"
+            raise ConfigError(msg)
+        verdicts[given.account_id] = given.verdict
+    return verdicts
+
+
+def _lines(old: Any, new: Any, change: Any, days: Any, curve: Any, verdicts: dict[str, Any]) -> list[str]:
+    rows = [
+        ("", "old", "new"),
+        ("alerted on", f"{len(old.named)}", f"{len(new.named)}"),
+        ("restricted", f"{old.n_restricted}", f"{new.n_restricted}"),
+        (
+            "per 1,000 accounts and day",
+            f"{days.rate(len(old.named)):.2f}",
+            f"{days.rate(len(new.named)):.2f}",
+        ),
+    ]
+    lines = [f"{name:28}{before:>10}{after:>10}" for name, before, after in rows]
+    for title, sign, keys, trial in (
+        ("gained", "+", change.gained, new),
+        ("lost", "-", change.lost, old),
+    ):
+        lines.append(f"{title}: {len(keys)}")
+        lines += [f"  {sign} {_named_text(key, trial.named[key], verdicts)}" for key in keys]
+    lines.append(curve.sentence())
+    if change.wrong:
+        names = ", ".join(printable(key[2], 60) for key in change.wrong)
+        lines.append(f"against verdicts: {names}")
+    return lines
+
+
+def _named_text(key: Any, named: Any, verdicts: dict[str, Any]) -> str:
+    tenant_id, kind, entity_id, model_id = key
+    tenant = f" of {printable(tenant_id, 40)}" if tenant_id else ""
+    verdict = f" (verdict: {verdicts[entity_id]})" if entity_id in verdicts else ""
+    what = "" if kind == "account" else f"{kind} "
+    restricted = ", restricted" if named.is_restricted else ""
+    return (
+        f"{what}{printable(entity_id, 60)}{tenant} on {printable(model_id, 60)}: {named.worst}{restricted}, "
+        f"after {named.queries:,} queries at {format_rfc3339(named.first_ms)[:16]}Z{verdict}"
+    )
+
+
+def _report(
+    old: Any, new: Any, change: Any, days: Any, curve: Any, verdicts: dict[str, Any]
+) -> dict[str, Any]:
+    def totals(trial: Any) -> dict[str, Any]:
+        return {
+            "policy_version": trial.policy.content_version,
+            "alerted": len(trial.named),
+            "restricted": trial.n_restricted,
+            "per_1000_accounts_per_day": round(days.rate(len(trial.named)), 4),
+        }
+
+    def listed(keys: Any, trial: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "tenant_id": key[0],
+                "entity": {"kind": key[1], "id": key[2]},
+                "model_id": key[3],
+                "severity": trial.named[key].worst,
+                "is_restricted": trial.named[key].is_restricted,
+                "queries": trial.named[key].queries,
+                "time": format_rfc3339(trial.named[key].first_ms),
+                "verdict": verdicts.get(key[2]),
+            }
+            for key in keys
+        ]
+
+    return {
+        "account_days": len(days.days),
+        "old": totals(old),
+        "new": totals(new),
+        "gained": listed(change.gained, new),
+        "lost": listed(change.lost, old),
+        "against_verdicts": [key[2] for key in change.wrong],
+        "accounts_by_budget": {f"{budget:g}": n for budget, n in curve.counts().items()},
+    }
