@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import campaigns, engine, files, kafka_loop, latency, start, state, text
+from tests.benchmarks import campaigns, engine, files, formats, kafka_loop, latency, start, state, text
 from tests.benchmarks.machine import machine_words
 from tests.benchmarks.measure import Part
 from tests.benchmarks.peers import compare
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[Scale], Part]] = {
     "engine": engine.run,
     "peers": compare.run,
     "files": files.run,
+    "formats": formats.run,
     "kafka": kafka_loop.run,
     "latency": latency.run,
     "state": state.run,

@@ -117,22 +117,24 @@ def _fields_of(message: LogMessage, envelope: Any, request: Any, response: Any) 
             message.headers.setdefault(str(name).lower(), text)
     forwarded = message.headers.get("x-forwarded-for")
     client_ip = message.client_ip(first(envelope.get("client_ip"), envelope.get("ip"), forwarded))
-    times = (envelope.get(key) for key in ("event_time", "timestamp", "time", "start_time", "created_at"))
-    error_status = first(envelope.get("status"), envelope.get("status_code"))
+    get = envelope.get
+    error_status = first(get("status"), get("status_code"))
     return {
         **asked,
         **{name: value for name, value in answered.items() if value is not None},
         "event_id": first_name(
-            envelope.get("event_id"), envelope.get("request_id"), envelope.get("id"),
+            get("event_id"), get("request_id"), get("id"),
             dig(response, "id"), message.headers.get("x-request-id"), message.origin,
         ),
-        "event_time": message.time_ms(*times, dig(response, "created"), dig(response, "created_at")),
+        "event_time": message.time_ms(
+            get("event_time"), get("timestamp"), get("time"), get("start_time"), get("created_at"),
+            dig(response, "created"), dig(response, "created_at"),
+        ),
         "account_id": message.account(
-            message.document,
-            *(envelope.get(key) for key in ("account_id", "user_id", "customer_id", "api_key_id")),
+            message.document, get("account_id"), get("user_id"), get("customer_id"), get("api_key_id"),
             client_ip=client_ip,
         ),
-        "tenant_id": message.tenant(*(envelope.get(key) for key in ("tenant_id", "organization", "org_id"))),
+        "tenant_id": message.tenant(get("tenant_id"), get("organization"), get("org_id")),
         "api_key_id": first_name(envelope.get("api_key_id")),
         "user_agent": agent_of(first(envelope.get("user_agent"), message.headers.get("user-agent"))),
         "client_ip": client_ip,

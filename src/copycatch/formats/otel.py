@@ -122,6 +122,8 @@ def read(message: LogMessage, contents: Contents) -> list[Reading]:
 def _keep_content(item: dict[str, Any], attributes: Attributes, contents: Contents) -> None:
     """Remember a log record that holds one message of a span's question or answer."""
     name = first(item.get("eventName"), item.get("event_name"), attributes.get("event.name"))
+    if name not in _ROLE_BY_EVENT:
+        return
     said = _message_of_event(name, first(_body_of(item), attributes))
     trace = first_name(item.get("traceId"), item.get("trace_id"))
     if said is None or trace is None:
@@ -133,6 +135,8 @@ def _keep_content(item: dict[str, Any], attributes: Attributes, contents: Conten
 
 def _kept_content(item: dict[str, Any], contents: Contents) -> list[dict[str, Any]]:
     """What was kept for a span: under its own id, or under the only other one of its trace."""
+    if not contents:
+        return []
     trace = first_name(item.get("traceId"), item.get("trace_id")) or ""
     by_span = contents.get(trace, {})
     own = by_span.pop(_span_key(item) or "", None)
@@ -173,7 +177,7 @@ def items_of(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Attribu
         ("resource_spans", "scope_spans", "spans"),
         ("resource_logs", "scope_logs", "log_records"),
     ):
-        for group in _dicts(document.get(group_key)):
+        for group in _dicts(document.get(group_key)) if group_key in document else ():
             shared = attributes_of(dig(group, "resource", "attributes"))
             for scope in _dicts(group.get(scope_key)):
                 for item in _dicts(scope.get(item_key)):
@@ -196,10 +200,12 @@ def attributes_of(given: Any) -> Attributes:
     if isinstance(given, dict):  # some exporters flatten them
         return given
     found = {}
-    for entry in _dicts(given):
-        key = entry.get("key")
+    for entry in given if isinstance(given, list) else ():
+        key = entry.get("key") if isinstance(entry, dict) else None
         if isinstance(key, str):
-            found[key] = plain_value(entry.get("value"))
+            value = entry.get("value")
+            is_text = isinstance(value, dict) and "stringValue" in value  # most are
+            found[key] = value["stringValue"] if is_text else plain_value(value)
     return found
 
 

@@ -6,6 +6,9 @@ from copycatch.formats.shared.contents import PARTS_MAX, content_text, messages_
 from copycatch.formats.shared.context import request_context, response_context
 from copycatch.formats.shared.messages import Fields, compact_text, count_of, dig, first, first_name, text_of
 
+_LISTS = ("choices", "results", "outputs", "generations", "candidates", "output")
+_TEXTS = frozenset({"generation", "completion", "outputText", "output", "content", "output_text"})
+
 
 def request_fields(request: Any) -> Fields:
     """Canonical fields of a request: what was asked last, the model, the options, and what stands around it.
@@ -57,35 +60,31 @@ def prompt_of(given: Any) -> Any:
 
 def params_of(request: dict[str, Any]) -> Fields | None:
     """Options that matter to extraction, under all the names that APIs give them."""
-    config = first(request.get("inferenceConfig"), request.get("textGenerationConfig"))
-    config = first(config, request.get("generationConfig"), {})
-    logprobs = first(request.get("logprobs"), dig(config, "responseLogprobs"))
-    top_logprobs = first(request.get("top_logprobs"), dig(config, "logprobs"))
+    get = request.get
+    config = first(get("inferenceConfig"), get("textGenerationConfig"), get("generationConfig"))
+    within = config.get if isinstance(config, dict) else _nothing
+    logprobs = first(get("logprobs"), within("responseLogprobs"))
+    top_logprobs = first(get("top_logprobs"), within("logprobs"))
     if isinstance(logprobs, int) and not isinstance(logprobs, bool):
         # The older completion API says how many with the same word.
         logprobs, top_logprobs = True, first(top_logprobs, logprobs)
-    limits = (
-        "max_completion_tokens",
-        "max_tokens",
-        "max_output_tokens",
-        "max_gen_len",
-        "max_tokens_to_sample",
-    )
+    limit = first(get("max_completion_tokens"), get("max_tokens"), get("max_output_tokens"),
+                  get("max_gen_len"), get("max_tokens_to_sample"), within("maxTokens"),
+                  within("maxTokenCount"), within("maxOutputTokens"))  # fmt: skip
     params = {
         "logprobs": logprobs if isinstance(logprobs, bool) else None,
         "top_logprobs": _count(top_logprobs),
-        "logit_bias": _bias(request.get("logit_bias")),
-        "n": _count(first(request.get("n"), dig(config, "candidateCount"))),
-        "temperature": _number(first(request.get("temperature"), dig(config, "temperature"))),
-        "max_tokens": _count(
-            first(
-                *(request.get(name) for name in limits),
-                *(dig(config, name) for name in ("maxTokens", "maxTokenCount", "maxOutputTokens")),
-            )
-        ),
+        "logit_bias": _bias(get("logit_bias")),
+        "n": _count(first(get("n"), within("candidateCount"))),
+        "temperature": _number(first(get("temperature"), within("temperature"))),
+        "max_tokens": _count(limit),
     }
     given = {name: value for name, value in params.items() if value is not None}
     return given or None
+
+
+def _nothing(_name: str) -> None:
+    return None
 
 
 def response_fields(response: Any) -> Fields:
@@ -100,19 +99,20 @@ def response_fields(response: Any) -> Fields:
     """
     if not isinstance(response, dict):
         return {"output_text": text_of(response)}
-    usage = first(response.get("usage"), response.get("usageMetadata"), {})
+    get = response.get
+    usage = first(get("usage"), get("usageMetadata"))
+    used = usage.get if isinstance(usage, dict) else _nothing
     return {
         **response_context(response),
         "output_text": answer_text(response),
-        "model_version": first_name(response.get("model"), response.get("modelVersion")),
+        "model_version": first_name(get("model"), get("modelVersion")),
         "input_tokens": count_of(
-            first(dig(usage, "prompt_tokens"), dig(usage, "input_tokens"), dig(usage, "inputTokens"),
-                  dig(usage, "promptTokenCount"), response.get("prompt_token_count"),
-                  response.get("inputTextTokenCount"))
+            first(used("prompt_tokens"), used("input_tokens"), used("inputTokens"), used("promptTokenCount"),
+                  get("prompt_token_count"), get("inputTextTokenCount"))
         ),
         "output_tokens": count_of(
-            first(dig(usage, "completion_tokens"), dig(usage, "output_tokens"), dig(usage, "outputTokens"),
-                  dig(usage, "candidatesTokenCount"), response.get("generation_token_count"))
+            first(used("completion_tokens"), used("output_tokens"), used("outputTokens"),
+                  used("candidatesTokenCount"), get("generation_token_count"))
         ),
     }  # fmt: skip
 
@@ -120,14 +120,15 @@ def response_fields(response: Any) -> Fields:
 def answer_text(response: dict[str, Any]) -> str | None:
     """The answer's text, several answers one below the other."""
     texts: list[str | None] = []
-    for key in ("choices", "results", "outputs", "generations", "candidates", "output"):
+    for key in _LISTS:
         entries = response.get(key)
         if isinstance(entries, list):
             texts += [_choice_text(entry) for entry in entries[:PARTS_MAX]]
-    message = dig(response, "output", "message", "content")
-    for given in (response.get("generation"), response.get("completion"), response.get("outputText"), message,
-                  response.get("content"), response.get("output_text")):  # fmt: skip
-        texts.append(content_text(given))
+    if not _TEXTS.isdisjoint(response):
+        message = dig(response, "output", "message", "content")
+        for given in (response.get("generation"), response.get("completion"), response.get("outputText"),
+                      message, response.get("content"), response.get("output_text")):  # fmt: skip
+            texts.append(content_text(given))
     found = [text for text in texts if text]
     return text_of("\n".join(found)) if found else None
 

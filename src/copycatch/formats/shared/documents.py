@@ -159,10 +159,10 @@ account_headers and account_fallback in the settings of the topic'
     >>> record_of(given, {}, notes).status, notes["unread"]
     (None, 1)
     """
-    given = {name: value for name, value in fields.items() if value is not None}
     try:
-        return msgspec.convert(given, InferenceRecord)
+        return msgspec.convert(fields, InferenceRecord)
     except (msgspec.ValidationError, RecursionError, OverflowError):
+        given = {name: value for name, value in fields.items() if value is not None}
         record, n_unread = readable_record(given)
     if not isinstance(record, MessageFault):
         notes["unread"] += n_unread
@@ -179,7 +179,7 @@ account_headers and account_fallback in the settings of the topic'
 def _is_whole(reading: Reading) -> bool:
     if isinstance(reading, MessageFault):
         return False
-    return all(reading.get(name) is not None for name in REQUIRED_FIELDS)
+    return None not in [reading.get(name) for name in REQUIRED_FIELDS]
 
 
 def _missing_text(field: str, source: str | None) -> str:

@@ -1,5 +1,6 @@
 """What log pipelines wrap around the messages of a gateway, taken off before any format reads them."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +17,10 @@ from copycatch.records.wire import MESSAGE_BYTES_MAX
 INNER_MAX = 10_000  # messages of one envelope
 DEPTH_MAX = 4  # envelopes within envelopes: a container's log of a file of a stream
 _HEAD_BYTES = 1024
-_KEYS = (
-    b'"messageType"', b'"logEvents"', b'"records"', b'"jsonPayload"', b'"insertId"', b'"log"', b'"message"',
-    b'"@message"', b'"@timestamp"', b'"payload"', b'"schema"', b'"resourceLogs"',
-)  # fmt: skip
+_KEYS = re.compile(
+    rb'"(?:messageType|logEvents|records|jsonPayload|insertId|log|message|@message|@timestamp|payload|schema'
+    rb'|resourceLogs)"'
+)
 _MAGIC = 0  # of Confluent's wire format: this byte, four of a schema's id, then the message
 _MAGIC_BYTES = 5
 
@@ -101,8 +102,7 @@ def _may_be_wrapped(value: bytes) -> bool:
     """A look at the beginning, so that messages without envelope cost next to nothing."""
     if not value or len(value) > MESSAGE_BYTES_MAX:
         return False
-    head = value[:_HEAD_BYTES]
-    return value[0] == _MAGIC or any(key in head for key in _KEYS)
+    return value[0] == _MAGIC or _KEYS.search(value, 0, _HEAD_BYTES) is not None
 
 
 def _unwrap(value: bytes, recognise: Recognise, depth: int) -> Inner:

@@ -96,7 +96,7 @@ class LogMessage:
     def model(self, *candidates: Any) -> str | None:
         """The model as the log says, else as the options say; an inference profile's ARN is the profile."""
         name = first_name(*candidates) or self.options.model_id
-        return name if name is None else _MODEL_ARN.sub("", name)
+        return name if name is None or not name.startswith("arn:") else _MODEL_ARN.sub("", name)
 
     def time_ms(self, *candidates: Any) -> int | None:
         """Epoch milliseconds of the first candidate that is there, else of the arrival if the options allow.
@@ -233,7 +233,7 @@ def payer_of(value: Any) -> str | None:
     name = name_of(value)
     if name is None or name.casefold() in PLACEHOLDERS:
         return None
-    session = _ROLE_SESSION.match(name)
+    session = _ROLE_SESSION.match(name) if name.startswith("arn:") else None
     return session["role"] if session else name
 
 
@@ -255,7 +255,7 @@ def name_of(value: Any) -> str | None:
 def first_name(*candidates: Any) -> str | None:
     """The first candidate that is an id."""
     for candidate in candidates:
-        name = name_of(candidate)
+        name = None if candidate is None else name_of(candidate)
         if name is not None:
             return name
     return None
@@ -263,7 +263,10 @@ def first_name(*candidates: Any) -> str | None:
 
 def first(*candidates: Any) -> Any:
     """The first candidate that is not None."""
-    return next((candidate for candidate in candidates if candidate is not None), None)
+    for candidate in candidates:  # the most called of all: a loop costs half of a generator
+        if candidate is not None:
+            return candidate
+    return None
 
 
 def text_of(value: Any) -> str | None:
