@@ -5,6 +5,7 @@ from copycatch.decisions.alert_text import ACTION_TEXTS
 from copycatch.decisions.explain import readable_duration, readable_number
 from copycatch.records.wire import Alert, Reason, Recommendation
 from copycatch.safe_text import printable
+from copycatch.settings.policy_edit import quoted
 
 BAR_CHARS = 20
 WORDS_CHARS_MAX = 2000
@@ -121,7 +122,7 @@ def _allow_lines(alert: Alert) -> list[str]:
     lines = ["  allow:"]
     for account in alert.entity.accounts[:SAMPLES_SHOWN_MAX] or [alert.entity.id]:
         named = {**match, "account_id": account}
-        inner = ", ".join(f"{key}: {_quoted(value)}" for key, value in named.items() if value is not None)
+        inner = ", ".join(f"{key}: {quoted(value)}" for key, value in named.items() if value is not None)
         lines += [
             f"    - match: {{{inner}}}",
             "      reason: ...          # why this is expected",
@@ -129,20 +130,6 @@ def _allow_lines(alert: Alert) -> list[str]:
             "      expires: YYYY-MM-DD  # when to look again",
         ]
     return lines
-
-
-def _quoted(text: str) -> str:
-    """A YAML double-quoted scalar that holds the id exactly, in printable ASCII where it must be escaped."""
-    escaped = []
-    for char in text:
-        if char in {'"', "\\"}:
-            escaped.append("\\" + char)
-        elif printable(char) != char:
-            code = ord(char)
-            escaped.append(f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}")
-        else:
-            escaped.append(char)
-    return '"' + "".join(escaped) + '"'
 
 
 def _sentence(text: str) -> str:

@@ -53,7 +53,11 @@ def policy_lines(policy: Policy) -> list[str]:
     lines.extend(
         f"Override for {_match_words(o.match)}: {_override_words(o)}." for o in policy.overrides[:LISTED_MAX]
     )
-    for title, exemptions in (("Allowed", policy.allow), ("Silenced", policy.silences)):
+    for title, exemptions in (
+        ("Allowed", policy.allow),
+        ("Known attack", policy.attacks),
+        ("Silenced", policy.silences),
+    ):
         lines.extend(f"{title}: {_exemption_words(e)}." for e in exemptions[:LISTED_MAX])
         if len(exemptions) > LISTED_MAX:
             lines.append(f"{title}: {len(exemptions) - LISTED_MAX} more.")

@@ -1,14 +1,17 @@
 """A policy file with every default and a comment for each key, derived from the model."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from copycatch.records.policy import (
     Allow,
     ExtractionRule,
+    KnownAttack,
     LimitRule,
     Match,
     Override,
@@ -23,8 +26,8 @@ from copycatch.units import format_rfc3339, parse_rfc3339
 LINE_CHARS_MAX = 110
 HEAD = """\
 # yaml-language-server: $schema=../schemas/v1/policy.schema.json
-# Every key of a policy with its default (rules, overrides, allow and silences are samples). Written by
-# `copycatch check --example`; check your own with `copycatch check policy.yaml`.
+# Every key of a policy with its default (rules, overrides, allow, attacks and silences are samples).
+# Written by `copycatch check --example`; check your own with `copycatch check policy.yaml`.
 #
 # Reloaded while the service runs: checked whole, swapped between batches, refused as a whole when wrong (the
 # old one stays in force). Its content hash goes on everything that is sent, as policy_version.
@@ -51,6 +54,14 @@ SAMPLE = Policy(
             expires_ms=parse_rfc3339("2027-03-01T00:00:00Z"),
         )
     ],
+    attacks=[
+        KnownAttack(
+            match=Match(account_id="acct-7f3a"),
+            reason="answers were found in a public data set",
+            owner="soc@acme.example",
+            expires_ms=parse_rfc3339("2027-11-01T00:00:00Z"),
+        )
+    ],
     silences=[
         Silence(
             match=SEARCH,
@@ -70,7 +81,12 @@ def example_policy(sample: Policy = SAMPLE) -> str:
     >>> [line for line in example_policy().splitlines() if "max_n" in line]
     ['  max_n: 1  # Reduce output: completions a request.']
     """
-    return HEAD + "\n".join(_lines(sample, 0)) + "\n"
+    return HEAD + policy_text(sample)
+
+
+def policy_text(policy: Policy) -> str:
+    """Every value of a policy as a file has it, with its description."""
+    return "\n".join(_lines(policy, 0)) + "\n"
 
 
 def key_of(name: str, field: FieldInfo) -> str:
@@ -97,7 +113,18 @@ def value_text(model: type[BaseModel], name: str, value: Any) -> str:
         return next((word for word, factor in SENSITIVITY_FACTORS.items() if factor == value), f"{value:g}")
     if name == "expires_ms":
         return format_rfc3339(value)
+    if isinstance(value, str):
+        return _scalar(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _scalar(text: str) -> str:
+    """Text as YAML reads it back, quoted where it must be."""
+    try:
+        is_plain = yaml.safe_load(f"{{k: {text}}}") == {"k": text}
+    except yaml.YAMLError:
+        is_plain = False
+    return text if is_plain else json.dumps(text)
 
 
 def _lines(model: BaseModel, indent: int) -> Iterator[str]:
@@ -114,6 +141,9 @@ def _lines(model: BaseModel, indent: int) -> Iterator[str]:
             yield f"{pad}# {_sentence(type(value))}"
             yield f"{pad}{key}:"
             yield from _lines(value, indent + 2)
+        elif isinstance(value, list) and not value:
+            yield f"{pad}# {field.description}"
+            yield f"{pad}{key}: []"
         elif isinstance(value, list):
             yield f"{pad}# {field.description}"
             yield f"{pad}{key}:"

@@ -125,6 +125,12 @@ class Case(msgspec.Struct):
         self.epoch = max(self.epoch, time_ms)
 
     @property
+    def tail_prob(self) -> float | None:
+        """The least of its open episodes; None where none has a score."""
+        probs = [e.score.tail_prob for e in self.open_episodes if e.score.tail_prob is not None]
+        return min(probs, default=None)
+
+    @property
     def open_episodes(self) -> list[Episode]:
         return [e for e in self.episodes.values() if e.is_open]
 

@@ -98,6 +98,8 @@ def judge(
             for row in later.take(account_id, index):
                 if not needs_judging[row]:
                     heapq.heappush(due, row)
+    if policy.attacks:
+        is_over |= _are_known_attacks(evaluations, context.plan)
     return Verdicts(context.alerts, context.recommendations, is_over)
 
 
@@ -170,6 +172,20 @@ class _Evaluation:
         )
 
 
+def _are_known_attacks(evaluations: Evaluations, plan: Plan) -> BoolArray:
+    """Whom a person found to attack: never to be taken for normal, bool (n,)."""
+    e = evaluations
+    keys = zip(e.tenant_ids, e.account_ids, e.model_ids, e.event_times_ms.tolist(), strict=True)
+    return np.fromiter(
+        (
+            exemption_at(plan.settings_for((tenant, account, model)).attacks, time_ms) is not None
+            for tenant, account, model, time_ms in keys
+        ),
+        np.bool_,
+        len(e),
+    )
+
+
 def _needs_judging(evaluations: Evaluations, scores: Scores, context: JudgingContext) -> BoolArray:
     """Who needs more than arithmetic: over the loosest threshold, above a limit, or watched."""
     plan = context.plan
@@ -202,7 +218,8 @@ def _judge_one(evaluation: _Evaluation, context: JudgingContext) -> bool:
     candidate = case if case is not None else Case(*key)
     findings, clean = _findings(evaluation, plan, settings, candidate, time_ms)
     is_over = bool(findings) or bool(candidate.open_episodes)
-    if exemption_at(settings.allow, time_ms) is not None:
+    tail_prob = None if math.isnan(evaluation.tail_prob) else evaluation.tail_prob
+    if exemption_at(settings.allow, time_ms, tail_prob) is not None:
         context.tally.exempted += bool(findings)
         candidate.timers.clear()
         if case is not None:

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from copycatch.records.columns import FeatureSpec, FloatArray, IntArray
-from copycatch.records.policy import Exemption, ExtractionRule, LimitRule, Match, Override, Policy
+from copycatch.records.policy import (
+    Allow,
+    Exemption,
+    ExtractionRule,
+    LimitRule,
+    Match,
+    Override,
+    Policy,
+)
 from copycatch.records.wire import SEVERITIES, Action, Mode, Severity
 from copycatch.units import to_ms
 
@@ -31,6 +39,7 @@ class EntitySettings:
     repeat_after_ms: int
     allow: tuple[Exemption, ...]
     silences: tuple[Exemption, ...]
+    attacks: tuple[Exemption, ...] = ()
 
     @property
     def alert_threshold(self) -> float:
@@ -95,17 +104,25 @@ def make_plan(policy: Policy, catalog: Sequence[FeatureSpec]) -> Plan:
     )
 
 
-def exemption_at(exemptions: tuple[Exemption, ...], time_ms: int) -> Exemption | None:
-    """The first one in force at that time.
+def exemption_at(
+    exemptions: tuple[Exemption, ...], time_ms: int, tail_prob: float | None = None
+) -> Exemption | None:
+    """The first one in force at that time, for a score of that chance (None: no score, or a limit).
 
     Examples
     --------
     >>> until = Exemption(match=Match(account_id="ci"), reason="tests", owner=None, expires_ms=1000)
     >>> exemption_at((until,), 999) is until, exemption_at((until,), 1000)
     (True, None)
+    >>> seen = Allow(match=Match(account_id="ci"), reason="tests", owner="qa", unless_below=1e-4)
+    >>> exemption_at((seen,), 0, 1e-3) is seen, exemption_at((seen,), 0, 1e-5)
+    (True, None)
     """
     for exemption in exemptions:
-        if exemption.expires_ms is None or time_ms < exemption.expires_ms:
+        if exemption.expires_ms is not None and time_ms >= exemption.expires_ms:
+            continue
+        least = exemption.unless_below if isinstance(exemption, Allow) else None
+        if least is None or tail_prob is None or not tail_prob < least:
             return exemption
     return None
 
@@ -174,4 +191,5 @@ def _layered(policy: Policy, key: EntityKey) -> EntitySettings:
         repeat_after_ms=to_ms(values["repeat_after_s"]),
         allow=tuple(e for e in policy.allow if is_exempt(e.match, key)),
         silences=tuple(e for e in policy.silences if is_exempt(e.match, key)),
+        attacks=tuple(e for e in policy.attacks if is_match(e.match, key)),
     )

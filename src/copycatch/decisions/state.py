@@ -141,7 +141,7 @@ class DecisionState:
             was_watched = case.is_watched
             settings = plan.settings_for(case.key)
             case.timers = {rule: timer for rule, timer in case.timers.items() if rule in rules}
-            if exemption_at(settings.allow, time_ms) is not None:
+            if exemption_at(settings.allow, time_ms, case.tail_prob) is not None:
                 release_all(context, case, time_ms, "the account is on the allow-list")
             else:
                 gone = [e for e in case.open_episodes if e.rule not in rules]

@@ -37,13 +37,14 @@ class BudgetCurve:
                 evaluations.model_ids[index],
             )
             settings = self._plan.settings_for(key)
+            tail_prob = float(scores.tail_probs[index])
             if (
                 settings.alert_threshold <= 0
                 or evaluations.queries[index] < settings.queries_min
-                or exemption_at(settings.allow, int(evaluations.event_times_ms[index])) is not None
+                or exemption_at(settings.allow, int(evaluations.event_times_ms[index]), tail_prob) is not None
             ):
                 continue
-            budget = self._budget * float(scores.tail_probs[index]) / settings.alert_threshold
+            budget = self._budget * tail_prob / settings.alert_threshold
             self._budget_by_account[key] = min(budget, self._budget_by_account.get(key, budget))
 
     def counts(self) -> dict[float, int]:

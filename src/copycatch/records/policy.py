@@ -46,6 +46,7 @@ __all__ = [
     "Enforcement",
     "Exemption",
     "ExtractionRule",
+    "KnownAttack",
     "LimitRule",
     "Match",
     "Override",
@@ -138,6 +139,18 @@ class Allow(Exemption):
     """Accounts that are neither alerted nor recommended; somebody answers for each entry."""
 
     owner: str = Field(min_length=1, max_length=320, description="Who answers for the entry.")
+    unless_below: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Alerted all the same once tail_prob is below this: it got worse since it was looked at.",
+    )
+
+
+class KnownAttack(Exemption):
+    """Accounts that a person found to attack: never learned from, whatever their score."""
+
+    owner: str = Field(min_length=1, max_length=320, description="Who answers for the entry.")
 
 
 class Silence(Exemption):
@@ -222,6 +235,9 @@ class Policy(Strict):
     )
     overrides: list[Override] = Field(default=[], description="Other numbers for some.")
     allow: list[Allow] = Field(default=[], description="Neither alerts nor recommendations.")
+    attacks: list[KnownAttack] = Field(
+        default=[], description="Found to be attacks by a person: what they send is never taken for normal."
+    )
     silences: list[Silence] = Field(
         default=[], description="Alerts and recommendations held back for a while."
     )

@@ -82,3 +82,83 @@ def test_backtest_says_whom_a_limit_would_gain(
     verdicts.write_text('{"account_id": "fast", "verdict": "guilty"}\n')
     assert main(["backtest", log, "--new", policy, "--verdicts", str(verdicts)]) == 2
     assert f"{verdicts}:1: verdict 'guilty' is none of attack, benign, unsure" in capsys.readouterr().err
+
+
+@pytest.fixture
+def alerts(log: str, policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    path = str(tmp_path / "alerts.jsonl")
+    main(["replay", log, "--policy", policy, "--alerts", path, "--quiet"])
+    capsys.readouterr()
+    return path
+
+
+def _uid(alerts: str) -> str:
+    uid = json.loads(Path(alerts).read_text().splitlines()[0])["uid"]
+    assert isinstance(uid, str)
+    return uid
+
+
+def test_a_verdict_is_noted_and_changes_the_policy(
+    log: str, alerts: str, policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdicts = str(tmp_path / "verdicts.jsonl")
+    given = [
+        "--alerts",
+        alerts,
+        "--policy",
+        policy,
+        "--verdicts",
+        verdicts,
+        "--reason",
+        "a load test",
+        "--by",
+        "kim",
+    ]
+    assert main(["verdict", _uid(alerts)[:8], "benign", *given]) == 0
+    shown = capsys.readouterr().out
+    assert '+  - match: {account_id: "fast", model_id: "m"}' in shown
+    noted = json.loads(Path(verdicts).read_text())
+    assert (noted["account_id"], noted["verdict"], noted["by"]) == ("fast", "benign", "kim")
+    assert (
+        main(["replay", log, "--policy", policy, "--alerts", str(tmp_path / "again.jsonl"), "--quiet"]) == 1
+    )
+    assert (tmp_path / "again.jsonl").read_text() == "", "nobody is alerted on any more"
+    assert main(["allow", "list", "--policy", policy]) == 0
+    assert "account fast, model m: until" in capsys.readouterr().out
+    assert main(["verdict", "zz", "attack", *given]) == 1
+    assert "no alert has that uid" in capsys.readouterr().err
+    before = Path(policy).read_text()
+    given[-3] = "..."
+    assert main(["verdict", _uid(alerts), "attack", *given]) == 2
+    assert Path(policy).read_text() == before
+
+
+def test_allow_add_shows_the_change_and_keeps_comments(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1  # ours\n# nobody yet\nallow: []\n")
+    given = ["--policy", str(policy), "--for", "30d", "--reason", "nightly job", "--owner", "ops"]
+    assert main(["allow", "add", "ci", *given, "--dry-run"]) == 0
+    assert "allow: []" in policy.read_text()
+    assert main(["allow", "add", "ci", *given]) == 0
+    assert policy.read_text().startswith(
+        'version: 1  # ours\n# nobody yet\nallow:\n  - match: {account_id: "ci"}\n'
+    )
+    assert main(["allow", "add", "ci", *given[:3], "soon", *given[4:]]) == 2
+    assert "--for soon: 'soon' is no duration" in capsys.readouterr().err
+
+
+def test_policy_diff_and_show(tmp_path: Path, policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = tmp_path / "plain.yaml"
+    plain.write_text("version: 1\n")
+    assert main(["policy", "diff", str(plain), str(plain)]) == 0
+    assert main(["policy", "diff", str(plain), policy]) == 1
+    assert "+ Limit fast: queries_per_s above 0.05" in capsys.readouterr().out
+    assert main(["policy", "show", policy, "--account", "fast", "--model", "m"]) == 0
+    assert "medium: tail_prob at or below 0.002, recommends observe" in capsys.readouterr().out
+    assert main(["policy", "show", policy, "--effective"]) == 0
+    shown = capsys.readouterr().out
+    again = tmp_path / "effective.yaml"
+    again.write_text(shown)
+    assert main(["policy", "diff", policy, str(again)]) == 0, "what is shown means the same"

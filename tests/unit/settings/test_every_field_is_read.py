@@ -42,6 +42,7 @@ OWNERS: dict[type, set[str]] = {
     core.Override: {"layer", "o", "override", "values"},
     core.Exemption: {"exemption", "e"},
     core.Allow: {"exemption", "e"},
+    core.KnownAttack: {"exemption", "e"},
     core.Silence: {"exemption", "e"},
     core.Enforcement: {"enforcement"},
     core.Policy: {"policy", "_policy"},
@@ -54,7 +55,9 @@ UNREAD = {
     (core.Policy, "rules"),  # by its parts, `Policy.extraction` and `Policy.limits`
     (core.ExtractionRule, "enabled"),  # `Policy.extraction` gives no rule where it is false
     *(
-        (cls, name) for cls in (core.Exemption, core.Allow, core.Silence) for name in ("reason", "owner")
+        (cls, name)
+        for cls in (core.Exemption, core.Allow, core.KnownAttack, core.Silence)
+        for name in ("reason", "owner")
     ),  # people's
 }
 

@@ -1,0 +1,130 @@
+"""`copycatch verdict`: what a person found out about an alert, and what follows from it."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from copycatch.cli.allow import expiry_after
+from copycatch.cli.announced_options import kafka_of, tell_faults
+from copycatch.errors import ConfigError
+from copycatch.units import format_rfc3339
+
+DESCRIPTION = """\
+Say what an alert was about. The verdict is added to a file (one JSON object a line; backtest and alerts read
+it), and the policy file gets what follows from it:
+
+  benign   an entry in `allow`, for 30 days: what holds is released at once, and the account is quiet,
+           unless it gets ten times rarer than it was
+  attack   an entry in `attacks`: whatever the account sends, it is never taken for normal
+  unsure   nothing
+"""
+EPILOG = """\
+examples:
+  copycatch verdict 3f2a91 benign --alerts alerts.jsonl --policy policy.yaml --reason "load test" --by kim
+  copycatch verdict 3f2a91 attack --alerts copycatch.alerts --kafka broker:9092 --policy policy.yaml ...
+
+exit codes: 0 noted; 1 no such alert, or more than one; 2 wrong options or policy; 3 a file cannot be written
+"""
+WORSE_FACTOR = 10.0
+KEPT_FOR = {"benign": "30d", "attack": "366d"}
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "verdict",
+        help="say what an alert was about: benign, attack or unsure",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("uid", help="the alert; the first characters are enough")
+    parser.add_argument("verdict", choices=("benign", "attack", "unsure"), help="what it was")
+    parser.add_argument(
+        "--alerts", required=True, dest="sources", action="append", metavar="SOURCE",
+        help="file, - or topic that holds the alert",
+    )  # fmt: skip
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="--alerts is a topic of this broker")
+    parser.add_argument("--settings", metavar="FILE", help="the same, with the broker of a settings file")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="policy file to change (not for unsure)")
+    parser.add_argument(
+        "--verdicts", type=Path, default=Path("verdicts.jsonl"), metavar="FILE",
+        help="file to add the verdict to (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--reason", required=True, help="what was found out")
+    parser.add_argument("--by", required=True, help="who found it out")
+    parser.add_argument(
+        "--for", dest="duration", metavar="TIME", help="how long it holds (benign: 30d, attack: 366d)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look the alert up, change the policy, note the verdict; see EPILOG for the exit codes."""
+    from copycatch.adapters.clock import SystemClock
+    from copycatch.desk.policy_changes import entry_of, with_entry, write_policy
+    from copycatch.desk.reading import read_announced
+
+    if args.verdict != "unsure" and args.policy is None:
+        msg = f"a verdict of {args.verdict} changes the policy: name it with --policy"
+        raise ConfigError(msg)
+    now_ms = SystemClock().now_ms()
+    expires = expiry_after("--for", args.duration or KEPT_FOR.get(args.verdict, "30d"), now_ms)
+    found = read_announced(args.sources, kafka_of(args), wants="alert")
+    tell_faults(found.faults, found.n_faults)
+    alerts = [alert for alert in found.alerts if alert.uid.startswith(args.uid)]
+    uids = sorted({alert.uid for alert in alerts})
+    if len(uids) != 1:
+        what = "no alert has that uid" if not uids else f"{len(uids)} alerts begin so; write more of it"
+        print(f"{args.uid}: {what}", file=sys.stderr)
+        return 1
+    alert = alerts[-1]
+    tail_prob = min((a.score.tail_prob for a in alerts if a.score.tail_prob is not None), default=None)
+    text = ""
+    if args.verdict != "unsure":
+        match = {
+            "account_id": alert.entity.id,
+            "tenant_id": alert.tenant_id,
+            "model_id": None if alert.model_id == "*" else alert.model_id,
+        }
+        entry = entry_of(match, args.reason, args.by, expires)
+        if args.verdict == "benign" and tail_prob:
+            entry["unless_below"] = tail_prob / WORSE_FACTOR
+        section = "allow" if args.verdict == "benign" else "attacks"
+        policy, text, diff = with_entry(args.policy, section, entry)
+        print(diff, end="")
+    _note(args.verdicts, _line(args, alert, tail_prob, format_rfc3339(now_ms)))
+    if text:
+        write_policy(args.policy, text)
+        print(f"{args.policy}: written, version {policy.content_version}", file=sys.stderr)
+    return 0
+
+
+def _line(args: argparse.Namespace, alert: Any, tail_prob: float | None, time: str) -> dict[str, Any]:
+    return {
+        "time": time,
+        "uid": alert.uid,
+        "account_id": alert.entity.id,
+        "entity_kind": alert.entity.kind,
+        "tenant_id": alert.tenant_id,
+        "model_id": alert.model_id,
+        "verdict": args.verdict,
+        "reason": args.reason,
+        "by": args.by,
+        "tail_prob": tail_prob,
+        "severity": alert.severity,
+    }
+
+
+def _note(path: Path, line: dict[str, Any]) -> None:
+    from copycatch.adapters.outputs import OutputFile
+
+    output = OutputFile(str(path), "append")
+    try:
+        output.begin()
+        output.write(msgspec.json.encode(line) + b"\n")
+    finally:
+        output.close()
