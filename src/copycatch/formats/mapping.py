@@ -5,26 +5,18 @@
 
 from typing import Any
 
-from copycatch.formats.shared.conversions import CONVERSIONS
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import CANONICAL_FIELDS, Format, FormatOptions
 from copycatch.formats.shared.joining import Identity, JoiningDecoder
-from copycatch.formats.shared.mapping_spec import (
-    Condition,
-    FieldRule,
-    JoinRule,
-    Location,
-    MappingSpec,
-    pointer_text,
-)
-from copycatch.formats.shared.messages import Fields, LogMessage, Reading, first_name, payer_of, seek
+from copycatch.formats.shared.mapped_rows import ENTRIES_MAX, Side, rows_in
+from copycatch.formats.shared.mapping_spec import Condition, JoinRule, MappingSpec, pointer_text
+from copycatch.formats.shared.messages import Fields, LogMessage, Reading, first_name, seek
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise, recognise_nothing
 from copycatch.records.decoding import Decoder
 
 NAME = "mapping"
-ENTRIES_MAX = 10_000  # of `each`
 
 
 def make_decoder(options: FormatOptions, _recognise: Recognise) -> Decoder:
@@ -56,89 +48,30 @@ FORMAT = Format(
 
 
 def read(spec: MappingSpec, message: LogMessage) -> list[Reading]:
-    """One query, or one for each entry of the list that `each` points to."""
+    """The queries of a message, or of each entry of the list that `each` points to."""
     if spec.only is not None and not _holds(spec.only, message.document):
         return []
     if spec.each is None:
-        return [fields_of(spec, message, message.document)]
+        side = Side(message, message.document)
+        return list(_told_apart(rows_in(spec, side, side), message))
     entries = seek(message.document, spec.each)
     if not isinstance(entries, list):
         pointer = pointer_text(spec.each)
         raise MessageFault(
             "schema", None, f"each: {pointer} of mapping {spec.name!r} points to no list in this message"
         )
-    rows: list[Fields] = []
-    for entry in entries[:ENTRIES_MAX]:
-        row = fields_of(spec, message, entry)
-        if row.get("event_id") is None:
-            row["event_id"] = message.origin
-        rows.append(row)
-    # Entries with an id of their own keep it; those that share one, or have none, are numbered.
-    has_own = len({row["event_id"] for row in rows}) == len(rows)
-    return list(rows if has_own else numbered(rows))
+    message.notes["unread"] += max(len(entries) - ENTRIES_MAX, 0)
+    sides = [Side(message, entry) for entry in entries[:ENTRIES_MAX]]
+    return list(_told_apart([row for side in sides for row in rows_in(spec, side, side)], message))
 
 
-def fields_of(spec: MappingSpec, message: LogMessage, document: Any) -> Fields:
-    """Canonical fields of a document by the rules."""
-    fields: Fields = {}
-    params: Fields = {}
-    for rule in spec.rules:
-        value = value_of(rule, message, document)
-        if value is None:
-            continue
-        root, _, name = rule.field.partition(".")
-        if name:
-            params[name] = value
-        elif root == "sampling_fraction":
-            message.notes["sampled"] += isinstance(value, int | float) and value < 1
-        else:
-            fields[root] = value
-    if params:
-        fields["params"] = params
-    fields["account_id"] = payer_of(fields.get("account_id"))
-    if fields["account_id"] is None:
-        fields["account_id"] = message.account(document, client_ip=fields.get("client_ip"))
-    if "model_id" not in fields:
-        fields["model_id"] = message.model()
-    if fields.get("event_time") is None or not isinstance(fields["event_time"], int):
-        fields["event_time"] = message.time_ms(fields.get("event_time"))
-    return fields
-
-
-def value_of(rule: FieldRule, message: LogMessage, document: Any) -> Any:
-    """The value of one rule, converted; None where no location has one."""
-    for location in rule.locations:
-        value = _value_at(location, message, document)
-        if value is None or value == "":
-            continue
-        for name in rule.conversions:
-            value = CONVERSIONS[name].convert(value, rule.field)
-        if value is not None:
-            # Ids that are logged as numbers are ids all the same.
-            is_id = rule.field in (
-                "event_id",
-                "account_id",
-                "model_id",
-                "tenant_id",
-                "api_key_id",
-                "model_version",
-            )
-            return first_name(value) or value if is_id else value
-    return None
-
-
-def _value_at(location: Location, message: LogMessage, document: Any) -> Any:
-    if location.kind == "pointer":
-        value = seek(document, location.steps)
-        is_entry = document is not message.document
-        # What the entries of `each` share is logged next to their list.
-        return seek(message.document, location.steps) if value is None and is_entry else value
-    if location.kind == "list":
-        values = [seek(document, steps) for steps in location.items]
-        return None if None in values else values
-    if location.kind == "header":
-        return message.headers.get(location.name)
-    return message.key if location.kind == "key" else location.constant
+def _told_apart(rows: list[Fields], message: LogMessage) -> list[Fields]:
+    """Rows with ids of their own keep them; those that share one, or have none, are numbered."""
+    if len(rows) > 1:
+        for row in rows:
+            row["event_id"] = row.get("event_id") or message.origin
+    has_own = len({str(row.get("event_id")) for row in rows}) == len(rows)
+    return rows if has_own else numbered(rows)
 
 
 def _holds(condition: Condition, document: Any) -> bool:
@@ -162,10 +95,8 @@ def _identify(join: JoinRule, message: LogMessage) -> Identity:
 
 
 def _read_pair(spec: MappingSpec, request: LogMessage | None, response: LogMessage | None) -> list[Reading]:
-    """Fields of both; where both have one, the request's counts."""
-    fields: Fields = {}
-    for message in (response, request):
-        if message is not None:
-            found = fields_of(spec, message, message.document)
-            fields |= {name: value for name, value in found.items() if value is not None}
-    return [fields]
+    """The queries of both; where both have a field, the request's counts."""
+    sides = [None if message is None else Side(message, message.document) for message in (request, response)]
+    message = request or response
+    assert message is not None
+    return list(_told_apart(rows_in(spec, *sides), message))

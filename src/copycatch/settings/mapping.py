@@ -8,7 +8,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from copycatch.errors import unknown_remedy
 from copycatch.formats.shared.conversions import CONVERSIONS
 from copycatch.formats.shared.format import CANONICAL_FIELDS
-from copycatch.formats.shared.mapping_spec import Condition, FieldRule, JoinRule, Location, MappingSpec
+from copycatch.formats.shared.mapping_spec import (
+    BodiesRule,
+    Condition,
+    FieldRule,
+    JoinRule,
+    Location,
+    MappingSpec,
+)
 from copycatch.formats.shared.messages import split_pointer
 from copycatch.records.policy_values import refuse
 from copycatch.records.wire import Params
@@ -87,6 +94,20 @@ class JoinModel(_Strict):
     response: ConditionModel
 
 
+class BodiesModel(_Strict):
+    """Pointers to the bodies of `request` and `response`; keys `without` which their rows are inputs."""
+
+    request: Pointer | None = None
+    response: Pointer | None = None
+    without: list[str] = Field(default=[], max_length=64)
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> "BodiesModel":
+        if self.request is None and self.response is None:
+            refuse("says nowhere to look", "add request: /pointer, response: /pointer or both")
+        return self
+
+
 class MappingModel(_Strict):
     """The whole file."""
 
@@ -96,6 +117,7 @@ class MappingModel(_Strict):
     each: Pointer | None = None
     only: ConditionModel | None = None
     join: JoinModel | None = None
+    bodies: BodiesModel | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "MappingModel":
@@ -105,7 +127,7 @@ class MappingModel(_Strict):
         if "event_id" not in self.fields and self.each is None:
             refuse("fields: event_id is missing", "add event_id: /pointer/to/a/unique/id")
         if self.join is not None and self.each is not None:
-            refuse("each and join exclude each other", "join whole messages, or split one")
+            refuse("each and join exclude each other", "point to the rows of both: /rows/*/field, or bodies")
         return self
 
 
@@ -154,6 +176,7 @@ def parse_mapping(text: str | bytes, file: str) -> MappingSpec:
         else JoinRule(
             split_pointer(model.join.by), _condition(model.join.request), _condition(model.join.response)
         ),
+        bodies=None if model.bodies is None else _bodies(model.bodies),
     )
 
 
@@ -168,6 +191,13 @@ def _rule(name: str, field: FieldModel) -> FieldRule:
     if field.always is not None:
         locations.append(Location("constant", constant=field.always))
     return FieldRule(name, tuple(locations), tuple(field.conversions))
+
+
+def _bodies(model: BodiesModel) -> BodiesRule:
+    request, response = (
+        None if each is None else split_pointer(each) for each in (model.request, model.response)
+    )
+    return BodiesRule(request, response, frozenset(model.without))
 
 
 def _condition(model: ConditionModel) -> Condition:

@@ -1,5 +1,7 @@
 """Mapping files: what they can say, what they refuse with line and remedy, and what messages come to."""
 
+# ruff: noqa: E501 - tables of samples
+import json
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +64,8 @@ def test_rules(rule: str, value: Any, field: str, expected: Any) -> None:
     document = {**DOCUMENT, "v": value}
     batch = batch_of([document], {"x-tenant": "t1"} if "header" in rule else None, keys=[b"k1"])
     decoded = decode("mapping", batch, options(f"{BASE}  {rule}\n"))
-    if "values" in rule and expected is None:
-        assert [each.field for each in decoded.rejects] == ["input"]
-    else:
-        assert fields_of(decoded.records[0]).get(field) == expected
+    assert fields_of(decoded.records[0]).get(field) == expected
+    assert decoded.notes["unread"] == ("values" in rule and expected is None), "what is missing is counted"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,11 @@ def test_sampled_sources_are_counted() -> None:
         ("version: 2\nfields: {event_id: /id}\n", "version"),
         ("version: 1\nfeilds: {event_id: /id}\n", "did you mean fields?"),
         ("version: 1\nfields: {event_id: /id}\njoin: {by: x}\n", "join.by"),
+        ("version: 1\nfields: {event_id: /id}\nbodies: {without: [a]}\n", "says nowhere to look"),
+        (
+            "version: 1\nfields: {event_id: /id}\neach: /r\njoin: {by: /a, request: {at: /k, is: a}, response: {at: /k, is: b}}\n",
+            "/rows/*/field",
+        ),
         ("version: 1\nfields: [\n", "gateway.yaml"),
     ],
 )
@@ -150,6 +155,79 @@ def test_faults_of_the_file(text: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_mapping(text, "gateway.yaml")
     assert words in str(caught.value)
+
+
+def rows(text: str, documents: list[Any]) -> list[Any]:
+    decoded = decode("mapping", batch_of(documents, keys=[b"key"] * len(documents)), options(text))
+    assert decoded.rejects == []
+    return decoded.records
+
+
+def test_pointers_to_every_row_split_a_message() -> None:
+    text = (
+        BASE.replace("/who", "/rows/*/who")
+        + "  input: {list: [/rows/*/a, /rows/*/b]}\n  status: /answers/*/code\n"
+    )
+    document = {**DOCUMENT, "rows": [{"who": "a1", "a": 1, "b": 2}, {"who": "a2", "a": 3, "b": 4}],
+                "answers": [{"code": 200}, {"code": 429}]}  # fmt: skip
+    found = [
+        (each.event_id, each.account_id, each.input, each.status, each.prompt_index)
+        for each in rows(text, [document])
+    ]
+    assert found == [("e:0", "a1", [1, 2], 200, 0), ("e:1", "a2", [3, 4], 429, 1)]
+    shorter = {**document, "answers": [{"code": 200}, {"code": 429}, {"code": 500}]}
+    decoded = decode("mapping", batch_of([shorter]), options(text))
+    assert [each.status for each in decoded.records] == [None, None], "whose they are is unknown"
+    assert decoded.notes["unread"] == 1
+
+
+JOINED = BASE.replace("/who", "{at: /body/*/who, key: true}") + (
+    "bodies: {request: /body, response: /body, without: [who]}\n"
+    "join:\n  by: /id\n  request: {at: /kind, is: ask}\n  response: {at: /kind, is: answer}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ([{"a": 1, "b": 2, "who": "w"}, {"a": 3, "b": 4, "who": "w"}], [{"label": "x", "p0": 0.9, "p1": 0.1},
+                                                                        {"label": "y", "p0": 0.2, "p1": 0.8}]),
+        ([[1, 2], [3, 4]], [[0.9, 0.1], [0.2, 0.8]]),
+        ('[{"a": 1, "b": 2}, {"a": 3, "b": 4}]', '[{"p0": 0.9, "p1": 0.1}, {"p0": 0.2, "p1": 0.8}]'),
+        ({"instances": [[1, 2], [3, 4]]}, {"predictions": [[0.9, 0.1], [0.2, 0.8]]}),
+        ({"columns": ["a", "b"], "data": [[1, 2], [3, 4]]}, {"Scored Labels": ["x", "y"],
+                                                            "Scored Probabilities": [[0.9, 0.1], [0.2, 0.8]]}),
+        ({"a": [1, 3], "b": [2, 4]}, {"probabilities": [[0.9, 0.1], [0.2, 0.8]]}),
+        (['{"instances": [[1, 2]]}', '{"instances": [[3, 4]]}'], ['{"predictions": [[0.9, 0.1]]}',
+                                                                  '{"predictions": [[0.2, 0.8]]}']),
+        (["[1, 2]", "[3, 4]"], ["[0.9, 0.1]", "[0.2, 0.8]"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("is_pair", [True, False])
+def test_rows_of_bodies_in_all_shapes(asked: Any, answered: Any, is_pair: bool) -> None:
+    if is_pair:
+        text, documents = (
+            JOINED,
+            [{**DOCUMENT, "kind": "ask", "body": asked}, {"id": "e", "kind": "answer", "body": answered}],
+        )
+    else:
+        text = JOINED.partition("join:")[0].replace("response: /body", "response: /answer")
+        documents = [{**DOCUMENT, "body": asked, "answer": answered}]
+    found = [(each.event_id, each.input, each.probabilities) for each in rows(text, documents)]
+    assert found == [("e:0", [1, 2], [0.9, 0.1]), ("e:1", [3, 4], [0.2, 0.8])]
+
+
+def test_bodies_of_chats_in_a_mapping() -> None:
+    text = BASE + "bodies: {request: /in, response: /out}\n"
+    asked = {
+        "model": "body",
+        "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}],
+    }
+    answer = 'data: {"choices": [{"delta": {"content": "a"}}]}\n\ndata: [DONE]\n\n'
+    [found] = rows(text, [{**DOCUMENT, "in": json.dumps(asked), "out": answer}])
+    assert (found.input, found.output_text, found.turn, found.model_id) == ("q", "a", 1, "m")
+    embedded = {"in": {"input": ["a", "b"]}, "out": {"data": [{"embedding": [1, 2]}, {"embedding": [3, 4]}]}}
+    assert [each.input for each in rows(text, [{**DOCUMENT, **embedded}])] == ["a", "b"]
 
 
 @pytest.mark.parametrize("path", sorted(MAPPINGS.glob("*.yaml")), ids=lambda path: path.stem)

@@ -4,7 +4,21 @@
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+EACH = "*"  # in a pointer: every entry of a list, a record for each
+
+
+class Rows(list[Any]):
+    """Values of several records out of one message, in their order."""
+
+
+BODY_FIELDS = (
+    *("model_id", "model_version", "input", "embedding", "predicted_label", "probabilities", "top_scores"),
+    *("output_text", "params", "input_tokens", "output_tokens", "conversation_id", "turn", "prompt_index"),
+    *("system_hash", "tools_hash", "reasoning_refs", "reasoning_issued", "finish_reason"),
+)
+"""Canonical fields that bodies may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,23 @@ class JoinRule:
 
 
 @dataclass(frozen=True, slots=True)
+class BodiesRule:
+    """Where the request and response of an API lie that other formats read: chat, embeddings, predictions."""
+
+    request: tuple[str, ...] | None = None
+    response: tuple[str, ...] | None = None
+    without: frozenset[str] = (
+        frozenset()
+    )  # keys that are no part of an input, as an account among the columns
+
+    def describe(self) -> str:
+        """Where the bodies are, to be read by people."""
+        return "bodies at " + ", ".join(
+            pointer_text(steps) for steps in (self.request, self.response) if steps
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class MappingSpec:
     """A mapping file, checked."""
 
@@ -74,6 +105,7 @@ class MappingSpec:
     each: tuple[str, ...] | None = None  # pointer to a list whose entries are the records
     only: Condition | None = None  # other messages are skipped
     join: JoinRule | None = None
+    bodies: BodiesRule | None = None
 
     def sources(self) -> dict[str, str]:
         """Where each canonical field comes from, to be read by people."""
@@ -82,4 +114,7 @@ class MappingSpec:
             root = rule.field.partition(".")[0]
             text = ", else ".join(location.describe() for location in rule.locations)
             found[root] = f"{found[root]}; {text}" if root in found else text
+        if self.bodies is not None:
+            for name in BODY_FIELDS:
+                found.setdefault(name, self.bodies.describe())
         return found

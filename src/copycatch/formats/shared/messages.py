@@ -10,7 +10,7 @@ import msgspec
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.formats.shared.json_text import read_json
-from copycatch.formats.shared.streams import is_deltas, is_stream, joined_answer, stream_events
+from copycatch.formats.shared.streams import is_deltas, is_stream, joined_answer, json_lines, stream_events
 from copycatch.formats.shared.times import time_ms_of
 from copycatch.records.decoding import Note
 from copycatch.records.wire import TEXT_CHARS_MAX
@@ -69,13 +69,17 @@ class LogMessage:
     def body(self, value: Any) -> Any:
         """A request or answer as it was logged: a document, JSON or a stream of events as text, or text."""
         body = nested_or_text(value)
-        if isinstance(body, str) and is_stream(body):
-            return joined_answer(stream_events(body))
+        if isinstance(body, str):
+            if is_stream(body):
+                return joined_answer(stream_events(body))
+            body = first(json_lines(body), body)
         return joined_answer(body) if is_deltas(body) else body
 
     def asked(self, value: Any) -> Any:
         """A request's body; None and a note where it cannot be read."""
         body = nested_or_text(value)
+        if isinstance(body, str):
+            body = first(json_lines(body), body)
         if isinstance(body, str):
             self.notes["unread"] += 1
             return None

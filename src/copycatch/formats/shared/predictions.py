@@ -15,7 +15,9 @@ from copycatch.formats.shared.messages import Fields, compact_text, dig, first, 
 from copycatch.records.wire import ID_CHARS_MAX, VECTOR_LENGTH_MAX
 
 SUM_TOLERANCE = 1e-2  # probabilities are often rounded to two digits before they are logged
+BODY_KEYS = ("instances", "inputs", "dataframe_records", "predictions", "outputs")
 INSTANCES_MAX = 10_000  # in one request; also bounds the records that one message can become
+_TEXT_KEYS = ("generated_text", "output_text", "text_output", "summary_text", "translation_text", "answer")
 _CHAT_KEYS = frozenset({"messages", "prompt", "contents", "input"})
 _DEPTH_MAX = 8  # of nested lists; batch, channels, height, width and some to spare
 _LABEL_KEYS = (
@@ -26,8 +28,18 @@ _LABEL_KEYS = (
     "predicted_class",
     "category",
     "prediction_label",
+    "scored_labels",
 )
-_SCORE_KEYS = ("probabilities", "proba", "probas", "probability", "predict_proba", "scores", "confidences")
+_SCORE_KEYS = (
+    "probabilities",
+    "proba",
+    "probas",
+    "probability",
+    "predict_proba",
+    "scores",
+    "confidences",
+    "scored_probabilities",
+)
 
 
 def instances_of(body: Any) -> list[Any]:
@@ -51,6 +63,8 @@ def instances_of(body: Any) -> list[Any]:
             body.get("features"),
             body.get("data"),
         )
+        if rows is None and _is_bare_table(body):
+            rows = body
         if rows is None:
             return []
     else:
@@ -115,8 +129,8 @@ def flatten(values: Any) -> list[Any] | None:
     return numbers if all(isinstance(entry, int | float) for entry in numbers) else None
 
 
-def predictions_of(body: Any) -> list[Fields]:
-    """Answers of a response, one entry for each prediction.
+def predictions_of(body: Any, n_inputs: int = 0) -> list[Fields]:
+    """Answers of a response, one entry for each prediction; of `n_inputs`, where that is known.
 
     Examples
     --------
@@ -124,13 +138,17 @@ def predictions_of(body: Any) -> list[Fields]:
     [{'predicted_label': 1, 'probabilities': [0.02, 0.91, 0.07]}]
     >>> predictions_of({"predictions": [1, "cat"]})
     [{'predicted_label': 1}, {'predicted_label': 'cat'}]
+    >>> predictions_of({"outputs": {"classes": ["a", "b"], "scores": [[0.9, 0.1], [0.2, 0.8]]}}, 2)[1]
+    {'probabilities': [0.2, 0.8], 'predicted_label': 'b'}
     """
     if isinstance(body, dict):
         rows = first(*(body.get(key) for key in ("predictions", "outputs", "prediction", "results", "data")))
         if rows is None:
-            rows = [body]
+            rows = body
     else:
         rows = body
+    if isinstance(rows, dict) and n_inputs > 1:
+        rows = _named_rows(rows, n_inputs)
     if not isinstance(rows, list) or _scored_labels(rows):
         rows = [rows]
     return [answer_of(row) for row in rows[:INSTANCES_MAX]]
@@ -212,7 +230,7 @@ def rows_of(request: Any, response: Any, common: Fields) -> list[Fields]:
             return numbered(split_embeddings(fields, request, vectors))
         return numbered(split_prompts(fields, request, response))
     inputs = [] if request is None else instances_of(request)
-    answers = [] if response is None else predictions_of(response)
+    answers = [] if response is None else predictions_of(response, len(inputs))
     return paired_rows(inputs, answers, common)
 
 
@@ -248,6 +266,15 @@ def numbered(rows: list[Fields]) -> list[Fields]:
     return rows
 
 
+def _is_bare_table(body: dict[str, Any]) -> bool:
+    """Whether an object is nothing but one row of numbers, or columns of one length."""
+    values = list(body.values())
+    if is_numbers(values):
+        return all(isinstance(value, int | float) for value in values)
+    lists = [value for value in values if isinstance(value, list)]
+    return bool(lists) and len(lists) == len(values) and len({len(each) for each in lists}) == 1
+
+
 def _rows_of_columns(columns: dict[str, Any]) -> Any:
     """Rows of `{"a": [1, 2], "b": [3, 4]}`; a plain object of numbers is one row."""
     lists = list(columns.values())
@@ -255,8 +282,15 @@ def _rows_of_columns(columns: dict[str, Any]) -> Any:
     return [list(row) for row in zip(*lists, strict=True)] if is_table else [columns]
 
 
+def _named_rows(columns: dict[str, Any], n: int) -> Any:
+    """Rows of columns that all have `n` entries, with their names, as servers answer column by column."""
+    is_table = bool(columns) and all(isinstance(each, list) and len(each) == n for each in columns.values())
+    return [{name: each[i] for name, each in columns.items()} for i in range(n)] if is_table else columns
+
+
 def _answer_of_fields(answer: dict[str, Any]) -> Fields:
     fields: Fields = {}
+    answer = {str(key).strip().lower().replace(" ", "_"): value for key, value in answer.items()}
     label = first(*(answer.get(key) for key in _LABEL_KEYS))
     if isinstance(label, str | int):
         fields["predicted_label"] = int(label) if isinstance(label, bool) else label
@@ -276,10 +310,30 @@ def _answer_of_fields(answer: dict[str, Any]) -> Fields:
             fields["top_scores"] = sorted(flat, reverse=True)
     elif isinstance(answer.get("score"), float) and 0.0 <= answer["score"] <= 1.0:
         fields["top_scores"] = [answer["score"]]
-    if fields:
-        return fields
-    # Columns of probabilities by name, as servers of data frames write them: p0, p1, ...
-    numbers = {key: value for key, value in answer.items() if isinstance(value, float)}
-    if is_distribution(list(numbers.values())):
-        return {"probabilities": list(numbers.values())}
+    if "probabilities" not in fields and "top_scores" not in fields:
+        # Columns of probabilities by name, as servers of data frames write them: p0, p1, ...
+        columns = [
+            value
+            for key, value in answer.items()
+            if key not in _LABEL_KEYS and isinstance(value, int | float) and not isinstance(value, bool)
+        ]
+        if any(isinstance(value, float) for value in columns) and is_distribution(columns):
+            fields["probabilities"] = columns
+    text = first(*(answer.get(key) for key in _TEXT_KEYS))
+    if isinstance(text, str) and not fields:
+        fields["output_text"] = text_of(text)
+    if "predicted_label" not in fields:
+        fields |= _label_of_classes(answer, fields.get("probabilities"))
+    return fields
+
+
+def _label_of_classes(answer: dict[str, Any], probabilities: list[float] | None) -> Fields:
+    """The class of the highest of the probabilities, where the answer names the classes beside them."""
+    for key in ("classes", "class_names", "displaynames", "labels"):
+        names = answer.get(key)
+        if isinstance(names, str | int) and not isinstance(names, bool):
+            return {"predicted_label": names}  # of a column of answers, one a row
+        if isinstance(names, list) and probabilities and len(names) == len(probabilities):
+            best = names[probabilities.index(max(probabilities))]
+            return {"predicted_label": best} if isinstance(best, str | int) else {}
     return {}
