@@ -11,6 +11,7 @@ from copycatch.service.inspection import Inspection
 
 _WORDS_BY_NOTE = {
     "skipped": "about no inference (other spans, other routes): skipped",
+    "unknown": "spans of language models that name neither model nor operation: NOT judged, add one of them",
     "split": "further records out of messages that hold several",
     "joined": "requests joined with their responses",
     "sampled": "from a source that logs only a share of its traffic: counts per account are too low",

@@ -1,11 +1,12 @@
 """OpenTelemetry GenAI spans and log events as OTLP/JSON, with attribute names old and new."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Any
 
+from copycatch.formats.shared.chat import params_of, split_embeddings
 from copycatch.formats.shared.contents import messages_text
 from copycatch.formats.shared.context import conversation_fields, response_context, word_of
+from copycatch.formats.shared.dialects import PARAMETERS, TEXTS, VECTORS, is_about_models, translated
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
@@ -20,13 +21,23 @@ from copycatch.formats.shared.messages import (
     nested_or_text,
     text_of,
 )
+from copycatch.formats.shared.otlp import (
+    Attributes,
+    attributes_of,
+    dicts_of,
+    items_of,
+    known_time,
+    nanos_of,
+    plain_value,
+)
+from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
 
 NAME = "otel"
 SOURCES = {
     "event_id": "traceId and spanId; gen_ai.response.id",
     "event_time": "startTimeUnixNano of spans, timeUnixNano of log events",
-    "account_id": "user.id; enduser.id; gen_ai.user.id; of the span, the log event or the resource",
+    "account_id": "user.id; enduser.id; gen_ai.user.id; userId of metadata (AI SDK), properties (Traceloop)",
     "tenant_id": "tenant.id; organization.id",
     "user_agent": "user_agent.original",
     "client_ip": "client.address",
@@ -34,7 +45,9 @@ SOURCES = {
     "model_version": "gen_ai.response.model",
     "input": "gen_ai.input.messages (last of a user); gen_ai.prompt, .N.content; events gen_ai.user.message",
     "output_text": "gen_ai.output.messages; gen_ai.completion, .N.content; events gen_ai.choice",
-    "params": "gen_ai.request.temperature, choice.count, max_tokens",
+    "params": "gen_ai.request.temperature, choice.count, max_tokens; llm.invocation_parameters; ai.settings",
+    "embedding": "embedding.embeddings.N.embedding.vector; ai.embeddings",
+    "prompt_index": "place among the texts that a span embeds",
     "input_tokens": "gen_ai.usage.input_tokens; gen_ai.usage.prompt_tokens",
     "output_tokens": "gen_ai.usage.output_tokens; gen_ai.usage.completion_tokens",
     "latency_ms": "endTimeUnixNano - startTimeUnixNano",
@@ -61,7 +74,8 @@ _ENCLOSING = frozenset(
             "plan",
             "handoff",
         ),
-        *("agent", "tool", "workflow", "task", "chain", "retriever", "retrieval", "rerank", "guardrail"),
+        *("agent", "tool", "workflow", "task", "chain", "retriever", "retrieval", "rerank", "reranker"),
+        *("guardrail", "evaluator", "prompt", "session"),
     }
 )
 _ROLE_BY_EVENT = {
@@ -71,11 +85,9 @@ _ROLE_BY_EVENT = {
     "gen_ai.tool.message": "tool",
     "gen_ai.choice": "choice",
 }
+_ACCOUNT_NAMES = ("user.id", "enduser.id", "gen_ai.user.id", "gen_ai.user", "gen_ai.request.user")
 CONTENTS_MAX = 20_000  # traces whose content events are kept until the span itself comes
-_ITEMS_MAX = 20_000  # spans or log events of one message
-_DEPTH_MAX = 8
 _INDEXED_MAX = 200
-Attributes = dict[str, Any]
 Contents = OrderedDict[str, dict[str, list[dict[str, Any]]]]
 """Messages of content events by trace, then by span, until the span itself comes."""
 
@@ -90,7 +102,7 @@ def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecode
 
 FORMAT = Format(
     name=NAME,
-    sentence="OpenTelemetry GenAI client spans and log events (OTLP/JSON, as the collector exports them)",
+    sentence="OpenTelemetry spans and logs of GenAI, OpenInference, the AI SDK, OpenLLMetry (OTLP/JSON)",
     sources=SOURCES,
     make_decoder=make_decoder,
     marks=(("resourceSpans|resourceLogs|resource_spans|resource_logs",),),
@@ -115,8 +127,19 @@ def read(message: LogMessage, contents: Contents) -> list[Reading]:
             readings.append(fault)
             continue
         if fields is not None:
-            readings.append(fields)
+            readings += _each_text(fields, attributes)
     return readings
+
+
+def _each_text(fields: Fields, attributes: Attributes) -> list[Fields]:
+    """A query for each text of a span that embeds several."""
+    told = translated(attributes)
+    texts, vectors = told.get(TEXTS), told.get(VECTORS)
+    if isinstance(vectors, list) and vectors:
+        return numbered(split_embeddings(fields, texts, vectors))
+    if isinstance(texts, list) and texts:
+        return numbered([{**fields, "input": text} for text in texts])
+    return [fields]
 
 
 def _keep_content(item: dict[str, Any], attributes: Attributes, contents: Contents) -> None:
@@ -168,89 +191,33 @@ def _span_key(item: dict[str, Any]) -> str | None:
     return f"{trace}-{span}" if trace and span else None
 
 
-def items_of(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Attributes]]:
-    """Spans and log events with their attributes, those of the resource below their own."""
-    n_items = 0
-    for group_key, scope_key, item_key in (
-        ("resourceSpans", "scopeSpans", "spans"),
-        ("resourceLogs", "scopeLogs", "logRecords"),
-        ("resource_spans", "scope_spans", "spans"),
-        ("resource_logs", "scope_logs", "log_records"),
-    ):
-        for group in _dicts(document.get(group_key)) if group_key in document else ():
-            shared = attributes_of(dig(group, "resource", "attributes"))
-            for scope in _dicts(group.get(scope_key)):
-                for item in _dicts(scope.get(item_key)):
-                    n_items += 1
-                    if n_items > _ITEMS_MAX:
-                        raise MessageFault(
-                            "schema", item_key, f"more than {_ITEMS_MAX:,} items in one message"
-                        )
-                    yield item, {**shared, **attributes_of(item.get("attributes"))}
-
-
-def attributes_of(given: Any) -> Attributes:
-    """Attributes as names and plain values.
-
-    Examples
-    --------
-    >>> attributes_of([{"key": "n", "value": {"intValue": "2"}}, {"key": "t", "value": {"doubleValue": 0.5}}])
-    {'n': 2, 't': 0.5}
-    """
-    if isinstance(given, dict):  # some exporters flatten them
-        return given
-    found = {}
-    for entry in given if isinstance(given, list) else ():
-        key = entry.get("key") if isinstance(entry, dict) else None
-        if isinstance(key, str):
-            value = entry.get("value")
-            is_text = isinstance(value, dict) and "stringValue" in value  # most are
-            found[key] = value["stringValue"] if is_text else plain_value(value)
-    return found
-
-
-def plain_value(value: Any, depth: int = 0) -> Any:
-    """An AnyValue of OTLP as a plain value; 64-bit integers come as strings in JSON."""
-    if not isinstance(value, dict) or depth > _DEPTH_MAX:
-        return None
-    for key, found in value.items():
-        if key in ("intValue", "int_value"):
-            return count_of(found)
-        if key in ("arrayValue", "array_value"):
-            return [plain_value(each, depth + 1) for each in _dicts(dig(found, "values"))]
-        if key in ("kvlistValue", "kvlist_value"):
-            return {
-                str(entry.get("key")): plain_value(entry.get("value"), depth + 1)
-                for entry in _dicts(dig(found, "values"))
-            }
-        return found
-    return None
-
-
 def _fields_of(
     message: LogMessage, item: dict[str, Any], attributes: Attributes, contents: Contents
 ) -> Fields | None:
-    is_genai = any(name.startswith("gen_ai.") for name in attributes)
+    name = first(item.get("eventName"), item.get("event_name"), attributes.get("event.name"))
+    if not is_about_models(attributes) or str(name) in _ROLE_BY_EVENT:
+        return None
+    attributes = translated(attributes)
     operation = first(attributes.get("gen_ai.operation.name"), attributes.get("traceloop.span.kind"))
     model = first_name(attributes.get("gen_ai.request.model"), attributes.get("gen_ai.response.model"))
-    name = first(item.get("eventName"), item.get("event_name"), attributes.get("event.name"))
-    if not is_genai or name in _ROLE_BY_EVENT or str(operation).lower() in _ENCLOSING:
+    if str(operation).lower() in _ENCLOSING:
         return None
-    if operation is None and model is None:
+    if model is None and (operation is None or str(operation).lower() == "unknown"):
+        message.notes["unknown"] += 1
         return None
     body = _body_of(item)
-    events = _dicts(item.get("events"))
+    events = dicts_of(item.get("events"))
     said = [_message_of_event(each.get("name"), attributes_of(each.get("attributes"))) for each in events]
     messages = [each for each in said if each is not None] + _kept_content(item, contents)
     asked = [each for each in messages if each["role"] != "choice"]
     answered = [each for each in messages if each["role"] == "choice"]
-    started = _known_time(item, "startTimeUnixNano", "start_time_unix_nano")
-    ended = _known_time(item, "endTimeUnixNano", "end_time_unix_nano")
-    logged = _known_time(
+    started = known_time(item, "startTimeUnixNano", "start_time_unix_nano")
+    ended = known_time(item, "endTimeUnixNano", "end_time_unix_nano")
+    logged = known_time(
         item, "timeUnixNano", "time_unix_nano", "observedTimeUnixNano", "observed_time_unix_nano"
     )
     client_ip = message.client_ip(None, attributes.get("client.address"), attributes.get("net.peer.ip"))
-    accounts = (attributes.get(name) for name in ("user.id", "enduser.id", "gen_ai.user.id", "gen_ai.user"))
+    accounts = (attributes.get(name) for name in _ACCOUNT_NAMES)
     return {
         **_context_of(attributes, body, asked, answered),
         "event_id": _event_id(message, item, attributes),
@@ -280,8 +247,8 @@ def _context_of(
         return nested_or_text(first(attributes.get(name), dig(body, name)))
 
     inputs, outputs = found("gen_ai.input.messages"), found("gen_ai.output.messages")
-    inputs = _dicts(inputs) or _indexed_messages(attributes, "gen_ai.prompt") or asked
-    outputs = _dicts(outputs) or _indexed_messages(attributes, "gen_ai.completion") or answered
+    inputs = dicts_of(inputs) or _indexed_messages(attributes, "gen_ai.prompt") or asked
+    outputs = dicts_of(outputs) or _indexed_messages(attributes, "gen_ai.completion") or answered
     context = conversation_fields(
         inputs, found("gen_ai.system_instructions"), found("gen_ai.tool.definitions")
     )
@@ -298,11 +265,6 @@ def _context_of(
         "plan": first(attributes.get("enduser.plan"), attributes.get("user.plan")),
         "asn": count_of(attributes.get("client.as.number")),
     }
-
-
-def _known_time(item: dict[str, Any], *names: str) -> Any:
-    """The first time that is there; 0 is how OTLP writes that it is unknown."""
-    return next((item[name] for name in names if item.get(name) not in (None, 0, "0", "")), None)
 
 
 def _event_id(message: LogMessage, item: dict[str, Any], attributes: Attributes) -> str | None:
@@ -325,7 +287,7 @@ def _said(item: dict[str, Any], attributes: Attributes, body: Any, side: str, ol
 
 
 def _text_of_events(item: dict[str, Any], event_name: str, attribute: str) -> Any:
-    for event in _dicts(item.get("events")):
+    for event in dicts_of(item.get("events")):
         if event.get("name") == event_name:
             return attributes_of(event.get("attributes")).get(attribute)
     return None
@@ -359,8 +321,9 @@ def _params_of(attributes: Attributes) -> Fields | None:
         "max_tokens": count_of(attributes.get("gen_ai.request.max_tokens")),
         "top_logprobs": count_of(attributes.get("gen_ai.request.top_logprobs")),
     }
+    whole = attributes.get(PARAMETERS)
     given = {name: value for name, value in params.items() if value is not None}
-    return given or None
+    return {**((params_of(whole) or {}) if isinstance(whole, dict) else {}), **given} or None
 
 
 def _tally(attributes: Attributes, *names: str) -> Any:
@@ -368,15 +331,8 @@ def _tally(attributes: Attributes, *names: str) -> Any:
 
 
 def _latency_ms(started: Any, ended: Any) -> float | None:
-    started_ns, ended_ns = _nanos(started), _nanos(ended)
+    started_ns, ended_ns = nanos_of(started), nanos_of(ended)
     return (ended_ns - started_ns) / 1e6 if started_ns and ended_ns else None
-
-
-def _nanos(value: Any) -> int | None:
-    is_text = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20
-    if is_text or (isinstance(value, int) and 0 < value < 1 << 63):
-        return int(value)
-    return None
 
 
 def _status(item: dict[str, Any], attributes: Attributes) -> Any:
@@ -385,7 +341,3 @@ def _status(item: dict[str, Any], attributes: Attributes) -> Any:
         return code
     is_error = dig(item, "status", "code") in (2, "STATUS_CODE_ERROR") or "error.type" in attributes
     return 500 if is_error else None
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

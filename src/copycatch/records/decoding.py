@@ -10,6 +10,7 @@ from copycatch.records.wire import InferenceRecord, Rejected
 
 Note = Literal[
     "skipped",  # messages or parts of them that are about no inference (other spans, health checks)
+    "unknown",  # parts that may be about an inference, of which no rule tells what was asked of which model
     "split",  # what a message held beyond the first: instances of a request, spans of an export
     "held",  # requests and responses that began to wait for each other
     "joined",  # pairs: two messages, one reading
@@ -18,7 +19,7 @@ Note = Literal[
     "unpaired",  # requests given as a record without response, because the options say so
 ]
 """Nothing is lost without being counted: once nothing waits any more,
-messages + split == records + rejects + skipped + joined."""
+messages + split == records + rejects + skipped + unknown + joined."""
 
 
 @dataclass(slots=True)

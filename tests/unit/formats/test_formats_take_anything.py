@@ -260,6 +260,7 @@ def check(name: str, values: list[bytes], headers: list[list[tuple[str, bytes]]]
             assert reject.excerpt.isprintable()
         notes = decoded.notes
         n_found += len(decoded.records) + len(decoded.rejects) + notes["skipped"] + notes["joined"]
+        n_found += notes["unknown"]
         n_split += notes["split"]
     assert n_found == len(values) + n_split
 

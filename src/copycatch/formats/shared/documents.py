@@ -93,6 +93,7 @@ class DocumentDecoder(Decoder):
             return [
                 MessageFault("schema", None, f"expected a JSON object of format {self._name!r}, got {kind}")
             ]
+        n_unknown_before = message.notes["unknown"]
         try:
             readings = self._read(message)
         except MessageFault as fault:
@@ -101,11 +102,12 @@ class DocumentDecoder(Decoder):
             # Only now: a key of another format in a body must not hide a good record.
             found = self._recognise(document, message.headers)
             if found not in (None, self._name):
+                message.notes["unknown"] = n_unknown_before
                 return [foreign_fault(self._name, found)]
-        if not readings:
+        n_parts = len(readings) + message.notes["unknown"] - n_unknown_before
+        if not n_parts:
             message.notes["skipped"] += 1
-        elif len(readings) > 1:
-            message.notes["split"] += len(readings) - 1
+        message.notes["split"] += max(n_parts - 1, 0)
         return readings
 
 

@@ -1,0 +1,88 @@
+"""OTLP/JSON: spans and log records of an export, and their attributes as plain values."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.messages import count_of, dig
+
+Attributes = dict[str, Any]
+_ITEMS_MAX = 20_000  # spans or log events of one message
+_DEPTH_MAX = 8
+
+
+def items_of(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Attributes]]:
+    """Spans and log events with their attributes, those of the resource below their own."""
+    n_items = 0
+    for group_key, scope_key, item_key in (
+        ("resourceSpans", "scopeSpans", "spans"),
+        ("resourceLogs", "scopeLogs", "logRecords"),
+        ("resource_spans", "scope_spans", "spans"),
+        ("resource_logs", "scope_logs", "log_records"),
+    ):
+        for group in dicts_of(document.get(group_key)) if group_key in document else ():
+            shared = attributes_of(dig(group, "resource", "attributes"))
+            for scope in dicts_of(group.get(scope_key)):
+                for item in dicts_of(scope.get(item_key)):
+                    n_items += 1
+                    if n_items > _ITEMS_MAX:
+                        raise MessageFault(
+                            "schema", item_key, f"more than {_ITEMS_MAX:,} items in one message"
+                        )
+                    yield item, {**shared, **attributes_of(item.get("attributes"))}
+
+
+def attributes_of(given: Any) -> Attributes:
+    """Attributes as names and plain values.
+
+    Examples
+    --------
+    >>> attributes_of([{"key": "n", "value": {"intValue": "2"}}, {"key": "t", "value": {"doubleValue": 0.5}}])
+    {'n': 2, 't': 0.5}
+    """
+    if isinstance(given, dict):  # some exporters flatten them
+        return given
+    found = {}
+    for entry in given if isinstance(given, list) else ():
+        key = entry.get("key") if isinstance(entry, dict) else None
+        if isinstance(key, str):
+            value = entry.get("value")
+            is_text = isinstance(value, dict) and "stringValue" in value  # most are
+            found[key] = value["stringValue"] if is_text else plain_value(value)
+    return found
+
+
+def plain_value(value: Any, depth: int = 0) -> Any:
+    """An AnyValue of OTLP as a plain value; 64-bit integers come as strings in JSON."""
+    if not isinstance(value, dict) or depth > _DEPTH_MAX:
+        return None
+    for key, found in value.items():
+        if key in ("intValue", "int_value"):
+            return count_of(found)
+        if key in ("arrayValue", "array_value"):
+            return [plain_value(each, depth + 1) for each in dicts_of(dig(found, "values"))]
+        if key in ("kvlistValue", "kvlist_value"):
+            return {
+                str(entry.get("key")): plain_value(entry.get("value"), depth + 1)
+                for entry in dicts_of(dig(found, "values"))
+            }
+        return found
+    return None
+
+
+def known_time(item: dict[str, Any], *names: str) -> Any:
+    """The first time that is there; 0 is how OTLP writes that it is unknown."""
+    return next((item[name] for name in names if item.get(name) not in (None, 0, "0", "")), None)
+
+
+def nanos_of(value: Any) -> int | None:
+    """Nanoseconds since 1970, which JSON writes as text; None where it is no time."""
+    is_text = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20
+    if is_text or (isinstance(value, int) and 0 < value < 1 << 63):
+        return int(value)
+    return None
+
+
+def dicts_of(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; none where it is no list."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
