@@ -1,6 +1,7 @@
 """Read some messages of a file or a topic, without a consumer group and without moving any offset."""
 
 import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -29,17 +30,31 @@ def peek_file(source_name: str, records_max: int) -> RawBatch:
     ConfigError, TransportError
         If there is no such file, or it cannot be read.
     """
-    source = FileSource([source_name])
-    source.start(_NobodyListens())
     taken = RawBatch(topic=source_name, partition=0, positions=[], values=[])
+    for batch in batches_of([source_name], records_max):
+        n = records_max - len(taken.values)
+        taken.positions += batch.positions[:n]
+        taken.values += batch.values[:n]
+        if len(taken.values) >= records_max:
+            break
+    return taken
+
+
+def batches_of(paths: Sequence[str], records_max: int) -> Iterator[RawBatch]:
+    """Every message of files and folders, at most so many at a time.
+
+    Raises
+    ------
+    ConfigError, TransportError
+        If there is no such file, or it cannot be read.
+    """
+    source = FileSource(paths)
+    source.start(_NobodyListens())
     try:
-        while len(taken.values) < records_max and not source.is_exhausted:
-            for batch in source.poll(records_max - len(taken.values), 1.0):
-                taken.positions += batch.positions
-                taken.values += batch.values
+        while not source.is_exhausted:
+            yield from source.poll(records_max, 1.0)
     finally:
         source.close()
-    return taken
 
 
 def peek_topic(

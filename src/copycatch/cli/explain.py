@@ -2,30 +2,32 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
 
-import msgspec
-
+from copycatch.cli.announced_options import kafka_of, tell_faults
+from copycatch.cli.format_options import add_format_arguments
 from copycatch.cli.render_alert import alert_text
-from copycatch.records.wire import Alert, Recommendation
+from copycatch.errors import ConfigError
 
 DESCRIPTION = """\
 Tell in plain words what an alert says: who and what was seen, what would be normal, which feature carries
 how much of the score, what is recommended and what that does, what to check before acting, and how to
 put the account on the allow-list if it is legitimate.
 
-ALERT is a file with native alerts, one JSON object a line (a single pretty-printed one will do, too), or
-- for standard input. Without --uid every alert of the file is shown, newest state of each only.
+ALERT is a file of native alerts (what `run --sink -` writes will do, too), - for standard input, or a topic.
+Without --uid, --account or --model every alert is shown, newest state of each only.
+
+With --account and --log the log is played once more, and the account is told whether it was alerted on or
+not: why (not), each evaluation with the features that weigh most beside other accounts', and its five
+queries farthest from what others ask beside five usual ones. Queries come from that log only.
 
   copycatch explain alerts.jsonl --uid 3f2a            (the first characters of a uid are enough)
   kafka-console-consumer ... | copycatch explain - --last 1
+  copycatch explain --account acct-7f3a --log gateway.jsonl.gz
+  copycatch explain --feature flat_share
 
-exit codes: 0 shown; 1 no such alert, or lines that are no alerts; 2 the file cannot be read, or wrong usage
+exit codes: 0 shown; 1 no such alert or account, or lines that are no alerts; 2 wrong usage; 3 a file cannot
+  be read
 """
-
-LINE_BYTES_MAX = 4 << 20
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,103 +38,105 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "alert", metavar="ALERT", help="file of native alerts (.json or .jsonl), or - for stdin"
-    )
+    parser.add_argument("alert", nargs="?", metavar="ALERT", help="file of native alerts, - or a topic")
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="ALERT is a topic of this broker")
+    parser.add_argument("--settings", metavar="FILE", help="the same, with the broker of a settings file")
     parser.add_argument("--uid", help="only this alert; the first characters are enough")
+    parser.add_argument("--account", metavar="ID", help="only this account or campaign, and those it is in")
+    parser.add_argument("--model", metavar="ID", help="only on this model")
     parser.add_argument("--last", type=int, metavar="N", help="only the newest N alerts")
     parser.add_argument(
-        "--recommendations",
-        type=Path,
-        metavar="FILE",
-        help="file of recommendations: tells what is in force now, with its parameters",
-    )
+        "--recommendations", metavar="FILE",
+        help="file (or topic) of recommendations: tells what is in force now, with its parameters",
+    )  # fmt: skip
+    parser.add_argument(
+        "--log", metavar="FILE", action="append", default=[],
+        help="with --account: the log to play once more; file or folder, repeatable",
+    )  # fmt: skip
+    parser.add_argument("--policy", metavar="FILE", help="with --log: policy to judge by")
+    parser.add_argument("--feature", metavar="NAME", help="tell what a feature is, and end")
+    add_format_arguments(parser, default=None)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, choose, tell; see DESCRIPTION for the exit codes."""
+    if args.feature is not None:
+        return _tell_feature(args.feature)
+    if args.log:
+        if args.account is None:
+            msg = "--log FILE: name the account to explain with --account"
+            raise ConfigError(msg)
+        from copycatch.cli.explain_account import explain_account
+
+        return explain_account(args)
+    if args.alert is None:
+        msg = "explain: name a file of alerts, or --account and --log, or --feature"
+        raise ConfigError(msg)
     if args.last is not None and args.last < 1:
-        print("--last: at least 1", file=sys.stderr)
-        return 2
-    faults: list[str] = []
-    try:
-        alerts = _newest(_alerts(args.alert, faults))
-        recommendations = _recommendations(args.recommendations, faults)
-    except OSError as error:
-        print(f"{error.filename or args.alert}: cannot be read: {error.strerror or error}", file=sys.stderr)
-        return 2
-    for fault in faults[:20]:
-        print(fault, file=sys.stderr)
-    if args.uid:
-        alerts = [alert for alert in alerts if alert.uid.startswith(args.uid)]
+        msg = f"--last {args.last}: at least 1"
+        raise ConfigError(msg)
+    return _tell_alerts(args)
+
+
+def _tell_alerts(args: argparse.Namespace) -> int:
+    from copycatch.desk.reading import read_announced
+
+    kafka = kafka_of(args)
+    found = read_announced([args.alert], kafka, wants="alert")
+    if args.recommendations is not None:
+        others = read_announced([args.recommendations], kafka)
+        found.rows |= others.rows
+        found.faults += others.faults
+        found.n_faults += others.n_faults
+    tell_faults(found.faults, found.n_faults)
+    alerts = [
+        alert
+        for alert in found.newest()
+        if (not args.uid or alert.uid.startswith(args.uid))
+        and (args.account is None or args.account in {alert.entity.id, *alert.entity.accounts})
+        and (args.model is None or args.model == alert.model_id)
+    ]
     if args.last:
         alerts = sorted(alerts, key=lambda alert: alert.time)[-args.last :]
     if not alerts:
-        wanted = f"with uid {args.uid!r} " if args.uid else ""
+        given = (("uid", args.uid), ("account", args.account), ("model", args.model))
+        wanted = "".join(f"with {name} {value!r} " for name, value in given if value)
         print(
             f"{args.alert}: no alert {wanted}found; native alerts carry uid, entity and reasons",
             file=sys.stderr,
         )
         return 1
     is_tty = sys.stdout.isatty()
-    texts = (alert_text(a, recommendations.get(a.recommendation or ""), is_tty) for a in alerts)
+    texts = (alert_text(a, found.rows.get(a.recommendation or ""), is_tty) for a in alerts)
     print("\n\n".join(texts))
-    return 1 if faults else 0
+    return 1 if found.n_faults else 0
 
 
-def _newest(alerts: Iterator[Alert]) -> list[Alert]:
-    """The last state of each uid, in the order of their last change."""
-    alert_by_uid: dict[str, Alert] = {}
-    for alert in alerts:
-        alert_by_uid.pop(alert.uid, None)
-        alert_by_uid[alert.uid] = alert
-    return list(alert_by_uid.values())
+def _tell_feature(name: str) -> int:
+    from copycatch.decisions.explain import readable_number
+    from copycatch.errors import nearest
+    from copycatch.features.catalog import FEATURE_INDEX, FEATURES
 
-
-def _alerts(name: str, faults: list[str]) -> Iterator[Alert]:
-    decoder = msgspec.json.Decoder(Alert)
-    for line_number, line in _lines(name):
-        try:
-            yield decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            faults.append(f"{name}:{line_number}: not a native alert: {error}")
-
-
-def _recommendations(path: Path | None, faults: list[str]) -> dict[str, Recommendation]:
-    """What is in force per decision key: the row with the highest epoch and revision."""
-    rows: dict[str, Recommendation] = {}
-    if path is None:
-        return rows
-    decoder = msgspec.json.Decoder(Recommendation)
-    for line_number, line in _lines(str(path)):
-        try:
-            row = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            faults.append(f"{path}:{line_number}: not a recommendation: {error}")
-            continue
-        known = rows.get(row.decision_key)
-        if known is None or (row.epoch, row.revision) >= (known.epoch, known.revision):
-            rows[row.decision_key] = row
-    return rows
-
-
-def _lines(name: str) -> Iterator[tuple[int, bytes]]:
-    """Lines of JSON; a file that is one pretty-printed object counts as one line."""
-    if name == "-":
-        yield from _split(sys.stdin.buffer)
-        return
-    with Path(name).open("rb") as file:
-        yield from _split(file)
-
-
-def _split(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    first = file.readline(LINE_BYTES_MAX)
-    if first.strip() == b"{":
-        yield 1, first + file.read(LINE_BYTES_MAX)
-        return
-    line, line_number = first, 1
-    while line:
-        if line.strip():
-            yield line_number, line
-        line, line_number = file.readline(LINE_BYTES_MAX), line_number + 1
+    if name not in FEATURE_INDEX:
+        near = nearest(name, list(FEATURE_INDEX))
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(FEATURE_INDEX))}"
+        msg = f"--feature {name}: no such feature; {hint}"
+        raise ConfigError(msg)
+    feature = FEATURES[FEATURE_INDEX[name]]
+    spec = feature.spec
+    windows = "lifetime and recent window" if feature.in_recent else "lifetime"
+    scored = "not part of the score; usable in limits"
+    if feature.scored is not None:
+        way = {1: "high values are anomalous", -1: "low values are anomalous", 0: "both ends are anomalous"}
+        scored = f"scored in family {feature.scored.family}: {way[feature.scored.sign]}"
+    elif spec.family == "usage":
+        scored = "scored with all of family usage, by a forest"
+    print(
+        f"{spec.name} ({spec.family}): {spec.sentence}\n"
+        f"  unit {spec.unit}, from {readable_number(spec.low)} to {readable_number(spec.high)}; "
+        f"over {windows}\n"
+        f"  needs {', '.join(spec.needs) or 'nothing beside time and account'}\n"
+        f"  {scored}"
+    )
+    return 0

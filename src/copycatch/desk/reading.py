@@ -11,10 +11,8 @@ from typing import Literal
 import msgspec
 
 from copycatch.adapters.clock import SystemClock
-from copycatch.adapters.files import FileSource
-from copycatch.adapters.peek import peek_topic
+from copycatch.adapters.peek import batches_of, peek_topic
 from copycatch.errors import ConfigError
-from copycatch.ports import Shard
 from copycatch.records.wire import Alert, Recommendation
 from copycatch.settings.service import Kafka
 
@@ -134,21 +132,7 @@ def _values_of(source: str, kafka: Kafka | None) -> Iterator[tuple[str, bytes]]:
     if source != STDIN and not Path(source).exists():
         msg = f"{source}: no such file; for a topic add --kafka HOST:PORT"
         raise ConfigError(msg)
-    files = FileSource([source])
-    files.start(_NobodyListens())
-    try:
-        while not files.is_exhausted:
-            for batch in files.poll(RECORDS_PER_POLL, 1.0):
-                name = "standard input" if batch.topic == STDIN else batch.topic
-                for position, value in zip(batch.positions, batch.values, strict=True):
-                    yield f"{name}:{position + 1}", value
-    finally:
-        files.close()
-
-
-class _NobodyListens:
-    """Shards come and go unseen."""
-
-    def on_assigned(self, shards: list[Shard]) -> None: ...
-    def on_revoked(self, shards: list[Shard]) -> None: ...
-    def on_lost(self, shards: list[Shard]) -> None: ...
+    for batch in batches_of([source], RECORDS_PER_POLL):
+        name = "standard input" if batch.topic == STDIN else batch.topic
+        for position, value in zip(batch.positions, batch.values, strict=True):
+            yield f"{name}:{position + 1}", value

@@ -1,7 +1,6 @@
 """`check` and `explain` as an analyst runs them: real files, real exit codes."""
 
 import argparse
-import io
 import json
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tests.support.evaluations import CATALOG, MINUTE_MS, Seen, columns
 from copycatch.cli import check, explain
 from copycatch.decisions.judge import judge
 from copycatch.decisions.state import DecisionState
+from copycatch.errors import ConfigError
 from copycatch.records.policy import Policy
 from copycatch.records.wire import ENCODER
 from copycatch.settings.policy import parse_policy
@@ -150,8 +150,11 @@ def test_explain_reads_standard_input_and_pretty_printed_files(
     pretty = alerts_path.with_name("one.json")
     pretty.write_text(json.dumps(json.loads(line), indent=2))
     assert _run("explain", str(pretty)) == 0
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(line.encode())))
-    assert _run("explain", "-") == 0
+    alone = alerts_path.with_name("one.jsonl")
+    alone.write_text(line)
+    with alone.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert _run("explain", "-") == 0
     assert capsys.readouterr().out.count("MEDIUM account") == 2
 
 
@@ -159,8 +162,9 @@ def test_explain_says_what_it_could_not_read(alerts_path: Path, capsys: pytest.C
     with alerts_path.open("a") as file:
         file.write("{not json\n\n")
     assert _run("explain", str(alerts_path)) == 1
-    assert "alerts.jsonl:5: not a native alert" in capsys.readouterr().err
+    assert "alerts.jsonl:5: JSON is malformed" in capsys.readouterr().err
     assert _run("explain", str(alerts_path), "--uid", "zzz") == 1
     assert "no alert with uid 'zzz'" in capsys.readouterr().err
-    assert _run("explain", str(alerts_path.with_name("none"))) == 2
-    assert _run("explain", str(alerts_path), "--last", "0") == 2
+    for wrong in ([str(alerts_path.with_name("none"))], [str(alerts_path), "--last", "0"]):
+        with pytest.raises(ConfigError):
+            _run("explain", *wrong)

@@ -162,3 +162,35 @@ def test_policy_diff_and_show(tmp_path: Path, policy: str, capsys: pytest.Captur
     again = tmp_path / "effective.yaml"
     again.write_text(shown)
     assert main(["policy", "diff", policy, str(again)]) == 0, "what is shown means the same"
+
+
+def test_explain_an_account_of_a_log(log: str, policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--account", "fast", "--log", log, "--policy", policy]) == 0
+    shown = capsys.readouterr().out
+    assert "It was alerted on at 2026-03-01T10:00:11.000Z, by rule fast." in shown
+    assert "Its queries that lie farthest from what others ask (of 60)" in shown
+    assert '"question ' in shown
+    assert main(["explain", "--account", "slow", "--log", log]) == 0
+    assert "It has no score" in capsys.readouterr().out
+    assert main(["explain", "--account", "nobody", "--log", log]) == 1
+    assert "never evaluated" in capsys.readouterr().out
+    assert main(["explain", "--log", log]) == 2
+    assert main(["explain"]) == 2
+
+
+def test_explain_chooses_by_account_and_reads_mixed_output(
+    alerts: str, log: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", alerts, "--account", "fast"]) == 0
+    assert "HIGH account fast on model m" in capsys.readouterr().out
+    assert main(["explain", alerts, "--account", "slow"]) == 1
+    assert "no alert with account 'slow' found" in capsys.readouterr().err
+    wrapped = tmp_path / "mixed.jsonl"
+    lines = Path(alerts).read_text().splitlines()
+    wrapped.write_text("".join(f'{{"kind": "alert", "key": "k", "value": {line}}}\n' for line in lines))
+    assert main(["explain", str(wrapped)]) == 0
+    assert "HIGH account fast" in capsys.readouterr().out
+    assert main(["explain", "--feature", "flat_shar"]) == 2
+    assert "did you mean flat_share?" in capsys.readouterr().err
+    assert main(["explain", "--feature", "flat_share"]) == 0
+    assert "needs input" in capsys.readouterr().out
