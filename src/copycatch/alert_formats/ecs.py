@@ -16,7 +16,7 @@ from copycatch.alert_formats.text import (
     technique_of,
     technique_url,
 )
-from copycatch.records.wire import ENCODER, Alert
+from copycatch.records.wire import ENCODER, Alert, Op
 from copycatch.safe_text import printable
 
 ECS_VERSION: Literal["9.4.0"] = "9.4.0"
@@ -24,6 +24,7 @@ _ACTIONS: dict[str, str] = {
     "open": "model-extraction-suspected",
     "update": "model-extraction-continues",
     "close": "model-extraction-ended",
+    "reopen": "model-extraction-resumed",
 }
 
 
@@ -39,7 +40,12 @@ class Event(Strict, frozen=True, kw_only=True):
     kind: Literal["alert"] = "alert"
     category: list[Literal["threat", "api"]]
     type: list[Literal["info", "indicator"]]
-    action: Literal["model-extraction-suspected", "model-extraction-continues", "model-extraction-ended"]
+    action: Literal[
+        "model-extraction-suspected",
+        "model-extraction-continues",
+        "model-extraction-ended",
+        "model-extraction-resumed",
+    ]
     id: str
     module: Literal["copycatch"] = "copycatch"
     dataset: Literal["copycatch.alert"] = "copycatch.alert"
@@ -115,9 +121,10 @@ class Own(Strict, frozen=True, kw_only=True):
     """What ECS has no field for, under the product's own name as ECS asks."""
 
     uid: str
-    op: Literal["open", "update", "close"]
+    op: Op
     mode: Literal["enforce", "shadow"]
     entity_kind: Literal["account", "campaign", "model"]
+    entity_id: str
     accounts_total: int
     tail_prob: float | None
     rank: str
@@ -139,7 +146,7 @@ class EcsAlert(Strict, frozen=True, kw_only=True):
     event: Event
     rule: Rule
     threat: Threat | UnsetType = UNSET
-    user: User
+    user: User | UnsetType = UNSET  # of one account; a campaign and a model are no users
     source: Source | UnsetType = UNSET
     related: Related
     gen_ai: GenAi
@@ -176,20 +183,21 @@ def ecs_of(alert: Alert) -> EcsAlert:
             reference=technique_url(alert.techniques[0]) if alert.techniques else UNSET,
         ),
         threat=_threat_of(alert.techniques) if alert.techniques else UNSET,
-        user=User(
-            id=alert.entity.id,
-            risk=Risk(
-                calculated_score=risk,
-                calculated_score_norm=risk,
-                calculated_level=_LEVELS[alert.severity],
-            ),
-        ),
+        user=_user_of(alert, risk) if alert.entity.kind == "account" else UNSET,
         source=Source(ip=addresses[0]) if addresses else UNSET,
         related=Related(ip=addresses, user=alert.entity.accounts),
         gen_ai=GenAi(request=Request(model=alert.model_id)),
         organization=UNSET if alert.tenant_id is None else Organization(id=alert.tenant_id),
         message=printable(alert.words, 8191),  # analysers of the full-text field index no more
         copycatch=_own_of(alert),
+    )
+
+
+def _user_of(alert: Alert, risk: float) -> User:
+    level = _LEVELS[alert.severity]
+    return User(
+        id=alert.entity.id,
+        risk=Risk(calculated_score=risk, calculated_score_norm=risk, calculated_level=level),
     )
 
 
@@ -240,6 +248,7 @@ def _own_of(alert: Alert) -> Own:
         op=alert.op,
         mode=alert.mode,
         entity_kind=alert.entity.kind,
+        entity_id=alert.entity.id,
         accounts_total=alert.entity.accounts_total,
         tail_prob=alert.score.tail_prob,
         rank=alert.score.rank,

@@ -27,6 +27,7 @@ _ACTIVITIES: dict[str, tuple[int, str]] = {
     "open": (1, "Create"),
     "update": (2, "Update"),
     "close": (3, "Close"),
+    "reopen": (99, "Reopen"),  # OCSF has no such activity: 99 is another one, named by activity_name
 }
 _SEVERITIES: dict[str, tuple[int, str]] = {
     "low": (2, "Low"),
@@ -112,7 +113,7 @@ class Endpoint(Strict, frozen=True, kw_only=True):
 class Evidence(Strict, frozen=True, kw_only=True):
     uid: str
     name: str
-    user: User
+    user: User | UnsetType = UNSET
     src_endpoint: Endpoint | UnsetType = UNSET
     data: dict[str, Any]
 
@@ -153,13 +154,13 @@ class Remediation(Strict, frozen=True, kw_only=True):
 class DetectionFinding(Strict, frozen=True, kw_only=True):
     """A Detection Finding as copycatch writes it."""
 
-    activity_id: Literal[1, 2, 3]
-    activity_name: Literal["Create", "Update", "Close"]
+    activity_id: Literal[1, 2, 3, 99]
+    activity_name: Literal["Create", "Update", "Close", "Reopen"]
     category_uid: Literal[2] = 2
     category_name: Literal["Findings"] = "Findings"
     class_uid: Literal[2004] = 2004
     class_name: Literal["Detection Finding"] = "Detection Finding"
-    type_uid: Literal[200401, 200402, 200403]
+    type_uid: Literal[200401, 200402, 200403, 200499]
     type_name: str
     time: int
     start_time: int
@@ -189,7 +190,7 @@ class DetectionFinding(Strict, frozen=True, kw_only=True):
 
 
 def encode_ocsf(alert: Alert) -> bytes:
-    """One Detection Finding; open, update and close are activities 1, 2 and 3 of the same finding uid."""
+    """One Detection Finding; open, update, close and reopen are activities 1, 2, 3 and 99 of its uid."""
     return ENCODER.encode(finding_of(alert))
 
 
@@ -289,9 +290,10 @@ def _evidence_of(alert: Alert) -> Evidence:
     return Evidence(
         uid=f"{alert.uid}:window",
         name="evidence window",
-        user=User(uid=alert.entity.id),
+        user=User(uid=alert.entity.id) if alert.entity.kind == "account" else UNSET,
         src_endpoint=Endpoint(ip=addresses[0]) if addresses else UNSET,
         data={
+            "entity": alert.entity.id,
             "window_s": alert.window_s,
             "queries": alert.queries,
             "sample_event_ids": alert.sample_event_ids,

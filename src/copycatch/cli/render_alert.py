@@ -11,7 +11,7 @@ BAR_CHARS = 20
 WORDS_CHARS_MAX = 2000
 SAMPLES_SHOWN_MAX = 5
 MODE_WORDS = {"enforce": "", "shadow": ", shadow mode: nobody acts on it"}
-OP_WORDS = {"open": "opened", "update": "still open", "close": "closed"}
+OP_WORDS = {"open": "opened", "update": "still open", "close": "closed", "reopen": "open again"}
 
 
 def share_bar(share: float) -> str:

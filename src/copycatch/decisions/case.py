@@ -50,6 +50,11 @@ class Episode(msgspec.Struct):
     sent_severity: Severity = "low"
     words: str = ""  # of a campaign; those of an account follow from its reasons
     closed_ms: int = -1  # -1: open
+    is_close_sent: bool = False  # the last alert of it said close: the next one says reopen
+
+    def __post_init__(self) -> None:
+        # Snapshots from before say it by the rest: what was announced and is closed was announced as closed.
+        self.is_close_sent = self.is_close_sent or (self.closed_ms >= 0 and self.sent_ms >= 0)
 
     @property
     def is_open(self) -> bool:
@@ -58,6 +63,11 @@ class Episode(msgspec.Struct):
     @property
     def is_announced(self) -> bool:
         return self.sent_ms >= 0
+
+    @property
+    def is_seen_open(self) -> bool:
+        """Whether analysts have seen it and not seen it closed."""
+        return self.is_announced and not self.is_close_sent
 
 
 class ActiveRecommendation(msgspec.Struct):

@@ -39,6 +39,7 @@ from copycatch.records.wire import (
     Action,
     Alert,
     Entity,
+    Op,
     Reason,
     Recommendation,
     Score,
@@ -54,7 +55,7 @@ class Tally(msgspec.Struct):
     """What was done over the life of the shard; becomes metrics."""
 
     opened: int = 0
-    updated: int = 0
+    updated: int = 0  # or reopened
     closed: int = 0
     upserts: int = 0
     revokes: int = 0
@@ -134,7 +135,6 @@ def raise_or_keep(
     if episode is None or (not episode.is_open and time_ms - episode.closed_ms >= finding.repeat_after_ms):
         episode = _new_episode(case, finding, observation)
         case.episodes[finding.rule] = episode
-    is_reopened = not episode.is_open
     episode.closed_ms = -1
     episode.last_over_ms = max(episode.last_over_ms, time_ms)
     episode.last_seen_ms = max(episode.last_seen_ms, time_ms)
@@ -148,7 +148,7 @@ def raise_or_keep(
         episode.action = finding.action
     is_news = (
         not episode.is_announced
-        or is_reopened
+        or episode.is_close_sent
         or severity_rank(episode.severity) > severity_rank(episode.sent_severity)
         or time_ms - episode.sent_ms >= finding.repeat_after_ms
         or finding.is_changed
@@ -168,8 +168,9 @@ def release(context: JudgingContext, case: Case, episode: Episode, time_ms: int,
     """End an episode. What was never announced ends without an alert."""
     assert episode.is_open
     episode.closed_ms = time_ms
-    if episode.is_announced:
+    if episode.is_seen_open:
         context.tally.closed += 1
+        episode.is_close_sent = True
         words = closing_text(case.key, episode.rule, why)
         context.alerts.append(_alert(context, case, episode, "close", time_ms, words))
     if not case.open_episodes:
@@ -181,7 +182,7 @@ def settle(context: JudgingContext, case: Case, settings: EntitySettings, time_m
 
     Only announced episodes count: what analysts have not seen must not act on anybody.
     """
-    episodes = [e for e in case.open_episodes if e.is_announced]
+    episodes = [e for e in case.open_episodes if e.is_seen_open]
     lead = strongest(episodes)
     if lead is None:
         _revoke(context, case, time_ms)
@@ -310,10 +311,11 @@ def _announce(
         context.tally.held_back += 1
         context.cap.withhold(case.key, episode.severity, episode.queries, episode.first_seen_ms)
         return
-    is_first = not episode.is_announced
+    op: Op = "reopen" if episode.is_close_sent else "update" if episode.is_announced else "open"
+    episode.is_close_sent = False
     episode.sent_ms = time_ms
     episode.sent_severity = episode.severity
-    if is_first:
+    if op == "open":
         context.tally.opened += 1
         context.guard.opened(case.model_id, time_ms)
     else:
@@ -327,13 +329,13 @@ def _announce(
         episode.looks_like,
         allowed(episode.action, context.plan.policy.enforcement),
     )
-    context.alerts.append(_alert(context, case, episode, "open" if is_first else "update", time_ms, words))
+    context.alerts.append(_alert(context, case, episode, op, time_ms, words))
 
 
-def _alert(context: JudgingContext, case: Case, episode: Episode, op: str, time_ms: int, words: str) -> Alert:
+def _alert(context: JudgingContext, case: Case, episode: Episode, op: Op, time_ms: int, words: str) -> Alert:
     return Alert(
         uid=episode.uid,
-        op="open" if op == "open" else "update" if op == "update" else "close",
+        op=op,
         time=format_rfc3339(time_ms),
         first_seen=format_rfc3339(episode.first_seen_ms),
         last_seen=format_rfc3339(episode.last_seen_ms),

@@ -127,7 +127,7 @@ _NOTHING: _Content = (0, _NO_RECOMMENDATION, ())
 def _content(case: Case) -> _Content:
     """All of a case that was announced."""
     episodes = tuple(
-        (e.uid, e.is_open, e.sent_ms, e.sent_severity)
+        (e.uid, e.is_seen_open, e.sent_ms, e.sent_severity)
         for _, e in sorted(case.episodes.items())
         if e.is_announced
     )

@@ -195,6 +195,7 @@ class Rejected(Struct, frozen=True, kw_only=True):
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 Mode = Literal["enforce", "shadow"]
+Op = Literal["open", "update", "close", "reopen"]
 Action = Literal["observe", "throttle", "reduce_output", "perturb", "challenge", "block", "revoke_key"]
 ACTIONS: tuple[Action, ...] = (
     "observe",
@@ -269,8 +270,11 @@ class Alert(Struct, frozen=True, kw_only=True):
         ),
     ]
     op: Annotated[
-        Literal["open", "update", "close"],
-        Meta(description="open when the episode starts, update while it lasts, close when it has ended."),
+        Op,
+        Meta(
+            description="open when the episode starts, update while it lasts, close when it has ended, "
+            "reopen when it goes on after all: what follows a close under one uid is a reopen."
+        ),
     ]
     time: Annotated[Rfc3339, Meta(description="Event time of the finding.")]
     first_seen: Annotated[Rfc3339, Meta(description="First query of the entity that the finding rests on.")]

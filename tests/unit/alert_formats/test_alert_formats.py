@@ -42,7 +42,7 @@ REASONS = st.fixed_dictionaries(
 ALERTS = st.fixed_dictionaries(
     {
         "uid": st.just("9b1c0f5e7d2a4c63"),
-        "op": st.sampled_from(["open", "update", "close"]),
+        "op": st.sampled_from(["open", "update", "close", "reopen"]),
         "time": st.just("2026-11-22T00:43:44.000Z"),
         "first_seen": st.just("2026-11-21T23:43:44.000Z"),
         "last_seen": st.just("2026-11-22T00:43:40.000Z"),
@@ -111,7 +111,9 @@ def test_the_schemas_refuse_what_is_not_written(name: str) -> None:
         check_of(name).validate(document)
 
 
-@pytest.mark.parametrize(("op", "activity", "status"), [("open", 1, 1), ("update", 2, 1), ("close", 3, 4)])
+@pytest.mark.parametrize(
+    ("op", "activity", "status"), [("open", 1, 1), ("update", 2, 1), ("close", 3, 4), ("reopen", 99, 1)]
+)
 def test_ocsf_activities(op: Any, activity: int, status: int) -> None:
     finding = parsed("ocsf", ALERT_FORMATS["ocsf"].encode(msgspec.structs.replace(EXAMPLE, op=op)))
     assert finding["activity_id"] == activity

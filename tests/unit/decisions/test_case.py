@@ -155,6 +155,8 @@ def test_alerts_open_once_get_worse_only_and_close(seen: list[Seen]) -> None:
         assert [a.op for a in alerts].count("open") == 1
         assert alerts[0].op == "open"
         assert alerts[-1].op == "close"
+        for before, after in itertools.pairwise(alerts):
+            assert (before.op == "close") == (after.op == "reopen"), "after a close only a reopen"
         severities = [SEVERITIES.index(a.severity) for a in alerts]
         assert severities == sorted(severities)
         assert all(len(a.sample_event_ids) <= 10 and len(a.reasons) <= 5 for a in alerts)
