@@ -366,6 +366,10 @@ class Recommendation(Struct, frozen=True, kw_only=True):
             "(epoch, revision) holds. 0: from a version without it; go by revision."
         ),
     ] = 0
+    decided_by: Annotated[
+        str | None, Meta(description="Who made this revision, where a person did and not the detector.")
+    ] = None
+    decided_why: Annotated[str | None, Meta(description="Why that person did.")] = None
     schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 
 

@@ -194,3 +194,29 @@ def test_explain_chooses_by_account_and_reads_mixed_output(
     assert "did you mean flat_share?" in capsys.readouterr().err
     assert main(["explain", "--feature", "flat_share"]) == 0
     assert "needs input" in capsys.readouterr().out
+
+
+def test_decisions_are_listed_revoked_and_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = str(tmp_path / "rows.jsonl")
+    why = ["--reason", "a leaked key", "--by", "kim"]
+    add = ["decisions", "add", "acct", rows, "--model", "m", "--action", "block", "--for", "4h"]
+    assert main([*add, *why]) == 0
+    assert main(["decisions", "list", rows]) == 0
+    shown = capsys.readouterr()
+    assert "block         acct on m until 20" in shown.out
+    assert shown.out.strip().endswith(", by kim")
+    assert "1 decisions, 1 of them restrictions" in shown.err
+    assert main(["decisions", "revoke", "acct", rows, *why]) == 0
+    assert main(["decisions", "list", rows]) == 0
+    assert "0 decisions" in capsys.readouterr().err
+    assert main(["decisions", "list", rows, "--all"]) == 0
+    assert "(not in force)" in capsys.readouterr().out
+    assert main(["decisions", "revoke", "acct", rows, *why]) == 1
+    assert main(["decisions", "revoke", "other", rows, *why]) == 1
+    revisions = [json.loads(line) for line in Path(rows).read_text().splitlines()]
+    assert [(row["op"], row["revision"], row["decided_by"]) for row in revisions] == [
+        ("upsert", 1, "kim"),
+        ("revoke", 2, "kim"),
+    ]
+    assert main([*add, "--reason", "...", "--by", "kim"]) == 2
+    assert len(Path(rows).read_text().splitlines()) == 2
