@@ -1,5 +1,6 @@
 """One query as each gateway logs it, in the shape and length of real logs: for benchmarks and mutations."""
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -62,7 +63,7 @@ def chat_response(query: Query) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{query.id}",
         "object": "chat.completion",
-        "created": 1772359200 + query.time_s,
+        "created": 1772323200 + query.time_s,
         "model": "acme-chat-1-2026-10-01",
         "system_fingerprint": "fp_44709d6fcb",
         "service_tier": "default",
@@ -154,7 +155,7 @@ def litellm(query: Query) -> list[Logged]:
         "applied_guardrails": [],
         "usage_object": USAGE,
     }
-    started_s = 1772359200.101 + query.time_s
+    started_s = 1772323200.101 + query.time_s
     request = chat_request(query)
     return [
         logged(
@@ -242,7 +243,7 @@ def otlp_value(value: Any) -> dict[str, Any]:
 
 
 def otlp_document(query: Query) -> dict[str, Any]:
-    started_ns = (1772359200 + query.time_s) * 10**9
+    started_ns = (1772323200 + query.time_s) * 10**9
     number = int.from_bytes(query.id.encode()[-8:], "big")
     span = {
         "traceId": f"{number:032x}",
@@ -290,7 +291,7 @@ def kong(query: Query) -> list[Logged]:
                 "upstream_uri": "/v1/chat/completions",
                 "upstream_status": 200,
                 "client_ip": "203.0.113.7",
-                "started_at": 1772359200101 + 1000 * query.time_s,
+                "started_at": 1772323200101 + 1000 * query.time_s,
                 "request": {
                     "id": query.id,
                     "uri": "/v1/chat/completions",
@@ -463,3 +464,294 @@ TABULAR: dict[str, Callable[[Query], list[Logged]]] = {
     "native": native_tabular,
     **{each.__name__: each for each in (sagemaker, kserve, oip)},
 }
+
+
+def otlp_proto(query: Query) -> list[Logged]:
+    """The same span as `otel`, as the collector's Kafka exporter writes it by default."""
+    from google.protobuf import json_format  # type: ignore[import-untyped]
+    from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+    document = otlp_document(query)
+    for span in document["resourceSpans"][0]["scopeSpans"][0]["spans"]:
+        for name in ("traceId", "spanId"):  # protobuf's own JSON writes bytes as base64
+            span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
+    return [Logged(json_format.ParseDict(document, TracesData()).SerializeToString())]
+
+
+def langfuse(query: Query) -> list[Logged]:
+    """An enriched observation of the blob export."""
+    request, time = chat_request(query), query.rfc3339.replace("T", " ").replace("Z", ".963000")
+    return [
+        logged(
+            {
+                "id": query.id,
+                "trace_id": f"t-{query.id}",
+                "project_id": "p-1",
+                "environment": "production",
+                "type": "GENERATION",
+                "parent_observation_id": "",
+                "start_time": time,
+                "end_time": time,
+                "name": "chat",
+                "metadata": {"app": "shop"},
+                "level": "DEFAULT",
+                "status_message": "",
+                "version": "",
+                "input": json.dumps(request["messages"]),
+                "output": json.dumps({"role": "assistant", "content": query.answer}),
+                "provided_model_name": MODEL,
+                "model_parameters": json.dumps({"temperature": 0, "n": 1}),
+                "usage_details": {"input": 240, "output": 160, "total": 400},
+                "cost_details": {"input": 0.00024, "output": 7e-05},
+                "completion_start_time": None,
+                "prompt_name": "",
+                "total_cost": 0.00031,
+                "latency": 0.812,
+                "time_to_first_token": None,
+                "model_id": "",
+                "tool_calls": [],
+                "tool_call_names": [],
+                "tool_definitions": {},
+                "user_id": query.account,
+                "session_id": "conv-1",
+                "tags": [],
+            }
+        )
+    ]
+
+
+def helicone(query: Query) -> list[Logged]:
+    """A request of the export tool, with bodies."""
+    return [
+        logged(
+            {
+                "response_id": f"r-{query.id}",
+                "response_created_at": query.rfc3339,
+                "response_status": 200,
+                "response_body": chat_response(query),
+                "response_model": "acme-chat-1-2026-10-01",
+                "request_id": query.id,
+                "request_created_at": query.rfc3339,
+                "request_body": chat_request(query),
+                "request_path": "https://api.openai.com/v1/chat",
+                "request_user_id": query.account,
+                "request_model": MODEL,
+                "model_override": None,
+                "request_properties": {"Helicone-Session-Id": "conv-1"},
+                "helicone_user": "org-owner",
+                "provider": "OPENAI",
+                "delay_ms": 812,
+                "total_tokens": 400,
+                "time_to_first_token": None,
+                "prompt_tokens": 240,
+                "completion_tokens": 160,
+                "prompt_id": None,
+                "llmSchema": None,
+                "country_code": "DE",
+                "asset_ids": None,
+                "scores": None,
+                "costUSD": 0.00031,
+                "properties": {},
+                "assets": [],
+                "target_url": "",
+                "model": MODEL,
+            }
+        )
+    ]
+
+
+def portkey(query: Query) -> list[Logged]:
+    """A row of the logs export."""
+    return [
+        logged(
+            {
+                "id": query.id,
+                "trace_id": f"t-{query.id}",
+                "created_at": query.rfc3339,
+                "request": chat_request(query),
+                "response": chat_response(query),
+                "is_success": 1,
+                "ai_org": "openai",
+                "ai_model": MODEL,
+                "req_units": 240,
+                "res_units": 160,
+                "total_units": 400,
+                "cost": 0.031,
+                "cost_currency": "USD",
+                "response_time": 812,
+                "request_url": "https://api.openai.com/v1/chat/completions",
+                "response_status_code": 200,
+                "mode": "single",
+                "config": "",
+                "prompt_slug": "",
+                "metadata": {"_user": query.account},
+            }
+        )
+    ]
+
+
+def azure_apim(query: Query) -> list[Logged]:
+    """Rows of the two tables: tokens, the question, the answer in two parts, and the gateway's own."""
+    resource = "/subscriptions/s/providers/microsoft.apimanagement/service/contoso"
+    common = {
+        "TimeGenerated": query.rfc3339,
+        "CorrelationId": query.id,
+        "Region": "West Europe",
+        "_ResourceId": resource,
+        "TenantId": "w-1",
+        "SourceSystem": "Azure",
+    }
+    llm = {**common, "Type": "ApiManagementGatewayLlmLog", "OperationName": "chat", "RequestId": query.id}
+    answer = json.dumps([{"role": "assistant", "content": query.answer}])
+    half = len(answer) // 2
+    tokens = {"PromptTokens": 240, "CompletionTokens": 160, "TotalTokens": 400}
+    models = {"ModelName": "acme-chat-1-2026-10-01", "DeploymentName": MODEL, "IsStreamCompletion": False}
+    messages = json.dumps(chat_request(query)["messages"])
+    gateway = {
+        "Type": "ApiManagementGatewayLogs",
+        "Category": "GatewayLogs",
+        "Method": "POST",
+        "ApiId": "openai",
+        "Url": "https://contoso.azure-api.net/openai/chat",
+        "CallerIpAddress": "203.0.113.7",
+        "ResponseCode": 200,
+        "TotalTime": 812,
+        "ApimSubscriptionId": query.account,
+        "UserId": "u-1",
+        "IsRequestSuccess": True,
+        "BackendTime": 806,
+        "RequestSize": 323,
+        "ResponseSize": 1201,
+    }
+    return [
+        logged({**llm, "SequenceNumber": 0, **tokens, **models}),
+        logged({**llm, "SequenceNumber": 1, "RequestMessages": messages}),
+        logged({**llm, "SequenceNumber": 2, "ResponseMessages": answer[:half]}),
+        logged({**llm, "SequenceNumber": 3, "ResponseMessages": answer[half:]}),
+        logged({**common, **gateway}),
+    ]
+
+
+def anthropic(query: Query) -> list[Logged]:
+    """A request with an earlier turn's reasoning, and an answer with its own."""
+    signature = base64.b64encode(query.id.encode() * 8).decode()
+    thought = {"type": "thinking", "thinking": "They want it briefly.", "signature": signature}
+    request = {
+        "model": MODEL,
+        "max_tokens": 640,
+        "temperature": 1,
+        "system": "You are terse.",
+        "thinking": {"type": "enabled", "budget_tokens": 512},
+        "messages": [
+            {"role": "user", "content": "Hello."},
+            {
+                "role": "assistant",
+                "content": [{**thought, "signature": "RXE=" * 8}, {"type": "text", "text": "Hi."}],
+            },
+            {"role": "user", "content": [{"type": "text", "text": query.prompt}]},
+        ],
+    }
+    response = {
+        "id": f"msg_{query.id}",
+        "type": "message",
+        "role": "assistant",
+        "model": MODEL,
+        "content": [thought, {"type": "text", "text": query.answer}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 240, "output_tokens": 160, "cache_read_input_tokens": 0},
+    }
+    envelope = {"request_id": query.id, "timestamp": query.rfc3339, "account_id": query.account}
+    return [logged({**envelope, "status_code": 200, "request": request, "response": response})]
+
+
+def responses(query: Query) -> list[Logged]:
+    """OpenAI's Responses API with reasoning: an envelope, which the format `openai` reads."""
+    reasoning = {
+        "id": f"rs_{query.id}",
+        "type": "reasoning",
+        "summary": [],
+        "encrypted_content": "gAAAAB" * 20,
+    }
+    request = {
+        "model": MODEL,
+        "instructions": "You are terse.",
+        "previous_response_id": "resp_before",
+        "include": ["reasoning.encrypted_content"],
+        "max_output_tokens": 640,
+        "store": False,
+        "input": [
+            {"type": "reasoning", "id": "rs_old", "summary": [], "encrypted_content": "gAAAAA=="},
+            {"role": "user", "content": [{"type": "input_text", "text": query.prompt}]},
+        ],
+    }
+    content = [{"type": "output_text", "text": query.answer, "annotations": []}]
+    told = {"id": f"msg_{query.id}", "type": "message", "role": "assistant", "status": "completed"}
+    response = {
+        "id": f"resp_{query.id}",
+        "object": "response",
+        "created_at": 1772323200 + query.time_s,
+        "status": "completed",
+        "model": MODEL,
+        "previous_response_id": "resp_before",
+        "output": [reasoning, {**told, "content": content}],
+        "usage": {
+            "input_tokens": 240,
+            "output_tokens": 160,
+            "output_tokens_details": {"reasoning_tokens": 64},
+        },
+    }
+    envelope = {"request_id": query.id, "timestamp": query.rfc3339, "account_id": query.account}
+    return [logged({**envelope, "status_code": 200, "request": request, "response": response})]
+
+
+def vllm(query: Query) -> list[Logged]:
+    """The two messages of vLLM's request log, as a JSON formatter with the recipe's filter writes them."""
+    params = (
+        "SamplingParams(n=1, presence_penalty=0.0, frequency_penalty=0.0, repetition_penalty=1.0, "
+        "temperature=0.7, top_p=1.0, top_k=0, min_p=0.0, seed=None, stop=[], stop_token_ids=[], "
+        "include_stop_str_in_output=False, ignore_eos=False, max_tokens=640, min_tokens=0, logprobs=5, "
+        "prompt_logprobs=None, skip_special_tokens=True, spaces_between_special_tokens=True, "
+        "truncate_prompt_tokens=None, guided_decoding=None, extra_args=None)"
+    )
+    prompt = f"<|im_start|>user\n{query.prompt}<|im_end|>\n<|im_start|>assistant\n"
+    asked = (
+        f"Received request chatcmpl-{query.id}: prompt: {prompt!r}, params: {params}, "
+        "prompt_token_ids: [1, 2, 3], prompt_embeds shape: None, lora_request: None."
+    )
+    told = (
+        f"Generated response chatcmpl-{query.id}: output: {query.answer!r}, output_token_ids: [4, 5], "
+        "finish_reason: stop"
+    )
+    common = {"levelname": "INFO", "name": "vllm.entrypoints.logger", "timestamp": query.rfc3339}
+    more = {"account_id": query.account, "model": MODEL}
+    return [logged({**common, "message": text, **more}) for text in (asked, told)]
+
+
+def triton(query: Query) -> list[Logged]:
+    """Entries of a trace file, as a shipper sends them with the account and the time."""
+    number = int(query.id.rpartition("-")[2])
+    shipped = {"account_id": query.account, "time": query.rfc3339}
+
+    def stamp(name: str, ns: int) -> Logged:
+        return logged({"id": number, "timestamps": [{"name": name, "ns": 2356425054785863 + ns}]})
+
+    def traced(activity: str, name: str, values: list[float]) -> Logged:
+        data = ",".join(map(str, values))
+        found = {"name": name, "data": data, "shape": f"1,{len(values)}", "dtype": "FP32"}
+        return logged({"id": number, "activity": activity, "tensor": found})
+
+    return [
+        logged({"id": number, "model_name": MODEL, "model_version": 1, "request_id": query.id, **shipped}),
+        stamp("HTTP_RECV_START", 0),
+        stamp("REQUEST_START", 1_000),
+        traced("TENSOR_QUEUE_INPUT", "input", query.features),
+        traced("TENSOR_BACKEND_OUTPUT", "probabilities", query.probabilities),
+        stamp("REQUEST_END", 812_001_000),
+    ]
+
+
+CHAT |= {
+    each.__name__: each for each in (otlp_proto, langfuse, helicone, portkey, azure_apim, anthropic, vllm)
+}
+TABULAR |= {"triton": triton}

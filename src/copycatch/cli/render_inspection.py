@@ -76,10 +76,10 @@ def _unknown_words(report: Inspection, batch: RawBatch) -> list[str]:
     lines = [f"format    none that is known ({found})"]
     if has_binary_values(batch):
         lines.append(
-            "          The messages are binary (protobuf, Avro, compressed). Have the producer write JSON:"
+            "          The messages are binary (Avro, compressed, protobuf but no OTLP). Have the producer"
         )
         lines.append(
-            "          the OpenTelemetry collector's Kafka exporter does with `encoding: otlp_json`,"
+            "          write JSON: the OpenTelemetry collector's Kafka exporter with `encoding: otlp_json`,"
         )
         lines.append("          Kafka Connect with JsonConverter.")
     elif report.recognised.get("unknown JSON"):

@@ -34,6 +34,8 @@ FORMATS = discover(formats.__path__)
 def recognise(document: Any, headers: Mapping[str, str]) -> str | None:
     """Name of the format that a decoded JSON document is in, or None where none fits.
 
+    A message that is no JSON is given as its bytes.
+
     Examples
     --------
     >>> recognise({"captureData": {}, "eventMetadata": {}, "eventVersion": "0"}, {})
@@ -43,6 +45,9 @@ def recognise(document: Any, headers: Mapping[str, str]) -> str | None:
     >>> recognise({"user": "u-1", "text": "hello"}, {}) is None
     True
     """
+    if isinstance(document, bytes):
+        own = (each.name for each in FORMATS.values() if each.is_own is not None and each.is_own(document))
+        return next(own, None)
     for each in FORMATS.values():
         if has_marks(each.marks, document, headers):
             return each.name

@@ -1,6 +1,5 @@
 """LiteLLM's standard logging payload, alone, in an array, or within a callback's keyword arguments."""
 
-import datetime as dt
 from typing import Any
 
 from copycatch.formats.shared.chat import (
@@ -29,6 +28,7 @@ from copycatch.formats.shared.messages import (
 )
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
+from copycatch.formats.shared.times import in_utc
 
 NAME = "litellm"
 SOURCES = {
@@ -101,7 +101,7 @@ def read(message: LogMessage) -> list[Reading]:
         "event_id": first_name(
             payload.get("id"), payload.get("request_id"), payload.get("litellm_call_id"), message.origin
         ),
-        "event_time": message.time_ms(_utc(started)),
+        "event_time": message.time_ms(in_utc(started)),
         "account_id": message.account(
             payload,
             user,
@@ -150,15 +150,6 @@ def _asked(messages: Any) -> Any:
         messages = first(messages.get("messages"), messages.get("input"), messages.get("prompt"))
     text = messages_text(messages)
     return text if text is not None or isinstance(messages, str) else prompt_of(messages)
-
-
-def _utc(time: Any) -> Any:
-    """Times of SpendLogs name no zone; the proxy writes UTC."""
-    try:
-        is_naive = isinstance(time, str) and dt.datetime.fromisoformat(time).tzinfo is None
-    except ValueError:
-        return time
-    return f"{time}Z" if is_naive else time
 
 
 def _latency_ms(response_s: Any, started: Any, ended: Any) -> float | None:

@@ -136,7 +136,8 @@ def _read_slowly(
     try:
         document: Any = read_json(value)
     except MessageFault as fault:
-        return fault
+        found = recognise(value, {})
+        return fault if found is None else foreign_fault(NAME, found)
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, str) and not version.startswith("1."):
         return version_fault(version)

@@ -26,7 +26,8 @@ def recognise_all(batch: RawBatch) -> Counter[str]:
         try:
             document = read_json(value)
         except MessageFault as fault:
-            found["not JSON" if fault.reason == "not_json" else fault.reason] += 1
+            name = recognise(value, {}) if fault.reason == "not_json" else None
+            found[name or ("not JSON" if fault.reason == "not_json" else fault.reason)] += 1
             continue
         # Loggers that batch send arrays; the first entry tells.
         if isinstance(document, list) and document:

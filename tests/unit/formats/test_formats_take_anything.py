@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.log_shapes import CHAT, TABULAR, Query, responses
 
 from copycatch.formats.catalog import FORMATS, make_decoder
 from copycatch.formats.shared.format import FormatOptions
@@ -16,6 +17,8 @@ from copycatch.records.columns import RawBatch
 from copycatch.records.wire import InferenceRecord, Rejected
 from copycatch.settings.mapping import parse_mapping
 
+QUERY = Query("e-1", "acct-1", "What is 'it'? ", 'An "answer".', 3, [0.5, 1.5], [0.9, 0.1])
+SHAPES_BESIDE = {"responses": responses}
 MAPPING = """
 version: 1
 fields:
@@ -203,6 +206,22 @@ def seeds() -> dict[str, Any]:
         "databricks": {"databricks_request_id": "e", "request": '{"instances": [[1]]}', "response": '{"predictions": [1]}'},
         "envoy_ai_gateway": {"x-request-id": "e", "start_time": "2026-01-01T00:00:00Z", "gen_ai.request.model": "m"},
         "kong": {"request": {"id": "e"}, "started_at": 1, "ai": {"proxy": {"meta": {"request_model": "m"}, "usage": {}}}},
+        "langfuse": {"id": "e", "trace_id": "t", "type": "GENERATION", "start_time": "2026-01-01 00:00:00.5", "user_id": "a",
+                     "provided_model_name": "m", "input": json.dumps(chat["messages"]), "output": "x", "latency": 0.5,
+                     "usage_details": {"input": 1, "output": 2}, "model_parameters": '{"temperature": 1}'},
+        "helicone": {"request_id": "e", "request_created_at": "2026-01-01T00:00:00Z", "request_user_id": "a",
+                     "request_body": chat, "response_body": answer, "response_status": 200},
+        "portkey": {"id": "e", "ai_model": "m", "created_at": "2026-01-01T00:00:00Z", "metadata": {"_user": "a"},
+                    "request": {"body": chat}, "response": {"body": answer, "status": 200}, "req_units": 1},
+        "anthropic": {"request_id": "e", "time": 1, "account_id": "a", "request": {**chat, "max_tokens": 1},
+                      "response": {"type": "message", "content": [{"type": "text", "text": "x"}], "usage": {}}},
+        "azure_apim": {"CorrelationId": "e", "Type": "ApiManagementGatewayLlmLog", "SequenceNumber": 1,
+                       "RequestMessages": json.dumps(chat["messages"]), "TimeGenerated": "2026-01-01T00:00:00Z"},
+        "vllm": {"message": "Received request e: prompt: 'hi', params: SamplingParams(n=1, logprobs=2), "
+                            "prompt_token_ids: [1, 2].", "timestamp": "2026-01-01 00:00:00,123", "account_id": "a"},
+        "triton": {"id": 1, "activity": "TENSOR_QUEUE_INPUT",
+                   "tensor": {"name": "x", "data": "1,2", "shape": "1,2", "dtype": "FP32"}},
+        "otlp_proto": {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]},
         "mapping": {"id": "e", "ts": 1, "account_id": "a", "input": [1, 2], "latency": 0.5},
     }  # fmt: skip
 
@@ -265,6 +284,24 @@ def check(name: str, values: list[bytes], headers: list[list[tuple[str, bytes]]]
     assert n_found == len(values) + n_split
 
 
+@st.composite
+def damaged(draw: st.DrawFn, name: str) -> list[bytes]:
+    """Messages of a whole query in its real shape, cut, doubled, out of order, or with bytes changed."""
+    shape = {**CHAT, **TABULAR, **SHAPES_BESIDE}[name]
+    values = [each.value for each in shape(QUERY)]
+    values = draw(st.permutations(values + draw(st.lists(st.sampled_from(values), max_size=2))))
+    found = []
+    for value in values:
+        at, length = draw(st.integers(0, len(value))), draw(st.integers(0, 8))
+        change = draw(st.sampled_from(["none", "none", "cut", "insert", "replace"]))
+        new = draw(st.binary(max_size=8))
+        found.append(
+            value if change == "none" else value[:at] if change == "cut"
+            else value[:at] + new + value[at + (length if change == "replace" else 0) :]
+        )  # fmt: skip
+    return found
+
+
 def as_bytes(document: Any) -> bytes:
     return json.dumps(document).encode()
 
@@ -287,6 +324,13 @@ def test_any_bytes(name: str, values: list[bytes]) -> None:
 def test_good_messages_gone_wrong(name: str, data: st.DataObject) -> None:
     documents = data.draw(st.lists(mutants(SEEDS[name]), min_size=1, max_size=3))
     check(name, [as_bytes(document) for document in documents])
+
+
+@pytest.mark.parametrize("name", sorted({**CHAT, **TABULAR, **SHAPES_BESIDE}))
+@given(data=st.data())
+@FUZZ
+def test_whole_queries_damaged(name: str, data: st.DataObject) -> None:
+    check({"responses": "openai"}.get(name, name), data.draw(damaged(name)))
 
 
 @given(

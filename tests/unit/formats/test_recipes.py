@@ -1,6 +1,9 @@
 """Files under deploy/recipes: well-formed, and what they configure is what the formats read."""
 
+import asyncio
+import importlib
 import json
+import logging.config
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from tests.unit.formats.support import batch_of, decode, fields_of
 
 from copycatch.enforcement.requests import DEFAULT_NAMES, verdict_headers
 from copycatch.enforcement.table import Verdict
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Service
 
@@ -80,3 +84,38 @@ def test_the_kserve_recipe_logs_both_halves_with_the_account() -> None:
     logger = service["spec"]["predictor"]["logger"]
     assert logger["mode"] == "all"
     assert DEFAULT_NAMES.account in [name.lower() for name in logger["metadataHeaders"]]
+
+
+def test_the_vllm_recipe_names_the_account_of_each_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(RECIPES / "vllm"))
+    recipe = importlib.import_module("copycatch_vllm")
+    config = json.loads((RECIPES / "vllm" / "logging.json").read_text(encoding="utf-8"))
+    logging.config.dictConfig({**config, "loggers": {"vllm": {**config["loggers"]["vllm"]}}})
+    logger = logging.getLogger("vllm.entrypoints.logger")
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        logger.info(
+            "Received request %s: prompt: %r, params: %s, lora_request: None.", scope["id"], "it's", "P(n=1)"
+        )
+
+        async def stream() -> None:  # an answer is sent from a task of its own
+            logger.info("Generated response %s (streaming complete): output: %r, output_token_ids: %s, "
+                        "finish_reason: %s", scope["id"], "yes", [1, 2], "stop")  # fmt: skip
+
+        await asyncio.gather(asyncio.sleep(0), stream())
+
+    async def serve() -> None:
+        serving = recipe.Account(app)
+        headers = [[(b"x-account-id", b"forged"), (b"X-Account-Id", f"acct-{i}".encode())] for i in range(3)]
+        scopes = [{"type": "http", "id": f"cmpl-{i}", "headers": each} for i, each in enumerate(headers)]
+        await asyncio.gather(*(serving(scope, None, None) for scope in scopes))
+
+    asyncio.run(serve())
+    logging.getLogger("vllm").handlers.clear()
+    lines = [line.encode() for line in capsys.readouterr().out.splitlines()]
+    decoded = decode("vllm", batch_of(lines), FormatOptions(model_id="m"))
+    assert decoded.rejects == []
+    found = [(each.event_id, each.account_id, each.input, each.output_text) for each in decoded.records]
+    assert sorted(found) == [(f"cmpl-{i}", f"acct-{i}", "it's", "yes") for i in range(3)]

@@ -38,6 +38,8 @@ class DocumentDecoder(Decoder):
         Tells messages of other formats.
     is_batched : bool
         Whether a message may be an array of documents.
+    parse : callable
+        Bytes of a message to its document; may raise `MessageFault`.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class DocumentDecoder(Decoder):
         options: FormatOptions,
         recognise: Recognise,
         is_batched: bool = False,
+        parse: Callable[[bytes], Any] = read_json,
     ) -> None:
         self._name = name
         self._read = read
@@ -55,6 +58,7 @@ class DocumentDecoder(Decoder):
         self._options = options
         self._recognise = recognise
         self._is_batched = is_batched
+        self._parse = parse
 
     def decode(self, batch: RawBatch) -> Decoded:
         decoded = Decoded()
@@ -65,9 +69,10 @@ class DocumentDecoder(Decoder):
 
     def _readings_of(self, batch: RawBatch, row: int, notes: Counter[Note]) -> list[Reading]:
         try:
-            document = read_json(batch.values[row])
+            document = self._parse(batch.values[row])
         except MessageFault as fault:
-            return [fault]
+            found = self._recognise(batch.values[row], {})
+            return [fault if found in (None, self._name) else foreign_fault(self._name, found)]
         documents = document if self._is_batched and isinstance(document, list) else [document]
         if len(documents) > DOCUMENTS_MAX:
             return [

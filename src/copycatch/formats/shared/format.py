@@ -63,6 +63,8 @@ class Format:
     """`Recognise` tells messages of other formats, so that they are rejected as such."""
     marks: Marks = ()
     """Ways to recognise the format by fields that only it has; none for a format that must be named."""
+    is_own: Callable[[bytes], bool] | None = None
+    """Tells messages that are no JSON, by their bytes."""
     precedence: int = 0
     """Formats are recognised in rising order: what gateways and loggers write first, then bare bodies of an
     API, which gateways wrap, then copycatch's own record."""

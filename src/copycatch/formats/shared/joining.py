@@ -31,9 +31,9 @@ class Identity(NamedTuple):
 
 
 class Pending(Struct):
-    """A request or response that waits, as it came: bytes are smaller than what they decode to."""
+    """A message that waits, as it came: bytes are smaller than what they decode to."""
 
-    kind: Kind
+    kind: str  # request or response; the label of a part
     topic: str
     partition: int
     position: int

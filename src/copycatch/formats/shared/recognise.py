@@ -8,7 +8,8 @@ Marks = tuple[tuple[str, ...], ...]
 separates other spellings, "=" begins what the value must start with, and "header:" names a header."""
 
 Recognise = Callable[[Any, Mapping[str, str]], str | None]
-"""Name of the format that a decoded document with these headers is in, or None where none fits."""
+"""Name of the format that a decoded document with these headers is in, or None where none fits; bytes of a
+message that is no JSON are looked at as such."""
 
 
 def recognise_nothing(_document: Any, _headers: Mapping[str, str]) -> str | None:

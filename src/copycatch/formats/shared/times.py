@@ -65,3 +65,18 @@ def _time_ms_of_text(text: str, field: str, zone: dt.tzinfo | None) -> int:
         message = f"{field}: expected RFC 3339 as 2026-01-05T00:00:00Z or epoch time: {error}, or name \
 the zone of all such times (option times, as times=UTC)"
         raise MessageFault("schema", field, message) from None
+
+
+def in_utc(time: Any) -> Any:
+    """A text that names no offset as one in UTC, for logs whose definition says so; anything else as it is.
+
+    Examples
+    --------
+    >>> in_utc("2026-03-01 10:00:00.5"), in_utc("2026-03-01T10:00:00+02:00"), in_utc(7)
+    ('2026-03-01 10:00:00.5Z', '2026-03-01T10:00:00+02:00', 7)
+    """
+    try:
+        is_naive = isinstance(time, str) and dt.datetime.fromisoformat(time).tzinfo is None
+    except ValueError:
+        return time
+    return f"{time}Z" if is_naive else time
