@@ -14,7 +14,7 @@ from copycatch.formats.shared.messages import Fields, LogMessage, Reading, dig, 
 from copycatch.formats.shared.predictions import (
     INSTANCES_MAX,
     answer_of,
-    input_of,
+    instances_of,
     numbered,
     predictions_of,
     rows_of,
@@ -146,7 +146,7 @@ def _cell(text: str) -> Any:
 
 
 def _rows_of_tables(asked: Any, answered: Any, common: Fields) -> list[Fields]:
-    inputs = [_input_of(row) for row in asked] if isinstance(asked, Table) else [input_of(asked)]
+    inputs = [_input_of(row) for row in asked] if isinstance(asked, Table) else instances_of(asked)
     answers = table_answers(answered, len(inputs)) if isinstance(answered, Table) else []
     if isinstance(answered, dict | list) and not isinstance(answered, Table):
         answers = predictions_of(answered)

@@ -7,7 +7,7 @@ from copycatch.formats.shared.context import request_context, response_context
 from copycatch.formats.shared.messages import Fields, compact_text, count_of, dig, first, first_name, text_of
 
 _LISTS = ("choices", "results", "outputs", "generations", "candidates", "output")
-_TEXTS = frozenset({"generation", "completion", "outputText", "output", "content", "output_text"})
+_TEXTS = frozenset({"generation", "completion", "outputText", "output", "content", "output_text", "text"})
 
 
 def request_fields(request: Any) -> Fields:
@@ -35,10 +35,23 @@ def asked_of(request: dict[str, Any]) -> Any:
     system_free = messages_text(request.get("messages"))
     if system_free is not None:
         return system_free
-    for key in ("prompt", "inputText", "input", "contents", "query", "text"):
+    for key in ("prompt", "inputText", "input", "contents", "query", "text", "message"):
         given = request.get(key)
         if given is not None:
             return prompt_of(given)
+    return _image_prompt(request)
+
+
+def _image_prompt(request: dict[str, Any]) -> str | None:
+    """What an image is to show: `text_prompts` of Stability (weights below 0: what not), tasks of Nova."""
+    weighed = request.get("text_prompts")
+    if isinstance(weighed, list):
+        given = [each for each in weighed[:PARTS_MAX] if isinstance(each, dict)]
+        wanted = [each for each in given if not isinstance(w := each.get("weight"), int | float) or w > 0]
+        texts = [text for each in wanted if (text := content_text(each.get("text")))]
+        return text_of("\n".join(texts)) if texts else None
+    if isinstance(request.get("taskType"), str):
+        return text_of(first(*(dig(each, "text") for each in request.values())))
     return None
 
 
@@ -127,7 +140,8 @@ def answer_text(response: dict[str, Any]) -> str | None:
     if not _TEXTS.isdisjoint(response):
         message = dig(response, "output", "message", "content")
         for given in (response.get("generation"), response.get("completion"), response.get("outputText"),
-                      message, response.get("content"), response.get("output_text")):  # fmt: skip
+                      message, response.get("content"), response.get("output_text"),
+                      response.get("text")):  # fmt: skip
             texts.append(content_text(given))
     found = [text for text in texts if text]
     return text_of("\n".join(found)) if found else None
@@ -140,8 +154,8 @@ def embeddings_of(response: Any) -> list[Any]:
     """
     if not isinstance(response, dict):
         return []
-    given = first(response.get("embedding"), response.get("embeddings"))
-    if isinstance(given, dict):  # by type, as Cohere answers: {"float": [[...], ...]}
+    given = first(response.get("embedding"), response.get("embeddings"), response.get("embeddingsByType"))
+    if isinstance(given, dict):  # by type, as Cohere and Titan answer: {"float": [[...], ...]}
         given = next((each for each in given.values() if isinstance(each, list)), None)
     if is_numbers(given):
         return [given]
@@ -165,7 +179,11 @@ def texts_asked(request: Any) -> list[Any]:
         keys = ("input", "inputs", "texts", "inputText", "prompt", "messages")
         asked = first(*(request.get(key) for key in keys))
     if isinstance(asked, list) and not is_numbers(asked):
-        return [text_of(each) if isinstance(each, str) else each for each in asked[:PARTS_MAX]]
+        # Entries of multimodal models hold parts; those without a text stand for themselves.
+        return [
+            first(content_text(each), each) if isinstance(each, str | dict) else each
+            for each in asked[:PARTS_MAX]
+        ]
     return [] if asked is None else [asked]
 
 

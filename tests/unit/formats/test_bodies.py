@@ -1,0 +1,149 @@
+"""Bodies of model servers and families of models, as SageMaker and Bedrock log them."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from tests.unit.formats.support import batch_of, decode, fields_of
+
+HI = [{"role": "user", "content": [{"text": "hi"}]}]
+PICTURE = "QUJD" * 100
+ANSWERED = [{"input": "hi", "output_text": "yo"}]
+EMBEDDED = [{"input": "a", "embedding": [0.5, 0.25]}, {"input": "b", "embedding": [1.0, 0.0]}]
+VECTORS = [[0.5, 0.25], [1.0, 0.0]]
+BEDROCK: dict[str, tuple[Any, Any, list[dict[str, Any]]]] = {
+    "cohere command": ({"prompt": "hi"}, {"generations": [{"text": "yo"}], "prompt": "hi"}, ANSWERED),
+    "cohere chat": (
+        {"message": "hi", "chat_history": [{"role": "USER", "message": "a"}], "preamble": "s"},
+        {"text": "yo", "finish_reason": "COMPLETE", "generation_id": "g"},
+        [{**ANSWERED[0], "finish_reason": "complete"}],
+    ),
+    "cohere chat, streamed": (
+        {"message": "hi"},
+        [{"event_type": "text-generation", "text": "y"}, {"event_type": "text-generation", "text": "o"},
+         {"event_type": "stream-end", "finish_reason": "COMPLETE", "response": {"text": "yo"}}],
+        ANSWERED,
+    ),
+    "cohere embeddings": ({"texts": ["a", "b"]}, {"embeddings": VECTORS}, EMBEDDED),
+    "cohere embeddings by type": ({"texts": ["a", "b"]}, {"embeddings": {"float": VECTORS}}, EMBEDDED),
+    "cohere embeddings of parts": (
+        {"inputs": [{"content": [{"type": "text", "text": text}]} for text in "ab"]},
+        {"embeddings": {"float": VECTORS}},
+        EMBEDDED,
+    ),
+    "nova": (
+        {"messages": HI, "inferenceConfig": {"maxTokens": 5}},
+        {"output": {"message": {"content": [{"text": "yo"}]}}, "usage": {"inputTokens": 1}},
+        [{**ANSWERED[0], "input_tokens": 1, "params": {"max_tokens": 5}}],
+    ),
+    "nova, streamed": (
+        {"messages": HI},
+        [{"messageStart": {"role": "assistant"}}, {"contentBlockDelta": {"delta": {"text": "y"}}},
+         {"contentBlockDelta": {"delta": {"text": "o"}}}, {"messageStop": {"stopReason": "end_turn"}},
+         {"metadata": {"usage": {"inputTokens": 1, "outputTokens": 2}}}],
+        [{**ANSWERED[0], "output_tokens": 2, "finish_reason": "end_turn"}],
+    ),
+    "nova canvas": (
+        {"taskType": "TEXT_IMAGE", "textToImageParams": {"text": "hi"}}, {"images": [PICTURE]}, [{"input": "hi"}],
+    ),
+    "stability, older": (
+        {"text_prompts": [{"text": "hi", "weight": 1}, {"text": "blurry", "weight": -1}], "steps": 30},
+        {"artifacts": [{"base64": PICTURE}]},
+        [{"input": "hi"}],
+    ),
+    "stability": ({"prompt": "hi", "mode": "text-to-image"}, {"images": [PICTURE]}, [{"input": "hi"}]),
+    "titan": (
+        {"inputText": "hi", "textGenerationConfig": {"maxTokenCount": 5}},
+        {"inputTextTokenCount": 1, "results": [{"outputText": "yo", "completionReason": "FINISH"}]},
+        [{**ANSWERED[0], "input_tokens": 1, "params": {"max_tokens": 5}}],
+    ),
+    "titan embeddings": (
+        {"inputText": "a"}, {"embeddingsByType": {"float": VECTORS[0]}, "inputTextTokenCount": 1}, EMBEDDED[:1],
+    ),
+    "llama": ({"prompt": "hi"}, {"generation": "yo", "generation_token_count": 2},
+              [{**ANSWERED[0], "output_tokens": 2}]),
+    "llama, streamed": ({"prompt": "hi"}, [{"generation": "y"}, {"generation": "o"}], ANSWERED),
+    "mistral": ({"prompt": "hi"}, {"outputs": [{"text": "yo", "stop_reason": "stop"}]}, ANSWERED),
+    "mistral, streamed": ({"prompt": "hi"}, [{"outputs": [{"text": "y"}]}, {"outputs": [{"text": "o"}]}], ANSWERED),
+    "claude": (
+        {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5},
+        {"type": "message", "content": [{"type": "text", "text": "yo"}], "usage": {"output_tokens": 2}},
+        [{**ANSWERED[0], "output_tokens": 2}],
+    ),
+    "claude, streamed": (
+        {"messages": [{"role": "user", "content": "hi"}]},
+        [{"type": "content_block_delta", "delta": {"type": "text_delta", "text": text}} for text in "yo"],
+        ANSWERED,
+    ),
+    "claude, older": ({"prompt": "hi"}, {"completion": "yo"}, ANSWERED),
+}  # fmt: skip
+
+
+def shown(records: list[Any], expected: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The expected fields of the records."""
+    found = [fields_of(record) for record in records]
+    return [{key: each.get(key) for key in want} for each, want in zip(found, expected, strict=True)]
+
+
+@pytest.mark.parametrize("name", BEDROCK)
+def test_bedrock(name: str) -> None:
+    asked, answered, expected = BEDROCK[name]
+    document = {
+        **{"modelId": "m", "requestId": "e", "operation": "InvokeModel", "schemaType": "ModelInvocationLog"},
+        **{"timestamp": "2026-03-01T10:00:00Z", "identity": {"arn": "a1"}},
+        **{"input": {"inputBodyJson": asked}, "output": {"outputBodyJson": answered}},
+    }
+    decoded = decode("bedrock", batch_of([document]))
+    assert decoded.rejects == []
+    assert shown(decoded.records, expected) == expected
+    assert not decoded.notes["unread"]
+
+
+ROWS = [{"input": [1.0, 2.0]}, {"input": [3.0, 4.0]}]
+SCORED = [{**ROWS[0], "probabilities": [0.25]}, {**ROWS[1], "probabilities": [0.75]}]
+SPREAD = [{**ROWS[0], "probabilities": [0.25, 0.75]}, {**ROWS[1], "probabilities": [1.0, 0.0]}]
+LABELLED = [{**ROWS[0], "predicted_label": 0}, {**ROWS[1], "predicted_label": 1}]
+LINES = '{"features": [1, 2]}\n{"features": [3, 4]}\n'
+SAGEMAKER: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
+    "csv to csv": ("1,2\n3,4", "0.25\n0.75", SCORED),
+    "csv to one line": ("1,2\n3,4", "0.25,0.75", SCORED),
+    "csv to lists": ("1,2\n3,4", "[0.25, 0.75]\n[1.0, 0.0]", SPREAD),
+    "csv to json": ("1,2\n3,4", '{"predictions": [[0.25, 0.75], [1.0, 0.0]]}', SPREAD),
+    "csv to json of labels": (
+        "1,2\n3,4", '{"predictions": [{"score": 0.25, "predicted_label": 0}, {"score": 0.75, "predicted_label": 1}]}',
+        LABELLED,
+    ),
+    "csv to json lines": ("1,2\n3,4", '{"predicted_label": 0}\n{"predicted_label": 1}\n', LABELLED),
+    "json lines to json lines": (LINES, "[0.25, 0.75]\n[1.0, 0.0]\n", SPREAD),
+    "json lines to csv": (LINES, "0.25\n0.75\n", SCORED),
+    "all scores": (
+        '{"inputs": ["a", "b"]}',
+        json.dumps([[{"label": "N", "score": 0.25}, {"label": "Y", "score": 0.75}], [{"label": "N", "score": 1.0},
+                    {"label": "Y", "score": 0.0}]]),
+        [{"input": "a", "predicted_label": "Y", "top_scores": [0.75, 0.25]},
+         {"input": "b", "predicted_label": "N", "top_scores": [1.0, 0.0]}],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("is_encoded", [False, True])
+@pytest.mark.parametrize("name", SAGEMAKER)
+def test_sagemaker(name: str, is_encoded: bool) -> None:
+    asked, answered, expected = SAGEMAKER[name]
+
+    def side(data: str) -> dict[str, str]:
+        if is_encoded:
+            return {"data": base64.b64encode(data.encode()).decode(), "encoding": "BASE64"}
+        is_csv = data[0].isdecimal() or name == "csv to lists"
+        return {"data": data, "encoding": "CSV" if is_csv else "JSON"}
+
+    metadata = {
+        "eventId": "e",
+        "inferenceTime": "2026-03-01T10:00:00Z",
+        "customAttributes": ["account=a1", "model=m"],
+    }
+    capture = {"endpointInput": side(asked), "endpointOutput": side(answered)}
+    decoded = decode("sagemaker", batch_of([{"captureData": capture, "eventMetadata": metadata}]))
+    assert decoded.rejects == []
+    assert shown(decoded.records, expected) == expected
