@@ -25,5 +25,8 @@ def test_the_wheel_holds_all_code_and_data(tmp_path: Path) -> None:
         for path in (SOURCE / "copycatch").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    mappings = {f"copycatch/mappings/{path.name}" for path in (ROOT / "deploy" / "mappings").glob("*.yaml")}
+    assert len(mappings) >= 6
+    assert mappings <= packed
     assert "copycatch/redteam/grammars/shop_intents.json" in wanted
     assert not wanted - packed, f"not in the wheel: {sorted(wanted - packed)}"

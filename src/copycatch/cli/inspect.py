@@ -79,15 +79,34 @@ def run(args: argparse.Namespace) -> int:
     if args.format is None and args.option:
         options = options_of(format_of(batch) or UNRECOGNISED, args.option)
     report = inspect_batch(batch, SPECS, options, args.format)
+    if report.format_name is None:
+        report.fitting_mapping = _fitting(batch)
     if args.json:
         print(msgspec.json.encode(report).decode())
     else:
         from copycatch.cli.render_inspection import report_words
 
-        print(report_words(report, batch))
+        print(report_words(report, batch, args))
     if args.write is not None:
         _write(args, report.format_name, batch)
     return 0 if report.n_records and not report.rejects else 1
+
+
+def _fitting(batch: Any) -> str | None:
+    """The shipped mapping that the log fits."""
+    from collections import Counter
+
+    from copycatch.adapters.peek import documents_of
+    from copycatch.formats.catalog import recognise
+    from copycatch.formats.shared.documents import message_of
+    from copycatch.formats.shared.envelopes import unwrap_batch
+    from copycatch.settings.shipped import fitting_mapping
+
+    unwrapped, _ = unwrap_batch(batch, recognise)
+    return fitting_mapping(
+        documents_of(unwrapped),
+        lambda document: message_of(unwrapped, 0, document, FormatOptions(), Counter()),
+    )
 
 
 def _messages_of(args: argparse.Namespace) -> Any:

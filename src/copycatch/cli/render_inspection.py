@@ -2,11 +2,13 @@
 
 import argparse
 import shlex
+from pathlib import Path
 
 from copycatch.adapters.peek import has_binary_values
 from copycatch.formats.catalog import FORMATS
 from copycatch.formats.shared.format import REQUIRED_FIELDS
 from copycatch.records.columns import RawBatch
+from copycatch.safe_text import printable
 from copycatch.service.inspection import Inspection
 
 _WORDS_BY_NOTE = {
@@ -20,13 +22,13 @@ _WORDS_BY_NOTE = {
 }
 
 
-def report_words(report: Inspection, batch: RawBatch) -> str:
+def report_words(report: Inspection, batch: RawBatch, args: argparse.Namespace) -> str:
     """The whole report."""
     lines = [_headline(report)]
     if not report.n_messages:
         return lines[0]
     if report.format_name is None:
-        return "\n".join([*lines, *_unknown_words(report, batch)])
+        return "\n".join([*lines, *_unknown_words(report, batch, args)])
     row = FORMATS[report.format_name]
     lines.append(f"format    {row.name}: {row.sentence}")
     others = {name: n for name, n in report.recognised.items() if name != row.name}
@@ -34,6 +36,7 @@ def report_words(report: Inspection, batch: RawBatch) -> str:
         lines.append("but also  " + ", ".join(f"{n} x {name}" for name, n in others.items()))
     if report.n_records:
         lines.append(f"decoded   {report.n_records} records of {report.n_accounts} accounts")
+        lines.append(f"          most of {_biggest(report)}")
         lines.append(f"          from {report.first_time} to {report.last_time}")
     lines += [
         f"          {n} {_WORDS_BY_NOTE[note]}" for note, n in report.notes.items() if note in _WORDS_BY_NOTE
@@ -45,14 +48,13 @@ def report_words(report: Inspection, batch: RawBatch) -> str:
     lines += _reject_words(report)
     lines += _field_words(report)
     lines += _feature_words(report)
-    lines += _next_words(report)
+    lines += _next_words(report, args)
     return "\n".join(lines)
 
 
 def settings_words(format_name: str, args: argparse.Namespace) -> str:
     """A first settings file for the service."""
-    is_topic = args.kafka is not None or args.settings is not None
-    topic = args.source if is_topic else "inference-logs"
+    topic = args.source if _is_topic(args) else "inference-logs"
     options = "".join(
         f"\n      {key}: {value}" for key, _, value in (word.partition("=") for word in args.option)
     )
@@ -71,9 +73,25 @@ def _headline(report: Inspection) -> str:
     return f"{report.source}: {report.n_messages} message{'' if report.n_messages == 1 else 's'}"
 
 
-def _unknown_words(report: Inspection, batch: RawBatch) -> list[str]:
+def _biggest(report: Inspection) -> str:
+    """The accounts with most records, so that a wrong choice of the account is seen."""
+    return ", ".join(
+        f"{printable(account, 60)} ({100 * n / report.n_records:.0f} %)"
+        for account, n in report.biggest_accounts
+    )
+
+
+def _unknown_words(report: Inspection, batch: RawBatch, args: argparse.Namespace) -> list[str]:
     found = ", ".join(f"{n} x {name}" for name, n in report.recognised.most_common())
     lines = [f"format    none that is known ({found})"]
+    if report.fitting_mapping is not None:
+        words = ["--format", "mapping", "--option", f"mapping={report.fitting_mapping}"]
+        return [
+            *lines,
+            f"          The mapping {report.fitting_mapping} that comes with copycatch fits.",
+            "",
+            f"next      {shlex.join(['copycatch', 'inspect', *_source_words(args), *words])}",
+        ]
     if has_binary_values(batch):
         lines.append(
             "          The messages are binary (Avro, compressed, protobuf but no OTLP). Have the producer"
@@ -83,13 +101,14 @@ def _unknown_words(report: Inspection, batch: RawBatch) -> list[str]:
         )
         lines.append("          Kafka Connect with JsonConverter.")
     elif report.recognised.get("unknown JSON"):
-        source = shlex.quote(report.source)
+        source = shlex.join(_source_words(args))
+        mapping = _free("mapping.yaml")
         lines.append(
             "          It is JSON, so a mapping can say which pointer holds which field. Draft one, edit it,"
         )
         lines.append("          and look again:")
-        lines.append(f"            copycatch inspect {source} --write mapping.yaml")
-        lines.append(f"            copycatch inspect {source} --format mapping --option mapping=mapping.yaml")
+        lines.append(f"            copycatch inspect {source} --write {mapping}")
+        lines.append(f"            copycatch inspect {source} --format mapping --option mapping={mapping}")
     else:
         lines.append("          copycatch reads one JSON object a message or a line.")
     return lines
@@ -136,12 +155,45 @@ def _feature_words(report: Inspection) -> list[str]:
     return lines
 
 
-def _next_words(report: Inspection) -> list[str]:
+def _next_words(report: Inspection, args: argparse.Namespace) -> list[str]:
     if not report.n_records:
+        if report.n_waiting and not report.rejects:
+            return [
+                "",
+                "next      Only one half of each pair is here: log requests and responses,",
+                "          or take requests alone with --option unpaired=keep.",
+            ]
         return ["", "next      Nothing decodes yet: mend what is rejected above, or choose another --format."]
-    source = shlex.quote(report.source)
-    return [
-        "",
-        f"next      copycatch inspect {source} --write settings.yaml",
-        f"          copycatch replay {source} --format {report.format_name} --alerts alerts.jsonl",
+    words = [
+        "--format",
+        report.format_name or "",
+        *(word for each in args.option for word in ("--option", each)),
     ]
+    settings = _free("settings.yaml")
+    lines = [
+        f"next      {shlex.join(['copycatch', 'inspect', *_source_words(args), *words, '--write', settings])}"
+    ]
+    if _is_topic(args):
+        lines.append(f"          copycatch run --settings {settings}")
+    elif args.source != "-":
+        replay = ["copycatch", "replay", args.source, *words, "--alerts", _free("alerts.jsonl")]
+        lines.append(f"          {shlex.join(replay)}")
+    return ["", *lines]
+
+
+def _is_topic(args: argparse.Namespace) -> bool:
+    return args.kafka is not None or args.settings is not None
+
+
+def _source_words(args: argparse.Namespace) -> list[str]:
+    """The source as it was named, with the broker of a topic."""
+    kafka = [] if args.kafka is None else ["--kafka", args.kafka]
+    settings = [] if args.settings is None else ["--settings", str(args.settings)]
+    return [args.source, *kafka, *settings]
+
+
+def _free(name: str) -> str:
+    """The name of a file that is not there: what is printed can be run, and overwrites nothing."""
+    path = Path(name)
+    names = (path.with_stem(f"{path.stem}-{number}") for number in range(2, 1000))
+    return str(path if not path.exists() else next((each for each in names if not each.exists()), path))

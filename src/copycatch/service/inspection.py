@@ -25,6 +25,7 @@ from copycatch.units import (
     too_old_text,
 )
 
+BIGGEST_MAX = 3
 _FAR_MS = 1 << 52  # later than any timeout
 
 
@@ -59,6 +60,8 @@ class Inspection:
     format_name: str | None = None
     n_records: int = 0
     n_accounts: int = 0
+    biggest_accounts: list[tuple[str, int]] = field(default_factory=list)  # with their records
+    fitting_mapping: str | None = None  # name of a shipped one, where no format is recognised
     n_waiting: int = 0  # requests and responses whose counterpart lies outside of the sample
     notes: Counter[str] = field(default_factory=Counter)
     fields: list[FieldReport] = field(default_factory=list)
@@ -94,7 +97,8 @@ def inspect_batch(
     decoder.flush(0)  # the wait begins
     report.n_waiting = len(decoder.flush(_FAR_MS).rejects)
     report.n_records = len(decoded.records)
-    report.n_accounts = len({record.account_id for record in decoded.records})
+    accounts = Counter(record.account_id for record in decoded.records)
+    report.n_accounts, report.biggest_accounts = len(accounts), accounts.most_common(BIGGEST_MAX)
     report.notes = Counter({str(note): n for note, n in decoded.notes.items() if n})
     report.rejects = _rejects_of(decoded)
     times_ms = [_time_ms(record.event_time) for record in decoded.records]

@@ -13,6 +13,7 @@ from copycatch.formats.catalog import FORMATS
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.records.policy_values import parse_duration
 from copycatch.settings.mapping import load_mapping
+from copycatch.settings.shipped import mapping_file
 
 _DEFAULTS = FormatOptions()
 
@@ -95,7 +96,7 @@ def format_options(
             lines.append(f"{file}: options.{key}: {problem}" + (f" ({remedy})" if remedy else ""))
         raise ConfigError("\n".join(lines)) from None
     if (format_name == "mapping") != (checked.mapping is not None):
-        hint = "add options: {mapping: FILE}; `copycatch inspect` writes a first one"
+        hint = "add options: {mapping: FILE or a shipped name}; `copycatch inspect` writes a first one"
         remedy = hint if checked.mapping is None else "set format: mapping, or leave the file out"
         message = f"{file}: format {format_name!r} and options.mapping do not fit ({remedy})"
         raise ConfigError(message)
@@ -103,5 +104,5 @@ def format_options(
     return FormatOptions(
         **given,
         join_timeout_s=checked.join_timeout,
-        mapping=None if checked.mapping is None else load_mapping(folder / checked.mapping),
+        mapping=None if checked.mapping is None else load_mapping(mapping_file(folder, checked.mapping)),
     )

@@ -81,3 +81,23 @@ def test_shared_records_of_event_hubs() -> None:
     options = FormatOptions(mapping=load_mapping(ROOT / "deploy" / "mappings" / "azure_openai.yaml"))
     decoded = decode("mapping", batch_of(case("azure-event-hub-records")), options)
     assert [record.event_id for record in decoded.records] == ["c0", "c1", "c2"]
+
+
+@pytest.mark.parametrize("headers", [
+    {"x-account-id": "a1"}, ["x-account-id", "a1"], [{"key": "x-account-id", "value": "a1"}], [["x-account-id", "a1"]],
+])  # fmt: skip
+@pytest.mark.parametrize("as_text", [True, False])
+def test_messages_of_kafka_in_a_file_keep_headers_and_keys(headers: Any, as_text: bool) -> None:
+    asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    dump = {
+        "topic": "t", "partition": 0, "offset": 7, "ts": 1784000000000, "headers": headers, "key": "k",
+        "payload": json.dumps(asked) if as_text else asked,
+    }  # fmt: skip
+    batch = batch_of([dump, {**asked, "messages": []}])
+    assert set(recognise_all(batch)) == {"openai"}
+    decoded = decode("openai", batch)
+    [record] = decoded.records
+    assert (record.account_id, record.event_time, record.input) == ("a1", 1784000000000, "hi")
+    assert [reject.field for reject in decoded.rejects] == ["event_time"], "the other came without"
+    keyed = decode("openai", batch_of([{**dump, "headers": []}]), FormatOptions(account_fallback="key"))
+    assert [each.account_id for each in keyed.records] == ["k"]

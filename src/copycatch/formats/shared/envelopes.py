@@ -9,6 +9,7 @@ import msgspec
 
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.kafka_dumps import opened
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
@@ -69,6 +70,7 @@ def unwrap_batch(batch: RawBatch, recognise: Recognise) -> tuple[RawBatch, Count
         `split` for messages beyond the first of an envelope, `skipped` for envelopes that hold none.
     """
     notes: Counter[Note] = Counter()
+    batch = opened(batch)
     inner_by_row: dict[int, list[bytes]] = {}
     for row, value in enumerate(batch.values):
         if not _may_be_wrapped(value):

@@ -60,7 +60,7 @@ def _guess(field: str, fits: Callable[[Any], bool], names: str, conversion: str 
 
 
 GUESSES: tuple[Guess, ...] = (
-    _guess("event_id", _is_id, "eventid requestid xrequestid reqid callid invocationid correlationid traceid "
+    _guess("event_id", _is_id, "eventid requestid xrequestid reqid callid invocationid correlationid spanid "
            "uuid guid messageid id"),
     _guess("event_time", _is_time, "eventtime timestamp @timestamp requesttime starttime startedat createdat "
            "loggingtime time ts date datetime created"),
@@ -91,6 +91,21 @@ GUESSES: tuple[Guess, ...] = (
     _guess("params.temperature", _is_number, "temperature"),
     _guess("params.max_tokens", _is_number, "maxtokens maxcompletiontokens"),
 )  # fmt: skip
+_SHARED_IDS = (
+    *(
+        "trace",
+        "parent",
+        "session",
+        "conversation",
+        "thread",
+        "user",
+        "account",
+        "customer",
+        "client",
+        "tenant",
+    ),
+    *("model", "org", "project", "team", "key", "apikey", "deployment", "endpoint", "batch"),
+)
 REQUIRED = {
     "event_id": "a unique id of the query",
     "event_time": "when it was answered",
@@ -172,10 +187,20 @@ def _best(
         # `user.id` and `userId` say the same.
         endings = {plain[-1], "".join(plain[-2:])}
         ranks = [rank for rank, name in enumerate(guess.names) if name in endings]
+        if guess.field == "event_id" and _is_of_something_else(plain):
+            continue  # it is shared by many queries, which would count as one
         shown = [value for value in values if value is not None and value != ""]
         if ranks and shown and path not in used and all(guess.fits(value) for value in shown):
-            found.append((min(ranks), len(path), path))
-    return min(found)[2] if found else None
+            is_shared = guess.field == "event_id" and len({str(value) for value in shown}) < len(shown)
+            found.append((is_shared, min(ranks), len(path), path))
+    return min(found)[-1] if found else None
+
+
+def _is_of_something_else(names: list[str]) -> bool:
+    """Whether an id is that of a trace, a conversation or a person, by the last names of its path."""
+    return names[-1].startswith(_SHARED_IDS) or (
+        names[-1] == "id" and "".join(names[-2:]).startswith(_SHARED_IDS)
+    )
 
 
 def _rule(guess: Guess, path: tuple[str, ...], values: list[Any]) -> str:

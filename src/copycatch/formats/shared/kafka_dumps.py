@@ -1,0 +1,87 @@
+"""Messages of Kafka written to a file with their headers and keys, as `kcat -J` and console consumers do."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.messages import HEADERS_MAX
+from copycatch.records.columns import RawBatch
+from copycatch.records.wire import MESSAGE_BYTES_MAX
+
+_MARKS = re.compile(rb'"(?:topic|partition|offset|headers|key|tstype)"')
+_HEAD_BYTES = 256
+_KEYS = frozenset(
+    {"topic", "partition", "offset", "headers", "key", "value", "payload", "broker", "__metadata",
+     "ts", "tstype", "timestamp", "timestampType"}
+)  # fmt: skip
+_HINTS = frozenset({"topic", "headers", "offset"})
+_UNKNOWN_MS = -1
+
+
+def opened(batch: RawBatch) -> RawBatch:
+    """The messages within, each with its own headers, key and time; the given batch where there are none."""
+    found = {row: dump for row, value in enumerate(batch.values) if (dump := _dump_of(value)) is not None}
+    if not found:
+        return batch
+    n = len(batch.values)
+    opened_batch = RawBatch(
+        batch.topic,
+        batch.partition,
+        batch.positions,
+        list(batch.values),
+        timestamps_ms=list(batch.timestamps_ms) or [_UNKNOWN_MS] * n,
+        headers=list(batch.headers) or [[] for _ in range(n)],
+        keys=list(batch.keys) or [None] * n,
+    )
+    for row, dump in found.items():
+        body = _body_of(dump)
+        is_text = isinstance(body, str)
+        opened_batch.values[row] = (
+            str(body).encode(errors="replace") if is_text else msgspec.json.encode(body)
+        )
+        opened_batch.headers[row] = _headers_of(dump.get("headers"))
+        key = dump.get("key")
+        opened_batch.keys[row] = key.encode(errors="replace") if isinstance(key, str) else None
+        for name in ("ts", "timestamp"):
+            if isinstance(dump.get(name), int):
+                opened_batch.timestamps_ms[row] = dump[name]
+    return opened_batch
+
+
+def _dump_of(value: bytes) -> dict[str, Any] | None:
+    if len(value) > MESSAGE_BYTES_MAX or _MARKS.search(value, 0, _HEAD_BYTES) is None:
+        return None
+    if b'"value"' not in value and b'"payload"' not in value:
+        return None
+    try:
+        document = read_json(value)
+    except MessageFault:
+        return None
+    if not isinstance(document, dict) or not _KEYS.issuperset(document) or _HINTS.isdisjoint(document):
+        return None
+    body = _body_of(document)
+    return document if isinstance(body, str | dict | list) and body else None
+
+
+def _body_of(dump: dict[str, Any]) -> Any:
+    return dump.get("payload") if dump.get("value") is None else dump["value"]
+
+
+def _headers_of(given: Any) -> list[tuple[str, bytes]]:
+    """Headers as an object, as pairs, or as names and values by turns."""
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(given, dict):
+        pairs = list(given.items())
+    elif isinstance(given, list) and all(isinstance(each, str) for each in given):
+        pairs = list(zip(given[::2], given[1::2], strict=False))
+    elif isinstance(given, list):
+        pairs = [(each.get("key"), each.get("value")) for each in given if isinstance(each, dict)]
+        pairs += [(each[0], each[1]) for each in given if isinstance(each, list) and len(each) == 2]
+    return [
+        (name, text.encode(errors="replace"))
+        for name, text in pairs[:HEADERS_MAX]
+        if isinstance(name, str) and isinstance(text, str)
+    ]

@@ -1,0 +1,164 @@
+"""What `inspect` says to do next can be done as it is printed, and overwrites nothing; mappings and drafts decode."""
+
+# ruff: noqa: E501 - tables of samples
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copycatch.__main__ import main
+from copycatch.cli.format_options import options_of
+from copycatch.features.catalog import SPECS
+from copycatch.formats.shared.format import FormatOptions
+from copycatch.formats.shared.mapping_draft import draft_mapping
+from copycatch.records.columns import RawBatch
+from copycatch.service.inspection import Inspection, inspect_batch
+from copycatch.settings.mapping import parse_mapping
+from copycatch.settings.shipped import shipped_mappings
+
+TIME = "2026-07-01T10:00:00.123Z"
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def azureml(kind: str, index: int, data: Any) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": f"i{index}", "source": "/ep", "type": f"azureml.inference.{kind}", "time": TIME,
+            "correlationid": f"k{index}", "modelversion": "3", "data": data}  # fmt: skip
+
+
+LOGS: dict[str, list[Any]] = {
+    "azure_openai": [
+        {"time": TIME, "category": "RequestResponse", "operationName": "ChatCompletions_Create", "durationMs": 8, "resultSignature": "200",
+         "correlationId": f"c{i}", "callerIpAddress": "203.0.113.***", "resourceId": "/R", "properties": {"modelDeploymentName": "m", "objectId": f"o{i % 2}"}}
+        for i in range(3)
+    ],
+    "azureml": [azureml(kind, i, data) for i in range(2) for kind, data in (
+        ("inputs", [{"a": 1, "b": 2, "account_id": "a1"}, {"a": 3, "b": 4, "account_id": "a1"}]), ("outputs", [{"label": 1}, {"label": 0}]))],
+    "cloudflare_ai_gateway": [
+        {"id": f"c{i}", "created_at": TIME, "model": "m", "provider": "p", "tokens_in": 3, "tokens_out": 4, "duration": 8, "status_code": 200,
+         "metadata": json.dumps({"user": "u1"})} for i in range(3)
+    ],
+    "mlflow_gateway": [
+        {"trace_id": "t", "span_id": f"s{i}", "start_time_unix_nano": 1784000000000000000, "trace_metadata": {"mlflow.trace.user": "u1"},
+         "attributes": {"mlflow.spanInputs": {**CHAT, "temperature": 0.5, "n": 1}, "mlflow.spanOutputs": {"model": "m", "choices": [{"message": {"role": "assistant", "content": "yo"}}]},
+                        "mlflow.chat.tokenUsage": {"input_tokens": 1, "output_tokens": 1}}} for i in range(3)
+    ],
+    "vertex_custom_model": [
+        {"endpoint": "e1", "deployed_model_id": "d1", "logging_time": "2026-07-01 10:00:00.123456 UTC", "request_id": f"7{i}", "account_id": "a1",
+         "request_payload": ['{"instances":[[1,2],[3,4]]}'], "response_payload": ['{"predictions":[[0.1,0.9],[0.8,0.2]]}']} for i in range(3)
+    ],
+    "vertex_gemini": [
+        {"request_id": f"7{i}", "logging_time": TIME, "model": "gemini", "model_version": "g-1", "metadata": {"account_id": "a1"},
+         "full_request": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "generationConfig": {"temperature": 0, "candidateCount": 1}},
+         "full_response": {"candidates": [{"content": {"parts": [{"text": "yo"}]}, "finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1}}}
+        for i in range(3)
+    ],
+}  # fmt: skip
+N_RECORDS = {"azureml": 4, "vertex_custom_model": 6}
+
+
+def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, list[list[str]]]:
+    """What a command prints, and the commands that it says to run next."""
+    assert main(arguments) in (0, 1)
+    out = capsys.readouterr().out
+    lines = [line.strip().removeprefix("next").strip() for line in out.splitlines()]
+    return out, [shlex.split(line)[1:] for line in lines if line.startswith("copycatch ")]
+
+
+@pytest.mark.parametrize("name", sorted(shipped_mappings()))
+def test_every_shipped_mapping_is_proposed_for_its_log_and_decodes_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in LOGS[name]))
+    for taken in ("settings.yaml", "alerts.jsonl"):
+        Path(taken).write_text("mine\n")
+    out, [again] = printed(["inspect", "my log.jsonl"], capsys)
+    assert f"The mapping {name} that comes with copycatch fits" in out
+    out, [write, replay] = printed(again, capsys)
+    assert f"decoded   {N_RECORDS.get(name, 3)} records" in out
+    assert "most of " in out
+    assert "rejected" not in out
+    assert main(write) == 0
+    assert f"mapping: {name}" in Path("settings-2.yaml").read_text()
+    assert replay[0] == "replay"
+    assert "alerts-2.jsonl" in replay
+    assert [Path(taken).read_text() for taken in ("settings.yaml", "alerts.jsonl")] == ["mine\n", "mine\n"]
+
+
+def test_the_replay_that_is_printed_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in LOGS["azure_openai"]))
+    _, [again] = printed(["inspect", "log.jsonl"], capsys)
+    _, [_, replay] = printed(again, capsys)
+    assert main(replay) == 1, "done, but nothing could be scored"
+    assert "3 accepted" in "".join(capsys.readouterr())
+    assert Path("alerts.jsonl").is_file()
+
+
+def test_options_go_with_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    document = {"time": TIME, "id": "e", "request": {**CHAT, "user": "u-9"}, "response": {}}
+    Path("log.jsonl").write_text(json.dumps(document))
+    option = ["--option", "account_pointer=/request/user"]
+    out, commands = printed(["inspect", "log.jsonl", *option], capsys)
+    assert "most of u-9 (100 %)" in out
+    assert all(command[2:6] == ["--format", "openai", *option] for command in commands)
+
+
+def test_half_of_a_pair_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    half = tmp_path / "half.jsonl"
+    half.write_text(
+        json.dumps({"id": "e", "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]})
+    )
+    out, commands = printed(["inspect", str(half)], capsys)
+    assert "Only one half of each pair is here" in out
+    assert commands == []
+
+
+def inspected(documents: list[Any], text: str) -> Inspection:
+    values = [json.dumps(each).encode() for each in documents]
+    batch = RawBatch("log", 0, list(range(len(values))), values)
+    return inspect_batch(batch, SPECS, FormatOptions(mapping=parse_mapping(text, "draft.yaml")), "mapping")
+
+
+OTHERS: dict[str, list[Any]] = {
+    "trace ids": [{"trace_id": "t", "traceId": "t", "request_id": f"r{i}", "user": {"id": "u1"}, "ts": 1784000000, "model": "m", "prompt": "hi"} for i in range(3)],
+    "ids of others": [{"id": f"e{i}", "session": {"id": "s"}, "user": {"id": "u1"}, "created": 1784000000.5, "model": "m"} for i in range(3)],
+    "microseconds": [{"uuid": f"e{i}", "customer": "u1", "timestamp": 1784000000000000, "model": "m", "query": "hi"} for i in range(3)],
+    "nanoseconds as text": [{"uuid": f"e{i}", "customer": "u1", "timestamp": "1784000000000000000", "model": "m"} for i in range(3)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*LOGS, *OTHERS])
+def test_a_draft_takes_no_trace_id_for_an_event_id_and_gives_no_1970(name: str) -> None:
+    documents = {**LOGS, **OTHERS}[name]
+    text = draft_mapping(documents, name)
+    rules = dict(
+        line.strip().split(": ", 1) for line in text.splitlines() if line.startswith("  ") and "#" not in line
+    )
+    for shared in ("trace", "session", "user", "correlationid") if name != "azureml" else ("trace",):
+        assert shared not in rules.get("event_id", "").lower() or name == "azure_openai"
+    report = inspected(documents, text)
+    assert report.first_time is None or report.first_time.startswith("2026-")
+    if name in OTHERS:
+        assert (report.n_records, report.rejects) == (3, [])
+        assert [account for account, _ in report.biggest_accounts] == ["u1"]
+
+
+def test_a_draft_of_nothing_but_trace_ids_leaves_the_event_id_open() -> None:
+    text = draft_mapping(
+        [{"trace_id": f"t{i}", "user": "u", "ts": 1784000000, "model": "m"} for i in range(3)], "x"
+    )
+    assert "# event_id: /FILL/IN" in text
+
+
+def test_a_shipped_mapping_goes_by_its_name() -> None:
+    spec = options_of("mapping", ["mapping=vertex_gemini"]).mapping
+    assert spec is not None
+    assert spec.name == "vertex_gemini"
