@@ -82,6 +82,25 @@ METRICS: tuple[MetricSpec, ...] = (
         "vectors not scored: of another length than those of most accounts; their records count",
     ),
     MetricSpec(
+        "copycatch_recent_unjudged_share",
+        "gauge",
+        (),
+        "of the records of the last hour, the share that was rejected or late; 0 where none came",
+    ),
+    MetricSpec(
+        "copycatch_recent_unscored_share",
+        "gauge",
+        (),
+        "of the evaluations of the last hour, the share without a score: warming up, or fields are missing",
+    ),
+    MetricSpec("copycatch_models_warming_up", "gauge", (), "models whose accounts have no score yet"),
+    MetricSpec(
+        "copycatch_warm_up_ends_seconds",
+        "gauge",
+        (),
+        "event time in epoch seconds at which the last model has warmed up; 0 where all have",
+    ),
+    MetricSpec(
         "copycatch_models_not_judged",
         "gauge",
         (),

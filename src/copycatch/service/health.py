@@ -10,4 +10,8 @@ class Health:
     is_ready: bool = False
     message: str = "starting"
     last_turn_s: float = 0.0  # by the monotonic clock
-    unjudged: list[str] = field(default_factory=list)  # what was not judged since the start, and why
+    unjudged: list[str] = field(
+        default_factory=list
+    )  # what was not judged, lately or since the start, and why
+    recent: dict[str, float] = field(default_factory=dict)  # of the last hour, as `service.recent.Recent`
+    warming_up: dict[str, str] = field(default_factory=dict)  # models, and until which event time; bounded

@@ -52,6 +52,8 @@ class HttpPort:
             "is_ready": is_ready,
             "words": self._health.message,
             "unjudged": self._health.unjudged,
+            "recent": self._health.recent,
+            "warming_up": self._health.warming_up,
         }
 
     def close(self) -> None:

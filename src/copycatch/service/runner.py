@@ -15,6 +15,7 @@ from copycatch.service.findings import Findings
 from copycatch.service.health import Health
 from copycatch.service.judging import Judge
 from copycatch.service.quarantine import Quarantine, cut, set_aside
+from copycatch.service.recent import RecentWindow
 from copycatch.units import MS_PER_S, UnixMs
 
 log = structlog.get_logger(__name__)
@@ -98,6 +99,7 @@ class Runner:
         self._is_ahead = False
         self._last_record_s = 0.0
         self._next_gauges_s = 0.0
+        self._recent = RecentWindow()
         self._gaps = self._records_lost = 0  # of the source, as far as they are counted
         self._idle_ms = UnixMs(0)
         self._now_ms = UnixMs(0)
@@ -385,8 +387,8 @@ class Runner:
         self._next_gauges_s = now_s + GAUGES_EVERY_S
         self._health.is_ready = bool(self._shards) and not self._silent_until
         self._health.message = "ok" if self._health.is_ready else "no shards yet, or still replaying"
-        if self.summary.counts.total:
-            self._health.unjudged = self.summary.findings.sentences(self._judge.learning())
+        learning = self._judge.learning()
+        self._recent.tell(self._health, self._metrics, self.summary.findings, learning, now_s)
         self._metrics.set("copycatch_shards", len(self._shards))
         for shard, lag in self._source.lags().items():
             self._metrics.set("copycatch_lag_records", lag, topic=shard.topic, partition=str(shard.partition))
