@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from copycatch.cli.format_options import add_format_arguments
-from copycatch.errors import ConfigError
 from copycatch.safe_text import printable
 from copycatch.units import format_rfc3339
 
@@ -59,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.cli.progress import ReplayBar
     from copycatch.desk.backtest import AccountDays, PolicyTrial, compare
     from copycatch.desk.curve import BudgetCurve
+    from copycatch.desk.verdicts import read_verdicts
     from copycatch.features.catalog import NAMES
     from copycatch.records.columns import Outcomes
     from copycatch.records.policy import Policy
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     old_policy = Policy() if args.old is None else load_policy(args.old, NAMES)
     new_policy = load_policy(args.new, NAMES)
-    verdicts = {} if args.verdicts is None else _verdicts(args.verdicts)
+    verdicts = {} if args.verdicts is None else read_verdicts(args.verdicts)
     old, new = PolicyTrial(old_policy, old_policy), PolicyTrial(new_policy, old_policy)
     curve, days = BudgetCurve(old_policy), AccountDays()
 
@@ -90,35 +90,6 @@ def run(args: argparse.Namespace) -> int:
     for sentence in summary.unjudged:
         print(sentence, file=sys.stderr)
     return 0 if summary.findings.is_judged and not change.wrong else 1
-
-
-class _Line(msgspec.Struct):
-    """What an analyst said; other fields of the line are left alone."""
-
-    account_id: str
-    verdict: str
-
-
-def _verdicts(path: Path) -> dict[str, Any]:
-    decoder, verdicts = msgspec.json.Decoder(_Line), {}
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        msg = f"{path}: cannot be read: {error.strerror}"
-        raise ConfigError(msg) from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            given = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            msg = f'{path}:{number}: {error}; write {{"account_id": "...", "verdict": "benign"}}'
-            raise ConfigError(msg) from error
-        if given.verdict not in {"attack", "benign", "unsure"}:
-            msg = f"{path}:{number}: verdict {given.verdict!r} is none of attack, benign, unsure"
-            raise ConfigError(msg)
-        verdicts[given.account_id] = given.verdict
-    return verdicts
 
 
 def _lines(old: Any, new: Any, change: Any, days: Any, curve: Any, verdicts: dict[str, Any]) -> list[str]:

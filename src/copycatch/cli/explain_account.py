@@ -53,8 +53,9 @@ def explain_account(args: argparse.Namespace) -> int:
         return 1
     print("\nEvaluations (chance per day of a normal account; what weighs most, beside 5 to 95 % of others)")
     print("\n".join(_point_lines(timeline, worst)))
-    samples = read_samples(args.log, make_decoder, args.account, worst.model_id, suspects)
-    print("\n".join(_sample_lines(samples)))
+    key = (args.account, worst.model_id)
+    samples = read_samples(args.log, make_decoder, [key], suspects)
+    print("\n".join(_sample_lines(samples[key])))
     return 0
 
 

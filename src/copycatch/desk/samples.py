@@ -71,35 +71,45 @@ class _Kept:
 def read_samples(
     paths: Sequence[str],
     make_decoder: Callable[[], Decoder],
-    account_id: str,
-    model_id: str,
+    wanted: Collection[tuple[str, str]],
     suspects: Collection[str],
-) -> Samples:
+) -> dict[tuple[str, str], Samples]:
     """Read a log once more and choose.
 
     Parameters
     ----------
     paths : sequence of str
         Files and folders; standard input cannot be read twice.
+    wanted : collection of (str, str)
+        Accounts, each with a model.
     suspects : collection of str
         Accounts that were alerted on: none of their queries counts as usual.
+
+    Returns
+    -------
+    dict
+        One entry each of `wanted`.
 
     Raises
     ------
     TransportError
         If a file breaks off.
     """
-    own, others = _Kept(OWN_KEPT_MAX), _Kept(OTHERS_KEPT_MAX)
+    own = {key: _Kept(OWN_KEPT_MAX) for key in wanted}
+    others = {model_id: _Kept(OTHERS_KEPT_MAX) for _, model_id in wanted}
+    accounts = {account_id for account_id, _ in wanted}
     decoder = make_decoder()
     for batch in batches_of(paths, RECORDS_PER_POLL):
         for record in decoder.decode(batch).records:
-            if record.model_id != model_id or record.input is None:
+            if record.input is None:
                 continue
-            if record.account_id == account_id:
-                own.offer(record)
-            elif record.account_id not in suspects:
-                others.offer(record)
-    return _chosen(own, others)
+            if (kept := own.get((record.account_id, record.model_id))) is not None:
+                kept.offer(record)
+                continue
+            usual = others.get(record.model_id)
+            if usual is not None and record.account_id not in suspects and record.account_id not in accounts:
+                usual.offer(record)
+    return {key: _chosen(kept, others[key[1]]) for key, kept in own.items()}
 
 
 def _chosen(own: _Kept, others: _Kept) -> Samples:

@@ -42,8 +42,8 @@ class Point:
 
 
 @dataclass(slots=True)
-class _Others:
-    """Evaluations of other accounts on a model, each replaced at random once there are too many."""
+class OtherAccounts:
+    """Evaluations of accounts on a model, thinned at random once there are too many."""
 
     queries: list[IntArray] = field(default_factory=list)
     values: list[FloatArray] = field(default_factory=list)
@@ -61,14 +61,18 @@ class _Others:
         kept = np.random.default_rng(self.n_seen).choice(len(queries), OTHERS_KEPT_MAX, replace=False)
         self.queries, self.values = [queries[kept]], [values[kept]]
 
-    def near(self, queries: int) -> FloatArray:
-        """Values at about so many queries, float64 (k, n_features)."""
+    def usual(self, queries: int, column: int) -> tuple[float, float] | None:
+        """5 and 95 % quantile of a feature among those at about so many queries; None: too few."""
         if not self.queries:
-            return np.zeros((0, 0))
-        counts, values = np.concatenate(self.queries), np.concatenate(self.values)
+            return None
+        counts = np.concatenate(self.queries)
+        values = np.concatenate([part[:, column] for part in self.values])
         is_near = (counts >= queries / QUERIES_FACTOR) & (counts <= queries * QUERIES_FACTOR)
-        near: FloatArray = values[is_near]
-        return near
+        known = values[is_near & np.isfinite(values)]
+        if len(known) < OTHERS_MIN:
+            return None
+        low, high = np.quantile(known, [LOW, HIGH])
+        return float(low), float(high)
 
 
 class AccountTimeline:
@@ -91,7 +95,7 @@ class AccountTimeline:
         self.points: list[Point] = []
         self.alerts: list[Alert] = []
         self._model_id = model_id
-        self._others: dict[str, _Others] = {}
+        self._others: dict[str, OtherAccounts] = {}
 
     def take(self, outcomes: Outcomes) -> None:
         """Add what one batch brought."""
@@ -120,18 +124,13 @@ class AccountTimeline:
             for model_id in set(evaluations.model_ids):
                 members = np.flatnonzero((models == model_id) & ~is_own)
                 if len(members):
-                    others = self._others.setdefault(model_id, _Others())
+                    others = self._others.setdefault(model_id, OtherAccounts())
                     others.add(evaluations.queries[members], scores.values[members])
 
     def usual(self, point: Point, column: int) -> tuple[float, float] | None:
         """5 and 95 % quantile of a feature among other accounts at about as many queries; None: too few."""
         others = self._others.get(point.model_id)
-        values = others.near(point.queries) if others is not None else np.zeros((0, 0))
-        known = values[:, column][np.isfinite(values[:, column])] if len(values) else np.zeros(0)
-        if len(known) < OTHERS_MIN:
-            return None
-        low, high = np.quantile(known, [LOW, HIGH])
-        return float(low), float(high)
+        return None if others is None else others.usual(point.queries, column)
 
     @property
     def worst(self) -> Point | None:

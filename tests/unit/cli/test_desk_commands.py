@@ -81,7 +81,7 @@ def test_backtest_says_whom_a_limit_would_gain(
     assert report["gained"][0]["verdict"] == "benign"
     verdicts.write_text('{"account_id": "fast", "verdict": "guilty"}\n')
     assert main(["backtest", log, "--new", policy, "--verdicts", str(verdicts)]) == 2
-    assert f"{verdicts}:1: verdict 'guilty' is none of attack, benign, unsure" in capsys.readouterr().err
+    assert f"{verdicts}:1: Invalid enum value 'guilty'" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -63,7 +63,9 @@ def _read(tmp_path: Path, inputs: Mapping[str, Sequence[object]], suspects: tupl
     ]
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return read_samples([str(path)], lambda: make_decoder("native", FormatOptions()), "thief", "m", suspects)
+    return read_samples(
+        [str(path)], lambda: make_decoder("native", FormatOptions()), [("thief", "m")], suspects
+    )["thief", "m"]
 
 
 def test_numbers_are_shown_as_deviations_farthest_first(tmp_path: Path) -> None:
