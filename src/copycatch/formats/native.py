@@ -15,6 +15,7 @@ from copycatch.formats.shared.faults import (
 )
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.lazy_record import LazyReader
 from copycatch.formats.shared.readable import readable_record
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.formats.shared.times import time_ms_of
@@ -51,6 +52,15 @@ class NativeDecoder(Decoder):
     def __init__(self, recognise: Recognise, zone: dt.tzinfo | None = None) -> None:
         self._recognise = recognise
         self._zone = zone
+        self._reader = LazyReader()
+
+    def decode_sure(self, batch: RawBatch) -> tuple[Decoded, list[int]]:
+        values = batch.values
+        if self._zone is not None or max(map(len, values), default=0) > MESSAGE_BYTES_MAX:
+            return super().decode_sure(batch)
+        records, rows, others = self._reader.read(values)
+        positions = batch.positions if not others else [batch.positions[row] for row in rows]
+        return Decoded(records, positions), others
 
     def decode(self, batch: RawBatch) -> Decoded:
         decoded = Decoded()

@@ -67,7 +67,7 @@ class Intake:
             Wall clock: requests and responses that have waited too long for each other are given up.
         """
         decoder = self._decoder(raw.topic)
-        reads = [self._read(span, decoder.decode(span)) for span in _spans(raw)]
+        reads = [self._read(span, decoder.decode_lazily(span)) for span in _spans(raw)]
         given_up = decoder.flush(now_ms)
         if given_up.records or given_up.rejects:
             reads.append(self._read(raw, given_up))

@@ -3,10 +3,13 @@
 import binascii
 import struct
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
+from msgspec import Raw
 
 from copycatch.compiled import njit
+from copycatch.intake.json_vectors import read_vectors
 from copycatch.records.columns import Float32Array, IntArray, Uint64Array, VectorBlock
 from copycatch.records.wire import VECTOR_LENGTH_MAX, Blob
 
@@ -51,14 +54,14 @@ def bytes_of_blob(blob: Blob) -> bytes:
 
 
 def blocks_of(
-    vectors: Sequence[list[float] | Blob | None], model_ids: Sequence[str]
+    vectors: Sequence[list[float] | Blob | Raw | None], model_ids: Sequence[str]
 ) -> tuple[list[VectorBlock], dict[int, str]]:
     """Gather vectors into blocks by model and length, and name those that cannot be taken.
 
     Parameters
     ----------
-    vectors : sequence of list of float, Blob or None
-        One entry a record; None where the record has none.
+    vectors : sequence of list of float, Blob, Raw or None
+        One entry a record; None where the record has none, Raw where it is JSON still.
     model_ids : sequence of str
         The model of each record.
 
@@ -67,7 +70,8 @@ def blocks_of(
     blocks : list of VectorBlock
         float32; rows ascend within a block; blocks in order of first appearance.
     faults : dict of int to str
-        Position in `vectors` to what is wrong with it: empty, no base64, or a value that is not finite.
+        Position in `vectors` to what is wrong with it: no vector, empty, no base64, or a value that is not
+        finite.
 
     Examples
     --------
@@ -77,7 +81,15 @@ def blocks_of(
     """
     faults: dict[int, str] = {}
     pieces: dict[tuple[str, int], list[tuple[IntArray, Float32Array]]] = {}
-    for (model_id, _, dtype), (rows, members) in _groups_of(vectors, model_ids, faults).items():
+    left = cast("Sequence[list[float] | Blob | None]", vectors)
+    if Raw in set(map(type, vectors)):
+        read, left, unread = read_vectors(vectors, model_ids)
+        faults |= dict.fromkeys(unread, "it is no vector")
+        for key, parts in read.items():
+            finite = [_finite(*part, faults) for part in parts]
+            if kept := [part for part in finite if len(part[0])]:
+                pieces[key] = kept
+    for (model_id, _, dtype), (rows, members) in _groups_of(left, model_ids, faults).items():
         row_indices, values = _finite(np.array(rows, dtype=np.int64), _stacked(members, dtype), faults)
         if len(row_indices):
             pieces.setdefault((model_id, values.shape[1]), []).append((row_indices, values))
@@ -91,6 +103,8 @@ def _groups_of(
     vectors: Sequence[list[float] | Blob | None], model_ids: Sequence[str], faults: dict[int, str]
 ) -> _Groups:
     """Rows and vectors by model, length and how they were written."""
+    if vectors.count(None) == len(vectors):
+        return {}
     lists = [vector for vector in vectors if type(vector) is list]
     n_missing = vectors.count(None)
     is_alike = len(lists) + n_missing == len(vectors) and len(set(model_ids)) == 1

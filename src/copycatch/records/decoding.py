@@ -49,6 +49,16 @@ class Decoder(ABC):
     def decode(self, batch: RawBatch) -> Decoded:
         """Decode every message of `batch`; a bad one becomes a reject, and nothing is raised."""
 
+    def decode_lazily(self, batch: RawBatch) -> Decoded:
+        """The same for the intake: vectors may still be JSON (`msgspec.Raw`): it reads many at once."""
+        return self.decode(batch)
+
+    def decode_sure(self, batch: RawBatch) -> tuple[Decoded, list[int]]:
+        """Records as `decode_lazily` gives them of messages that are surely whole, of this format and in no
+        envelope; and the rows of all other messages.
+        """
+        return Decoded(), list(range(len(batch.values)))
+
     def flush(self, now_ms: int) -> Decoded:
         """Give up on what has waited longer than the timeout; call it about once a second."""
         return Decoded()

@@ -75,12 +75,19 @@ class RecognisingDecoder(Decoder):
         self._decoder = self._make_decoder(format_name)
 
     def decode(self, batch: RawBatch) -> Decoded:
+        self._recognise(batch)
+        return self._decoder.decode(batch)
+
+    def decode_lazily(self, batch: RawBatch) -> Decoded:
+        self._recognise(batch)
+        return self._decoder.decode_lazily(batch)
+
+    def _recognise(self, batch: RawBatch) -> None:
         if self._format_name is None:
             found = format_of(batch)
             if found is not None:
                 self._be(found)
                 self._on_recognised(found)
-        return self._decoder.decode(batch)
 
     def flush(self, now_ms: int) -> Decoded:
         return self._decoder.flush(now_ms)

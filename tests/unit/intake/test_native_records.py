@@ -19,8 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.traffic import columns, native_intake
 
+from copycatch.formats.catalog import make_decoder
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.intake import read
 from copycatch.intake.accounts import canonical_account
+from copycatch.intake.columns import ColumnBuilder
 from copycatch.records.columns import RawBatch, RecordBatch, VectorBlock
 from copycatch.records.wire import VECTOR_LENGTH_MAX, Blob, InferenceRecord
 
@@ -206,6 +209,60 @@ def test_damaged_records(lines: list[bytes], data: st.DataObject) -> None:
         cut = data.draw(st.integers(0, 3))
         damaged.append(line[:at] + put + line[at + cut :])
     check(damaged)
+
+
+OTLP = b',"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"{}"}}]}]}]}'
+
+
+def check_lazily(lines: list[bytes]) -> None:
+    """Read many at a time, and record by record: the same columns, rejects and notes."""
+    raw = RawBatch("logs", 0, list(range(FIRST, FIRST + len(lines))), lines)
+    decoder = make_decoder("native", FormatOptions())
+    lazily, eagerly = decoder.decode_lazily(raw), decoder.decode(raw)
+    found, expected = (ColumnBuilder(b"key", None).build(raw, each) for each in (lazily, eagerly))
+    assert found[1] == expected[1]
+    assert found[0].positions.tolist() == expected[0].positions.tolist()
+    for row in range(len(expected[0])):
+        assert row_of(found[0], row) == row_of(expected[0], row)
+    if len(expected[1]) == len(eagerly.rejects):  # of records that the intake rejects no part is counted
+        assert +lazily.notes == +eagerly.notes
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    lines=st.lists(lines_of_records(), min_size=1, max_size=8).map(
+        lambda parts: [line for part in parts for line in part]
+    ),
+    data=st.data(),
+)
+def test_many_at_a_time_as_one_by_one(lines: list[bytes], data: st.DataObject) -> None:
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        end = data.draw(st.integers(0, len(lines[at])))
+        odd = [
+            b"\0\0\0\0\1" + lines[at],
+            lines[at][:-1] + OTLP,
+            lines[at][:end],
+            b'{"log":%s}' % json.dumps(lines[at].decode()).encode(),
+        ]
+        lines[at] = data.draw(st.sampled_from(odd))
+    check_lazily(lines)
+
+
+@pytest.mark.parametrize(
+    "bad", ["[1, null]", "[[1], [2]]", "null", '{"b64":"AQID","dtype":"u1"}', '"x"', "7", "[]"]
+)
+def test_odd_vectors_among_many(bad: str) -> None:
+    lines = [
+        full_record(event_id=str(index), embedding=[index, 0.5], probabilities=[0.5]) for index in range(64)
+    ]
+    for field in ("input", "embedding", "probabilities"):
+        for at in (0, 20, 63):
+            lines[at] = full_record(event_id=str(at))[:-1] + f', "{field}": {bad}}}'.encode()
+        check_lazily(lines)
+        batch = columns(RawBatch("logs", 0, list(range(64)), lines))[0]
+        assert len(batch) == 64
+        assert sum(len(block.rows) for block in batch.embeddings) >= 61
 
 
 def full_record(**fields: Any) -> bytes:

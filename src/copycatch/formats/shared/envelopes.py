@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -49,6 +50,14 @@ class UnwrappingDecoder(Decoder):
         decoded.notes += notes
         return decoded
 
+    def decode_lazily(self, batch: RawBatch) -> Decoded:
+        """Envelopes are looked for only where the message is not plainly of the format that is expected."""
+        sure, rows = self._inner.decode_sure(batch)
+        if not rows:
+            return sure
+        rest = self.decode(picked(batch, rows))
+        return in_order(batch, sure, rest) if sure.records else rest
+
     def flush(self, now_ms: int) -> Decoded:
         return self._inner.flush(now_ms)
 
@@ -88,16 +97,37 @@ def unwrap_batch(batch: RawBatch, recognise: Recognise) -> tuple[RawBatch, Count
         found = inner_by_row.get(row, [value])
         values += found
         rows += [row] * len(found)
-    unwrapped = RawBatch(
+    return replace(picked(batch, rows), values=values), notes
+
+
+def picked(batch: RawBatch, rows: list[int]) -> RawBatch:
+    """Some of the messages; a row may be there more than once."""
+    if len(rows) == len(batch.values) and rows == list(range(len(rows))):
+        return batch
+    return RawBatch(
         batch.topic,
         batch.partition,
         [batch.positions[row] for row in rows],
-        values,
+        [batch.values[row] for row in rows],
         timestamps_ms=[batch.timestamps_ms[row] for row in rows] if batch.timestamps_ms else [],
         headers=[batch.headers[row] for row in rows] if batch.headers else [],
         keys=[batch.keys[row] for row in rows] if batch.keys else [],
     )
-    return unwrapped, notes
+
+
+def in_order(batch: RawBatch, first: Decoded, second: Decoded) -> Decoded:
+    """Both, their records in the order of the messages of the batch."""
+    row_by_position = {position: row for row, position in enumerate(batch.positions)}
+    both = Decoded([*first.records], [*first.positions], [*first.rejects], first.notes + second.notes)
+    both.rejects += second.rejects
+    if not second.records:
+        return both
+    records = first.records + second.records
+    positions = first.positions + second.positions
+    order = sorted(range(len(records)), key=lambda index: row_by_position[positions[index]])
+    both.records = [records[index] for index in order]
+    both.positions = [positions[index] for index in order]
+    return both
 
 
 def _may_be_wrapped(value: bytes) -> bool:
