@@ -1,6 +1,8 @@
 """What pipelines wrap around a gateway's messages is taken off, whatever the format, and nothing is lost."""
 
 # ruff: noqa: E501 - tables of samples
+import base64
+import gzip
 import json
 from typing import Any
 
@@ -32,6 +34,22 @@ ENVELOPES: dict[str, list[Any]] = {
     "Connect with text": [{"schema": None, "payload": text} for text in TEXTS],
     "Confluent": [b"\x00\x00\x00\x00\x07" + text.encode() for text in TEXTS],
     "OTLP bodies": [{"resourceLogs": [{"scopeLogs": [{"logRecords": BODIES}]}]}],
+    "containerd": [b"2026-07-01T10:00:00.123456789Z stdout F " + text.encode() for text in TEXTS],
+    "journald": [{"__REALTIME_TIMESTAMP": "1", "MESSAGE": text, "_PID": "7"} for text in TEXTS],
+    "Cloud Logging of text": [{"insertId": "i", "logName": "l", "textPayload": text} for text in TEXTS],
+    "Fluent Bit, parsed": [{"date": 1.5, "log": "x", "log_processed": line} for line in LINES],
+    "Filebeat, parsed": [{"@timestamp": "2026-01-01T00:00:00Z", "json": line} for line in LINES],
+    "Splunk": [{"time": 1.5, "sourcetype": "s", "event": line} for line in LINES],
+    "EventBridge": [{"version": "0", "detail-type": "d", "detail": line} for line in LINES],
+    "SNS": [{"Type": "Notification", "TopicArn": "t", "Message": text} for text in TEXTS],
+    "SQS": [{"Records": [{"messageId": "1", "body": text} for text in TEXTS]}],
+    "SNS to a function": [{"Records": [{"EventSource": "aws:sns", "Sns": {"Message": text}} for text in TEXTS]}],
+    "Kinesis": [{"Records": [{"kinesis": {"data": base64.b64encode(text.encode()).decode()}} for text in TEXTS]}],
+    "Firehose to HTTP": [{"requestId": "r", "timestamp": 1, "records": [{"data": base64.b64encode(text.encode()).decode()} for text in TEXTS]}],
+    "Pub/Sub": [{"message": {"data": base64.b64encode(text.encode()).decode(), "messageId": "1"}, "subscription": "s"} for text in TEXTS],
+    "CloudWatch to a function": [{"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps({
+        "messageType": "DATA_MESSAGE", "logGroup": "g", "logEvents": [{"message": text} for text in TEXTS]}).encode())).decode()}}],
+    "Debezium": [{"schema": {}, "payload": {"before": None, "after": line, "op": "c", "source": {}}} for line in LINES],
     "two layers": [{"log": json.dumps({"records": LINES}), "stream": "stdout"}],
 }  # fmt: skip
 

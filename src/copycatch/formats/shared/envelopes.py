@@ -1,6 +1,9 @@
 """What log pipelines wrap around the messages of a gateway, taken off before any format reads them."""
 
+import base64
+import binascii
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,8 +24,10 @@ DEPTH_MAX = 4  # envelopes within envelopes: a container's log of a file of a st
 _HEAD_BYTES = 1024
 _KEYS = re.compile(
     rb'"(?:messageType|logEvents|records|jsonPayload|insertId|log|message|@message|@timestamp|payload|schema'
-    rb'|resourceLogs)"'
+    rb'|resourceLogs|MESSAGE|textPayload|Message|detail-type|sourcetype|awslogs|Records|log_processed|json)"'
+    rb'|"data"\s*:\s*"'
 )
+_CRI_LINE = re.compile(rb"\S{20,40} (?:stdout|stderr) F (?=[\[{])")  # of containerd and CRI-O
 _MAGIC = 0  # of Confluent's wire format: this byte, four of a schema's id, then the message
 _MAGIC_BYTES = 5
 
@@ -134,14 +139,16 @@ def _may_be_wrapped(value: bytes) -> bool:
     """A look at the beginning, so that messages without envelope cost next to nothing."""
     if not value or len(value) > MESSAGE_BYTES_MAX:
         return False
-    return value[0] == _MAGIC or _KEYS.search(value, 0, _HEAD_BYTES) is not None
+    if value[0] == _MAGIC or _KEYS.search(value, 0, _HEAD_BYTES) is not None:
+        return True
+    return value[0] not in b"{[" and _CRI_LINE.match(value, 0, 128) is not None
 
 
 def _unwrap(value: bytes, recognise: Recognise, depth: int) -> Inner:
     if depth == DEPTH_MAX:
         return None
-    if value[:1] == bytes([_MAGIC]) and value[_MAGIC_BYTES : _MAGIC_BYTES + 1] in (b"{", b"["):
-        bare = value[_MAGIC_BYTES:]
+    bare = _bare(value)
+    if bare is not None:
         inner = _unwrap(bare, recognise, depth + 1)
         return [bare] if inner is None else inner
     try:
@@ -162,6 +169,14 @@ def _unwrap(value: bytes, recognise: Recognise, depth: int) -> Inner:
             messages += [encoded] if inner is None else inner
         return messages[:INNER_MAX]
     return None
+
+
+def _bare(value: bytes) -> bytes | None:
+    """The JSON behind Confluent's magic or a container's prefix; None where there is neither."""
+    if value[:1] == bytes([_MAGIC]) and value[_MAGIC_BYTES : _MAGIC_BYTES + 1] in (b"{", b"["):
+        return value[_MAGIC_BYTES:]
+    line = _CRI_LINE.match(value, 0, 128)
+    return None if line is None else value[line.end() :]
 
 
 def _is_json_text(value: Any) -> bool:
@@ -197,10 +212,62 @@ def _cloud_logging(document: dict[str, Any]) -> list[Any] | None:
 
 def _line(document: dict[str, Any]) -> list[Any] | None:
     """Docker and Fluent Bit (`log`), Filebeat and Logstash (`message`): a line of JSON as text."""
-    for key in ("log", "message"):
+    for key in ("log", "message", "MESSAGE", "textPayload", "Message"):
         if _is_json_text(document.get(key)):
             return [document[key]]
+    # Parsed by the shipper already, beside the line or in its place.
+    for key in ("log_processed", "json"):
+        if isinstance(document.get(key), dict) and ("@timestamp" in document or "log" in document):
+            return [document[key]]
     return None
+
+
+def _events(document: dict[str, Any]) -> list[Any] | None:
+    """Splunk's collector (`event`) and EventBridge (`detail`)."""
+    for key, mark in (("event", "sourcetype"), ("detail", "detail-type")):
+        found = document.get(key)
+        if mark in document and (isinstance(found, dict) or _is_json_text(found)):
+            return [found]
+    return None
+
+
+def _records(document: dict[str, Any]) -> list[Any] | None:
+    """What Lambda functions are given by SQS (`body`), SNS and Kinesis: `{"Records": [...]}`."""
+    records = _dicts(document.get("Records"))
+    found = []
+    for record in records:
+        sns, kinesis = record.get("Sns"), record.get("kinesis")
+        text = record.get("body")
+        text = sns.get("Message") if isinstance(sns, dict) else text
+        text = _decoded(kinesis.get("data")) if isinstance(kinesis, dict) else text
+        if not _is_json_text(text):
+            return None
+        found.append(text)
+    return found or None
+
+
+def _encoded(document: dict[str, Any]) -> list[Any] | None:
+    """Base64, packed or not: `awslogs` of CloudWatch, Pub/Sub's `message.data`, Firehose's `data`."""
+    for holder in (document.get("awslogs"), document.get("message"), document):
+        data = holder.get("data") if isinstance(holder, dict) else None
+        if isinstance(data, str) and (holder is not document or len(document) <= 2):
+            text = _decoded(data)
+            if _is_json_text(text):
+                return [text]
+    return None
+
+
+def _decoded(data: Any) -> str | None:
+    """The text within base64, at most as long as a message may be; None where there is none."""
+    if not isinstance(data, str):
+        return None
+    try:
+        found = base64.b64decode(data, validate=True)
+        if found[:2] == b"\x1f\x8b":
+            found = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(found, MESSAGE_BYTES_MAX)
+    except (binascii.Error, zlib.error):
+        return None
+    return found.decode("utf-8", errors="replace")
 
 
 def _connect(document: dict[str, Any]) -> list[Any] | None:
@@ -210,6 +277,12 @@ def _connect(document: dict[str, Any]) -> list[Any] | None:
     payload = document["payload"]
     if payload is None:
         return []  # a tombstone
+    if (
+        isinstance(payload, dict) and {"before", "after", "op"} <= payload.keys()
+    ):  # Debezium: a row that changed
+        payload = payload["after"]
+        if payload is None:
+            return []
     return [payload] if isinstance(payload, dict) or _is_json_text(payload) else None
 
 
@@ -245,6 +318,9 @@ _TAKERS: tuple[Callable[[dict[str, Any]], list[Any] | None], ...] = (
     _event_hubs,
     _cloud_logging,
     _line,
+    _events,
+    _records,
+    _encoded,
     _connect,
     _otlp_bodies,
 )
