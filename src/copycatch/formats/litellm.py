@@ -26,6 +26,7 @@ from copycatch.formats.shared.messages import (
     name_of,
     nested_or_text,
 )
+from copycatch.formats.shared.plain_chat import plain_request_fields
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.formats.shared.times import in_utc
@@ -81,7 +82,6 @@ def read(message: LogMessage) -> list[Reading]:
     metadata = nested_or_text(payload.get("metadata"))  # text in rows of SpendLogs
     response = message.body(payload.get("response"))
     answered = response_fields(response)
-    parameters = payload.get("model_parameters")
     client_ip = message.client_ip(
         first(payload.get("requester_ip_address"), dig(metadata, "requester_ip_address"))
     )
@@ -93,7 +93,8 @@ def read(message: LogMessage) -> list[Reading]:
     started, ended = payload.get("startTime"), payload.get("endTime")
     vectors = embeddings_of(response)
     asked = _request_of(payload)
-    context = request_context(asked)
+    plain = plain_request_fields(asked)
+    context = request_context(asked) if plain is None else plain
     fields: Fields = {
         **context,
         **answered,
@@ -121,7 +122,7 @@ def read(message: LogMessage) -> list[Reading]:
         "user_agent": agent_of(first(payload.get("user_agent"), dig(metadata, "user_agent"))),
         "client_ip": client_ip,
         "model_id": message.model(payload.get("model_group"), payload.get("model")),
-        "input": _asked(nested_or_text(payload.get("messages"))),
+        "input": _asked(nested_or_text(payload.get("messages"))) if plain is None else plain["input"],
         "conversation_id": first_name(
             dig(metadata, "requester_metadata", "session_id"),
             payload.get("litellm_session_id"),
@@ -129,13 +130,17 @@ def read(message: LogMessage) -> list[Reading]:
             payload.get("session_id"),
         ),
         "output_text": None if vectors else answered.get("output_text"),
-        "params": params_of(parameters) if isinstance(parameters, dict) else None,
+        "params": plain["params"] if plain else _params_of(payload.get("model_parameters")),
         "input_tokens": count_of(first(payload.get("prompt_tokens"), answered.get("input_tokens"))),
         "output_tokens": count_of(first(payload.get("completion_tokens"), answered.get("output_tokens"))),
         "latency_ms": _latency_ms(payload.get("response_time"), started, ended),
         "status": _status(payload),
     }
     return list(numbered(split_embeddings(fields, payload.get("messages"), vectors)))
+
+
+def _params_of(parameters: Any) -> Fields | None:
+    return params_of(parameters) if isinstance(parameters, dict) else None
 
 
 def _request_of(payload: dict[str, Any]) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def _fields_of(message: LogMessage, envelope: Any, request: Any, response: Any) 
         "user_agent": agent_of(first(envelope.get("user_agent"), message.headers.get("user-agent"))),
         "client_ip": client_ip,
         "model_id": message.model(asked.get("model_id"), envelope.get("model"), dig(response, "model")),
-        "params": first(asked.get("params"), logprobs_in(response)),
+        "params": asked.get("params") or logprobs_in(response),
         "latency_ms": first(envelope.get("latency_ms"), envelope.get("duration_ms")),
         "conversation_id": first_name(
             envelope.get("conversation_id"), envelope.get("session_id"), asked.get("conversation_id")

@@ -45,7 +45,9 @@ BEDROCK: dict[str, tuple[Any, Any, list[dict[str, Any]]]] = {
         [{**ANSWERED[0], "output_tokens": 2, "finish_reason": "end_turn"}],
     ),
     "nova canvas": (
-        {"taskType": "TEXT_IMAGE", "textToImageParams": {"text": "hi"}}, {"images": [PICTURE]}, [{"input": "hi"}],
+        {"taskType": "TEXT_IMAGE", "textToImageParams": {"text": "hi"}},
+        {"images": [PICTURE]},
+        [{"input": "hi"}],
     ),
     "stability, older": (
         {"text_prompts": [{"text": "hi", "weight": 1}, {"text": "blurry", "weight": -1}], "steps": 30},
@@ -59,13 +61,13 @@ BEDROCK: dict[str, tuple[Any, Any, list[dict[str, Any]]]] = {
         [{**ANSWERED[0], "input_tokens": 1, "params": {"max_tokens": 5}}],
     ),
     "titan embeddings": (
-        {"inputText": "a"}, {"embeddingsByType": {"float": VECTORS[0]}, "inputTextTokenCount": 1}, EMBEDDED[:1],
+        {"inputText": "a"}, {"embeddingsByType": {"float": VECTORS[0]}}, EMBEDDED[:1],
     ),
     "llama": ({"prompt": "hi"}, {"generation": "yo", "generation_token_count": 2},
               [{**ANSWERED[0], "output_tokens": 2}]),
     "llama, streamed": ({"prompt": "hi"}, [{"generation": "y"}, {"generation": "o"}], ANSWERED),
     "mistral": ({"prompt": "hi"}, {"outputs": [{"text": "yo", "stop_reason": "stop"}]}, ANSWERED),
-    "mistral, streamed": ({"prompt": "hi"}, [{"outputs": [{"text": "y"}]}, {"outputs": [{"text": "o"}]}], ANSWERED),
+    "mistral, streamed": ({"prompt": "hi"}, [{"outputs": [{"text": text}]} for text in "yo"], ANSWERED),
     "claude": (
         {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5},
         {"type": "message", "content": [{"type": "text", "text": "yo"}], "usage": {"output_tokens": 2}},
@@ -90,9 +92,14 @@ def shown(records: list[Any], expected: list[dict[str, Any]]) -> list[dict[str, 
 def test_bedrock(name: str) -> None:
     asked, answered, expected = BEDROCK[name]
     document = {
-        **{"modelId": "m", "requestId": "e", "operation": "InvokeModel", "schemaType": "ModelInvocationLog"},
-        **{"timestamp": "2026-03-01T10:00:00Z", "identity": {"arn": "a1"}},
-        **{"input": {"inputBodyJson": asked}, "output": {"outputBodyJson": answered}},
+        "modelId": "m",
+        "requestId": "e",
+        "operation": "InvokeModel",
+        "schemaType": "ModelInvocationLog",
+        "timestamp": "2026-03-01T10:00:00Z",
+        "identity": {"arn": "a1"},
+        "input": {"inputBodyJson": asked},
+        "output": {"outputBodyJson": answered},
     }
     decoded = decode("bedrock", batch_of([document]))
     assert decoded.rejects == []
@@ -111,7 +118,7 @@ SAGEMAKER: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
     "csv to lists": ("1,2\n3,4", "[0.25, 0.75]\n[1.0, 0.0]", SPREAD),
     "csv to json": ("1,2\n3,4", '{"predictions": [[0.25, 0.75], [1.0, 0.0]]}', SPREAD),
     "csv to json of labels": (
-        "1,2\n3,4", '{"predictions": [{"score": 0.25, "predicted_label": 0}, {"score": 0.75, "predicted_label": 1}]}',
+        "1,2\n3,4", '{"predictions": [{"score": 0.25, "predicted_label": 0}, {"predicted_label": 1}]}',
         LABELLED,
     ),
     "csv to json lines": ("1,2\n3,4", '{"predicted_label": 0}\n{"predicted_label": 1}\n', LABELLED),
@@ -119,8 +126,8 @@ SAGEMAKER: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
     "json lines to csv": (LINES, "0.25\n0.75\n", SCORED),
     "all scores": (
         '{"inputs": ["a", "b"]}',
-        json.dumps([[{"label": "N", "score": 0.25}, {"label": "Y", "score": 0.75}], [{"label": "N", "score": 1.0},
-                    {"label": "Y", "score": 0.0}]]),
+        json.dumps([[{"label": "N", "score": 0.25}, {"label": "Y", "score": 0.75}],
+                    [{"label": "N", "score": 1.0}, {"label": "Y", "score": 0.0}]]),
         [{"input": "a", "predicted_label": "Y", "top_scores": [0.75, 0.25]},
          {"input": "b", "predicted_label": "N", "top_scores": [1.0, 0.0]}],
     ),

@@ -5,6 +5,7 @@ from typing import Any
 from copycatch.formats.shared.contents import PARTS_MAX, content_text, messages_text
 from copycatch.formats.shared.context import request_context, response_context
 from copycatch.formats.shared.messages import Fields, compact_text, count_of, dig, first, first_name, text_of
+from copycatch.formats.shared.plain_chat import plain_request_fields, plain_response_fields
 
 _LISTS = ("choices", "results", "outputs", "generations", "candidates", "output")
 _TEXTS = frozenset({"generation", "completion", "outputText", "output", "content", "output_text", "text"})
@@ -22,6 +23,11 @@ def request_fields(request: Any) -> Fields:
     """
     if not isinstance(request, dict):
         return {}
+    return plain_request_fields(request) or any_request_fields(request)
+
+
+def any_request_fields(request: dict[str, Any]) -> Fields:
+    """The same for any request, by whatever names its API has."""
     return {
         "input": asked_of(request),
         "model_id": first_name(request.get("model"), request.get("modelId")),
@@ -112,6 +118,11 @@ def response_fields(response: Any) -> Fields:
     """
     if not isinstance(response, dict):
         return {"output_text": text_of(response)}
+    return plain_response_fields(response) or any_response_fields(response)
+
+
+def any_response_fields(response: dict[str, Any]) -> Fields:
+    """The same for any response, by whatever names its API has."""
     get = response.get
     usage = first(get("usage"), get("usageMetadata"))
     used = usage.get if isinstance(usage, dict) else _nothing
