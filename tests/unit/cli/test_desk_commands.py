@@ -1,6 +1,7 @@
 """`alerts` and `backtest` as an analyst runs them: real files, real exit codes."""
 
 import json
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +221,31 @@ def test_decisions_are_listed_revoked_and_added(tmp_path: Path, capsys: pytest.C
     ]
     assert main([*add, "--reason", "...", "--by", "kim"]) == 2
     assert len(Path(rows).read_text().splitlines()) == 2
+
+
+def test_a_policy_is_held_against_expectations(
+    log: str, policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases, plain = tmp_path / "cases", tmp_path / "plain.yaml"
+    plain.write_text("version: 1\n")
+    add = ["test", policy, str(cases), "--add", "week", "--log", log]
+    assert main([*add, "--account", "fast", "--expect", "alerted"]) == 0
+    assert main([*add, "--account", "fast", "--expect", "restricted"]) == 0
+    assert main([*add, "--account", "slow", "--expect", "quiet"]) == 0
+    assert main(["test", policy, str(cases)]) == 0
+    assert "1 of 1 pass" in capsys.readouterr().err
+    junit = tmp_path / "results.xml"
+    assert main(["test", str(plain), str(cases), "--junit", str(junit)]) == 1
+    assert "fast was not alerted on" in capsys.readouterr().out
+    suite = ET.parse(junit).getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
+    assert "fast was not restricted" in str(suite.findtext("testcase/failure"))
+    (cases / "quiet.yaml").write_text("log: ../log.jsonl\nquiet: [slow]\nothers: none\n")
+    assert main(["test", policy, str(cases / "quiet.yaml")]) == 1
+    shown = capsys.readouterr().out
+    assert "fast was alerted on and is not listed" in shown
+    assert "silence proves nothing: NOT JUDGED" in shown
+    (cases / "wrong.yaml").write_text("log: missing.jsonl\nquite: [slow]\n")
+    assert main(["test", policy, str(cases)]) == 2
+    told = capsys.readouterr().err
+    assert "wrong.yaml:2:1: quite: unknown key 'quite' (did you mean quiet?)" in told

@@ -1,7 +1,7 @@
 """The report as one HTML page that loads nothing: template, style, script and the plotting library inlined.
 
-Takes: the report's data. Gives: one page. Never: loads anything, or lets text of a log become markup: the script
-puts it in as text, and the data stand in the page as JSON without any `<`.
+Takes: the report's data. Gives: one page. Never: loads anything, or lets text of a log become markup: the
+script puts it in as text, and the data stand in the page as JSON without any `<`.
 """
 
 from collections.abc import Mapping
