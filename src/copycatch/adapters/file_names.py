@@ -1,7 +1,7 @@
 """Which files of the places that a user names are logs, and in which order they were written."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 import structlog
@@ -15,8 +15,11 @@ COMPRESSED = (".gz", ".zst", ".bz2")
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".csv", ".tsv", ".parquet", *COMPRESSED)
 # What rotation appends: a number that grows with age (app.log.2), or a date (app.log-20260701).
 _ROTATED = re.compile(
-    r"(?P<base>.+?\.[a-z]+)[.-](?:(?P<number>\d{1,3})|(?P<date>\d{4}[\dT:_.-]*))", re.IGNORECASE
+    r"(?P<base>.+?\.[a-z]+)[.-](?:(?P<number>\d{1,3})|(?P<old>old|prev|bak)|(?P<date>\d{4}[\dT:_.-]*))",
+    re.IGNORECASE,
 )
+# Others put the number before the ending: app.2.log beside app.log.
+_NUMBERED = re.compile(r"(?P<stem>.+?)[._-](?P<number>\d{1,3})(?P<ending>\.[a-z]+)", re.IGNORECASE)
 
 
 def base_name(name: str) -> str:
@@ -30,18 +33,29 @@ def base_name(name: str) -> str:
     return str(_age(name)[0])
 
 
-def _age(name: str) -> tuple[str, int, int, str]:
-    """Sorts the files of one log oldest first: dates, then numbers downwards, then the one being written."""
-    plain = name
-    for suffix in COMPRESSED:
-        if plain.lower().endswith(suffix):
-            plain = plain[: -len(suffix)]
+def _age(name: str, neighbours: Set[str] = frozenset()) -> tuple[str, int, int, str]:
+    """Sorts the files of one log oldest first: dates, then numbers downwards, then the one being written.
+
+    A number before the ending is an age only where the log itself is among the `neighbours`: parts of an
+    export are numbered, too, and read upwards.
+    """
+    plain = _unpacked(name)
     found = _ROTATED.fullmatch(plain)
     if found is None:
+        numbered = _NUMBERED.fullmatch(plain)
+        if numbered is not None and f"{numbered['stem']}{numbered['ending']}" in neighbours:
+            return f"{numbered['stem']}{numbered['ending']}", 1, -int(numbered["number"]), name
         return plain, 2, 0, name
     if found["date"]:
         return found["base"], 0, 0, name
-    return found["base"], 1, -int(found["number"]), name
+    return found["base"], 1, 0 if found["old"] else -int(found["number"]), name
+
+
+def _unpacked(name: str) -> str:
+    for suffix in COMPRESSED:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
 
 
 def find_files(places: Iterable[str]) -> list[str]:
@@ -81,7 +95,11 @@ def _files_below(folder: Path) -> list[str]:
     if len(logs) < len(files):
         others = sorted(str(each) for each in set(files) - set(logs))
         log.warning("files that are no logs are left out", folder=str(folder), n=len(others), first=others[0])
-    return [str(each) for each in sorted(logs, key=lambda each: (each.parent.parts, _age(each.name)))]
+    names: dict[Path, set[str]] = {}
+    for each in logs:
+        names.setdefault(each.parent, set()).add(_unpacked(each.name))
+    ordered = sorted(logs, key=lambda each: (each.parent.parts, _age(each.name, names[each.parent])))
+    return [str(each) for each in ordered]
 
 
 def _is_log(name: str) -> bool:

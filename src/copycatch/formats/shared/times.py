@@ -1,7 +1,9 @@
 """Times as logs write them, to epoch milliseconds."""
 
 import datetime as dt
+import email.utils
 import math
+import re
 from typing import Any
 
 from copycatch.formats.shared.faults import MessageFault
@@ -9,6 +11,9 @@ from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, UnixMs, epoch_unit, parse_
 
 UNITS_PER_MS: dict[str, float] = {"epoch_s": 1e-3, "epoch_ms": 1.0, "epoch_us": 1e3, "epoch_ns": 1e6}
 TIME_CHARS_MAX = 64
+_GO_TIME = re.compile(
+    r"(?P<moment>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) (?P<offset>[+-]\d{4})(?: [A-Z]{3,5})?"
+)
 _NUMBER_MAX = 1e21  # nanoseconds of the year 9999 and some to spare; also keeps the arithmetic finite
 
 
@@ -32,8 +37,14 @@ def time_ms_of(
     1795310536500
     >>> time_ms_of(1795303424.101), time_ms_of("1795303424913000000"), time_ms_of(1795303424, "epoch_s")
     (1795303424101, 1795303424913, 1795303424000)
+    >>> time_ms_of("2026-11-22 01:22:16 +0000 UTC"), time_ms_of("Sun, 22 Nov 2026 01:22:16 GMT")
+    (1795310536000, 1795310536000)
+    >>> time_ms_of("22/Nov/2026:01:22:16 +0000"), time_ms_of({"seconds": 1795310536, "nanos": 5000000})
+    (1795310536000, 1795310536005)
     """
     number = value
+    if isinstance(value, dict):
+        return _time_ms_of_object(value, field, zone)
     if isinstance(value, str):
         text = value.strip()[:TIME_CHARS_MAX]
         if not text.lstrip("-").replace(".", "", 1).isdecimal() or not text.isascii():
@@ -60,11 +71,47 @@ def _time_ms_of_text(text: str, field: str, zone: dt.tzinfo | None) -> int:
             moment = dt.datetime.fromisoformat(plain)
             if moment.tzinfo is None:
                 return UnixMs(round(moment.replace(tzinfo=zone).timestamp() * 1000))
-        return parse_rfc3339(plain)
+        try:
+            return parse_rfc3339(plain)
+        except ValueError:
+            other = _other_moment(text)
+            if other is None:
+                raise
+            return UnixMs(round(other.timestamp() * 1000))
     except (ValueError, OverflowError) as error:
         message = f"{field}: expected RFC 3339 as 2026-01-05T00:00:00Z or epoch time: {error}, or name \
 the zone of all such times (option times, as times=UTC)"
         raise MessageFault("schema", field, message) from None
+
+
+def _other_moment(text: str) -> dt.datetime | None:
+    """A time with its offset as Go prints it, as access logs and as RFC 2822 do; None where it is none."""
+    go = _GO_TIME.fullmatch(text)
+    try:
+        if go is not None:
+            return dt.datetime.fromisoformat(go["moment"] + go["offset"])
+        if "/" in text:
+            return dt.datetime.strptime(text.strip("[]"), "%d/%b/%Y:%H:%M:%S %z")
+        moment = email.utils.parsedate_to_datetime(text)
+    except (ValueError, IndexError):
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
+def _time_ms_of_object(value: dict[str, Any], field: str, zone: dt.tzinfo | None) -> int:
+    """MongoDB's `{"$date": ...}` and protobuf's `{"seconds": ..., "nanos": ...}`."""
+    inner = value.get("$date")
+    if isinstance(inner, dict):
+        inner = inner.get("$numberLong")
+    if isinstance(inner, str | int | float):
+        return time_ms_of(inner, None if isinstance(inner, str) else "epoch_ms", field, zone)
+    seconds, nanos = (
+        value.get("seconds", value.get("_seconds")),
+        value.get("nanos", value.get("_nanoseconds", 0)),
+    )
+    if not isinstance(nanos, int) or isinstance(seconds, dict) or seconds is None:
+        raise MessageFault("schema", field, f"{field}: expected a time, got an object")
+    return time_ms_of(seconds, "epoch_s", field, zone) + nanos // 1_000_000
 
 
 def in_utc(time: Any) -> Any:
