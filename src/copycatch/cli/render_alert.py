@@ -1,7 +1,7 @@
 """An alert laid out for reading: what was seen, what is normal, what to do."""
 
 from copycatch.alert_formats.text import technique_of
-from copycatch.decisions.alert_text import ACTION_TEXTS
+from copycatch.decisions.alert_text import ACTION_TEXTS, after_close_text
 from copycatch.decisions.explain import readable_duration, readable_number
 from copycatch.records.wire import Alert, Reason, Recommendation
 from copycatch.safe_text import printable
@@ -47,10 +47,6 @@ def alert_text(alert: Alert, recommendation: Recommendation | None, is_tty: bool
         f"  {amount}, from {printable(alert.first_seen)} to {printable(alert.last_seen)}",
         f"  {_sentence(printable(alert.score.rank, 200))}",
     ]
-    if alert.score.attack_prob is not None:
-        lines.append(
-            f"  The pretrained model gives it a {100 * alert.score.attack_prob:.0f} % chance of an attack"
-        )
     if alert.entity.accounts_total > 1:
         shown = ", ".join(printable(a) for a in alert.entity.accounts[:SAMPLES_SHOWN_MAX])
         lines.append(f"  {alert.entity.accounts_total} accounts, among them {shown}")
@@ -73,7 +69,9 @@ def _reason_lines(reasons: list[Reason]) -> list[str]:
 def _advice_lines(alert: Alert, recommendation: Recommendation | None) -> list[str]:
     lines = []
     if alert.op == "close":
-        lines.append("  Nothing: the finding is closed. " + printable(alert.words, WORDS_CHARS_MAX))
+        lines.append(f"  {printable(alert.words, WORDS_CHARS_MAX)}")
+        if alert.entity.kind != "model":
+            lines.append(f"  {after_close_text(alert.queries)}")
     lines += [f"  Ask the owner first: it resembles {printable(name)}" for name in alert.looks_like]
     if alert.sample_event_ids:
         shown = ", ".join(printable(e) for e in alert.sample_event_ids[:SAMPLES_SHOWN_MAX])

@@ -49,10 +49,6 @@ def finding_text(
         lead = f"{who_text(key)} is past a limit that the policy sets ({seen})."
     else:
         lead = f"{who_text(key)} may be extracting the model: after {seen} it is {score.rank}."
-        if score.attack_prob is not None:
-            lead += (
-                f" The pretrained model gives it a {100 * score.attack_prob:.0f} % chance of being an attack."
-            )
     parts = [lead]
     if reasons:
         parts.append("Seen: " + "; ".join(r.words for r in reasons[:REASONS_IN_TEXT_MAX]) + ".")
@@ -65,6 +61,22 @@ def finding_text(
 
 def closing_text(key: EntityKey, rule: str, why: str) -> str:
     return f"{who_text(key)}: finding of rule {printable(rule)} closed, {why}."
+
+
+def after_close_text(queries: int) -> str:
+    """What to do once a finding is closed: the answers are out.
+
+    Examples
+    --------
+    >>> after_close_text(1486)
+    'It has stopped, or was cut off. What it got it has: answers to up to 1,486 queries. Keep the log, and ask who owns the key.'
+    """  # noqa: E501
+    unit = "query" if queries == 1 else "queries"
+    return (
+        f"It has stopped, or was cut off. What it got it has: answers to up to "
+        f"{readable_number(queries)} {unit}. "
+        "Keep the log, and ask who owns the key."
+    )
 
 
 def model_text(model_id: str, why: str, *, is_open: bool) -> str:

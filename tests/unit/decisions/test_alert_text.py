@@ -49,11 +49,11 @@ def test_the_paragraph_names_all_that_matters_and_escapes_ids() -> None:
     for words in (
         "1,234 queries in 1 h",
         "odder than 99.9999 %",
-        "93 %",
         "test-set evaluator",
         "refuse its queries",
     ):
         assert words in alert.words
+    assert "93 %" not in alert.words, "a second opinion is for programs, not beside the verdict"
     assert alert.entity.id == HOSTILE, "machines match on the exact id"
     assert recommendation.decision_key.count("|") == 3
     assert recommendation.decision_key.isprintable() or "\u202e" in recommendation.decision_key
