@@ -88,6 +88,7 @@ _ROLE_BY_EVENT = {
 _ACCOUNT_NAMES = ("user.id", "enduser.id", "gen_ai.user.id", "gen_ai.user", "gen_ai.request.user")
 CONTENTS_MAX = 20_000  # traces whose content events are kept until the span itself comes
 _INDEXED_MAX = 200
+_SIDES = ("gen_ai.input.messages", "gen_ai.output.messages")
 Contents = OrderedDict[str, dict[str, list[dict[str, Any]]]]
 """Messages of content events by trace, then by span, until the span itself comes."""
 
@@ -205,6 +206,10 @@ def _fields_of(
     if model is None and (operation is None or str(operation).lower() == "unknown"):
         message.notes["unknown"] += 1
         return None
+    for side in _SIDES:  # once: the text and what stands around it are both read from it
+        messages_given = nested_or_text(attributes.get(side))
+        if isinstance(messages_given, list):
+            attributes[side] = messages_given
     body = _body_of(item)
     events = dicts_of(item.get("events"))
     said = [_message_of_event(each.get("name"), attributes_of(each.get("attributes"))) for each in events]

@@ -85,12 +85,13 @@ def plain_response_fields(response: dict[str, Any]) -> Fields | None:
     return {**fields, "finish_reason": reason[:WORD_CHARS_MAX].lower()} if reason else fields
 
 
-def _plain_context(messages: list[Any]) -> Fields | None:
+def _plain_context(messages: Any) -> Fields | None:
     """Input, and what stands around it."""
     systems: list[str] = []
     beginning: list[str] = []
     turns = n_answers = 0
-    role = content = None
+    role: Any = None
+    content: Any = None
     for message in messages:
         if type(message) is not dict or not message.keys() <= _MESSAGE_KEYS:
             return None
