@@ -82,6 +82,22 @@ METRICS: tuple[MetricSpec, ...] = (
         "vectors not scored: of another length than those of most accounts; their records count",
     ),
     MetricSpec(
+        "copycatch_link_groups_dropped_total",
+        "counter",
+        (),
+        "groups of accounts that share something and were not weighed: too large, or too many in a search",
+    ),
+    MetricSpec(
+        "copycatch_campaigns_dropped_total", "counter", (), "campaigns found and not kept: too many are open"
+    ),
+    MetricSpec(
+        "copycatch_campaign_members_dropped_total",
+        "counter",
+        (),
+        "accounts found to be of a campaign and not named: it has too many",
+    ),
+    MetricSpec("copycatch_campaigns_open", "gauge", (), "campaigns whose accounts act as one now"),
+    MetricSpec(
         "copycatch_recent_unjudged_share",
         "gauge",
         (),

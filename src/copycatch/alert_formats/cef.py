@@ -52,6 +52,8 @@ def encode_cef(alert: Alert) -> bytes:
         fields |= {"cfp1": number_text(alert.score.tail_prob), "cfp1Label": "tailProbability"}
     if alert.score.attack_prob is not None:
         fields |= {"cfp2": number_text(alert.score.attack_prob), "cfp2Label": "attackProbability"}
+    if alert.part_of is not None:
+        fields |= {"flexString1": printable(alert.part_of, 1023), "flexString1Label": "partOf"}
     fields["msg"] = printable(alert.words, _ID_CHARS_MAX)
     header = "|".join(
         (

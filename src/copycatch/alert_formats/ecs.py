@@ -136,6 +136,7 @@ class Own(Strict, frozen=True, kw_only=True):
     sample_event_ids: list[str]
     looks_like: list[str]
     reasons: list[dict[str, Any]]
+    part_of: str | None
 
 
 class EcsAlert(Strict, frozen=True, kw_only=True):
@@ -260,4 +261,5 @@ def _own_of(alert: Alert) -> Own:
         sample_event_ids=alert.sample_event_ids,
         looks_like=alert.looks_like,
         reasons=[msgspec.to_builtins(reason) for reason in alert.reasons],
+        part_of=alert.part_of,
     )

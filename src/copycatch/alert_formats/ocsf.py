@@ -81,6 +81,11 @@ class Analytic(Strict, frozen=True, kw_only=True):
     state: Literal["Active", "Experimental"]
 
 
+class RelatedEvent(Strict, frozen=True, kw_only=True):
+    uid: str
+    type_uid: Literal[200401] = 200401
+
+
 class FindingInfo(Strict, frozen=True, kw_only=True):
     uid: str
     title: str
@@ -90,6 +95,7 @@ class FindingInfo(Strict, frozen=True, kw_only=True):
     first_seen_time: int
     last_seen_time: int
     related_events_count: int
+    related_events: list[RelatedEvent] | UnsetType = UNSET  # the campaign's finding that goes on
     analytic: Analytic
     attacks: list[Attack]
 
@@ -260,6 +266,7 @@ def _info_of(alert: Alert, time_ms: int, first_ms: int, last_ms: int) -> Finding
         first_seen_time=first_ms,
         last_seen_time=last_ms,
         related_events_count=alert.queries,
+        related_events=UNSET if alert.part_of is None else [RelatedEvent(uid=alert.part_of)],
         analytic=Analytic(
             uid=alert.rule,
             name=printable(alert.rule, 256),

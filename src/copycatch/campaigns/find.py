@@ -6,7 +6,6 @@ weighed; so an account is weighed a few dozen times in its life, however long it
 
 import hashlib
 from collections.abc import Set
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from copycatch.campaigns.evidence import (
     is_older,
     weigh,
 )
+from copycatch.campaigns.finding import Finding, common_attributes, ending_of, finding_of
 from copycatch.campaigns.fold import LinkColumns
 from copycatch.campaigns.layout import KINDS, PANE_MS, PANES
 from copycatch.campaigns.sharing import (
@@ -31,7 +31,6 @@ from copycatch.campaigns.sharing import (
     GROUPS_MAX,
     TWICE,
     Group,
-    Sharing,
     attributes_of,
     flat,
     groups_of,
@@ -48,9 +47,9 @@ WARM_UP_MS: Final = MS_PER_DAY  # a day: what is common must have been seen
 QUERIES_MIN: Final = 4  # of an account
 GROUP_QUERIES_MIN: Final = 60
 GROWTH: Final = 1.25
+LOOKS_MAX: Final = 32  # groups of one account that are weighed in a search, those with most queries first
+MEMBER_LOOKS_MAX: Final = 200_000  # members of all groups weighed in a search: some seconds at worst
 OVERLAP_MIN: Final = 1 / 3  # of the smaller: two groups are one campaign
-COMMON_SHARE: Final = 0.2  # of the members have an attribute that links a newcomer
-COMMON_OUTSIDE_MAX: Final = 0.1  # of all others have it, at most
 JOIN_PART_MIN: Final = 5.5
 JOIN_ALONE_MIN: Final = 11.0  # of who shares nothing with the members
 JOIN_STEP_MIN: Final = 3.0
@@ -61,47 +60,6 @@ JOIN_KINDS_MIN: Final = 2
 IDLE_MS: Final = PANES * PANE_MS
 RECHECK_FACTOR: Final = 2.0  # what named a campaign must have gone wrong by so much to end it
 KIT_KINDS: Final = frozenset(KINDS.index(name) for name in TWICE)
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """What ties members together: `n_members` of them have it, and `n_others` accounts beside them."""
-
-    kind: str
-    n_members: int
-    n_others: int
-    weight: float  # information in nats: -ln of the share of accounts that have it, times the members' share
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An account of a campaign: since when it is named, its share of the queries, and its links."""
-
-    row: int
-    since_ms: int
-    queries: int
-    share: float
-    kinds: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A campaign as a search left it; `change` is "found", "joined", "seen" or "ended"."""
-
-    id: str
-    change: str
-    time_ms: int
-    found_ms: int
-    first_ms: int
-    last_ms: int
-    reason: str
-    weight: float
-    parts: dict[str, float]
-    statistics: dict[str, float]
-    queries: int
-    members: tuple[Member, ...]
-    joined: tuple[int, ...]  # rows named in this search
-    links: tuple[Link, ...]
 
 
 def search(state: CampaignState, now_ms: int) -> list[Finding]:
@@ -133,13 +91,13 @@ def search(state: CampaignState, now_ms: int) -> list[Finding]:
         for campaign in state.campaigns:
             _let_join(state, campaign, population, now_ms)
         found = [
-            _finding(campaign, population.columns, population.sharing, before, now_ms)
+            finding_of(campaign, population.columns, population.sharing, before, now_ms)
             for campaign in state.campaigns
             if set(campaign.members) != before.get(campaign.id) or _is_awake(campaign, columns)
         ]
     columns.queries_seen[:] = columns.queries
     merged = before.keys() - {campaign.id for campaign in state.campaigns} - {each.id for each in ended}
-    ended += [_ending(campaign_id, now_ms, "merged") for campaign_id in sorted(merged)]
+    ended += [ending_of(campaign_id, now_ms, "merged") for campaign_id in sorted(merged)]
     return ended + found
 
 
@@ -164,7 +122,8 @@ def _population(
     due = [_one_row_an_account(columns, group) for group in groups.groups if _is_due(columns, group.rows)]
     due = [group for group in due if len(group.rows) >= GROUP_MIN and not is_named[group.rows].all()]
     due.sort(key=lambda group: -int(columns.queries[group.rows].sum()))
-    state.groups_dropped += groups.dropped + max(0, len(due) - GROUPS_MAX)
+    kept = within_looks(due[:GROUPS_MAX], state.n_rows)
+    state.groups_dropped += groups.dropped + len(due) - len(kept)
     population = Population(
         columns,
         active,
@@ -177,7 +136,20 @@ def _population(
         usual_alike(columns, active),
         is_named,
     )
-    return population, due[:GROUPS_MAX]
+    return population, kept
+
+
+def within_looks(due: list[Group], n_rows: int) -> list[Group]:
+    """Leave out groups of accounts that are in many: nobody's sharing keeps others from being looked at."""
+    looks = np.zeros(n_rows, dtype=np.int64)
+    kept, n_left = [], MEMBER_LOOKS_MAX
+    for group in due:
+        if len(group.rows) > n_left or 2 * (looks[group.rows] >= LOOKS_MAX).sum() > len(group.rows):
+            continue
+        looks[group.rows] += 1
+        n_left -= len(group.rows)
+        kept.append(group)
+    return kept
 
 
 def _is_due(columns: LinkColumns, rows: IntArray) -> bool:
@@ -271,20 +243,6 @@ def _told(evidence: Evidence) -> tuple[str, float, dict[str, float], dict[str, f
     return evidence.reason, evidence.weight, evidence.parts, statistics
 
 
-def _common(campaign: Campaign, sharing: Sharing, n_active: int) -> dict[int, tuple[int, int]]:
-    """Attributes that tie the members: code -> members and others who have it."""
-    rows = np.array(sorted(campaign.members), dtype=np.int64)
-    codes, counts = np.unique(sharing.codes[np.isin(sharing.rows, rows)], return_counts=True)
-    outside = sharing.counts_of(codes) - counts
-    is_common = (counts >= np.maximum(2, COMMON_SHARE * len(rows))) & (
-        outside <= COMMON_OUTSIDE_MAX * n_active
-    )
-    return {
-        int(code): (int(n), int(others))
-        for code, n, others in zip(codes[is_common], counts[is_common], outside[is_common], strict=True)
-    }
-
-
 def _let_join(state: CampaignState, campaign: Campaign, population: Population, now_ms: int) -> None:
     """Add accounts that ask cards of the members' deck, and act with them or use their kit.
 
@@ -296,7 +254,7 @@ def _let_join(state: CampaignState, campaign: Campaign, population: Population, 
         return
     rows = population.rows[columns.queries[population.rows] > columns.queries_seen[population.rows]]
     rows = np.setdiff1d(rows, group)
-    common = _common(campaign, population.sharing, len(population.rows))
+    common = common_attributes(campaign, population.sharing, len(population.rows))
     n_kit, kinds = np.zeros(len(rows), dtype=np.int64), np.zeros((len(rows), len(KINDS)), dtype=np.bool_)
     for code in common:
         has = np.isin(rows, population.sharing.holders(code))
@@ -344,51 +302,8 @@ def _retire(state: CampaignState, columns: LinkColumns, now_ms: int) -> list[Fin
                 why = "innocent"
         if why:
             state.campaigns.remove(campaign)
-            ended.append(_ending(campaign.id, now_ms, why))
+            ended.append(ending_of(campaign.id, now_ms, why))
     return ended
-
-
-def _ending(campaign_id: str, now_ms: int, why: str) -> Finding:
-    return Finding(campaign_id, "ended", now_ms, now_ms, now_ms, now_ms, why, 0.0, {}, {}, 0, (), (), ())
-
-
-def _finding(
-    campaign: Campaign, columns: LinkColumns, sharing: Sharing, before: dict[str, set[int]], now_ms: int
-) -> Finding:
-    rows = np.array(sorted(campaign.members), dtype=np.int64)
-    queries = columns.queries[rows].astype(np.int64)
-    total = int(queries.sum())
-    n_active = len(np.unique(sharing.rows))
-    common = _common(campaign, sharing, n_active)
-    kinds_by_row: dict[int, set[str]] = {row: set() for row in rows.tolist()}
-    links = []
-    for code, (n, others) in common.items():
-        kind = KINDS[kind_of(code)]
-        for row in set(sharing.holders(code).tolist()) & kinds_by_row.keys():
-            kinds_by_row[row].add(kind)
-        rarity = -float(np.log(max(n + others, 1) / max(n_active, 1)))
-        links.append(Link(kind, n, others, round(rarity * n / len(rows), 3)))
-    members = tuple(
-        Member(row, campaign.members[row], int(n), round(n / total, 4), tuple(sorted(kinds_by_row[row])))
-        for row, n in zip(rows.tolist(), queries.tolist(), strict=True)
-    )
-    old = before.get(campaign.id)
-    return Finding(
-        campaign.id,
-        "found" if old is None else "seen" if set(campaign.members) <= old else "joined",
-        now_ms,
-        campaign.found_ms,
-        int(columns.first_ms[rows].min()),
-        int(columns.last_ms[rows].max()),
-        campaign.reason,
-        round(campaign.weight, 3),
-        campaign.parts,
-        campaign.statistics,
-        total,
-        members,
-        tuple(sorted(campaign.members.keys() - (old or set()))),
-        tuple(sorted(links, key=lambda link: -link.weight)),
-    )
 
 
 assert OWN_PART_MIN <= JOIN_PART_MIN

@@ -3,7 +3,7 @@
 from typing import Final
 
 from copycatch.campaigns.evidence import LIMITS
-from copycatch.campaigns.find import Finding, Link
+from copycatch.campaigns.finding import Finding, Link
 from copycatch.records.wire import Reason
 
 REASONS: Final = {

@@ -2,6 +2,7 @@
 
 from copycatch.alert_formats.text import technique_of
 from copycatch.decisions.alert_text import ACTION_TEXTS, after_close_text
+from copycatch.decisions.campaigns import ALL_MODELS
 from copycatch.decisions.explain import readable_duration, readable_number
 from copycatch.records.wire import Alert, Reason, Recommendation
 from copycatch.safe_text import printable
@@ -10,6 +11,7 @@ from copycatch.settings.policy_edit import quoted
 BAR_CHARS = 20
 WORDS_CHARS_MAX = 2000
 SAMPLES_SHOWN_MAX = 5
+ALLOWED_SHOWN_MAX = 20  # a team's keys, whole
 MODE_WORDS = {"enforce": "", "shadow": ", shadow mode: nobody acts on it"}
 OP_WORDS = {"open": "opened", "update": "still open", "close": "closed", "reopen": "open again"}
 
@@ -70,8 +72,10 @@ def _advice_lines(alert: Alert, recommendation: Recommendation | None) -> list[s
     lines = []
     if alert.op == "close":
         lines.append(f"  {printable(alert.words, WORDS_CHARS_MAX)}")
-        if alert.entity.kind != "model":
+        if alert.entity.kind != "model" and alert.part_of is None:
             lines.append(f"  {after_close_text(alert.queries)}")
+    if alert.part_of is not None:
+        lines.append(f"  It goes on in alert {printable(alert.part_of)}, which is about the whole campaign")
     lines += [f"  Ask the owner first: it resembles {printable(name)}" for name in alert.looks_like]
     if alert.sample_event_ids:
         shown = ", ".join(printable(e) for e in alert.sample_event_ids[:SAMPLES_SHOWN_MAX])
@@ -116,9 +120,12 @@ def _recommended(alert: Alert, recommendation: Recommendation | None) -> str:
 
 def _allow_lines(alert: Alert) -> list[str]:
     """A policy snippet that `copycatch check` accepts once owner and date are filled in."""
-    match = {"tenant_id": alert.tenant_id, "model_id": alert.model_id}
+    match = {"tenant_id": alert.tenant_id}
+    if alert.entity.kind != "campaign" or alert.model_id != ALL_MODELS:
+        match["model_id"] = alert.model_id
     lines = ["  allow:"]
-    for account in alert.entity.accounts[:SAMPLES_SHOWN_MAX] or [alert.entity.id]:
+    accounts = alert.entity.accounts or [alert.entity.id]
+    for account in accounts[:ALLOWED_SHOWN_MAX]:
         named = {**match, "account_id": account}
         inner = ", ".join(f"{key}: {quoted(value)}" for key, value in named.items() if value is not None)
         lines += [
@@ -127,6 +134,9 @@ def _allow_lines(alert: Alert) -> list[str]:
             "      owner: ...           # who answers for it",
             "      expires: YYYY-MM-DD  # when to look again",
         ]
+    n_left = alert.entity.accounts_total - min(len(accounts), ALLOWED_SHOWN_MAX)
+    if n_left > 0:
+        lines.append(f"    # and {n_left} more accounts, an entry each: the alert names them")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from copycatch.decisions.budget import severity_rank
 from copycatch.decisions.case import Case
 from copycatch.decisions.episodes import (
     Finding,
@@ -19,7 +20,7 @@ from copycatch.decisions.recommend import CAMPAIGN_RULE
 from copycatch.decisions.state import DecisionState
 from copycatch.records.campaign import AccountKey, CampaignSighting
 from copycatch.records.policy import Policy
-from copycatch.records.wire import Score, Severity
+from copycatch.records.wire import ACTION_RANKS, Score, Severity
 
 ALL_MODELS = "*"
 ACCOUNTS_NAMED_MAX = 500  # in an alert and a recommendation: 60 KB at usual ids
@@ -120,12 +121,14 @@ def _end(context: JudgingContext, case: Case, sighting: CampaignSighting) -> Non
 
 
 def _finding(sighting: CampaignSighting, settings: EntitySettings, is_changed: bool) -> Finding:
-    severity: Severity = next((each for each, least in WEIGHTS if sighting.weight >= least), "medium")
+    by_weight: Severity = next((each for each, least in WEIGHTS if sighting.weight >= least), "medium")
+    severity = max(by_weight, sighting.own_severity, key=severity_rank)
+    action = settings.actions.get(severity, "observe")
     rank = f"evidence of acting as one {sighting.weight:.1f} times what suffices"
     return Finding(
         rule=CAMPAIGN_RULE,
         severity=severity,
-        action=settings.actions.get(severity, "observe"),
+        action=max(action, sighting.own_action, key=ACTION_RANKS.__getitem__),
         clear_after_ms=settings.clear_after_ms,
         repeat_after_ms=settings.repeat_after_ms,
         score=Score(tail_prob=None, rank=rank),
@@ -140,7 +143,7 @@ def _observation(sighting: CampaignSighting) -> Observation:
         time_ms=sighting.time_ms,
         first_seen_ms=sighting.first_ms,
         queries=sighting.queries,
-        sample_event_ids=[],
+        sample_event_ids=list(sighting.sample_event_ids),
         client_ips=[],
         looks_like=[],
     )

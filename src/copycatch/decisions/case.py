@@ -15,7 +15,16 @@ import msgspec
 
 from copycatch.decisions.budget import severity_rank
 from copycatch.decisions.plan import EntityKey
-from copycatch.records.wire import Action, ActionParams, Entity, Mode, Reason, Score, Severity
+from copycatch.records.wire import (
+    ACTION_RANKS,
+    Action,
+    ActionParams,
+    Entity,
+    Mode,
+    Reason,
+    Score,
+    Severity,
+)
 from copycatch.units import MS_PER_DAY
 
 # A relapse within this time after a release doubles the next time to live.
@@ -49,6 +58,7 @@ class Episode(msgspec.Struct):
     sent_ms: int = -1  # -1: no alert has gone out (silenced or held back)
     sent_severity: Severity = "low"
     words: str = ""  # of a campaign; those of an account follow from its reasons
+    part_of: str = ""  # uid of the campaign's alert that it has become part of
     closed_ms: int = -1  # -1: open
     is_close_sent: bool = False  # the last alert of it said close: the next one says reopen
 
@@ -68,6 +78,27 @@ class Episode(msgspec.Struct):
     def is_seen_open(self) -> bool:
         """Whether analysts have seen it and not seen it closed."""
         return self.is_announced and not self.is_close_sent
+
+
+class Membership(msgspec.Struct):
+    """An account of an announced campaign, and the gravest that its own findings ask for."""
+
+    campaign_uid: str  # of the campaign's alert
+    severity: Severity = "low"
+    action: Action = "observe"
+
+    def take(self, severity: Severity, action: Action) -> None:
+        """One of its own findings.
+
+        Examples
+        --------
+        >>> member = Membership("c", "high", "throttle")
+        >>> member.take("medium", "block")
+        >>> member.severity, member.action
+        ('high', 'block')
+        """
+        self.severity = max(self.severity, severity, key=severity_rank)
+        self.action = max(self.action, action, key=ACTION_RANKS.__getitem__)
 
 
 class ActiveRecommendation(msgspec.Struct):

@@ -21,8 +21,9 @@ from copycatch.decisions.case import (
     Case,
     CaseTable,
     Episode,
+    Membership,
 )
-from copycatch.decisions.plan import EntitySettings, Plan, exemption_at
+from copycatch.decisions.plan import EntityKey, EntitySettings, Plan, exemption_at
 from copycatch.decisions.recommend import (
     allowed,
     decision_key_of,
@@ -103,6 +104,7 @@ class JudgingContext:
     guard: BudgetGuard
     tally: Tally
     detector_version: str
+    memberships: dict[EntityKey, Membership] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
     recommendations: list[Recommendation] = field(default_factory=list)
 
@@ -135,7 +137,7 @@ def raise_or_keep(
     if episode is None or (not episode.is_open and time_ms - episode.closed_ms >= finding.repeat_after_ms):
         episode = _new_episode(case, finding, observation)
         case.episodes[finding.rule] = episode
-    episode.closed_ms = -1
+    episode.closed_ms, episode.part_of = -1, ""
     episode.last_over_ms = max(episode.last_over_ms, time_ms)
     episode.last_seen_ms = max(episode.last_seen_ms, time_ms)
     episode.queries = observation.queries
@@ -357,6 +359,7 @@ def _alert(context: JudgingContext, case: Case, episode: Episode, op: Op, time_m
         words=words,
         client_ips=episode.client_ips,
         looks_like=episode.looks_like,
+        part_of=episode.part_of or None,
     )
 
 

@@ -25,7 +25,7 @@ from copycatch.decisions.episodes import (
     work_off,
 )
 from copycatch.decisions.explain import LOOKS_LIKE_MAX, limit_reason, reasons_of, score_of
-from copycatch.decisions.plan import EntitySettings, Plan, exemption_at, make_plan
+from copycatch.decisions.plan import EntityKey, EntitySettings, Plan, exemption_at, make_plan
 from copycatch.decisions.recommend import action_for, normal_rates
 from copycatch.decisions.state import DecisionState
 from copycatch.records.columns import BoolArray, Evaluations, FeatureSpec, Scores
@@ -226,6 +226,7 @@ def _judge_one(evaluation: _Evaluation, context: JudgingContext) -> bool:
             release_all(context, case, time_ms, "the account is on the allow-list")
             table.watch(case, was_watched)
         return is_over
+    findings = _not_its_campaigns(context, key, findings)
     if case is None:
         if not findings and not candidate.timers:
             return is_over
@@ -248,6 +249,16 @@ def _judge_one(evaluation: _Evaluation, context: JudgingContext) -> bool:
         table.forget(case)
     table.watch(case, was_watched)
     return is_over
+
+
+def _not_its_campaigns(context: JudgingContext, key: EntityKey, findings: list[Finding]) -> list[Finding]:
+    """None where the account is one of an announced campaign: its findings are told there, not once more."""
+    membership = context.memberships.get(key)
+    if membership is None:
+        return findings
+    for finding in findings:
+        membership.take(finding.severity, finding.action)
+    return []
 
 
 def _findings(

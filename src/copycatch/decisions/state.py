@@ -7,10 +7,10 @@ import numpy as np
 
 from copycatch import __version__
 from copycatch.decisions.budget import BudgetGuard, FloodCap
-from copycatch.decisions.case import Case, CaseTable
+from copycatch.decisions.case import Case, CaseTable, Membership
 from copycatch.decisions.episodes import JudgingContext, Tally, release, release_all, settle
 from copycatch.decisions.journal import AnnouncementJournal
-from copycatch.decisions.plan import Plan, exemption_at, make_plan
+from copycatch.decisions.plan import EntityKey, Plan, exemption_at, make_plan
 from copycatch.decisions.recommend import CAMPAIGN_RULE
 from copycatch.errors import StateError
 from copycatch.records.columns import FeatureSpec, IntArray
@@ -32,6 +32,7 @@ class _Saved(msgspec.Struct):
     tally: Tally
     last_days: bytes  # int32, little-endian, by row
     epoch_floor: int = 0
+    memberships: list[tuple[EntityKey, Membership]] = []
 
 
 class DecisionState:
@@ -51,6 +52,7 @@ class DecisionState:
         self.guard = BudgetGuard()
         self.tally = Tally()
         self.last_days: IntArray = np.full(0, -1, dtype=np.int64)
+        self.memberships: dict[EntityKey, Membership] = {}  # of accounts of announced campaigns
         self.clock_ms = 0
         self._plan: Plan | None = None
         self._catalog: Sequence[FeatureSpec] = ()
@@ -74,7 +76,9 @@ class DecisionState:
             self._plan = make_plan(policy, catalog)
             self._catalog = catalog
         assert self._plan is not None
-        context = JudgingContext(self._plan, self.table, self.cap, self.guard, self.tally, __version__)
+        context = JudgingContext(
+            self._plan, self.table, self.cap, self.guard, self.tally, __version__, self.memberships
+        )
         if is_swapped:
             self._apply_policy(context)
         return context
@@ -91,6 +95,7 @@ class DecisionState:
             tally=self.tally,
             last_days=self.last_days.astype("<i4").tobytes(),
             epoch_floor=self.table.epoch_floor,
+            memberships=list(self.memberships.items()),
         )
         return msgspec.msgpack.encode(saved)
 
@@ -122,6 +127,7 @@ class DecisionState:
         state.table.epoch_floor = saved.epoch_floor
         state.table.case_by_key = {case.key: case for case in saved.cases}
         state.table.requeue()
+        state.memberships = dict(saved.memberships)
         state.last_days = np.frombuffer(saved.last_days, dtype="<i4").astype(np.int64)
         return state
 

@@ -4,19 +4,23 @@ from typing import Any
 
 import numpy as np
 
-from copycatch.campaigns.find import SEARCH_MS, Finding, search
+from copycatch.campaigns.find import SEARCH_MS, search
+from copycatch.campaigns.finding import Finding
 from copycatch.campaigns.fold import fold
 from copycatch.campaigns.state import Campaign
 from copycatch.campaigns.words import describe, reasons_of
 from copycatch.decisions.campaigns import judge_campaigns
-from copycatch.decisions.judge import Verdicts
+from copycatch.decisions.case import Membership
+from copycatch.decisions.judge import SAMPLE_EVENT_IDS_MAX, Verdicts
+from copycatch.decisions.members import fold_members, own_findings, standing_campaigns
 from copycatch.engine.span import BatchSpan
 from copycatch.engine.state import EngineState
 from copycatch.records.campaign import CampaignSighting
 from copycatch.records.columns import IntArray
 from copycatch.records.policy import Policy
 from copycatch.records.selection import select
-from copycatch.windows.slots import NO_ROW
+from copycatch.windows.slots import NO_ROW, Key
+from copycatch.windows.state import SAMPLE_IDS
 
 SAVED = ("id", "found_ms", "reason", "weight", "parts", "statistics", "queries_checked")
 
@@ -46,9 +50,31 @@ def search_campaigns(state: EngineState, now_ms: int, policy: Policy) -> dict[st
             shard = state.campaign_homes.setdefault(finding.id, home)
         if shard is not None:
             by_shard.setdefault(shard, []).append(_sighting(state, finding))
-    return {
+    verdicts = {
         shard: judge_campaigns(sightings, policy, state.decision(shard))
         for shard, sightings in by_shard.items()
+    }
+    for shard, folded in _fold_members(state, time_ms, policy).items():
+        told = verdicts.setdefault(shard, Verdicts())
+        told.alerts += folded.alerts
+        told.recommendations += folded.recommendations
+    return verdicts
+
+
+def _fold_members(state: EngineState, time_ms: int, policy: Policy) -> dict[str, Verdicts]:
+    """What follows from campaigns for the cases of their members, by the shard of each member."""
+    names = list(state.shard_numbers)
+    uids_by_shard: dict[str, dict[Key, str]] = {name: {} for name in state.decisions}
+    standing = {name: standing_campaigns(decisions) for name, decisions in state.decisions.items()}
+    for campaign in state.links.campaigns:
+        uid = standing.get(state.campaign_homes.get(campaign.id, ""), {}).get(campaign.id)
+        for row in campaign.members if uid is not None else ():
+            assert uid is not None
+            uids_by_shard.setdefault(names[state.slots.shards[row]], {})[state.slots.key_of(row)] = uid
+    return {
+        shard: fold_members(state.decision(shard), uids, policy, time_ms)
+        for shard, uids in uids_by_shard.items()
+        if uids or state.decision(shard).memberships
     }
 
 
@@ -60,19 +86,38 @@ def _sighting(state: EngineState, finding: Finding) -> CampaignSighting:
             words=describe(finding),
         )  # fmt: skip
     rows = [member.row for member in finding.members]
+    keys = [state.slots.key_of(row) for row in rows]
+    own = Membership("")
+    names = list(state.shard_numbers)
+    for row, key in zip(rows, keys, strict=True):
+        found = own_findings(state.decision(names[state.slots.shards[row]]), [key])
+        own.take(found.severity, found.action)
     return CampaignSighting(
         id=finding.id,
         time_ms=finding.time_ms,
         is_ended=False,
         is_changed=finding.change != "seen",
-        accounts=tuple(state.slots.key_of(row) for row in rows),
+        accounts=tuple(keys),
         first_ms=finding.first_ms,
         last_ms=finding.last_ms,
         queries=finding.queries,
         weight=finding.weight,
         reasons=tuple(reasons_of(finding)),
         words=describe(finding),
+        sample_event_ids=_samples(state, finding),
+        own_severity=own.severity,
+        own_action=own.action,
     )
+
+
+def _samples(state: EngineState, finding: Finding) -> tuple[str, ...]:
+    """Ids of the latest queries of its busiest members, one of each; ids too long to be kept are left out."""
+    busiest = sorted(finding.members, key=lambda member: (-member.queries, member.row))
+    rows = np.array([member.row for member in busiest[:SAMPLE_EVENT_IDS_MAX]], dtype=np.int64)
+    history, counters = state.windows.history, state.windows.counters
+    newest = (counters["sample_at"][rows].astype(np.int64) - 1) % SAMPLE_IDS
+    ids = history["sample_ids"][rows, newest].tolist()
+    return tuple(text.decode(errors="replace") for text in ids if text)
 
 
 def campaigns_of(state: EngineState, shard: str) -> dict[str, Any]:

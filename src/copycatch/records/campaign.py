@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from copycatch.records.wire import Reason
+from copycatch.records.wire import Action, Reason, Severity
 
 AccountKey = tuple[str | None, str, str]
 """tenant_id, account_id, model_id"""
@@ -23,3 +23,6 @@ class CampaignSighting:
     weight: float  # of the evidence; 1 just suffices
     reasons: tuple[Reason, ...]
     words: str
+    sample_event_ids: tuple[str, ...] = ()  # of its busiest accounts
+    own_severity: Severity = "low"  # the gravest that its accounts were found to do by themselves
+    own_action: Action = "observe"

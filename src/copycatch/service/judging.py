@@ -26,6 +26,9 @@ _BOUND_METRICS = (
     "copycatch_populations_evicted_total",
     "copycatch_populations_restarted_total",
     "copycatch_vectors_left_out_total",
+    "copycatch_link_groups_dropped_total",
+    "copycatch_campaigns_dropped_total",
+    "copycatch_campaign_members_dropped_total",
 )
 NO_BOUNDS = (0,) * len(_BOUND_METRICS)
 
@@ -154,13 +157,14 @@ class EngineJudge:
         state = self._state
         now = (
             slots.refused, slots.evicted, state.records_beyond_models, state.populations_evicted,
-            state.populations_restarted, state.vectors_left_out,
+            state.populations_restarted, state.vectors_left_out, state.links.groups_dropped,
+            state.links.campaigns_dropped, state.links.members_dropped,
         )  # fmt: skip
+        self._metrics.set("copycatch_campaigns_open", len(state.links.campaigns))
         n_unjudged = sum(bool(watch.why) for watch in state.watches.values())
         self._metrics.set("copycatch_models_not_judged", n_unjudged)
         for name, n, before in zip(_BOUND_METRICS, now, self._bounds, strict=True):
-            if n != before:
-                self._metrics.count(name, n - before)
+            self._metrics.count(name, n - before)
         self._bounds = now
 
     def idle(self, watermark_ms: UnixMs) -> Outcomes:

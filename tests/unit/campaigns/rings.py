@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from copycatch.campaigns.find import SEARCH_MS, Finding, search
+from copycatch.campaigns.find import SEARCH_MS, search
+from copycatch.campaigns.finding import Finding
 from copycatch.campaigns.fold import LinkEvents, fold
 from copycatch.campaigns.layout import KINDS, PANE_MS, VECTOR
 from copycatch.campaigns.state import CampaignState

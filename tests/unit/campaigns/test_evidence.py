@@ -9,7 +9,7 @@ from tests.unit.campaigns.rings import START_MS, Traffic, new_links
 from copycatch.campaigns.activity import joint_activity, own_parts
 from copycatch.campaigns.deck import measure_deck
 from copycatch.campaigns.evidence import IN_STEP_MIN
-from copycatch.campaigns.find import Finding, Link
+from copycatch.campaigns.finding import Finding, Link
 from copycatch.campaigns.fold import fold
 from copycatch.campaigns.layout import PANES
 from copycatch.campaigns.lives import common_start, succession

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tests.unit.campaigns.rings import DAY_MS, START_MS, Traffic, named, new_links, play, some
 
-from copycatch.campaigns.find import SEARCH_MS, search
+from copycatch.campaigns.find import LOOKS_MAX, SEARCH_MS, search, within_looks
 from copycatch.campaigns.fold import fold
 from copycatch.campaigns.layout import KINDS
+from copycatch.campaigns.sharing import Group
 from copycatch.campaigns.state import CampaignState
 
 
@@ -194,3 +195,41 @@ def test_a_search_of_nothing_finds_nothing() -> None:
     traffic.honest(1)
     fold(state.columns, some(traffic.log(), 0, 0))
     assert search(state, START_MS) == []
+
+
+def test_two_groups_that_overlap_become_one_campaign() -> None:
+    traffic = Traffic(seed=16)
+    traffic.honest(60)
+    ring = traffic.fed(16, {"agent": 55}, 2.0, 5.0)
+    for _, row, values, _, _ in traffic.queries:  # two networks that a third of the ring both use
+        if row in ring:
+            at = ring.index(row)
+            network = 7 if at < 6 or (at < 10 and traffic.rng.random() < 0.5) else 8
+            values[KINDS.index("network")] = network
+    state = new_links(traffic.n_rows)
+    findings = play(state, traffic.log())
+    assert len(state.campaigns) == 1
+    assert set(state.campaigns[0].members) == set(ring)
+    assert named(findings) == set(ring)
+
+
+def test_who_shares_everything_with_everyone_hides_nobody_and_is_counted() -> None:
+    traffic = Traffic(seed=17)
+    traffic.honest(40)
+    ring = traffic.fed(10, {"network": 7}, 2.0, 4.0)
+    flood = traffic.honest(60, queries=150)
+    for _, row, values, _, _ in traffic.queries:  # busier than the ring, in dozens of groups each
+        if row in flood:
+            for kind in ("network", "agent", "parameters", "opening", "ending"):
+                slots = 4 if kind != "opening" and kind != "ending" else 12
+                values[KINDS.index(kind)] = 50_000 + int(traffic.rng.integers(0, slots))
+    state = new_links(traffic.n_rows)
+    assert named(play(state, traffic.log())) == set(ring)
+    assert state.groups_dropped > 0
+
+
+def test_a_group_too_many_is_left_out_but_an_account_in_few_is_looked_at() -> None:
+    many = [Group((code,), np.arange(10)) for code in range(LOOKS_MAX + 5)]
+    alone = Group((99,), np.arange(10, 20))
+    kept = within_looks([*many, alone], 20)
+    assert kept == [*many[:LOOKS_MAX], alone]

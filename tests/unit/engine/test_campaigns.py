@@ -69,6 +69,9 @@ def test_a_ring_is_one_alert_that_names_it_whole() -> None:
     assert "share a network" in alerts[0].words
     scopes = {each.scope for each in whole().recommendations if each.value == alerts[0].entity.id}
     assert scopes == {"campaign"}
+    ids = {json.loads(line)["event_id"]: json.loads(line)["account_id"] for line in lines()}
+    assert 1 < len(alerts[0].sample_event_ids) <= 10
+    assert {ids[each] for each in alerts[0].sample_event_ids} <= set(ring)
 
 
 def test_cuts_of_batches_do_not_matter() -> None:

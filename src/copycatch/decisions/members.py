@@ -1,0 +1,84 @@
+"""Members of an announced campaign: their own findings become part of its alert.
+
+Once a campaign has been announced its members have no alerts of their own: an open one is closed with a
+reference to the campaign's (`Alert.part_of`), and what a member does later makes the campaign graver where it
+asks for more than the campaign does. When a campaign ends its accounts are judged alone again.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from copycatch.decisions.case import Case, Membership
+from copycatch.decisions.episodes import expire_due, release, settle
+from copycatch.decisions.judge import Verdicts
+from copycatch.decisions.plan import EntityKey
+from copycatch.decisions.recommend import CAMPAIGN_RULE
+from copycatch.decisions.state import DecisionState
+from copycatch.records.policy import Policy
+
+WHY = "its account is one of a campaign, whose alert goes on"
+
+
+def standing_campaigns(state: DecisionState) -> dict[str, str]:
+    """Uid of the alert of each campaign of the shard that has been announced and is open, by campaign id."""
+    found = {}
+    for case in state.table.case_by_key.values():
+        episode = case.episodes.get(CAMPAIGN_RULE) if case.accounts else None
+        if episode is not None and episode.is_open and episode.is_announced:
+            found[case.account_id] = episode.uid
+    return found
+
+
+def own_findings(state: DecisionState, keys: Iterable[EntityKey]) -> Membership:
+    """The gravest that accounts of a campaign were found to do by themselves, announced or folded."""
+    found = Membership("")
+    for key in keys:
+        case, known = state.table.get(key), state.memberships.get(key)
+        if known is not None:
+            found.take(known.severity, known.action)
+        for episode in [] if case is None else case.open_episodes:
+            if episode.is_announced:
+                found.take(episode.severity, episode.action)
+    return found
+
+
+def fold_members(
+    state: DecisionState, campaign_uids: Mapping[EntityKey, str], policy: Policy, time_ms: int
+) -> Verdicts:
+    """Close what is open about members of announced campaigns, with a reference to the campaign's alert.
+
+    Parameters
+    ----------
+    state : DecisionState
+        Of the shard that the accounts belong to; from here on it knows these members and no others.
+    campaign_uids : mapping of EntityKey to str
+        Uid of the campaign's alert, by member.
+    policy : Policy
+    time_ms : int
+        Event time.
+    """
+    known, state.memberships = state.memberships, {}
+    context = state.sit(policy, None)
+    for key, uid in campaign_uids.items():
+        before = known.get(key)
+        member = state.memberships[key] = Membership(uid)
+        if before is not None:
+            member.take(before.severity, before.action)
+        case = state.table.get(key)
+        if case is None or not case.open_episodes:
+            continue
+        was_watched = case.is_watched
+        expire_due(context, case, time_ms)
+        if state.table.get(key) is not None:
+            _fold(case, member)
+            for episode in case.open_episodes:
+                release(context, case, episode, time_ms, WHY)
+            settle(context, case, context.plan.settings_for(key), time_ms)
+        state.table.watch(case, was_watched)
+    return Verdicts(context.alerts, context.recommendations)
+
+
+def _fold(case: Case, member: Membership) -> None:
+    for episode in case.open_episodes:
+        episode.part_of = member.campaign_uid
+        if episode.is_announced:
+            member.take(episode.severity, episode.action)
