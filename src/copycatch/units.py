@@ -13,6 +13,7 @@ AccountId = NewType("AccountId", str)
 """Who is judged, as the log names them."""
 
 MS_PER_S = 1000
+MS_PER_HOUR = 3_600 * MS_PER_S
 S_PER_DAY = 86_400
 MS_PER_DAY = MS_PER_S * S_PER_DAY
 

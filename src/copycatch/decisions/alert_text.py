@@ -30,7 +30,8 @@ def who_text(key: EntityKey) -> str:
     """
     tenant_id, account_id, model_id = key
     tenant = f" of tenant {printable(tenant_id)}" if tenant_id else ""
-    return f"Account {printable(account_id)}{tenant} on model {printable(model_id)}"
+    models = "over the models that it asks" if model_id == "*" else f"on model {printable(model_id)}"
+    return f"Account {printable(account_id)}{tenant} {models}"
 
 
 def finding_text(

@@ -56,6 +56,8 @@ def judge(
     policy: Policy,
     catalog: Sequence[FeatureSpec],
     state: DecisionState,
+    *,
+    is_counted: bool = True,
 ) -> Verdicts:
     """Judge evaluations in their order; changes `state` and nothing else.
 
@@ -70,6 +72,8 @@ def judge(
         The features, one per column of `scores.values`.
     state
         Open episodes and active recommendations of this shard.
+    is_counted
+        Whether these are accounts by model; over several models an account is not counted once more.
 
     Returns
     -------
@@ -85,7 +89,8 @@ def judge(
     if n_evaluations == 0:
         return Verdicts(context.alerts, context.recommendations, is_over)
     state.clock_ms = max(state.clock_ms, int(evaluations.event_times_ms.max()))
-    state.last_days = context.guard.add(evaluations, state.last_days)
+    if is_counted:
+        state.last_days = context.guard.add(evaluations, state.last_days)
     needs_judging = _needs_judging(evaluations, scores, context)
     due: list[int] = np.flatnonzero(needs_judging).tolist()  # ascending, and so a heap
     later = _LaterRows(evaluations.account_ids)

@@ -7,6 +7,7 @@ asks for more than the campaign does. When a campaign ends its accounts are judg
 
 from collections.abc import Iterable, Mapping
 
+from copycatch.decisions.campaigns import ALL_MODELS
 from copycatch.decisions.case import Case, Membership
 from copycatch.decisions.episodes import expire_due, release, settle
 from copycatch.decisions.judge import Verdicts
@@ -15,7 +16,7 @@ from copycatch.decisions.recommend import CAMPAIGN_RULE
 from copycatch.decisions.state import DecisionState
 from copycatch.records.policy import Policy
 
-WHY = "its account is one of a campaign, whose alert goes on"
+WHY = "it is judged with others, by models or accounts, in an alert that goes on"
 
 
 def standing_campaigns(state: DecisionState) -> dict[str, str]:
@@ -26,6 +27,17 @@ def standing_campaigns(state: DecisionState) -> dict[str, str]:
         if episode is not None and episode.is_open and episode.is_announced:
             found[case.account_id] = episode.uid
     return found
+
+
+def standing_over_models(state: DecisionState) -> dict[tuple[str | None, str], str]:
+    """Uid of the alert of each account that has been announced over its models, by tenant and account."""
+    return {
+        (case.tenant_id, case.account_id): episode.uid
+        for case in state.table.case_by_key.values()
+        if case.model_id == ALL_MODELS and not case.accounts
+        for episode in case.open_episodes
+        if episode.is_announced
+    }
 
 
 def own_findings(state: DecisionState, keys: Iterable[EntityKey]) -> Membership:

@@ -58,11 +58,11 @@ def align(head: dict[str, Any]) -> None:
     features, families = head["features"], head["families"]
     if "usage" not in head:  # of a version before there was any
         head["usage"], head["usage_sums"] = NO_USAGE, list(SUMS)
-    head["windows"] = head["windows"] | {"sums": aligned(head["windows"]["sums"], head["sums"], SUM_NAMES, 0)}
-    usage = head["usage"]
-    head["usage"] = usage | {"sums": aligned(usage["sums"], head["usage_sums"], SUMS, 0)}
-    judged = head["rows"]
-    head["rows"] = judged | {"family_max": aligned(judged["family_max"], families, FAMILIES, -np.inf)}
+    for part in (head, head["over"]) if head.get("over") else (head,):  # rows by model, and over models
+        windows, usage, judged = part["windows"], part["usage"], part["rows"]
+        part["windows"] = windows | {"sums": aligned(windows["sums"], head["sums"], SUM_NAMES, 0)}
+        part["usage"] = usage | {"sums": aligned(usage["sums"], head["usage_sums"], SUMS, 0)}
+        part["rows"] = judged | {"family_max": aligned(judged["family_max"], families, FAMILIES, -np.inf)}
     head["pending"] = [[*row, aligned(values, features, NAMES, np.nan)] for *row, values in head["pending"]]
     for population in head["populations"].values():
         reference = aligned(population["reference_values"], features, NAMES, np.nan, axis=2)

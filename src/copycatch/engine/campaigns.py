@@ -9,10 +9,10 @@ from copycatch.campaigns.finding import Finding
 from copycatch.campaigns.fold import fold
 from copycatch.campaigns.state import Campaign
 from copycatch.campaigns.words import describe, reasons_of
-from copycatch.decisions.campaigns import judge_campaigns
+from copycatch.decisions.campaigns import ALL_MODELS, judge_campaigns
 from copycatch.decisions.case import Membership
 from copycatch.decisions.judge import SAMPLE_EVENT_IDS_MAX, Verdicts
-from copycatch.decisions.members import fold_members, own_findings, standing_campaigns
+from copycatch.decisions.members import fold_members, own_findings, standing_campaigns, standing_over_models
 from copycatch.engine.span import BatchSpan
 from copycatch.engine.state import EngineState
 from copycatch.records.campaign import CampaignSighting
@@ -66,11 +66,19 @@ def _fold_members(state: EngineState, time_ms: int, policy: Policy) -> dict[str,
     names = list(state.shard_numbers)
     uids_by_shard: dict[str, dict[Key, str]] = {name: {} for name in state.decisions}
     standing = {name: standing_campaigns(decisions) for name, decisions in state.decisions.items()}
+    for name, decisions in state.decisions.items():
+        for (tenant_id, account_id), uid in standing_over_models(decisions).items():
+            for model_id in state.heads:
+                key = tenant_id, account_id, model_id
+                if state.slots.row_of(key) != NO_ROW:
+                    uids_by_shard[name][key] = uid
     for campaign in state.links.campaigns:
-        uid = standing.get(state.campaign_homes.get(campaign.id, ""), {}).get(campaign.id)
-        for row in campaign.members if uid is not None else ():
-            assert uid is not None
-            uids_by_shard.setdefault(names[state.slots.shards[row]], {})[state.slots.key_of(row)] = uid
+        uid = standing.get(state.campaign_homes.get(campaign.id, ""), {}).get(campaign.id, "")
+        for row in campaign.members if uid else ():
+            tenant_id, account_id, model_id = state.slots.key_of(row)
+            uids = uids_by_shard.setdefault(names[state.slots.shards[row]], {})
+            uids[tenant_id, account_id, model_id] = uid
+            uids[tenant_id, account_id, ALL_MODELS] = uid
     return {
         shard: fold_members(state.decision(shard), uids, policy, time_ms)
         for shard, uids in uids_by_shard.items()

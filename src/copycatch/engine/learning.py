@@ -214,6 +214,8 @@ def _forget_measures(state: EngineState, model_id: str, rows: IntArray) -> None:
     state.rows.level[rows] = np.nan
     state.rows.family_max[rows] = -np.inf
     state.ensembles.pop(model_id, None)
+    if state.over is not None:
+        _forget_measures(state.over, model_id, state.over.slots.rows_of_model(model_id))
 
 
 def _learn_model(

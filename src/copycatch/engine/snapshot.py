@@ -7,7 +7,7 @@ a copy of what the worker had learned of every model, so that what is normal sur
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from copycatch.usage.layout import SUMS, USAGE
 from copycatch.usage.state import check_positions
 from copycatch.windows.admission import Shard
 from copycatch.windows.seen import SeenRecords
+from copycatch.windows.slots import Key
 from copycatch.windows.state import COUNTERS, HISTORY
 
 FORMAT = 8  # populations with the votes on their vectors, models that are watched
@@ -73,10 +74,26 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "populations": {model_id: to_plain(p) for model_id, p in state.populations.items()},
         "ensembles": {model_id: ensemble.snapshot() for model_id, ensemble in state.ensembles.items()},
         "links": state.links.take(rows),
+        "over": _over_plain(state, shard),
         "campaigns": campaigns_of(state, shard),
         "pending": [[p.model_id, p.account_hash, p.n_effective, p.values] for p in state.pending],
     }
     write(pack(head))
+
+
+def _over_plain(state: EngineState, shard: str) -> dict[str, Any]:
+    """Accounts over several models, and which models are alike."""
+    over = state.over
+    assert over is not None
+    rows = np.array(over.slots.rows_of_shard(state.shard_number(shard)), dtype=np.int64)
+    return {
+        "heads": state.heads,
+        "heads_h": state.heads_h,
+        "keys": [list(over.slots.key_of(row)) for row in rows.tolist()],
+        "windows": over.windows.take(rows),
+        "rows": take(over.rows.table, rows),
+        "usage": over.usage.take(rows),
+    }
 
 
 def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[str]:
@@ -101,16 +118,11 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         for name in ("populations", "ensembles", "pending", "decisions", "campaigns"):
             head[name] = copied(head[name])
         align(head)
-        windows, judged, usage = head["windows"], head["rows"], head["usage"]
-        _check_columns(windows, (COUNTERS, HISTORY), len(head["keys"]))
-        _check_columns(judged, (JUDGED,), len(head["keys"]))
-        _check_columns(head["links"], (LINKS,), len(head["keys"]))
-        _check_columns(usage, (USAGE,), len(usage["at"]))
-        check_positions(usage["at"], len(head["keys"]))
-        keys = [
-            (None if tenant is None else str(tenant), account, model)
-            for tenant, account, model in head["keys"]
-        ]
+        rows, over = _checked_rows(head), head.get("over")
+        _check_columns(head["links"], (LINKS,), len(rows.keys))
+        over_rows = _checked_rows(over) if over else None
+        heads = {str(model_id): str(each) for model_id, each in over["heads"].items()} if over else {}
+        heads_h = int(over["heads_h"]) if over else -1
         populations = {m: from_plain(plain, len(NAMES)) for m, plain in head["populations"].items()}
         ensembles = {model_id: Ensemble() for model_id in head["ensembles"]}
         warnings = [
@@ -126,7 +138,9 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         message = f"the snapshot of {shard} lacks or garbles a part: {error!r}"
         raise StateError(message) from error
     is_empty = not state.populations and not len(state.slots)
-    _put_rows(state, shard, keys, windows, judged | head["links"], usage)
+    _put_rows(state, shard, rows, head["links"])
+    if over_rows is not None and state.over is not None:
+        _put_rows(state.over, shard, over_rows, None)
     put_campaigns(state, shard, head["campaigns"])
     state.shards[shard] = admission
     state.decisions[shard] = decisions
@@ -140,6 +154,7 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         state.watches, state.watched_h = watches, head["watched_h"]
         state.tick, state.tick_records = head["tick"], head["tick_records"]
         state.sample_modulus, state.pending = head["sample_modulus"], pending
+        state.heads, state.heads_h = heads, heads_h
     state.clock_ms = max(state.clock_ms, head["clock_ms"])
     return warnings
 
@@ -152,6 +167,12 @@ def forget(state: EngineState, shard: str) -> None:
     state.rows.clear(rows)
     forget_campaigns(state, shard, rows)
     state.usage.clear(rows)
+    if (over := state.over) is not None:
+        over_rows: IntArray = np.array(over.slots.rows_of_shard(state.shard_number(shard)), dtype=np.int64)
+        over.slots.release(over_rows.tolist())
+        over.windows.clear(over_rows)
+        over.rows.clear(over_rows)
+        over.usage.clear(over_rows)
     state.shards.pop(shard, None)
     state.decisions.pop(shard, None)
 
@@ -183,6 +204,28 @@ def reconcile(state: EngineState, shard: str) -> int:
     return state.decision(shard).reconcile()
 
 
+class _SavedRows(NamedTuple):
+    """Accounts of a snapshot, and the columns of their rows."""
+
+    keys: list[Key]
+    windows: Columns
+    judged: Columns
+    usage: Columns
+
+
+def _checked_rows(part: dict[str, Any]) -> _SavedRows:
+    """Raises KeyError, TypeError or ValueError where they cannot be put as they are."""
+    n = len(part["keys"])
+    _check_columns(part["windows"], (COUNTERS, HISTORY), n)
+    _check_columns(part["rows"], (JUDGED,), n)
+    _check_columns(part["usage"], (USAGE,), len(part["usage"]["at"]))
+    check_positions(part["usage"]["at"], n)
+    keys = [
+        (None if tenant is None else str(tenant), account, model) for tenant, account, model in part["keys"]
+    ]
+    return _SavedRows(keys, part["windows"], part["rows"], part["usage"])
+
+
 def _check(head: Any, shard: str) -> None:
     found = head.get("format") if isinstance(head, dict) else None
     if found != FORMAT:
@@ -202,25 +245,19 @@ def _check_columns(columns: Columns, dtypes: Sequence[np.dtype[np.void]], n_rows
                 raise ValueError(message)
 
 
-def _put_rows(
-    state: EngineState,
-    shard: str,
-    keys: list[tuple[str | None, str, str]],
-    windows: Columns,
-    judged: Columns,
-    usage: Columns,
-) -> None:
-    rows = state.slots.rows_for(keys, state.shard_number(shard))
+def _put_rows(state: EngineState, shard: str, saved: _SavedRows, links: Columns | None) -> None:
+    rows = state.slots.rows_for(saved.keys, state.shard_number(shard))
     state.name_new_rows()
     is_kept = rows >= 0
-    is_kept[is_kept] &= windows["queries"][is_kept] >= state.windows.queries[rows[is_kept]]
+    is_kept[is_kept] &= saved.windows["queries"][is_kept] >= state.windows.queries[rows[is_kept]]
     kept = np.flatnonzero(is_kept)
     state.usage.clear(rows[kept])
-    state.usage.put(np.where(is_kept, rows, -1), usage)
-    if len(kept) < len(rows):
-        windows, judged = (
-            {name: column[kept] for name, column in part.items()} for part in (windows, judged)
-        )
+    state.usage.put(np.where(is_kept, rows, -1), saved.usage)
+    windows, judged, linked = (
+        {name: column if len(kept) == len(rows) else column[kept] for name, column in part.items()}
+        for part in (saved.windows, saved.judged, links or {})
+    )
     state.windows.put(rows[kept], windows)
     put(state.rows.table, rows[kept], judged)
-    state.links.put(rows[kept], judged)
+    if links is not None:
+        state.links.put(rows[kept], linked)

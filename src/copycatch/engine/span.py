@@ -15,8 +15,10 @@ from copycatch.engine.state import EngineState
 from copycatch.records.columns import Evaluations, IntArray, RecordBatch, SignalColumns, pick
 from copycatch.records.policy import Policy
 from copycatch.signals.compute import compute_signals
+from copycatch.units import MS_PER_HOUR
 from copycatch.windows.slots import FULL_SHARE
 
+FOREVER_MS = 1 << 62
 TICK_MS = 300_000  # five minutes: learning is never older than that, and its cost is shared by many records
 SEGMENT_RECORDS_MAX = 16_384  # under load a tick comes after so many records
 
@@ -90,10 +92,17 @@ def _free_until_ms(state: EngineState, batch: RecordBatch) -> int:
     """Ticks before that change nothing that the batch's signals and features rest on."""
     if len(state.slots) + len(batch) >= FULL_SHARE * state.slots.accounts_max:
         return state.clock_ms  # a tick may make room, and rows change hands
-    populations = [state.populations.get(model_id) for model_id in set(batch.model_ids)]
+    names = set(batch.model_ids)
+    names |= {state.heads[name] for name in names & state.heads.keys()}
+    populations = [state.populations.get(name) for name in names]
+    next_hour_ms = (state.clock_ms // MS_PER_HOUR + 1) * MS_PER_HOUR
+    is_alone = len(state.populations) < 2  # else which models are alike may change at a whole hour
     return min(
-        (state.clock_ms if each is None else each.free_until_ms for each in populations),
-        default=state.clock_ms,
+        FOREVER_MS if is_alone else next_hour_ms,
+        min(
+            (state.clock_ms if each is None else each.free_until_ms for each in populations),
+            default=state.clock_ms,
+        ),
     )
 
 

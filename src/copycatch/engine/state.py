@@ -1,7 +1,7 @@
 """Everything that outlives a batch."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -141,6 +141,9 @@ class EngineState:
     links: CampaignState = field(default_factory=CampaignState)  # of accounts with others, and campaigns
     attributes: Attributes = field(default_factory=lambda: Attributes(0))
     campaign_homes: dict[str, str] = field(default_factory=dict)  # campaign id -> shard it belongs to
+    heads: dict[str, str] = field(default_factory=dict)  # model -> the one that stands for its like
+    heads_h: int = -1  # hour of event time in which they were last decided
+    over: "EngineState | None" = None  # rows of accounts over several models; shares what is learned
 
     def shard(self, name: str) -> Shard:
         return self.shards.setdefault(name, Shard())
@@ -175,13 +178,16 @@ class EngineState:
         if self.slots.n_rows > self.windows.n_rows:
             self.windows.grow(self.slots.n_rows)
             self.rows.grow(self.windows.n_rows)
-            self.links.grow(self.windows.n_rows)
+            if self.over is not None:
+                self.links.grow(self.windows.n_rows)
         if not self.slots.new_rows:
             return
         self.rows.clear(np.array(self.slots.new_rows, dtype=np.int64))
         for row in self.slots.new_rows:
             key = self.slots.key_of(row)
             self.rows.account_hashes[row] = hash_of(key)
+            if self.over is None:
+                continue  # over models nobody is linked: that is done model by model
             self.links.links["account"][row] = hash_of((key[0], key[1], ""))
         self.slots.new_rows.clear()
 
@@ -228,4 +234,7 @@ def new_state(
     assert accounts_max > 0
     assert policy.windows.short_s > 0
     slots, switches = Slots(accounts_max), Switches(off)
-    return EngineState(slots=slots, switches=switches, attributes=Attributes(link_key))
+    state = EngineState(slots=slots, switches=switches, attributes=Attributes(link_key))
+    slots, windows, rows, usage = Slots(accounts_max), WindowRows(), JudgedRows(), UsageRows()
+    state.over = replace(state, slots=slots, windows=windows, rows=rows, usage=usage)
+    return state

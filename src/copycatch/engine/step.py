@@ -16,6 +16,13 @@ from copycatch.engine.campaigns import fold_links
 from copycatch.engine.evaluate import baselines_of, models_of
 from copycatch.engine.learning import learn, queue_evaluations, remember, sample_queries
 from copycatch.engine.model_watch import count_records, make_room
+from copycatch.engine.over_models import (
+    OverSpan,
+    decide_heads,
+    flag_models,
+    fold_over_models,
+    named_all_models,
+)
 from copycatch.engine.reasons import add_reasons
 from copycatch.engine.span import BatchSpan, fold_span, segment_stops, tick_ms
 from copycatch.engine.state import EngineState
@@ -68,13 +75,16 @@ def step(
     start = 0
     while start < len(batch):
         stops = segment_stops(state, batch, clocks_ms, start)
-        first, span = start, None
+        first, span, over = start, None, None
         if stops[-1] > first:
             part = select(batch, np.arange(first, stops[-1], dtype=np.int64))
             span = fold_span(state, part, shard_name, policy)
+            over = fold_over_models(state, span, shard_name, policy)
         for stop in stops:
             if span is not None and stop > start:
                 _judge_segment(turn, span, start - first, stop - first)
+                if over is not None:
+                    _judge_over_models(turn, over, start - first, stop - first)
                 state.tick_records += stop - start
                 state.clock_ms = int(clocks_ms[stop - 1])
             if stop < len(batch):
@@ -105,11 +115,29 @@ def _judge_segment(turn: Turn, span: BatchSpan, first: int, stop: int) -> None:
     turn.outcomes.evaluations.append((evaluations, scores))
 
 
+def _judge_over_models(turn: Turn, span: OverSpan, first: int, stop: int) -> None:
+    """The same of accounts over several models that are alike; nothing is learned from it."""
+    state, over, evaluations = turn.state, turn.state.over, span.evaluations_of(first, stop)
+    if over is None or not len(evaluations):
+        return
+    baselines, models = baselines_of(over, evaluations), models_of(over, evaluations)
+    levels = over.rows.level[evaluations.rows]
+    scores = score(evaluations, baselines, models, levels, state.switches)
+    announced = may_be_announced(evaluations, scores, turn.policy, SPECS)
+    add_reasons(over, span.batch, evaluations, scores, announced)
+    named = named_all_models(evaluations)
+    is_over = turn.judge(named, scores, over)
+    remember(over, evaluations, scores, is_over)
+    flag_models(state, evaluations, np.flatnonzero(is_over))
+    turn.outcomes.evaluations.append((named, scores))
+
+
 def _tick(turn: Turn, shard: str, now_ms: int, n_accounts: int, clock_by_shard: dict[str, int]) -> None:
     """Learn, search for campaigns, work off idle episodes, make room."""
     state = turn.state
     learn(state, now_ms, n_accounts)
     make_room(state, now_ms)
+    decide_heads(state, now_ms)
     turn.announce_models(now_ms, shard)
     turn.judge_campaigns(now_ms)
     turn.advance_decisions(now_ms, clock_by_shard)

@@ -29,9 +29,12 @@ class Turn:
     silent: frozenset[str] = frozenset()
     outcomes: Outcomes = field(default_factory=Outcomes)
 
-    def judge(self, evaluations: Evaluations, scores: Scores) -> BoolArray:
-        """Verdicts, account by account's home shard; who is over a threshold is flagged, bool (n,)."""
-        state = self.state
+    def judge(self, evaluations: Evaluations, scores: Scores, over: EngineState | None = None) -> BoolArray:
+        """Verdicts, account by account's home shard; who is over a threshold is flagged, bool (n,).
+
+        `over` has the rows of the evaluations where they are of accounts over several models.
+        """
+        state = self.state if over is None else over
         is_over = np.zeros(len(evaluations), dtype=np.bool_)
         homes = np.array([state.slots.shards[row] for row in evaluations.rows.tolist()])
         names = list(state.shard_numbers)
@@ -41,11 +44,18 @@ class Turn:
             own, own_scores = (
                 (evaluations, scores) if is_all else (pick(evaluations, members), pick(scores, members))
             )
-            verdicts = judge(own, own_scores, self.policy, SPECS, state.decision(names[home]))
+            verdicts = judge(
+                own,
+                own_scores,
+                self.policy,
+                SPECS,
+                state.decision(names[home]),
+                is_counted=over is None,
+            )
             is_over[members] = verdicts.is_over
             self._announce(names[home], verdicts)
-        over = np.flatnonzero(is_over)
-        state.rows.flagged_ms[evaluations.rows[over]] = evaluations.event_times_ms[over]
+        flagged = np.flatnonzero(is_over)
+        state.rows.flagged_ms[evaluations.rows[flagged]] = evaluations.event_times_ms[flagged]
         return is_over
 
     def judge_campaigns(self, now_ms: int) -> None:
@@ -67,16 +77,9 @@ class Turn:
 
     def evict(self, now_ms: int) -> None:
         """Make room for new accounts."""
-        state, n = self.state, self.state.slots.n_rows
-        is_suspect = state.rows.flagged_ms[:n] > now_ms - FLAG_MS
-        rows = rows_to_evict(state.slots, state.windows.last_ms[:n], state.windows.queries[:n], is_suspect)
-        if len(rows):
-            state.slots.release(rows.tolist())
-            state.slots.evicted += len(rows)
-            state.windows.clear(rows)
-            state.rows.clear(rows)
-            state.links.clear(rows)
-            state.usage.clear(rows)
+        for state in (self.state, self.state.over):
+            if state is not None:
+                _evict(state, now_ms)
 
     def _announce(self, shard: str, verdicts: Verdicts) -> None:
         """Hand on what was decided about a shard's accounts, unless it counts as announced already."""
@@ -87,3 +90,17 @@ class Turn:
         announced = self.outcomes.announced.setdefault(shard, set())
         announced.update((a.tenant_id, a.entity.id, a.model_id) for a in verdicts.alerts)
         announced.update((r.tenant_id, r.value, r.model_id) for r in verdicts.recommendations)
+
+
+def _evict(state: EngineState, now_ms: int) -> None:
+    n = state.slots.n_rows
+    is_suspect = state.rows.flagged_ms[:n] > now_ms - FLAG_MS
+    rows = rows_to_evict(state.slots, state.windows.last_ms[:n], state.windows.queries[:n], is_suspect)
+    if len(rows):
+        state.slots.release(rows.tolist())
+        state.slots.evicted += len(rows)
+        state.windows.clear(rows)
+        state.rows.clear(rows)
+        if state.over is not None:
+            state.links.clear(rows)
+        state.usage.clear(rows)
