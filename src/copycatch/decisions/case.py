@@ -214,6 +214,7 @@ class CaseTable:
         self.cases_max = cases_max
         self.case_by_key: dict[EntityKey, Case] = {}
         self.watches_by_account: dict[str, int] = {}
+        self.memberships: dict[EntityKey, Membership] = {}  # of accounts of announced campaigns
         self.revision_floor = 0
         self.epoch_floor = 0
         self._queue: list[tuple[int, tuple[str, str, str], EntityKey]] = []

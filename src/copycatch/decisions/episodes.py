@@ -21,9 +21,8 @@ from copycatch.decisions.case import (
     Case,
     CaseTable,
     Episode,
-    Membership,
 )
-from copycatch.decisions.plan import EntityKey, EntitySettings, Plan, exemption_at
+from copycatch.decisions.plan import EntitySettings, Plan, exemption_at
 from copycatch.decisions.recommend import (
     allowed,
     decision_key_of,
@@ -104,7 +103,6 @@ class JudgingContext:
     guard: BudgetGuard
     tally: Tally
     detector_version: str
-    memberships: dict[EntityKey, Membership] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
     recommendations: list[Recommendation] = field(default_factory=list)
 

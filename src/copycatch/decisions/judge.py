@@ -258,7 +258,7 @@ def _judge_one(evaluation: _Evaluation, context: JudgingContext) -> bool:
 
 def _not_its_campaigns(context: JudgingContext, key: EntityKey, findings: list[Finding]) -> list[Finding]:
     """None where the account is one of an announced campaign: its findings are told there, not once more."""
-    membership = context.memberships.get(key)
+    membership = context.table.memberships.get(key)
     if membership is None:
         return findings
     for finding in findings:

@@ -24,7 +24,7 @@ def standing_campaigns(state: DecisionState) -> dict[str, str]:
     found = {}
     for case in state.table.case_by_key.values():
         episode = case.episodes.get(CAMPAIGN_RULE) if case.accounts else None
-        if episode is not None and episode.is_open and episode.is_announced:
+        if episode is not None and episode.is_open and episode.is_seen_open:
             found[case.account_id] = episode.uid
     return found
 
@@ -36,7 +36,7 @@ def standing_over_models(state: DecisionState) -> dict[tuple[str | None, str], s
         for case in state.table.case_by_key.values()
         if case.model_id == ALL_MODELS and not case.accounts
         for episode in case.open_episodes
-        if episode.is_announced
+        if episode.is_seen_open
     }
 
 
@@ -44,11 +44,11 @@ def own_findings(state: DecisionState, keys: Iterable[EntityKey]) -> Membership:
     """The gravest that accounts of a campaign were found to do by themselves, announced or folded."""
     found = Membership("")
     for key in keys:
-        case, known = state.table.get(key), state.memberships.get(key)
+        case, known = state.table.get(key), state.table.memberships.get(key)
         if known is not None:
             found.take(known.severity, known.action)
         for episode in [] if case is None else case.open_episodes:
-            if episode.is_announced:
+            if episode.is_seen_open:
                 found.take(episode.severity, episode.action)
     return found
 
@@ -68,11 +68,11 @@ def fold_members(
     time_ms : int
         Event time.
     """
-    known, state.memberships = state.memberships, {}
+    known, state.table.memberships = state.table.memberships, {}
     context = state.sit(policy, None)
     for key, uid in campaign_uids.items():
         before = known.get(key)
-        member = state.memberships[key] = Membership(uid)
+        member = state.table.memberships[key] = Membership(uid)
         if before is not None:
             member.take(before.severity, before.action)
         case = state.table.get(key)
@@ -92,5 +92,5 @@ def fold_members(
 def _fold(case: Case, member: Membership) -> None:
     for episode in case.open_episodes:
         episode.part_of = member.campaign_uid
-        if episode.is_announced:
+        if episode.is_seen_open:
             member.take(episode.severity, episode.action)

@@ -52,7 +52,6 @@ class DecisionState:
         self.guard = BudgetGuard()
         self.tally = Tally()
         self.last_days: IntArray = np.full(0, -1, dtype=np.int64)
-        self.memberships: dict[EntityKey, Membership] = {}  # of accounts of announced campaigns
         self.clock_ms = 0
         self._plan: Plan | None = None
         self._catalog: Sequence[FeatureSpec] = ()
@@ -76,9 +75,7 @@ class DecisionState:
             self._plan = make_plan(policy, catalog)
             self._catalog = catalog
         assert self._plan is not None
-        context = JudgingContext(
-            self._plan, self.table, self.cap, self.guard, self.tally, __version__, self.memberships
-        )
+        context = JudgingContext(self._plan, self.table, self.cap, self.guard, self.tally, __version__)
         if is_swapped:
             self._apply_policy(context)
         return context
@@ -95,7 +92,7 @@ class DecisionState:
             tally=self.tally,
             last_days=self.last_days.astype("<i4").tobytes(),
             epoch_floor=self.table.epoch_floor,
-            memberships=list(self.memberships.items()),
+            memberships=list(self.table.memberships.items()),
         )
         return msgspec.msgpack.encode(saved)
 
@@ -127,7 +124,7 @@ class DecisionState:
         state.table.epoch_floor = saved.epoch_floor
         state.table.case_by_key = {case.key: case for case in saved.cases}
         state.table.requeue()
-        state.memberships = dict(saved.memberships)
+        state.table.memberships = dict(saved.memberships)
         state.last_days = np.frombuffer(saved.last_days, dtype="<i4").astype(np.int64)
         return state
 

@@ -82,7 +82,7 @@ def _fold_members(state: EngineState, time_ms: int, policy: Policy) -> dict[str,
     return {
         shard: fold_members(state.decision(shard), uids, policy, time_ms)
         for shard, uids in uids_by_shard.items()
-        if uids or state.decision(shard).memberships
+        if uids or state.decision(shard).table.memberships
     }
 
 

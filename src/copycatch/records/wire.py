@@ -305,13 +305,9 @@ class Alert(Struct, frozen=True, kw_only=True):
     looks_like: Annotated[
         list[str], Meta(description="Kinds of harmless use that the account resembles, in words.")
     ] = []
-    part_of: Annotated[
-        str | None,
-        Meta(
-            description="close of an account that turned out to be one of a campaign: uid of the campaign's "
-            "alert, in which it goes on; else null."
-        ),
-    ] = None
+    part_of: Annotated[str | None, Meta(description="Uid of the campaign's alert that goes on instead.")] = (
+        None
+    )
     schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 
 

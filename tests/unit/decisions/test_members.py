@@ -106,5 +106,5 @@ def test_a_snapshot_between_changes_nothing() -> None:
     folded(state)
     looked_at(state, "a2", 1e-6)
     after = DecisionState.restore(state.snapshot())
-    assert after.memberships == state.memberships
+    assert after.table.memberships == state.table.memberships
     assert not looked_at(after, "a2", 1e-6).alerts
