@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from copycatch.redteam.verdicts import judge_trace
-from tests.benchmarks import engine, files, kafka_loop, start, state, text
+from tests.benchmarks import engine, files, formats, kafka_loop, start, state, text
 from tests.benchmarks.detection import peers, product
 from tests.benchmarks.detection.judging import disagreement, judge, write_firsts
 from tests.benchmarks.detection.report import Study, write_study
@@ -58,7 +58,9 @@ def test_columns_are_fresh_each_time() -> None:
     assert [len(block.rows) for block in second.embeddings] == [40]
 
 
-@pytest.mark.parametrize("run", [engine.run, engine.run_growth, state.run, files.run, compare.run, text.run])
+@pytest.mark.parametrize(
+    "run", [engine.run, engine.run_growth, state.run, files.run, formats.run, compare.run, text.run]
+)
 def test_every_part_gives_figures(run: object, tmp_path: Path) -> None:
     assert callable(run)
     part: Part = run(TOY)
