@@ -60,10 +60,11 @@ class Attributes:
         found[:, KINDS.index("agent")] = self.names(1, batch.user_agents, str)
         found[:, KINDS.index("key")] = self.names(2, batch.api_key_hashes, str)
         found[:, KINDS.index("parameters")] = self._parameters(batch)
-        openings = [text[:SKELETON_CHARS] if text else "" for text in batch.texts]
-        endings = [text[-SKELETON_CHARS:] if text else "" for text in batch.texts]
-        found[:, KINDS.index("opening")] = self._skeletons(4, openings)
-        found[:, KINDS.index("ending")] = self._skeletons(5, endings)
+        if batch.texts.count(None) < n:
+            openings = [text[:SKELETON_CHARS] if text else "" for text in batch.texts]
+            endings = [text[-SKELETON_CHARS:] if text else "" for text in batch.texts]
+            found[:, KINDS.index("opening")] = self._skeletons(4, openings)
+            found[:, KINDS.index("ending")] = self._skeletons(5, endings)
         contents = (batch.input_hashes ^ (batch.input_hashes >> np.uint64(32))).astype(np.uint32)
         contents[(batch.input_hashes != 0) & (contents == 0)] = 1
         panes = (batch.event_times_ms // PANE_MS).astype(np.int32)
@@ -71,6 +72,8 @@ class Attributes:
 
     def names(self, kind: int, names: Sequence[str | None], part_of: Callable[[str], str | None]) -> Hashes:
         """Hashes of the part of each name that may be shared, uint32 (n,); 0 where there is none."""
+        if names.count(None) == len(names):
+            return np.zeros(len(names), dtype=np.uint32)
         cache = self._hash_by_name[kind]
         if len(cache) > CACHE_NAMES_MAX:
             cache.clear()
@@ -143,9 +146,10 @@ def _hash_rows(values, key, kind):  # type: ignore[no-untyped-def]
 def vectors_of(batch: RecordBatch) -> Float32Array:
     """A short vector of each record's embedding, else of its numeric input; zero where it has neither."""
     found = np.zeros((len(batch), VECTOR), dtype=np.float32)
-    for blocks in (batch.inputs, batch.embeddings):  # where a record has both, the embedding stands
-        for block in blocks:
-            _project_block(block, found)
+    n_embedded = sum(len(block.rows) for block in batch.embeddings)
+    # Where a record has both, the embedding stands.
+    for block in (*(batch.inputs if n_embedded < len(batch) else ()), *batch.embeddings):
+        _project_block(block, found)
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from copycatch.campaigns.find import SEARCH_MS, search
 from copycatch.campaigns.finding import Finding
-from copycatch.campaigns.fold import fold
+from copycatch.campaigns.fold import LinkEvents, fold
 from copycatch.campaigns.state import Campaign
 from copycatch.campaigns.words import describe, reasons_of
 from copycatch.decisions.campaigns import ALL_MODELS, judge_campaigns
@@ -18,7 +18,6 @@ from copycatch.engine.state import EngineState
 from copycatch.records.campaign import CampaignSighting
 from copycatch.records.columns import IntArray
 from copycatch.records.policy import Policy
-from copycatch.records.selection import select
 from copycatch.windows.slots import NO_ROW, Key
 from copycatch.windows.state import SAMPLE_IDS
 
@@ -29,10 +28,9 @@ def fold_links(state: EngineState, span: BatchSpan, first: int, stop: int) -> No
     """Add records `first` to `stop` of the span to the link rows of their accounts."""
     if stop <= first:
         return
-    batch = select(span.batch, np.arange(first, stop, dtype=np.int64))
     if not state.links.log_start_ms:
-        state.links.log_start_ms = int(batch.event_times_ms[0])
-    fold(state.links.columns, state.attributes.events(batch, span.rows[first:stop]))
+        state.links.log_start_ms = int(span.batch.event_times_ms[first])
+    fold(state.links.columns, LinkEvents._make(column[first:stop] for column in span.links))
 
 
 def search_campaigns(state: EngineState, now_ms: int, policy: Policy) -> dict[str, Verdicts]:

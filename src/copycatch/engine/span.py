@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from copycatch.campaigns.fold import LinkEvents
 from copycatch.engine.evaluate import by_model, fold_segment
 from copycatch.engine.learning import HTTP_ERROR
 from copycatch.engine.state import EngineState
@@ -33,6 +34,7 @@ class BatchSpan:
     batch: RecordBatch
     rows: IntArray
     signals: SignalColumns
+    links: LinkEvents
     evaluations: Evaluations
     n_accounts_before: int
     newcomers: IntArray
@@ -120,8 +122,9 @@ def fold_span(state: EngineState, batch: RecordBatch, shard: str, policy: Policy
     state.name_new_rows()
     hashes = np.where(rows >= 0, state.rows.account_hashes[np.maximum(rows, 0)], 0)
     signals = compute_signals(batch, state.spaces(), hashes)
+    links = state.attributes.events(batch, rows)
     evaluations = fold_segment(state, batch, rows, signals, policy)
-    return BatchSpan(batch, rows, signals, evaluations, n_before, newcomers)
+    return BatchSpan(batch, rows, signals, links, evaluations, n_before, newcomers)
 
 
 def _firsts(rows: IntArray, new_rows: list[int]) -> IntArray:

@@ -51,6 +51,8 @@ def events_of(batch: RecordBatch, rows: IntArray, is_answered: BoolArray) -> Usa
     rows : ndarray of int64, shape (n,)
     is_answered : ndarray of bool, shape (n,)
     """
+    if batch.texts.count(None) == len(batch):
+        return None
     has_text = np.array([text is not None for text in batch.texts], dtype=np.bool_)
     is_counted = has_text & is_answered & (batch.label_codes < 0) & (rows >= 0)
     if not is_counted.any():
