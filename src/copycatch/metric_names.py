@@ -146,7 +146,7 @@ METRICS: tuple[MetricSpec, ...] = (
         "copycatch_accounts_watched", "gauge", (), "accounts with an open finding or a limit that counts"
     ),
     MetricSpec(
-        "copycatch_holds", "gauge", (), "accounts of which findings or recommendations are remembered"
+        "copycatch_cases", "gauge", (), "accounts of which findings or recommendations are remembered"
     ),
     MetricSpec(
         "copycatch_findings_withheld",

@@ -33,12 +33,12 @@ ALLOW: Final = (
 )
 
 
-def link_words(link: Link) -> str:
+def link_text(link: Link) -> str:
     """One link in words.
 
     Examples
     --------
-    >>> link_words(Link("network", 11, 1, 3.2))
+    >>> link_text(Link("network", 11, 1, 3.2))
     '11 share a network (/24, or /48 of IPv6) that 1 other account uses'
     """
     others = {0: "nobody else uses", 1: "1 other account uses"}.get(
@@ -57,7 +57,7 @@ def describe(finding: Finding) -> str:
         f"What they ask is dealt from one deck: it varies between them {statistics['spread']:.2f} times as "
         "much as by chance (teams with work of their own: 2.6 and more), and it is broad."
     )
-    links = "; ".join(link_words(link) for link in finding.links[:LINKS_TOLD_MAX])
+    links = "; ".join(link_text(link) for link in finding.links[:LINKS_TOLD_MAX])
     told = f" Of them, {links}." if links else ""
     return f"{n} accounts act as one: {reason}. {deck}{told} {ALLOW}"
 

@@ -84,9 +84,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(msgspec.json.encode(report).decode())
     else:
-        from copycatch.cli.render_inspection import report_words
+        from copycatch.cli.render_inspection import report_text
 
-        print(report_words(report, batch, args))
+        print(report_text(report, batch, args))
     if args.write is not None:
         _write(args, report.format_name, batch)
     return 0 if report.n_records and not report.rejects else 1
@@ -128,7 +128,7 @@ def _messages_of(args: argparse.Namespace) -> Any:
 
 def _write(args: argparse.Namespace, format_name: str | None, batch: Any) -> None:
     from copycatch.adapters.peek import documents_of
-    from copycatch.cli.render_inspection import settings_words
+    from copycatch.cli.render_inspection import settings_text
     from copycatch.formats.shared.mapping_draft import draft_mapping
 
     if args.write.exists():
@@ -138,7 +138,7 @@ def _write(args: argparse.Namespace, format_name: str | None, batch: Any) -> Non
     if format_name is None and not documents:
         msg = f"{args.source}: holds no JSON object to draft a mapping from"
         raise ConfigError(msg)
-    text = draft_mapping(documents, args.source) if format_name is None else settings_words(format_name, args)
+    text = draft_mapping(documents, args.source) if format_name is None else settings_text(format_name, args)
     try:
         args.write.write_text(text, encoding="utf-8")
     except OSError as error:

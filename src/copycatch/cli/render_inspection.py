@@ -22,13 +22,13 @@ _WORDS_BY_NOTE = {
 }
 
 
-def report_words(report: Inspection, batch: RawBatch, args: argparse.Namespace) -> str:
+def report_text(report: Inspection, batch: RawBatch, args: argparse.Namespace) -> str:
     """The whole report."""
     lines = [_headline(report)]
     if not report.n_messages:
         return lines[0]
     if report.format_name is None:
-        return "\n".join([*lines, *_unknown_words(report, batch, args)])
+        return "\n".join([*lines, *_unknown_lines(report, batch, args)])
     row = FORMATS[report.format_name]
     lines.append(f"format    {row.name}: {row.sentence}")
     others = {name: n for name, n in report.recognised.items() if name != row.name}
@@ -45,14 +45,14 @@ def report_words(report: Inspection, batch: RawBatch, args: argparse.Namespace) 
         lines.append(
             f"          {report.n_waiting} requests or responses whose counterpart is not in this sample"
         )
-    lines += _reject_words(report)
-    lines += _field_words(report)
-    lines += _feature_words(report)
-    lines += _next_words(report, args)
+    lines += _reject_lines(report)
+    lines += _field_lines(report)
+    lines += _feature_lines(report)
+    lines += _next_lines(report, args)
     return "\n".join(lines)
 
 
-def settings_words(format_name: str, args: argparse.Namespace) -> str:
+def settings_text(format_name: str, args: argparse.Namespace) -> str:
     """A first settings file for the service."""
     topic = args.source if _is_topic(args) else "inference-logs"
     options = "".join(
@@ -81,7 +81,7 @@ def _biggest(report: Inspection) -> str:
     )
 
 
-def _unknown_words(report: Inspection, batch: RawBatch, args: argparse.Namespace) -> list[str]:
+def _unknown_lines(report: Inspection, batch: RawBatch, args: argparse.Namespace) -> list[str]:
     found = ", ".join(f"{n} x {name}" for name, n in report.recognised.most_common())
     lines = [f"format    none that is known ({found})"]
     if report.fitting_mapping is not None:
@@ -114,7 +114,7 @@ def _unknown_words(report: Inspection, batch: RawBatch, args: argparse.Namespace
     return lines
 
 
-def _reject_words(report: Inspection) -> list[str]:
+def _reject_lines(report: Inspection) -> list[str]:
     n = sum(each.n for each in report.rejects)
     if not n:
         return []
@@ -125,7 +125,7 @@ def _reject_words(report: Inspection) -> list[str]:
     ]
 
 
-def _field_words(report: Inspection) -> list[str]:
+def _field_lines(report: Inspection) -> list[str]:
     if not report.n_records:
         return []
     lines = ["", f"{'field':17}{'filled':>7}  {'example':32}from"]
@@ -141,7 +141,7 @@ def _field_words(report: Inspection) -> list[str]:
     return lines
 
 
-def _feature_words(report: Inspection) -> list[str]:
+def _feature_lines(report: Inspection) -> list[str]:
     if not report.n_records:
         return []
     n_off = len(report.switched_off)
@@ -155,7 +155,7 @@ def _feature_words(report: Inspection) -> list[str]:
     return lines
 
 
-def _next_words(report: Inspection, args: argparse.Namespace) -> list[str]:
+def _next_lines(report: Inspection, args: argparse.Namespace) -> list[str]:
     if not report.n_records:
         if report.n_waiting and not report.rejects:
             return [

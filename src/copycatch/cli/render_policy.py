@@ -39,7 +39,7 @@ def policy_lines(policy: Policy) -> list[str]:
     if policy.extraction is None:
         lines.append("The extraction rule is OFF: only plain limits speak.")
     else:
-        lines.extend(_extraction_words(policy.extraction, policy))
+        lines.extend(_extraction_lines(policy.extraction, policy))
     for limit in policy.limits:
         held = f" for {readable_duration(limit.when.for_s)}" if limit.when.for_s else ""
         lines.append(
@@ -51,14 +51,14 @@ def policy_lines(policy: Policy) -> list[str]:
         f"records may come {readable_duration(policy.windows.late_s_max)} late."
     )
     lines.extend(
-        f"Override for {_match_words(o.match)}: {_override_words(o)}." for o in policy.overrides[:LISTED_MAX]
+        f"Override for {_match_text(o.match)}: {_override_text(o)}." for o in policy.overrides[:LISTED_MAX]
     )
     for title, exemptions in (
         ("Allowed", policy.allow),
         ("Known attack", policy.attacks),
         ("Silenced", policy.silences),
     ):
-        lines.extend(f"{title}: {_exemption_words(e)}." for e in exemptions[:LISTED_MAX])
+        lines.extend(f"{title}: {_exemption_text(e)}." for e in exemptions[:LISTED_MAX])
         if len(exemptions) > LISTED_MAX:
             lines.append(f"{title}: {len(exemptions) - LISTED_MAX} more.")
     return [*lines, *_changed_lines(policy)]
@@ -77,7 +77,7 @@ def policy_warnings(policy: Policy, now_ms: int) -> list[str]:
     warnings = []
     for title, exemptions in (("allow", policy.allow), ("silence", policy.silences)):
         for exemption in exemptions:
-            who = _match_words(exemption.match)
+            who = _match_text(exemption.match)
             if exemption.expires_ms is None:
                 warnings.append(f"{title} for {who} never expires; set expires")
             elif exemption.expires_ms <= now_ms:
@@ -114,7 +114,7 @@ def _changed_lines(policy: Policy) -> Iterator[str]:
                 yield f"Changed: {section}.{key_of(name, field)} is {shown}. {field.description}"
 
 
-def _extraction_words(rule: ExtractionRule, policy: Policy) -> list[str]:
+def _extraction_lines(rule: ExtractionRule, policy: Policy) -> list[str]:
     budget = policy.budget.alerts_per_1000_accounts_per_day / 1000 * policy.sensitivity
     lines = [f"Rule extraction speaks from {rule.queries_min} queries of an account on."]
     for severity in SEVERITIES:
@@ -122,7 +122,7 @@ def _extraction_words(rule: ExtractionRule, policy: Policy) -> list[str]:
             one_in = 1 / (budget * rule.severity_shares[severity])
             action = rule.actions.get(severity, "observe")
             lines.append(
-                f"  {severity}: odder than all but one in {one_in:,.0f} normal account-days: "
+                f"  {severity}: more anomalous than all but one in {one_in:,.0f} normal account-days: "
                 f"{ACTION_TEXTS[action]} ({action})."
             )
     lines.append(
@@ -136,14 +136,14 @@ def _lengths(policy: Policy) -> tuple[float, ...]:
     return (policy.windows.short_s, policy.windows.long_s, policy.windows.memory_s)
 
 
-def _match_words(match: Match) -> str:
+def _match_text(match: Match) -> str:
     parts = (("account", match.account_id), ("tenant", match.tenant_id), ("model", match.model_id))
     return (
         ", ".join(f"{kind} {printable(value)}" for kind, value in parts if value is not None) or "everybody"
     )
 
 
-def _override_words(override: Override) -> str:
+def _override_text(override: Override) -> str:
     changes = [
         ("budget times", override.sensitivity and readable_number(override.sensitivity)),
         ("mode", override.mode),
@@ -156,7 +156,7 @@ def _override_words(override: Override) -> str:
     return "; ".join(f"{name} {value}" for name, value in changes if value is not None)
 
 
-def _exemption_words(exemption: Exemption) -> str:
+def _exemption_text(exemption: Exemption) -> str:
     until = "for ever" if exemption.expires_ms is None else f"until {format_rfc3339(exemption.expires_ms)}"
     owner = f", {printable(exemption.owner)}" if exemption.owner else ""
-    return f"{_match_words(exemption.match)} {until} ({printable(exemption.reason, 200)}{owner})"
+    return f"{_match_text(exemption.match)} {until} ({printable(exemption.reason, 200)}{owner})"

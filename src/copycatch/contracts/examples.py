@@ -2,7 +2,11 @@
 
 from typing import Any
 
-_SCORE = {"tail_prob": 0.0002, "rank": "odder than 99.98 % of normal account-days", "attack_prob": None}
+_SCORE = {
+    "tail_prob": 0.0002,
+    "rank": "more anomalous than 99.98 % of normal account-days",
+    "attack_prob": None,
+}
 _REASON = {
     "feature": "low_margin_share",
     "value": 0.61,

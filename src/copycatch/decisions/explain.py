@@ -40,12 +40,12 @@ def readable_share(tail_prob: float, of_what: str) -> str:
     Examples
     --------
     >>> readable_share(0.0002, "normal account-days")
-    'odder than 99.98 % of normal account-days'
+    'more anomalous than 99.98 % of normal account-days'
     >>> readable_share(0.0, "normal accounts")
-    'odder than all normal accounts seen'
+    'more anomalous than all normal accounts seen'
     """
     if tail_prob <= 0:
-        return f"odder than all {of_what} seen"
+        return f"more anomalous than all {of_what} seen"
     tail_prob = max(tail_prob, 1e-10)  # no reference has seen more normal account-days than that
     per_cent = 100 * (1 - tail_prob)
     # As many nines as the probability has, plus one digit that tells neighbours apart.
@@ -53,7 +53,7 @@ def readable_share(tail_prob: float, of_what: str) -> str:
     if f"{per_cent:.{digits}f}".startswith("100"):
         digits += 1
     shown = f"{per_cent:.{digits}f}"
-    return f"odder than {shown.rstrip('0').rstrip('.') if digits else shown} % of {of_what}"
+    return f"more anomalous than {shown.rstrip('0').rstrip('.') if digits else shown} % of {of_what}"
 
 
 def readable_duration(duration_s: float) -> str:

@@ -35,7 +35,7 @@ def measure(states: Iterable[DecisionState], policy: Policy) -> list[Measure]:
         Measure(
             "copycatch_accounts_watched", {}, float(sum(len(s.table.watches_by_account) for s in shards))
         ),
-        Measure("copycatch_holds", {}, float(sum(len(s.table) for s in shards))),
+        Measure("copycatch_cases", {}, float(sum(len(s.table) for s in shards))),
     ]
     measures += [Measure("copycatch_findings_withheld", {"why": w}, float(n)) for w, n in withheld.items()]
     guards: list[BudgetGuard] = [shard.guard for shard in shards]

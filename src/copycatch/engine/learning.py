@@ -24,15 +24,14 @@ from copycatch.records.columns import (
     SignalColumns,
     VectorBlock,
 )
-from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.combine import FAMILY_SCALE_MINS
 from copycatch.scoring.distillation import USAGE_COLUMNS
 from copycatch.scoring.ensemble import LEARNERS
 from copycatch.scoring.protocol import Inputs
+from copycatch.scoring.score import DISTILLATION
 from copycatch.space.query import NO_VECTOR, NO_WORDS, Query
 from copycatch.units import MS_PER_DAY
 
-DISTILLATION = FAMILIES.index("distillation")
 FLAG_MS = 7 * MS_PER_DAY  # so long after a verdict an account teaches nothing and resists eviction
 PENDING_MAX = 4_096  # evaluations learned per tick; the reference needs each account's latest, not every one
 SAMPLED_ACCOUNTS = 500  # per tick, about: enough to follow traffic, few enough not to cost

@@ -230,7 +230,7 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Score(Struct, frozen=True, kw_only=True):
-    """How odd, as a probability and in words."""
+    """How anomalous, as a probability and as a sentence."""
 
     tail_prob: Annotated[
         float | None,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from copycatch.records.columns import FloatArray, IntArray
-from copycatch.usage.events import UNIT, Hashes, UsageEvents, joined, pick
+from copycatch.usage.events import UNIT, Hashes, UsageEvents, joined, picked
 from copycatch.usage.layout import VECTOR
 
 QUERIES_MIN: Final = 12
@@ -79,10 +79,10 @@ class _Composer:
     def campaign(self) -> UsageCampaign:
         source, dress = self._one_of(SOURCES), self._one_of(DRESSES)
         at = self._prompts(source)
-        events = self._with_settings(pick(self.events, at))
+        events = self._with_settings(picked(self.events, at))
         events = self._dressed(events, dress)
         if dress != "biases" and self.rng.random() < ORDERED_SHARE:
-            events = pick(events, self._like_after_like(events))
+            events = picked(events, self._like_after_like(events))
         if self.rng.random() < COVER_SHARE:
             events = self._covered(events)
         n = len(events.rows)
@@ -156,7 +156,7 @@ class _Composer:
     def _with_biases(self, events: UsageEvents) -> UsageEvents:
         """The same prompt again and again, each time with another bias."""
         n = len(events.rows) // BIASES + 2
-        again = pick(events, np.repeat(np.arange(min(n, len(events.rows))), BIASES))
+        again = picked(events, np.repeat(np.arange(min(n, len(events.rows))), BIASES))
         return again._replace(biases=self._hash(len(again.rows)))
 
     def _like_after_like(self, events: UsageEvents) -> IntArray:
@@ -178,13 +178,13 @@ class _Composer:
         cover = np.concatenate([self.members[account] for account in accounts])
         n_cover = min(len(cover), int(self.rng.uniform(0.5, 3) * len(events.rows)))
         start = self.rng.integers(len(cover) - n_cover + 1)
-        honest = pick(self.events, cover[start : start + n_cover])
+        honest = picked(self.events, cover[start : start + n_cover])
         is_cover = np.zeros(n_cover + len(events.rows), dtype=np.bool_)
         is_cover[self.rng.permutation(len(is_cover))[:n_cover]] = True
         order = np.empty(len(is_cover), dtype=np.int64)
         order[is_cover] = np.arange(n_cover)
         order[~is_cover] = n_cover + np.arange(len(events.rows))
-        return pick(joined([honest, events]), order)
+        return picked(joined([honest, events]), order)
 
 
 def _as_bytes(vectors: FloatArray) -> npt.NDArray[np.int8]:

@@ -31,7 +31,7 @@ from copycatch.scoring.scored_features import SCORED_COLUMNS
 from copycatch.scoring.switches import Switches
 
 _PRETRAINED = FAMILIES.index("pretrained")
-_DISTILLATION = FAMILIES.index("distillation")
+DISTILLATION = FAMILIES.index("distillation")
 
 
 class FamilyTails(Protocol):
@@ -143,8 +143,8 @@ def _shares(evaluations: Evaluations, parts: FloatArray, anomalies: FloatArray) 
     """Each feature's share of the score: what the scorer of use says goes to the measures of use."""
     shares = np.zeros_like(evaluations.lifetime.values)
     others = parts.copy()
-    others[:, _DISTILLATION] = 0.0
-    of_use = parts[:, _DISTILLATION] / np.maximum(parts.sum(axis=1), 1e-12)
+    others[:, DISTILLATION] = 0.0
+    of_use = parts[:, DISTILLATION] / np.maximum(parts.sum(axis=1), 1e-12)
     shares[:, SCORED_COLUMNS] = feature_shares(others, anomalies) * (1 - of_use)[:, None]
     rows = np.flatnonzero(of_use > 0)
     if len(rows):

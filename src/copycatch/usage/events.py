@@ -32,7 +32,7 @@ class UsageEvents(NamedTuple):
     vectors: npt.NDArray[np.int8]  # (n, VECTOR), unit vectors times 127
 
 
-def pick(events: UsageEvents, at: IntArray) -> UsageEvents:
+def picked(events: UsageEvents, at: IntArray) -> UsageEvents:
     """Some of the events, in this order."""
     return UsageEvents._make(column[at] for column in events)
 

@@ -28,7 +28,7 @@ from copycatch.redteam.distillation import HonestUse, compose
 from copycatch.redteam.trace import LOG_NAME
 from copycatch.scoring.distillation import FILE
 from copycatch.scoring.forest import LEAF, Forest, Nodes
-from copycatch.usage.events import UsageEvents, events_of, joined, pick
+from copycatch.usage.events import UsageEvents, events_of, joined, picked
 from copycatch.usage.measures import MEASURES
 from copycatch.usage.state import UsageRows
 from tests.benchmarks.traffic import raw_batches
@@ -66,9 +66,9 @@ def read_use(folder: Path, *, honest_only: bool) -> tuple[list[str], HonestUse]:
             accounts = np.array([number.get(name, -1) for name in batch.account_ids], dtype=np.int64)
             events = events_of(batch, accounts, batch.statuses < HTTP_ERROR)
             if events is not None:
-                parts.append(pick(events, np.flatnonzero(events.is_counted)))
+                parts.append(picked(events, np.flatnonzero(events.is_counted)))
     every = joined(parts)
-    events = pick(every, np.argsort(every.rows, kind="stable"))
+    events = picked(every, np.argsort(every.rows, kind="stable"))
     starts = np.searchsorted(events.rows, np.arange(len(wanted) + 1))
     members = [np.arange(first, stop) for first, stop in itertools.pairwise(starts)]
     return wanted, HonestUse(events, members)

@@ -25,7 +25,8 @@ def test_strongest_reason_first_and_no_reason_without_a_value() -> None:
     reasons = reasons_of(scores.values[0], scores, 0, CATALOG)
     assert [r.feature for r in reasons] == ["low_margin_share", "queries_per_s"]
     assert reasons[0].words == (
-        "share of queries close to a boundary: 0.75, normal is 0 to 0.2 (odder than 99 % of normal accounts)"
+        "share of queries close to a boundary: 0.75, normal is 0 to 0.2 "
+        "(more anomalous than 99 % of normal accounts)"
     )
     assert (reasons[1].normal_low, reasons[1].normal_high) == (None, None)
     assert "normal is" not in reasons[1].words
@@ -48,7 +49,7 @@ def test_the_paragraph_names_all_that_matters_and_escapes_ids() -> None:
     assert all(c.isprintable() for c in alert.words)
     for words in (
         "1,234 queries in 1 h",
-        "odder than 99.9999 %",
+        "more anomalous than 99.9999 %",
         "test-set evaluator",
         "refuse its queries",
     ):
@@ -64,7 +65,7 @@ def test_the_paragraph_names_all_that_matters_and_escapes_ids() -> None:
 def test_readable_share_never_claim_all(tail_prob: float) -> None:
     words = readable_share(tail_prob, "x")
     assert "100 %" not in words
-    said = float(words.split()[2])
+    said = float(words.split()[3])
     assert abs((1 - said / 100) - tail_prob) <= max(0.5 * tail_prob, 0.006, 2e-10)
 
 
