@@ -1,21 +1,19 @@
 """Vectors that are JSON still, read many at a time by simdjson; one that it refuses is read by itself."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import simdjson
-from msgspec import Meta, Raw
+from msgspec import Raw
 
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
-from copycatch.records.wire import VECTOR_LENGTH_MAX, Blob
+from copycatch.records.wire import VECTOR_LENGTH_MAX, Blob, Vector
 
 ROWS_TOGETHER_MIN: Final = 8  # fewer are as quickly read one by one
 
-_decode_one = msgspec.json.Decoder(
-    Annotated[list[float], Meta(max_length=VECTOR_LENGTH_MAX)] | Blob | None
-).decode
+_decode_one = msgspec.json.Decoder(Vector | Blob | None).decode
 _BRACKET, _COMMA = b"["[0], b","[0]
 
 Key = tuple[str, int]

@@ -1,12 +1,12 @@
 """Native records whose vectors stay JSON until the intake reads those of many records in one call."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Raw
 
-from copycatch.records.wire import TEXT_CHARS_MAX, InferenceRecord, Params
+from copycatch.records.wire import InferenceRecord, Params, Text
 
 PARAMS_KEPT_MAX: Final = 10_000  # a client may draw its options at random
 PARAMS_BYTES_MAX: Final = 512  # longer ones (a bias of many tokens) are not kept
@@ -14,8 +14,6 @@ PARAMS_BYTES_MAX: Final = 512  # longer ones (a bias of many tokens) are not kep
 _AS_JSON: Final = frozenset({"input", "embedding", "probabilities", "params"})
 _NULL: Final = b"null"
 _OTLP: Final = "resourceLogs"  # the one envelope that may look like a record
-
-Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 
 
 def _field(of: msgspec.structs.FieldInfo) -> Any:
