@@ -13,7 +13,18 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import campaigns, engine, files, formats, kafka_loop, latency, start, state, text
+from tests.benchmarks import (
+    campaigns,
+    engine,
+    files,
+    formats,
+    kafka_loop,
+    latency,
+    start,
+    state,
+    text,
+    workers,
+)
 from tests.benchmarks.machine import machine_words
 from tests.benchmarks.measure import Part
 from tests.benchmarks.peers import compare
@@ -32,6 +43,7 @@ PARTS: dict[str, Callable[[Scale], Part]] = {
     "growth": engine.run_growth,
     "text": text.run,
     "campaigns": campaigns.run,
+    "workers": workers.run,
 }
 
 

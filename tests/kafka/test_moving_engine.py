@@ -99,7 +99,7 @@ class Normal(NamedTuple):
         assert population.space is not None
         assert population.is_settled
         return cls(
-            state.tick,
+            state.learned.version,
             population.born_ms,
             {account for stratum in population.reference.index_by_account for account in stratum},
             population.calibration is not None and population.tails is not None,
@@ -134,7 +134,9 @@ def test_accounts_and_what_is_normal_move_along(kafka_servers: str, tmp_path: Pa
         second.start()
         gateway.send(6_500)
         second.wait_for("shard begins")
-        learned = Normal.of(max(states_kept(directory, GROUP, shards), key=lambda state: state.tick))
+        learned = Normal.of(
+            max(states_kept(directory, GROUP, shards), key=lambda state: state.learned.version)
+        )
         third.start()
         gateway.send(7_500)
         third.wait_for("shard begins")

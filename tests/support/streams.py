@@ -68,7 +68,7 @@ def row_by_key(slots: Slots) -> dict[Key, int]:
 def fold(normal: Normal, records: Sequence[dict[str, Any]]) -> Evaluations:
     """The evaluations of one account that sends these records."""
     state: EngineState = new_state(Policy())
-    population = state.population("m1", START_MS)
+    population = state.learned.population("m1", START_MS)
     assert population is not None
     population.space, population.is_settled = normal.space, True
     population.label_counts[:N_CLASSES] = 100

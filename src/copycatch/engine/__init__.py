@@ -3,10 +3,12 @@
 Takes: batches of columns and a policy. Gives: alerts, recommendations, rejects, counts. Never: knows a
 broker, a file, a socket or a wall clock; the same records give the same outcomes, however they were cut.
 
-`step.py` alone knows the order of the stages; `state.py` holds everything that outlives a
-batch; `snapshot.py` turns a shard of it into bytes and back.
+`step.py` alone knows the order of the stages. `state.py` holds all of a worker's accounts that outlives a
+batch, `learned.py` what is normal of each model. Judging puts aside what accounts teach (`gathering.py`,
+`inputs.py`); `learning.py` makes the next version of it; `snapshot.py` turns a shard into bytes and back.
 """
 
+from copycatch.engine.learning import learn
 from copycatch.engine.snapshot import (
     forget,
     journal_entries,
@@ -16,7 +18,7 @@ from copycatch.engine.snapshot import (
     snapshot,
 )
 from copycatch.engine.state import EngineState, new_state
-from copycatch.engine.step import advance, next_deadline_ms, step
+from copycatch.engine.step import advance, next_deadline_ms, settle_at, step, tell_at
 from copycatch.engine.warm import compile_ahead
 
 __all__ = [
@@ -25,11 +27,14 @@ __all__ = [
     "compile_ahead",
     "forget",
     "journal_entries",
+    "learn",
     "load_journal",
     "new_state",
     "next_deadline_ms",
     "reconcile",
     "restore",
+    "settle_at",
     "snapshot",
     "step",
+    "tell_at",
 ]

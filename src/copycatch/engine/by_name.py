@@ -12,9 +12,11 @@ import numpy as np
 from copycatch.features.catalog import NAMES
 from copycatch.layout.row import N_RECENT, N_SIGNALS, N_SQUARED, SPANS, TALLIES
 from copycatch.layout.signals import OWN_NAMES, SIGNALS
+from copycatch.population.account_table import HASH_MAX
 from copycatch.population.calibration import NEVER
 from copycatch.records.packing import aligned
 from copycatch.scoring.catalog import FAMILIES
+from copycatch.units import UNIX_MS_MIN
 from copycatch.usage.layout import SUMS
 from copycatch.usage.state import NO_USAGE
 
@@ -44,6 +46,7 @@ def _sum_names() -> Iterator[str]:
         yield from (f"{name}.{column}" for column in columns)
 
 
+BEFORE_PARTS = 8  # the format in which populations lay beside the accounts
 SUM_NAMES: tuple[str, ...] = tuple(_sum_names())
 
 
@@ -55,7 +58,9 @@ def align(head: dict[str, Any]) -> None:
     KeyError, TypeError, ValueError, IndexError
         If a part is missing, or has not as many columns as names.
     """
-    features, families = head["features"], head["families"]
+    families = head["families"]
+    if head["format"] == BEFORE_PARTS:
+        _split(head)
     if "usage" not in head:  # of a version before there was any
         head["usage"], head["usage_sums"] = NO_USAGE, list(SUMS)
     for part in (head, head["over"]) if head.get("over") else (head,):  # rows by model, and over models
@@ -63,11 +68,48 @@ def align(head: dict[str, Any]) -> None:
         part["windows"] = windows | {"sums": aligned(windows["sums"], head["sums"], SUM_NAMES, 0)}
         part["usage"] = usage | {"sums": aligned(usage["sums"], head["usage_sums"], SUMS, 0)}
         part["rows"] = judged | {"family_max": aligned(judged["family_max"], families, FAMILIES, -np.inf)}
-    head["pending"] = [[*row, aligned(values, features, NAMES, np.nan)] for *row, values in head["pending"]]
-    for population in head["populations"].values():
-        reference = aligned(population["reference_values"], features, NAMES, np.nan, axis=2)
-        population["reference_values"] = reference
-        if (tails := population["tails"]) is not None:
-            # A family that no account was ever judged by is never anomalous, until the next calibration.
-            for name, empty in (("medians", NEVER), ("bases", NEVER), ("scales", 1.0)):
-                tails[name] = aligned(tails[name], families, FAMILIES, empty)
+
+
+def align_population(population: dict[str, Any], features: list[str], families: list[str]) -> None:
+    """The same of a model's population.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, IndexError
+        If a part is missing, or has not as many columns as names.
+    """
+    reference = aligned(population["reference_values"], features, NAMES, np.nan, axis=2)
+    population["reference_values"] = reference
+    if (tails := population["tails"]) is not None:
+        # A family that no account was ever judged by is never anomalous, until the next calibration.
+        for name, empty in (("medians", NEVER), ("bases", NEVER), ("scales", 1.0)):
+            tails[name] = aligned(tails[name], families, FAMILIES, empty)
+
+
+def _split(head: dict[str, Any]) -> None:
+    """Make parts of a snapshot that has one: what waited to be learned for up to a tick is left out."""
+    no_accounts = {
+        "numbers": np.empty((0, 4), dtype=np.int64),
+        "score_max": np.empty(0, dtype=np.float32),
+        "family_max": np.empty((0, len(head["families"])), dtype=np.float32),
+        "flagged": np.empty((0, 2), dtype=np.int64),
+        "hash_limit": HASH_MAX,
+        "flags_dropped": 0,
+    }
+    head["learned"] = {
+        "head": {name: head[name] for name in ("watched_h", "sample_modulus")}
+        | {"version": head["tick"], "tick_ms": head["clock_ms"]},
+        "features": head["features"],
+        "families": head["families"],
+        "watches": head["watches"],
+        "sources": [],
+        "models": {
+            model_id: {
+                "population": population,
+                "ensemble": head["ensembles"].get(model_id),
+                "accounts": no_accounts,
+            }
+            for model_id, population in head["populations"].items()
+        },
+    }
+    head |= {"epochs": {}, "inputs": None, "changed": None, "sighted_ms": UNIX_MS_MIN}

@@ -13,6 +13,7 @@ from copycatch.decisions.campaigns import ALL_MODELS, judge_campaigns
 from copycatch.decisions.case import Membership
 from copycatch.decisions.judge import SAMPLE_EVENT_IDS_MAX, Verdicts
 from copycatch.decisions.members import fold_members, own_findings, standing_campaigns, standing_over_models
+from copycatch.engine.correlator import SAVED
 from copycatch.engine.span import BatchSpan
 from copycatch.engine.state import EngineState
 from copycatch.records.campaign import CampaignSighting
@@ -20,8 +21,6 @@ from copycatch.records.columns import IntArray
 from copycatch.records.policy import Policy
 from copycatch.windows.slots import NO_ROW, Key
 from copycatch.windows.state import SAMPLE_IDS
-
-SAVED = ("id", "found_ms", "reason", "weight", "parts", "statistics", "queries_checked")
 
 
 def fold_links(state: EngineState, span: BatchSpan, first: int, stop: int) -> None:
@@ -124,6 +123,17 @@ def _samples(state: EngineState, finding: Finding) -> tuple[str, ...]:
     newest = (counters["sample_at"][rows].astype(np.int64) - 1) % SAMPLE_IDS
     ids = history["sample_ids"][rows, newest].tolist()
     return tuple(text.decode(errors="replace") for text in ids if text)
+
+
+def judge_sightings(state: EngineState, policy: Policy) -> dict[str, Verdicts]:
+    """Verdicts on what the learner saw of campaigns that belong to shards of this worker, once each."""
+    by_shard: dict[str, list[CampaignSighting]] = {}
+    sightings = state.learned.correlator.sightings
+    for shard, sighting in sightings:
+        if sighting.time_ms > state.sighted_ms and shard in state.shards:
+            by_shard.setdefault(shard, []).append(sighting)
+    state.sighted_ms = max([state.sighted_ms, *(sighting.time_ms for _, sighting in sightings)])
+    return {shard: judge_campaigns(own, policy, state.decision(shard)) for shard, own in by_shard.items()}
 
 
 def campaigns_of(state: EngineState, shard: str) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _known(state: EngineState, model_id: str) -> Known:
     population = state.populations.get(model_id)
     if population is None:
         return Known()
-    ensemble = state.ensemble(model_id) if population.is_settled else None
+    ensemble = state.ensembles.get(model_id) if population.is_settled else None
     return Known(ensemble, population.tails, population.calibration)
 
 

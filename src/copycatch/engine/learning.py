@@ -1,258 +1,203 @@
-"""What is put aside in a segment and learned at its tick."""
+"""The learner: what all shards told of a tick becomes the next version of what is normal.
 
-from collections.abc import Sequence
+Pure and deterministic: the same inputs, in whatever order and by however many shards they come, give the same
+version. Within a tick they are taken in order of event time, then account.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from copycatch.engine.state import EngineState, Pending
-from copycatch.features.catalog import FEATURES
+from copycatch.engine.gathering import MATURE_MS
+from copycatch.engine.inputs import EVALUATIONS_MAX, Evaluated, LearningInputs, ModelInputs
+from copycatch.engine.learned import Learned, ModelWatch
+from copycatch.engine.model_watch import WATCHED_MAX, make_room
 from copycatch.layout.row import LABEL_BINS
+from copycatch.population.account_table import AccountTable
 from copycatch.population.calibration import SCORE_SCALE_MIN, USE_SCALE_MIN
 from copycatch.population.model import ModelPopulation
-from copycatch.population.pool import count_in_tick
-from copycatch.population.reference import RECENT_STRATA_BELOW
-from copycatch.population.shape import Shape
-from copycatch.records.columns import (
-    BoolArray,
-    Evaluations,
-    Float32Array,
-    FloatArray,
-    IntArray,
-    RecordBatch,
-    Scores,
-    SignalColumns,
-    VectorBlock,
-)
+from copycatch.records.columns import BoolArray, FloatArray, IntArray
 from copycatch.scoring.combine import FAMILY_SCALE_MINS
-from copycatch.scoring.distillation import USAGE_COLUMNS
-from copycatch.scoring.ensemble import LEARNERS
-from copycatch.scoring.protocol import Inputs
 from copycatch.scoring.score import DISTILLATION
-from copycatch.space.query import NO_VECTOR, NO_WORDS, Query
+from copycatch.space.query import NO_VECTOR, Query
 from copycatch.units import MS_PER_DAY
 
-FLAG_MS = 7 * MS_PER_DAY  # so long after a verdict an account teaches nothing and resists eviction
-PENDING_MAX = 4_096  # evaluations learned per tick; the reference needs each account's latest, not every one
-SAMPLED_ACCOUNTS = 500  # per tick, about: enough to follow traffic, few enough not to cost
-# An account's highest score calibrates only so long after its first evaluation: most of its evaluations are
-# over then, and an attack has been named, or is slow enough to be one among many.
-MATURE_MS = 48 * 3_600_000
-HTTP_ERROR = 400  # from here on the answer is no answer
-IS_IN_RECENT = np.array([feature.in_recent for feature in FEATURES])
 FALSE_ALARM_SHARE = 0.01  # of all accounts: what budgets of 1 to 2 expect in a week
-MATURE_MAX = 20_000  # accounts that calibrate: the tail of so many is known far beyond any budget
 
 
-def sample_queries(
-    state: EngineState, batch: RecordBatch, rows: IntArray, signals: SignalColumns, first: int, stop: int
-) -> None:
-    """Put the first few queries per tick of every sampled account in the queue of its model's pool.
+def learn(learned: Learned, inputs: Sequence[LearningInputs], now_ms: int) -> None:
+    """Make the version of the tick at `now_ms`, in place.
 
-    Records `first` to `stop` of the batch are those of this tick.
+    Parameters
+    ----------
+    learned : Learned
+        The version before.
+    inputs : sequence of LearningInputs
+        What shards told since, one or more of each; those told of an earlier tick are late, and are learned
+        now.
+    now_ms : int
+        Event time of the tick.
     """
-    picks = _first_of_tick(state, batch.statuses[first:stop], rows[first:stop]) + first
-    if not len(picks):
-        return
-    embeddings, inputs = _vectors_of(batch.embeddings, picks), _vectors_of(batch.inputs, picks)
-    words_at = zip(signals.word_starts[picks].tolist(), signals.word_starts[picks + 1].tolist(), strict=True)
-    # As plain numbers at once: taken out of the arrays one by one they would cost more than all else here.
-    numbers = zip(
-        state.rows.account_hashes[rows[picks]].tolist(),
-        batch.event_times_ms[picks].tolist(),
-        batch.input_hashes[picks].tolist(),
-        batch.label_codes[picks].tolist(),
-        batch.margins[picks].tolist(),
-        batch.entropies[picks].tolist(),
-        strict=True,
-    )
-    for index, (begin, end), (account_hash, time_ms, input_hash, label, margin, entropy) in zip(
-        picks.tolist(), words_at, numbers, strict=True
-    ):
-        population = state.populations.get(batch.model_ids[index])
-        if population is None:
-            continue
-        population.answered_ms = max(population.answered_ms, time_ms)
-        embedding, numeric = embeddings.get(index), inputs.get(index)
-        voting = numeric if embedding is None else embedding
-        if voting is not None:
-            population.votes.cast(account_hash, Shape(embedding is None, len(voting)), time_ms)
-            if population.uses_inputs is None:
-                population.uses_inputs = embedding is None  # until the model is born
-        vector = numeric if population.uses_inputs else embedding
-        if vector is None or (population.is_born and len(vector) != population.vector_length):
-            continue
-        is_beside = numeric is not None and not population.uses_inputs
-        beside = numeric.copy() if is_beside and numeric is not None else NO_VECTOR
-        words = signals.words[begin:end].copy() if end > begin else NO_WORDS
-        population.pool.wait(
-            Query(account_hash, time_ms, input_hash, label, margin, entropy, vector.copy(), beside, words)
-        )
+    births = sorted((ms, model_id) for each in inputs for model_id, ms in each.births.items())
+    for born_ms, model_id in births:
+        learned.population(model_id, born_ms)
+    for each in inputs:
+        learned.count_accounts(each.source, each.n_accounts, now_ms)
+    by_model: dict[str, list[ModelInputs]] = {}
+    for each in inputs:
+        for model_id, own in each.models.items():
+            by_model.setdefault(model_id, []).append(own)
+    for model_id in sorted(by_model, key=lambda name: (_first_of(by_model[name]), name)):
+        _watch(learned, model_id, by_model[model_id])
+    for model_id in list(learned.populations):
+        _learn_model(learned, model_id, by_model.get(model_id, []), now_ms)
+    learned.correlator.learn(inputs, now_ms)
+    learned.sample_again(now_ms)
+    make_room(learned, now_ms)
+    learned.version += 1
+    learned.tick_ms = max(learned.tick_ms, now_ms)
 
 
-def _vectors_of(blocks: Sequence[VectorBlock], picks: IntArray) -> dict[int, Float32Array]:
-    """Vectors of some of the records, by record."""
-    found: dict[int, Float32Array] = {}
-    for signals in blocks:
-        at = np.minimum(np.searchsorted(signals.rows, picks), len(signals.rows) - 1)
-        is_there = signals.rows[at] == picks
-        found.update(zip(picks[is_there].tolist(), signals.values[at[is_there]], strict=True))
-    return found
+def _first_of(parts: Sequence[ModelInputs]) -> int:
+    return min((part.first_ms for part in parts if part.answered), default=0)
 
 
-def _first_of_tick(state: EngineState, statuses: npt.NDArray[np.int16], rows: IntArray) -> IntArray:
-    """Answered records of accounts that are sampled in this tick, at most `PER_TICK_MAX` of each."""
-    known = np.flatnonzero((rows >= 0) & (statuses < HTTP_ERROR))
-    is_turn = (
-        state.rows.account_hashes[rows[known]] % state.sample_modulus == state.tick % state.sample_modulus
-    )
-    turn = known[is_turn]
-    is_first = np.zeros(len(turn), dtype=np.bool_)
-    judged = state.rows.table
-    count_in_tick(rows[turn], state.tick, judged["tick_ids"], judged["tick_counts"], is_first)
-    picks: IntArray = turn[is_first]
-    return picks
-
-
-def remember(state: EngineState, evaluations: Evaluations, scores: Scores, is_over: BoolArray) -> None:
-    """Keep the accounts' levels and highest scores.
-
-    A flagged account keeps the highest score of its time before: were it left out altogether, every false
-    alarm would lower the threshold for its like; were its later scores kept, an attack would raise it.
-    """
-    rows, judged, basis = evaluations.rows, state.rows, scores.basis
-    known = ~np.isnan(basis.levels)
-    judged.level[rows[known]] = basis.levels[known]  # of several of one account the last one stays
-    is_first = judged.judged_ms[rows] == 0
-    judged.judged_ms[rows[is_first][::-1]] = evaluations.event_times_ms[is_first][::-1]  # earliest last
-    is_clear = ~is_over & (judged.flagged_ms[rows] == 0)
-    np.fmax.at(judged.score_max, rows[is_clear], basis.raw[is_clear].astype(np.float32))
-    np.fmax.at(judged.family_max, rows[is_clear], basis.families[is_clear].astype(np.float32))
-
-
-def queue_evaluations(
-    state: EngineState, evaluations: Evaluations, scores: Scores, is_over: BoolArray
-) -> None:
-    """Put aside the features of who was not flagged, to be learned at the next tick."""
-    lifetime, recent, rows = evaluations.lifetime, evaluations.recent, evaluations.rows
-    now, first, hashes, is_flagged, n_effective, recent_n_effective = (
-        column.tolist()
-        for column in (
-            evaluations.event_times_ms,
-            evaluations.first_seen_ms,
-            state.rows.account_hashes[rows],
-            state.rows.flagged_ms[rows] != 0,
-            lifetime.n_effective,
-            recent.n_effective,
-        )
-    )
-    for index in np.flatnonzero(~is_over).tolist():
-        model_id = evaluations.model_ids[index]
-        population = state.populations.get(model_id)
-        if len(state.pending) >= PENDING_MAX:
+def _watch(learned: Learned, model_id: str, parts: Sequence[ModelInputs]) -> None:
+    """Count what was answered of a model."""
+    n_answered = sum(part.answered for part in parts)
+    watch = learned.watches.get(model_id)
+    if watch is None:
+        if not n_answered or len(learned.watches) >= WATCHED_MAX:
             return
-        if population is None or not population.is_settled or is_flagged[index]:
-            continue
-        if now[index] - population.born_ms > MATURE_MS and now[index] - first[index] < MATURE_MS:
-            continue
-        account_hash = hashes[index]
-        if LEARNERS:
-            own = slice(index, index + 1)
-            usage = lifetime.values[own, USAGE_COLUMNS]
-            inputs = Inputs(scores.basis.positions[own].copy(), scores.basis.anomalies[own].copy(), usage)
-            state.ensemble(model_id).wait(account_hash, inputs)
-        values = lifetime.values[index].copy()
-        if n_effective[index] < RECENT_STRATA_BELOW:
-            values[IS_IN_RECENT] = np.nan  # of few queries recent windows tell, and volume needs a lifetime
-        state.pending.append(Pending(model_id, account_hash, n_effective[index], values))
-        own_recent = recent.values[index].copy()
-        state.pending.append(Pending(model_id, account_hash, recent_n_effective[index], own_recent))
+        watch = learned.watches[model_id] = ModelWatch(_first_of(parts))
+    watch.records += n_answered
+    watch.odd += sum(part.odd for part in parts)
 
 
-def learn(state: EngineState, now_ms: int, n_accounts: int) -> None:
-    """Let every model's population learn what the segment showed; `n_accounts` are known at its end."""
-    n = state.slots.n_rows
-    flagged_rows = np.flatnonzero(state.rows.flagged_ms[:n] > now_ms - FLAG_MS)
-    flagged = frozenset(state.rows.account_hashes[flagged_rows].tolist())
-    for waiting in state.pending:
-        population = state.populations.get(waiting.model_id)
-        if population is None or waiting.account_hash in flagged:
-            continue
-        if population.may_vote(waiting.account_hash, now_ms):
-            population.reference.learn(waiting.account_hash, waiting.n_effective, waiting.values)
-    state.pending.clear()
-    for model_id in list(state.populations):
-        population = state.populations[model_id]
-        age_h = population.age_h(now_ms)
-        is_due = age_h > population.calibrated_h
-        rows = state.slots.rows_of_model(model_id) if is_due or not population.is_settled else None
-        if rows is not None:
-            population = _agree(state, model_id, rows, now_ms)
-        _learn_model(state, model_id, rows, flagged, now_ms)
-        if rows is not None and is_due:
-            _calibrate(state, population, rows, now_ms)
-    state.sample_modulus = max(1, n_accounts // SAMPLED_ACCOUNTS)
-
-
-def _agree(state: EngineState, model_id: str, rows: IntArray, now_ms: int) -> ModelPopulation:
-    """The population in force: another one where most accounts' vectors are others by now."""
-    before = state.populations[model_id]
-    population = state.populations[model_id] = before.agree(now_ms)
-    if population is not before:
-        state.populations_restarted += 1
-        if (watch := state.watches.get(model_id)) is not None:
-            watch.first_ms, watch.odd = now_ms, 0.0
-        _forget_measures(state, model_id, rows)
-    return population
-
-
-def _forget_measures(state: EngineState, model_id: str, rows: IntArray) -> None:
-    """What was measured in a space that is no more."""
-    state.windows.forget_space(rows)
-    state.rows.score_max[rows] = -np.inf
-    state.rows.level[rows] = np.nan
-    state.rows.family_max[rows] = -np.inf
-    state.ensembles.pop(model_id, None)
-    if state.over is not None:
-        _forget_measures(state.over, model_id, state.over.slots.rows_of_model(model_id))
-
-
-def _learn_model(
-    state: EngineState,
-    model_id: str,
-    rows: IntArray | None,
-    flagged: frozenset[int],
-    now_ms: int,
-) -> None:
-    population = state.populations[model_id]
+def _learn_model(learned: Learned, model_id: str, parts: Sequence[ModelInputs], now_ms: int) -> None:
+    population, table = learned.populations[model_id], learned.table(model_id)
+    current = [part for part in parts if part.epoch == population.epoch]
+    learned.inputs_outdated += sum(len(part.evaluations) for part in parts if part.epoch != population.epoch)
+    _take_accounts(table, parts, population.epoch)
+    flagged = table.flagged(now_ms)
+    evaluations = (each for part in current for each in part.evaluations)
+    _take_evaluations(learned, model_id, evaluations, flagged, now_ms)
+    _take_samples(population, parts)
+    age_h = population.age_h(now_ms)
+    is_due = age_h > population.calibrated_h
+    is_open = is_due or not population.is_settled
+    if is_open:
+        population = _agree(learned, model_id, now_ms)
     is_new_space = population.tick(now_ms, flagged)
-    if model_id in state.ensembles:
-        state.ensembles[model_id].learn(flagged)
-    if rows is None:
-        return
+    if model_id in learned.ensembles:
+        learned.ensembles[model_id].learn(flagged)
+    if is_open:
+        _look_around(learned, model_id, now_ms, is_new_space=is_new_space, is_due=is_due)
+    if population.is_settled:
+        learned.ensemble(model_id)  # from here on it is asked
+
+
+def _look_around(learned: Learned, model_id: str, now_ms: int, *, is_new_space: bool, is_due: bool) -> None:
+    """What is learned once an hour, and at every tick while a model is new: labels and tails."""
+    population, table = learned.populations[model_id], learned.table(model_id)
     labels = np.array([query.label for query in population.pool.queries()], dtype=np.int64)
     counts = np.bincount(labels[labels >= 0] % LABEL_BINS, minlength=LABEL_BINS)
     population.label_counts = counts.astype(np.float64)
     if is_new_space:
-        _forget_measures(state, model_id, rows)
+        _forget_measures(learned, model_id)
         population.tails = population.calibration = None
+    if is_due:
+        table.widen()
+        _calibrate(population, table, now_ms)
 
 
-def _calibrate(state: EngineState, population: ModelPopulation, rows: IntArray, now_ms: int) -> None:
+def _take_accounts(table: AccountTable, parts: Sequence[ModelInputs], epoch: int) -> None:
+    for part in parts:
+        table.remove(part.gone)
+    for part in parts:
+        is_current = part.epoch == epoch
+        table.update(each if is_current else each.unmeasured() for each in part.accounts)
+
+
+def _take_evaluations(
+    learned: Learned,
+    model_id: str,
+    evaluations: Iterable[Evaluated],
+    flagged: frozenset[int],
+    now_ms: int,
+) -> None:
+    population = learned.populations[model_id]
+    taken = sorted(evaluations, key=lambda each: (each.time_ms, each.account_hash))[:EVALUATIONS_MAX]
+    for each in taken:
+        learned.ensemble(model_id).wait(each.account_hash, each.inputs)
+    for each in taken:
+        if each.account_hash in flagged:
+            continue
+        for n_effective, values in (
+            (each.n_effective, each.lifetime),
+            (each.recent_n_effective, each.recent),
+        ):
+            if population.may_vote(each.account_hash, now_ms):
+                population.reference.learn(each.account_hash, n_effective, values)
+
+
+def _take_samples(population: ModelPopulation, parts: Sequence[ModelInputs]) -> None:
+    """Queries join the model's line; where it is not born, the first one says by which vectors it may be."""
+    votes = [(ms, account, shape) for part in parts for account, (shape, ms) in part.votes.items()]
+    for ms, account_hash, shape in sorted(votes):
+        population.votes.cast(account_hash, shape, ms)
+    population.answered_ms = max([population.answered_ms, *(part.answered_ms for part in parts)])
+    samples = [query for part in parts for query in part.samples]
+    samples.sort(key=lambda query: (query.time_ms, query.account_hash))
+    for query in samples:
+        if population.uses_inputs is None:
+            population.uses_inputs = not len(query.vector)  # until the model is born
+        placed = _placed(query, uses_inputs=population.uses_inputs)
+        if len(placed.vector) and not (population.is_born and len(placed.vector) != population.vector_length):
+            population.pool.wait(placed)
+
+
+def _placed(query: Query, *, uses_inputs: bool) -> Query:
+    """The query with the vector that its model goes by, and with numeric inputs only beside an embedding."""
+    vector, beside = (query.input_vector, NO_VECTOR) if uses_inputs else (query.vector, query.input_vector)
+    return Query(
+        query.account_hash, query.time_ms, query.input_hash, query.label, query.margin, query.entropy,
+        vector, beside, query.words,
+    )  # fmt: skip
+
+
+def _agree(learned: Learned, model_id: str, now_ms: int) -> ModelPopulation:
+    """The population in force: another one where most accounts' vectors are others by now."""
+    before = learned.populations[model_id]
+    population = learned.populations[model_id] = before.agree(now_ms)
+    if population is not before:
+        learned.restarted += 1
+        if (watch := learned.watches.get(model_id)) is not None:
+            watch.first_ms, watch.odd = now_ms, 0.0
+        _forget_measures(learned, model_id)
+    return population
+
+
+def _forget_measures(learned: Learned, model_id: str) -> None:
+    """What was measured in a space that is no more; shards forget theirs when they take the version."""
+    learned.table(model_id).forget_scores()
+    learned.ensembles.pop(model_id, None)
+
+
+def _calibrate(population: ModelPopulation, table: AccountTable, now_ms: int) -> None:
     """Tails of the lifetime maxima, each account's as long as it was not flagged."""
     if not population.is_settled:
         return
-    judged = state.rows
+    known = table.maxima()
     age_ms = min(MATURE_MS, (now_ms - population.born_ms) // 2)
-    old = rows[(judged.judged_ms[rows] > 0) & (judged.judged_ms[rows] <= now_ms - age_ms)]
-    old = old[:: len(old) // MATURE_MAX + 1]
-    highest = judged.score_max[old].astype(np.float64)
-    kept = _without_flagged(highest, judged.flagged_ms[old] > 0)
+    old = np.flatnonzero((known.judged_ms > 0) & (known.judged_ms <= now_ms - age_ms))
+    highest = known.scores[old]
+    kept = _without_flagged(highest, known.is_flagged[old])
     maxima = highest[kept]
     is_known = np.isfinite(maxima)
-    lived_days = (now_ms - judged.judged_ms[old[kept]]) / MS_PER_DAY
-    families = judged.family_max[old[kept]].astype(np.float64)
-    is_use = bool(np.isfinite(families[:, DISTILLATION]).any())
+    lived_days = (now_ms - known.judged_ms[old[kept]]) / MS_PER_DAY
+    families = known.families[old[kept]]
+    is_use = bool(len(families)) and bool(np.isfinite(families[:, DISTILLATION]).any())
     scale_min = USE_SCALE_MIN if is_use else SCORE_SCALE_MIN
     population.calibrate(
         now_ms, maxima[is_known], lived_days[is_known], families, FAMILY_SCALE_MINS, scale_min

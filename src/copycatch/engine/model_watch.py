@@ -10,10 +10,7 @@ from importlib.metadata import version
 from copycatch.decisions.alert_text import model_text
 from copycatch.decisions.case import Case
 from copycatch.decisions.episodes import uid_of
-from copycatch.engine.evaluate import by_model
-from copycatch.engine.learning import HTTP_ERROR
-from copycatch.engine.state import MODELS_MAX, EngineState, ModelWatch
-from copycatch.records.columns import RecordBatch
+from copycatch.engine.learned import MODELS_MAX, Learned, ModelWatch
 from copycatch.records.policy import Policy
 from copycatch.records.wire import Alert, Entity, Score
 from copycatch.units import MS_PER_DAY, format_rfc3339
@@ -28,57 +25,30 @@ UNANSWERED_MS = 7 * MS_PER_DAY  # after which a born population gives way
 ROOM = 16  # places kept free for models to come
 
 
-def count_records(state: EngineState, batch: RecordBatch, first: int, stop: int) -> None:
-    """Count the answered records `first` to `stop` of each model, and those of an odd vector length."""
-    is_answered = batch.statuses < HTTP_ERROR
-    for model_id, members in by_model(batch.model_ids[first:stop]):
-        answered = members[is_answered[members + first]] + first
-        if not len(answered):
-            continue
-        watch = state.watches.get(model_id)
-        if watch is None:
-            if len(state.watches) >= WATCHED_MAX:
-                continue
-            watch = state.watches[model_id] = ModelWatch(int(batch.event_times_ms[answered[0]]))
-        watch.records += len(answered)
-    for vectors in (*batch.inputs, *batch.embeddings):
-        population, watch = state.populations.get(vectors.model_id), state.watches.get(vectors.model_id)
-        if population is None or not population.is_born or watch is None:
-            continue
-        is_other_kind = bool(population.uses_inputs) != any(vectors is each for each in batch.inputs)
-        if is_other_kind or vectors.is_derived or vectors.values.shape[1] == population.vector_length:
-            continue
-        rows = vectors.rows[(vectors.rows >= first) & (vectors.rows < stop)]
-        state.vectors_left_out += len(rows)
-        watch.odd += int(is_answered[rows].sum())
-
-
-def make_room(state: EngineState, now_ms: int) -> None:
+def make_room(learned: Learned, now_ms: int) -> None:
     """Let populations without answers give way, those that were never born first."""
-    n_over = len(state.populations) - (MODELS_MAX - ROOM)
+    n_over = len(learned.populations) - (MODELS_MAX - ROOM)
     if n_over <= 0:
         return
     order = sorted(
         (population.is_born, population.answered_ms, model_id)
-        for model_id, population in state.populations.items()
+        for model_id, population in learned.populations.items()
         if not population.is_born or population.answered_ms < now_ms - UNANSWERED_MS
     )
     for _, _, model_id in order[:n_over]:
-        del state.populations[model_id]
-        state.ensembles.pop(model_id, None)
-        state.windows.forget_space(state.slots.rows_of_model(model_id))
-        state.populations_evicted += 1
+        learned.drop(model_id)
+        learned.evicted += 1
 
 
-def check_models(state: EngineState, now_ms: int, policy: Policy) -> Iterator[Alert]:
+def check_models(learned: Learned, now_ms: int, policy: Policy) -> Iterator[Alert]:
     """Alerts about models, once an hour of event time; each model opens one a day at most."""
     hour = now_ms // HOUR_MS
-    if hour <= state.watched_h:
+    if hour <= learned.watched_h:
         return
-    kept = (1 - 1 / 24) ** min(hour - state.watched_h, 240) if state.watched_h >= 0 else 1.0
-    state.watched_h = hour
-    for model_id, watch in list(state.watches.items()):
-        why = _why(state, model_id, watch, now_ms)
+    kept = (1 - 1 / 24) ** min(hour - learned.watched_h, 240) if learned.watched_h >= 0 else 1.0
+    learned.watched_h = hour
+    for model_id, watch in list(learned.watches.items()):
+        why = _why(learned, model_id, watch, now_ms)
         if watch.why and not why:
             yield _alert(model_id, watch, now_ms, policy, is_open=False)
             watch.why = ""
@@ -88,14 +58,14 @@ def check_models(state: EngineState, now_ms: int, policy: Policy) -> Iterator[Al
         watch.records *= kept
         watch.odd *= kept
         if watch.records < 1 and not watch.why:
-            del state.watches[model_id]
+            del learned.watches[model_id]
 
 
-def _why(state: EngineState, model_id: str, watch: ModelWatch, now_ms: int) -> str:
+def _why(learned: Learned, model_id: str, watch: ModelWatch, now_ms: int) -> str:
     """What keeps a model's accounts from being judged; empty where nothing does."""
     if watch.records < RECORDS_MIN:
         return ""
-    population = state.populations.get(model_id)
+    population = learned.populations.get(model_id)
     if population is None:
         return f"more than {MODELS_MAX} models are answered, and no more are learned"
     if watch.odd > ODD_SHARE * watch.records:

@@ -118,7 +118,7 @@ def fold_over_models(state: EngineState, span: BatchSpan, shard: str, policy: Po
     rows = over.slots.rows_of(batch.tenant_ids, batch.account_ids, batch.model_ids, number)
     over.name_new_rows()
     hashes = np.where(rows >= 0, over.rows.account_hashes[np.maximum(rows, 0)], 0)
-    signals = compute_signals(batch, over.spaces(), hashes)
+    signals = compute_signals(batch, over.learned.spaces(), hashes)
     return OverSpan(batch, positions, fold_segment(over, batch, rows, signals, policy))
 
 
@@ -187,3 +187,4 @@ def flag_models(state: EngineState, evaluations: Evaluations, over: IntArray) ->
             key = evaluations.tenant_ids[index], evaluations.account_ids[index], model_id
             if (row := state.slots.row_of(key)) != NO_ROW:
                 state.rows.flagged_ms[row] = evaluations.event_times_ms[index]
+                state.changed.add(row)

@@ -1,11 +1,11 @@
 """A shard of the state as bytes, and back.
 
-A shard's snapshot holds the windows of the accounts that came from it, its admission and decision state, and
-a copy of what the worker had learned of every model, so that what is normal survives when the shard moves.
+A shard's snapshot has two parts. One holds the accounts that came from it: windows, admission and decision
+state, and what they will tell the learner. The other is what was learned of every model (`packed.py`),
+where the learner is in this process, so that what is normal survives when the shard moves.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -15,15 +15,16 @@ from copycatch.campaigns.layout import LINKS
 from copycatch.decisions.state import DecisionState
 from copycatch.engine.by_name import SUM_NAMES, align
 from copycatch.engine.campaigns import campaigns_of, forget_campaigns, put_campaigns
-from copycatch.engine.state import JUDGED, EngineState, ModelWatch, Pending
+from copycatch.engine.inputs import LearningInputs, has_same_columns, inputs_from_plain, inputs_to_plain
+from copycatch.engine.packed import learned_from_plain, learned_to_plain
+from copycatch.engine.state import JUDGED, EngineState
+from copycatch.engine.versions import forget_other_spaces, merge_learned
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
 from copycatch.layout.structs import Columns, put, take
-from copycatch.population.packed import from_plain, to_plain
-from copycatch.records.columns import IntArray, Outcomes
+from copycatch.records.columns import BoolArray, IntArray, Outcomes
 from copycatch.records.packing import copied, pack, unpack
 from copycatch.scoring.catalog import FAMILIES
-from copycatch.scoring.ensemble import Ensemble
 from copycatch.usage.layout import SUMS, USAGE
 from copycatch.usage.state import check_positions
 from copycatch.windows.admission import Shard
@@ -31,7 +32,8 @@ from copycatch.windows.seen import SeenRecords
 from copycatch.windows.slots import Key
 from copycatch.windows.state import COUNTERS, HISTORY
 
-FORMAT = 8  # populations with the votes on their vectors, models that are watched
+FORMAT = 9  # what is learned is a part of its own
+FORMATS_READ = (8, FORMAT)
 LIBRARIES = ("numpy", "river")
 
 
@@ -58,11 +60,12 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "sums": list(SUM_NAMES),
         "shard": shard,
         "clock_ms": state.clock_ms,
-        "tick": state.tick,
         "tick_records": state.tick_records,
-        "sample_modulus": state.sample_modulus,
-        "watches": {model_id: asdict(watch) for model_id, watch in state.watches.items()},
-        "watched_h": state.watched_h,
+        "epochs": state.epochs,
+        "inputs": inputs_to_plain(state.inputs_of(shard)),
+        "changed": np.isin(rows, np.array(sorted(state.changed), dtype=np.int64)),
+        "sighted_ms": state.sighted_ms,
+        "learned": None if state.is_remote else learned_to_plain(state.learned),
         "latest_ms": admission.latest_ms,
         "seen": admission.seen.to_plain(),
         "decisions": state.decision(shard).snapshot(),
@@ -71,12 +74,9 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "rows": take(state.rows.table, rows),
         "usage": state.usage.take(rows),
         "usage_sums": list(SUMS),
-        "populations": {model_id: to_plain(p) for model_id, p in state.populations.items()},
-        "ensembles": {model_id: ensemble.snapshot() for model_id, ensemble in state.ensembles.items()},
         "links": state.links.take(rows),
         "over": _over_plain(state, shard),
         "campaigns": campaigns_of(state, shard),
-        "pending": [[p.model_id, p.account_hash, p.n_effective, p.values] for p in state.pending],
     }
     write(pack(head))
 
@@ -115,53 +115,47 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
     head = unpack(data, is_view=True)  # windows are hundreds of MiB, and copied into their rows below
     _check(head, shard)
     try:
-        for name in ("populations", "ensembles", "pending", "decisions", "campaigns"):
-            head[name] = copied(head[name])
+        for name in ("decisions", "campaigns", "inputs", "learned", "populations", "ensembles"):
+            head[name] = copied(head.get(name))
         align(head)
-        rows, over = _checked_rows(head), head.get("over")
-        _check_columns(head["links"], (LINKS,), len(rows.keys))
+        saved, over = _checked_rows(head), head.get("over")
+        _check_columns(head["links"], (LINKS,), len(saved.keys))
         over_rows = _checked_rows(over) if over else None
         heads = {str(model_id): str(each) for model_id, each in over["heads"].items()} if over else {}
         heads_h = int(over["heads_h"]) if over else -1
-        populations = {m: from_plain(plain, len(NAMES)) for m, plain in head["populations"].items()}
-        ensembles = {model_id: Ensemble() for model_id in head["ensembles"]}
-        warnings = [
-            f"{m}: {warning}"
-            for m, ensemble in ensembles.items()
-            for warning in ensemble.restore(head["ensembles"][m])
-        ]
+        learned, warnings = learned_from_plain(head["learned"])
+        told = head["inputs"]
+        inputs = inputs_from_plain(told) if told and has_same_columns(told) else None
         decisions = DecisionState.restore(head["decisions"])
         admission = Shard(head["latest_ms"], SeenRecords.from_plain(head["seen"]))
-        pending = [Pending(*row) for row in head["pending"]]
-        watches = {model_id: ModelWatch(**plain) for model_id, plain in head["watches"].items()}
     except (KeyError, TypeError, ValueError) as error:
         message = f"the snapshot of {shard} lacks or garbles a part: {error!r}"
         raise StateError(message) from error
-    is_empty = not state.populations and not len(state.slots)
-    _put_rows(state, shard, rows, head["links"])
+    rows = _put_rows(state, shard, saved, head["links"])
     if over_rows is not None and state.over is not None:
         _put_rows(state.over, shard, over_rows, None)
+    if heads_h > state.heads_h:
+        state.heads, state.heads_h = heads, heads_h
     put_campaigns(state, shard, head["campaigns"])
     state.shards[shard] = admission
     state.decisions[shard] = decisions
-    for model_id, population in populations.items():
-        if model_id not in state.populations or head["tick"] > state.tick:
-            state.populations[model_id] = population
-            state.ensembles.pop(model_id, None)
-            if model_id in ensembles:
-                state.ensembles[model_id] = ensembles[model_id]
-    if is_empty or head["tick"] > state.tick:
-        state.watches, state.watched_h = watches, head["watched_h"]
-        state.tick, state.tick_records = head["tick"], head["tick_records"]
-        state.sample_modulus, state.pending = head["sample_modulus"], pending
-        state.heads, state.heads_h = heads, heads_h
+    state.tick_records = max(state.tick_records, head["tick_records"])
+    state.sighted_ms = max(state.sighted_ms, head["sighted_ms"])
     state.clock_ms = max(state.clock_ms, head["clock_ms"])
+    _put_inputs(state, shard, inputs, rows, head["changed"])
+    if learned is not None and not state.is_remote:
+        merge_learned(state, learned)
+    else:
+        forget_other_spaces(state, rows[rows >= 0], head["epochs"])
     return warnings
 
 
 def forget(state: EngineState, shard: str) -> None:
     """Another worker has the shard now: drop its accounts, admission and decisions; keep what was learned."""
     rows: IntArray = np.array(state.slots.rows_of_shard(state.shard_number(shard)), dtype=np.int64)
+    state.changed -= set(rows.tolist())
+    state.inputs.pop(shard, None)
+    state.links_told[rows[rows < len(state.links_told)]] = 0
     state.slots.release(rows.tolist())
     state.windows.clear(rows)
     state.rows.clear(rows)
@@ -228,8 +222,11 @@ def _checked_rows(part: dict[str, Any]) -> _SavedRows:
 
 def _check(head: Any, shard: str) -> None:
     found = head.get("format") if isinstance(head, dict) else None
-    if found != FORMAT:
-        message = f"the snapshot of {shard} has format {found}, this version reads {FORMAT}; it starts afresh"
+    if found not in FORMATS_READ:
+        message = (
+            f"the snapshot of {shard} has format {found}, this version reads "
+            f"{' and '.join(map(str, FORMATS_READ))}; it starts afresh"
+        )
         raise StateError(message)
     if head.get("shard") != shard:
         message = f"the snapshot was made for shard {head.get('shard')!r}, this is {shard!r}"
@@ -245,7 +242,8 @@ def _check_columns(columns: Columns, dtypes: Sequence[np.dtype[np.void]], n_rows
                 raise ValueError(message)
 
 
-def _put_rows(state: EngineState, shard: str, saved: _SavedRows, links: Columns | None) -> None:
+def _put_rows(state: EngineState, shard: str, saved: _SavedRows, links: Columns | None) -> IntArray:
+    """Rows of the accounts, -1 for those that were not put."""
     rows = state.slots.rows_for(saved.keys, state.shard_number(shard))
     state.name_new_rows()
     is_kept = rows >= 0
@@ -261,3 +259,21 @@ def _put_rows(state: EngineState, shard: str, saved: _SavedRows, links: Columns 
     put(state.rows.table, rows[kept], judged)
     if links is not None:
         state.links.put(rows[kept], linked)
+    return np.where(is_kept, rows, -1)
+
+
+def _put_inputs(
+    state: EngineState,
+    shard: str,
+    inputs: LearningInputs | None,
+    rows: IntArray,
+    is_changed: BoolArray | None,
+) -> None:
+    """What the shard has put aside; of a version with other columns its accounts are all told of again."""
+    if inputs is not None and is_changed is not None:
+        state.inputs[shard] = inputs
+        changed = rows[is_changed & (rows >= 0)]
+    else:
+        known = rows[rows >= 0]
+        changed = known[state.rows.judged_ms[known] > 0]
+    state.changed.update(changed.tolist())

@@ -11,7 +11,8 @@ import numpy as np
 
 from copycatch.campaigns.fold import LinkEvents
 from copycatch.engine.evaluate import by_model, fold_segment
-from copycatch.engine.learning import HTTP_ERROR
+from copycatch.engine.gathering import HTTP_ERROR
+from copycatch.engine.learned import TICK_MS
 from copycatch.engine.state import EngineState
 from copycatch.records.columns import Evaluations, IntArray, RecordBatch, SignalColumns, pick
 from copycatch.records.policy import Policy
@@ -20,13 +21,12 @@ from copycatch.units import MS_PER_HOUR
 from copycatch.windows.slots import FULL_SHARE
 
 FOREVER_MS = 1 << 62
-TICK_MS = 300_000  # five minutes: learning is never older than that, and its cost is shared by many records
-SEGMENT_RECORDS_MAX = 16_384  # under load a tick comes after so many records
+SEGMENT_RECORDS_MAX = 16_384  # under load room is made after so many records
 
 
 @dataclass(slots=True)
 class BatchSpan:
-    """Records folded together: their signals, their evaluations, and how many accounts there were at each.
+    """Records folded together: their signals, their evaluations, and which accounts were new.
 
     `newcomers` are the positions of the first records of accounts that were not known before.
     """
@@ -36,7 +36,6 @@ class BatchSpan:
     signals: SignalColumns
     links: LinkEvents
     evaluations: Evaluations
-    n_accounts_before: int
     newcomers: IntArray
 
     def evaluations_of(self, first: int, stop: int) -> Evaluations:
@@ -44,9 +43,9 @@ class BatchSpan:
         begin, end = np.searchsorted(self.evaluations.records, [first, stop]).tolist()
         return pick(self.evaluations, slice(begin, end))
 
-    def n_accounts_at(self, stop: int) -> int:
-        """How many accounts there were after so many of its records."""
-        return self.n_accounts_before + int(np.searchsorted(self.newcomers, stop))
+    def n_newcomers_after(self, stop: int) -> int:
+        """How many accounts were new after so many of its records."""
+        return len(self.newcomers) - int(np.searchsorted(self.newcomers, stop))
 
 
 def segment_stops(state: EngineState, batch: RecordBatch, clocks_ms: IntArray, start: int) -> list[int]:
@@ -62,7 +61,8 @@ def segment_stops(state: EngineState, batch: RecordBatch, clocks_ms: IntArray, s
     Returns
     -------
     list of int
-        Ascending; a tick comes after each but the end of the batch. The first may be `start` itself.
+        Ascending; after each but the end of the batch comes a tick, or room is made. The first may be `start`
+        itself.
     """
     free_until_ms = _free_until_ms(state, batch)
     clock_ms, n_since, at = state.clock_ms, state.tick_records, start
@@ -112,19 +112,18 @@ def fold_span(state: EngineState, batch: RecordBatch, shard: str, policy: Policy
     """Signals, windows and features of the records of segments that may be folded together."""
     for model_id, members in by_model(batch.model_ids):
         answered = members[batch.statuses[members] < HTTP_ERROR]
-        if len(answered) and state.population(model_id, int(batch.event_times_ms[answered[0]])) is None:
+        if len(answered) and not state.admits_model(model_id, shard, int(batch.event_times_ms[answered[0]])):
             state.records_beyond_models += len(members)
-    n_before = len(state.slots)
     rows = state.slots.rows_of(
         batch.tenant_ids, batch.account_ids, batch.model_ids, state.shard_number(shard)
     )
     newcomers = _firsts(rows, state.slots.new_rows)
     state.name_new_rows()
     hashes = np.where(rows >= 0, state.rows.account_hashes[np.maximum(rows, 0)], 0)
-    signals = compute_signals(batch, state.spaces(), hashes)
+    signals = compute_signals(batch, state.learned.spaces(), hashes)
     links = state.attributes.events(batch, rows)
     evaluations = fold_segment(state, batch, rows, signals, policy)
-    return BatchSpan(batch, rows, signals, links, evaluations, n_before, newcomers)
+    return BatchSpan(batch, rows, signals, links, evaluations, newcomers)
 
 
 def _firsts(rows: IntArray, new_rows: list[int]) -> IntArray:

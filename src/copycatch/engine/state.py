@@ -1,8 +1,7 @@
 """Everything that outlives a batch."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -10,7 +9,8 @@ from copycatch.campaigns.attributes import Attributes
 from copycatch.campaigns.layout import LINKS
 from copycatch.campaigns.state import CampaignState
 from copycatch.decisions.state import DecisionState
-from copycatch.features.catalog import SPECS
+from copycatch.engine.inputs import LearningInputs, hash_of
+from copycatch.engine.learned import MODELS_MAX, Learned
 from copycatch.layout.structs import Rows, grown, row_dtype
 from copycatch.population.model import ModelPopulation
 from copycatch.records.columns import Float32Array, FloatArray, IntArray
@@ -18,17 +18,15 @@ from copycatch.records.policy import Policy
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.ensemble import Ensemble
 from copycatch.scoring.switches import Switches
-from copycatch.space.model import ModelSpace
 from copycatch.units import UNIX_MS_MIN
 from copycatch.usage.layout import BYTES_PER_ACCOUNT as USAGE_BYTES_PER_ACCOUNT
 from copycatch.usage.state import UsageRows
 from copycatch.windows.admission import Shard
-from copycatch.windows.slots import Key, Slots
+from copycatch.windows.slots import Slots
 from copycatch.windows.state import BYTES_PER_ROW as WINDOW_BYTES_PER_ROW
 from copycatch.windows.state import WindowRows
 
 ACCOUNTS_MAX = 1_000_000
-MODELS_MAX = 256  # populations are a few MB each; further models are counted and judged by limits only
 
 
 JUDGED: Final = row_dtype(
@@ -90,31 +88,13 @@ class JudgedRows:
         self.table[rows] = fresh
 
 
-class Pending(NamedTuple):
-    """One row of features that waits to be learned."""
-
-    model_id: str
-    account_hash: int
-    n_effective: int
-    values: FloatArray
-
-
-@dataclass(slots=True)
-class ModelWatch:
-    """How far a model's answered records are judged; counts fade over a day. `why` is open as an alert."""
-
-    first_ms: int
-    records: float = 0.0
-    odd: float = 0.0  # of them with a vector of another length
-    why: str = ""
-    opened_ms: int = UNIX_MS_MIN
-
-
 @dataclass(slots=True)
 class EngineState:
-    """All of it. `shard_numbers` names the shards ever seen; rows remember which of them they came from.
+    """Accounts, and the version of what is learned that they are judged by.
 
-    `clock_ms` is the latest event time of all shards; `tick` counts how often the population has learned.
+    `shard_numbers` names the shards ever seen; rows remember which of them they came from. `clock_ms` is the
+    latest event time of all shards. Judging reads `learned` and never changes it; what accounts teach is put
+    aside in `inputs`.
     """
 
     slots: Slots
@@ -124,22 +104,21 @@ class EngineState:
     shard_numbers: dict[str, int] = field(default_factory=dict)
     shards: dict[str, Shard] = field(default_factory=dict)
     decisions: dict[str, DecisionState] = field(default_factory=dict)
-    populations: dict[str, ModelPopulation] = field(default_factory=dict)
-    ensembles: dict[str, Ensemble] = field(default_factory=dict)  # by model that has a population
+    learned: Learned = field(default_factory=Learned)
+    is_remote: bool = False  # the learner is another process: `learned` is the version taken from it last
+    inputs: dict[str, LearningInputs] = field(default_factory=dict)  # by shard, since the last tick
+    changed: set[int] = field(default_factory=set)  # rows whose maxima or flags the learner does not know
+    epochs: dict[str, int] = field(default_factory=dict)  # of the spaces that rows were measured in, by model
+    hash_limits: dict[str, int] = field(default_factory=dict)  # of the accounts told of, by model
     switches: Switches = field(default_factory=Switches)
     clock_ms: int = UNIX_MS_MIN
-    tick: int = 0
     tick_records: int = 0  # records since the last tick
-    sample_modulus: int = 1  # one in so many accounts is sampled for the pool per tick
-    populations_restarted: int = 0  # as most accounts' vectors are others by now
-    watches: dict[str, ModelWatch] = field(default_factory=dict)  # by model
-    watched_h: int = -1  # hour of event time in which they were last checked
-    populations_evicted: int = 0
     vectors_left_out: int = 0  # of another length than those of most accounts
     records_beyond_models: int = 0  # of models that have no population, as there are too many
-    pending: list[Pending] = field(default_factory=list)  # to learn at the next tick
     links: CampaignState = field(default_factory=CampaignState)  # of accounts with others, and campaigns
     attributes: Attributes = field(default_factory=lambda: Attributes(0))
+    links_told: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # queries, by row
+    sighted_ms: int = UNIX_MS_MIN  # of the last sighting of a campaign that was judged
     campaign_homes: dict[str, str] = field(default_factory=dict)  # campaign id -> shard it belongs to
     heads: dict[str, str] = field(default_factory=dict)  # model -> the one that stands for its like
     heads_h: int = -1  # hour of event time in which they were last decided
@@ -154,24 +133,34 @@ class EngineState:
     def decision(self, name: str) -> DecisionState:
         return self.decisions.setdefault(name, DecisionState())
 
-    def population(self, model_id: str, born_ms: int) -> ModelPopulation | None:
-        """The model's population; None for a model beyond `MODELS_MAX`."""
-        known = self.populations.get(model_id)
-        if known is None and len(self.populations) < MODELS_MAX:
-            known = self.populations[model_id] = ModelPopulation(born_ms, len(SPECS))
-        return known
+    @property
+    def populations(self) -> dict[str, ModelPopulation]:
+        return self.learned.populations
 
-    def ensemble(self, model_id: str) -> Ensemble:
-        """The scorers of a model; bounded as populations are, since only models that have one are judged."""
-        known = self.ensembles.get(model_id)
+    @property
+    def ensembles(self) -> dict[str, Ensemble]:
+        return self.learned.ensembles
+
+    def epoch(self, model_id: str) -> int:
+        """Of the space that a model's rows are measured in; 0 where there is none."""
+        return self.epochs.get(model_id, 0)
+
+    def inputs_of(self, shard: str) -> LearningInputs:
+        """What the shard has put aside since the last tick."""
+        known = self.inputs.get(shard)
         if known is None:
-            known = self.ensembles[model_id] = Ensemble()
+            known = self.inputs[shard] = LearningInputs(shard)
         return known
 
-    def spaces(self) -> dict[str, ModelSpace]:
-        return {
-            m: population.space for m, population in self.populations.items() if population.space is not None
-        }
+    def admits_model(self, model_id: str, shard: str, first_ms: int) -> bool:
+        """Whether the model is learned or will be; one that is new is told of with its first answer."""
+        births = self.inputs_of(shard).births
+        if model_id in self.populations or model_id in births:
+            return True
+        if len(self.populations) + len(births) >= MODELS_MAX:
+            return False
+        births[model_id] = first_ms
+        return True
 
     def name_new_rows(self) -> None:
         """Give accounts that got a row just now their row in the arrays, and their hash."""
@@ -190,21 +179,6 @@ class EngineState:
                 continue  # over models nobody is linked: that is done model by model
             self.links.links["account"][row] = hash_of((key[0], key[1], ""))
         self.slots.new_rows.clear()
-
-
-def hash_of(key: Key) -> int:
-    """A number for an account that is the same in every process, never 0.
-
-    Examples
-    --------
-    >>> hash_of((None, "a", "m")) == hash_of((None, "a", "m"))
-    True
-    >>> hash_of((None, "a", "m")) == hash_of(("a", "", "m"))
-    False
-    """
-    text = "\x1f".join(("" if key[0] is None else "t" + key[0], key[1], key[2]))
-    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") >> 1) | 1
 
 
 def new_state(
@@ -236,5 +210,5 @@ def new_state(
     slots, switches = Slots(accounts_max), Switches(off)
     state = EngineState(slots=slots, switches=switches, attributes=Attributes(link_key))
     slots, windows, rows, usage = Slots(accounts_max), WindowRows(), JudgedRows(), UsageRows()
-    state.over = replace(state, slots=slots, windows=windows, rows=rows, usage=usage)
+    state.over = replace(state, slots=slots, windows=windows, rows=rows, usage=usage, changed=set())
     return state

@@ -1,11 +1,14 @@
 """One batch through every stage, in order. Only this file knows the order.
 
 Time is cut into *segments* by ticks: a tick falls where event time crosses a multiple of `span.TICK_MS`,
-and after `span.SEGMENT_RECORDS_MAX` records. Within a segment everything that is learned (spaces,
-references, calibrations) is frozen; at the tick the population learns what the segment showed, idle episodes
-are worked off and room is made for new accounts. Ticks belong to the sequence of records, not to how a broker
-cut it into batches, and each account's own state is a sequential fold: therefore the same records give the
-same outcomes, however cut.
+and room is made after `span.SEGMENT_RECORDS_MAX` records as well. Within a segment everything that is learned
+(spaces, references, calibrations) is frozen; at the tick the learner takes what the segment showed, its new
+version is taken, idle episodes are worked off and room is made for new accounts. Ticks belong to the sequence
+of records, not to how a broker cut it into batches, and each account's own state is a sequential fold:
+therefore the same records give the same outcomes, however cut.
+
+Where the learner is another process (`Remote`), what a tick tells is handed out with the outcomes, and the
+version is whatever `versions.take` was given last.
 """
 
 import numpy as np
@@ -14,8 +17,16 @@ from copycatch.decisions.judge import may_be_announced
 from copycatch.engine.admission import admit
 from copycatch.engine.campaigns import fold_links
 from copycatch.engine.evaluate import baselines_of, models_of
-from copycatch.engine.learning import learn, queue_evaluations, remember, sample_queries
-from copycatch.engine.model_watch import count_records, make_room
+from copycatch.engine.gathering import (
+    count_records,
+    queue_evaluations,
+    remember,
+    sample_queries,
+    tell,
+)
+from copycatch.engine.inputs import LearningInputs
+from copycatch.engine.learned import TICK_MS, Learned
+from copycatch.engine.learning import learn
 from copycatch.engine.over_models import (
     OverSpan,
     decide_heads,
@@ -27,6 +38,7 @@ from copycatch.engine.reasons import add_reasons
 from copycatch.engine.span import BatchSpan, fold_span, segment_stops, tick_ms
 from copycatch.engine.state import EngineState
 from copycatch.engine.turn import Turn
+from copycatch.engine.versions import take
 from copycatch.features.catalog import SPECS
 from copycatch.records.columns import Outcomes, RecordBatch
 from copycatch.records.policy import Policy
@@ -82,25 +94,29 @@ def step(
             over = fold_over_models(state, span, shard_name, policy)
         for stop in stops:
             if span is not None and stop > start:
-                _judge_segment(turn, span, start - first, stop - first)
+                _judge_segment(turn, shard_name, span, start - first, stop - first)
                 if over is not None:
                     _judge_over_models(turn, over, start - first, stop - first)
                 state.tick_records += stop - start
                 state.clock_ms = int(clocks_ms[stop - 1])
             if stop < len(batch):
-                n_accounts = len(state.slots) if span is None else span.n_accounts_at(stop - first)
+                n_later = 0 if span is None else span.n_newcomers_after(stop - first)
                 now = tick_ms(state.clock_ms, int(clocks_ms[stop]))
                 clock_by_shard[shard_name] = int(latest_ms[stop])
-                _tick(turn, shard_name, now, n_accounts, clock_by_shard)
+                if now // TICK_MS > state.clock_ms // TICK_MS:
+                    _tick(turn, shard_name, now, n_later, clock_by_shard)
+                else:
+                    turn.evict(now)
+                state.tick_records = 0
             start = stop
     return turn.outcomes
 
 
-def _judge_segment(turn: Turn, span: BatchSpan, first: int, stop: int) -> None:
+def _judge_segment(turn: Turn, shard: str, span: BatchSpan, first: int, stop: int) -> None:
     """Scores and verdicts of the evaluations that records between two ticks made due."""
     state, evaluations = turn.state, span.evaluations_of(first, stop)
-    count_records(state, span.batch, first, stop)
-    sample_queries(state, span.batch, span.rows, span.signals, first, stop)
+    count_records(state, shard, span.batch, first, stop)
+    sample_queries(state, shard, span.batch, span.rows, span.signals, (first, stop))
     fold_links(state, span, first, stop)
     if not len(evaluations):
         return
@@ -111,7 +127,7 @@ def _judge_segment(turn: Turn, span: BatchSpan, first: int, stop: int) -> None:
     add_reasons(state, span.batch, evaluations, scores, announced)
     is_over = turn.judge(evaluations, scores)
     remember(state, evaluations, scores, is_over)
-    queue_evaluations(state, evaluations, scores, is_over)
+    queue_evaluations(state, shard, evaluations, scores, is_over)
     turn.outcomes.evaluations.append((evaluations, scores))
 
 
@@ -132,19 +148,44 @@ def _judge_over_models(turn: Turn, span: OverSpan, first: int, stop: int) -> Non
     turn.outcomes.evaluations.append((named, scores))
 
 
-def _tick(turn: Turn, shard: str, now_ms: int, n_accounts: int, clock_by_shard: dict[str, int]) -> None:
-    """Learn, search for campaigns, work off idle episodes, make room."""
+def _tick(turn: Turn, shard: str, now_ms: int, n_later: int, clock_by_shard: dict[str, int]) -> None:
+    """Let the learner learn, and take its version; where it is elsewhere, only tell."""
     state = turn.state
-    learn(state, now_ms, n_accounts)
-    make_room(state, now_ms)
+    told = tell(state, now_ms, {shard: n_later})
+    if state.is_remote:
+        turn.outcomes.told += told
+    else:
+        learn(state.learned, told, now_ms)
+        take(state, state.learned)
+    _settle(turn, shard, now_ms, clock_by_shard)
+
+
+def _settle(turn: Turn, shard: str, now_ms: int, clock_by_shard: dict[str, int]) -> None:
+    """Say what is to be said of models, search for campaigns, work off idle episodes, make room."""
+    state = turn.state
     decide_heads(state, now_ms)
-    turn.announce_models(now_ms, shard)
+    if not state.is_remote:
+        turn.announce_models(now_ms, shard)
     turn.judge_campaigns(now_ms)
     turn.advance_decisions(now_ms, clock_by_shard)
     turn.evict(now_ms)
-    state.tick += 1
-    state.tick_records = 0
     state.clock_ms = max(state.clock_ms, now_ms)
+
+
+def tell_at(state: EngineState, now_ms: UnixMs) -> list[LearningInputs]:
+    """A tick without a record, told: for shards that go in lockstep. `settle_at` is its other half."""
+    return tell(state, now_ms, {})
+
+
+def settle_at(
+    state: EngineState, learned: Learned, now_ms: UnixMs, policy: Policy, clock_by_shard: dict[str, int]
+) -> Outcomes:
+    """The version of the tick has come: take it, and work off what the tick brings about."""
+    turn = Turn(state, policy)
+    take(state, learned)
+    _settle(turn, "", now_ms, clock_by_shard)
+    state.tick_records = 0
+    return turn.outcomes
 
 
 def advance(state: EngineState, watermark_ms: UnixMs, policy: Policy) -> Outcomes:

@@ -7,11 +7,12 @@ import numpy as np
 
 from copycatch.decisions.judge import Verdicts, judge
 from copycatch.decisions.judge import advance as advance_decisions
-from copycatch.engine.campaigns import search_campaigns
-from copycatch.engine.learning import FLAG_MS
+from copycatch.engine.campaigns import judge_sightings, search_campaigns
+from copycatch.engine.gathering import tell_of_forgotten
 from copycatch.engine.model_watch import check_models
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import SPECS
+from copycatch.population.account_table import FLAG_MS
 from copycatch.records.columns import BoolArray, Evaluations, Outcomes, Scores, pick
 from copycatch.records.policy import Policy
 from copycatch.windows.slots import rows_to_evict
@@ -60,12 +61,17 @@ class Turn:
 
     def judge_campaigns(self, now_ms: int) -> None:
         """Search for campaigns where a half hour of event time is over, and judge what is found."""
-        for shard, verdicts in search_campaigns(self.state, now_ms, self.policy).items():
+        found = (
+            judge_sightings(self.state, self.policy)
+            if self.state.is_remote
+            else search_campaigns(self.state, now_ms, self.policy)
+        )
+        for shard, verdicts in found.items():
             self._announce(shard, verdicts)
 
     def announce_models(self, now_ms: int, shard: str) -> None:
         """Alerts about models, unless the shard is replayed: they were announced then."""
-        alerts = list(check_models(self.state, now_ms, self.policy))
+        alerts = list(check_models(self.state.learned, now_ms, self.policy))
         if shard not in self.silent:
             self.outcomes.alerts += alerts
 
@@ -97,6 +103,8 @@ def _evict(state: EngineState, now_ms: int) -> None:
     is_suspect = state.rows.flagged_ms[:n] > now_ms - FLAG_MS
     rows = rows_to_evict(state.slots, state.windows.last_ms[:n], state.windows.queries[:n], is_suspect)
     if len(rows):
+        if state.over is not None:
+            tell_of_forgotten(state, rows.tolist())
         state.slots.release(rows.tolist())
         state.slots.evicted += len(rows)
         state.windows.clear(rows)

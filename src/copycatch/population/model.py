@@ -1,5 +1,6 @@
 """All that is learned of one model's traffic."""
 
+import zlib
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 
@@ -42,6 +43,12 @@ WARM_UP_MS = 48 * HOUR_MS  # all who come so early enter the reference
 BIRTH_MS = HOUR_MS  # a lone early account starts the warm-up no longer before the several that make a model
 
 
+def epoch_of(space: ModelSpace) -> int:
+    """A number for a geometry that is the same wherever it is; never 0."""
+    of_basis = zlib.crc32(np.ascontiguousarray(space.queries.basis).tobytes())
+    return zlib.crc32(np.ascontiguousarray(space.queries.means).tobytes(), of_basis) << 16 | space.version
+
+
 @dataclass(slots=True)
 class ModelPopulation:
     """What is normal for one model.
@@ -69,6 +76,7 @@ class ModelPopulation:
     reference_set_built_h: int = -1
     calibrated_h: int = -1
     is_settled: bool = False
+    epoch: int = 0  # names the geometry; 0 before there is one
     voters: Newcomers = field(default_factory=Newcomers)
 
     def __post_init__(self) -> None:
@@ -77,6 +85,11 @@ class ModelPopulation:
     @property
     def is_born(self) -> bool:
         return self.vector_length is not None
+
+    @property
+    def line(self) -> tuple[int, int | None]:
+        """How many queries wait, and when the first of them was asked."""
+        return len(self.pool.waiting), self.pool.first_ms
 
     @property
     def label_shares(self) -> FloatArray:
@@ -216,6 +229,7 @@ class ModelPopulation:
                                      lexicon=self.lexicon)  # fmt: skip
             self.built_queries, self.is_settled = len(rows), is_last
             self.reference = Reference(self.n_features)
+            self.epoch = epoch_of(self.space)
             return True
         self.space = rebuild_reference_set(replace(self.space, lexicon=self.lexicon), reference_set)
         return False

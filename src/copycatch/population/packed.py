@@ -8,7 +8,7 @@ import numpy as np
 
 from copycatch.errors import StateError
 from copycatch.population.calibration import Calibration, FamilyCalibration
-from copycatch.population.model import ModelPopulation
+from copycatch.population.model import ModelPopulation, epoch_of
 from copycatch.population.newcomers import Newcomers
 from copycatch.population.pool import Pool
 from copycatch.population.reference import Reference
@@ -39,14 +39,15 @@ def to_plain(population: ModelPopulation) -> dict[str, Any]:
         "reference_set_built_h": population.reference_set_built_h,
         "calibrated_h": population.calibrated_h,
         "is_settled": population.is_settled,
+        "epoch": population.epoch,
         "voters": asdict(population.voters),
         "label_counts": population.label_counts,
         "calibration": None if population.calibration is None else asdict(population.calibration),
         "tails": None if population.tails is None else _fields_of(population.tails),
         "space": None if space is None else _space_to_plain(space),
         "lexicon": None if population.lexicon is None else population.lexicon._asdict(),
-        "pool": _queries_to_plain([q for qs in population.pool.queries_by_account.values() for q in qs]),
-        "waiting": _queries_to_plain(list(population.pool.waiting)),
+        "pool": queries_to_plain([q for qs in population.pool.queries_by_account.values() for q in qs]),
+        "waiting": queries_to_plain(list(population.pool.waiting)),
         "newcomers": asdict(population.pool.newcomers),
         "reference_values": reference.values,
         "reference_accounts": reference.accounts,
@@ -86,11 +87,13 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
             population.lexicon = Lexicon(**plain["lexicon"])
         if plain["space"] is not None:
             population.space = _space_of(plain["space"], population.lexicon)
+        if population.space is not None:
+            population.epoch = plain.get("epoch") or epoch_of(population.space)
         population.pool = Pool(
-            waiting=deque(_queries_of(plain["waiting"])),
+            waiting=deque(queries_of(plain["waiting"])),
             newcomers=Newcomers(**plain["newcomers"]),
         )
-        for query in _queries_of(plain["pool"]):
+        for query in queries_of(plain["pool"]):
             population.pool.queries_by_account.setdefault(query.account_hash, []).append(query)
         population.reference = _reference_of(plain, n_features)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -137,8 +140,8 @@ def _reference_of(plain: dict[str, Any], n_features: int) -> Reference:
     return reference
 
 
-def _queries_to_plain(queries: list[Query]) -> dict[str, Any]:
-    """Columns; what differs in length lies end to end."""
+def queries_to_plain(queries: list[Query]) -> dict[str, Any]:
+    """Columns; what differs in length lies end to end. `queries_of` gives equal ones."""
     return {
         "account_hash": np.array([q.account_hash for q in queries], dtype=np.int64),
         "time_ms": np.array([q.time_ms for q in queries], dtype=np.int64),
@@ -162,7 +165,8 @@ def _ragged_of(plain: dict[str, Any]) -> list[Any]:
     return [flat[start:stop].copy() for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
 
 
-def _queries_of(columns: dict[str, Any]) -> list[Query]:
+def queries_of(columns: dict[str, Any]) -> list[Query]:
+    """The queries that `queries_to_plain` wrote."""
     if not len(columns["label"]):
         return []
     names = ("account_hash", "time_ms", "input_hash", "label", "margin", "entropy")

@@ -23,6 +23,19 @@ WAITING_AT_ONCE_MAX = 10_000  # the other half comes in over the time that queri
 DELAY_MS = 24 * 3_600_000
 
 
+def has_room(n_waiting: int, first_ms: int | None, time_ms: int) -> bool:
+    """Whether one more query may wait in a line of so many, of which the first was asked at `first_ms`.
+
+    Examples
+    --------
+    >>> has_room(9_999, 0, 5), has_room(10_000, 0, 5), has_room(10_000, 0, DELAY_MS)
+    (True, False, True)
+    """
+    waited_ms = 0 if first_ms is None else max(time_ms - first_ms, 0)
+    later_max = (WAITING_MAX - WAITING_AT_ONCE_MAX) * min(waited_ms, DELAY_MS) // DELAY_MS
+    return n_waiting < WAITING_AT_ONCE_MAX + later_max
+
+
 @dataclass(slots=True)
 class Pool:
     """Queries of one model, by account; the oldest of an account and the longest silent account give way.
@@ -46,10 +59,13 @@ class Pool:
         Whoever is in line stays there: were the oldest to give way, on a busy model nobody would ever have
         waited long enough, and what is usual would be that of its first day for ever.
         """
-        waited_ms = max(query.time_ms - self.waiting[0].time_ms, 0) if self.waiting else 0
-        later_max = (WAITING_MAX - WAITING_AT_ONCE_MAX) * min(waited_ms, DELAY_MS) // DELAY_MS
-        if len(self.waiting) < WAITING_AT_ONCE_MAX + later_max:
+        if has_room(len(self.waiting), self.first_ms, query.time_ms):
             self.waiting.append(query)
+
+    @property
+    def first_ms(self) -> int | None:
+        """Time of the first query in line; None where nobody waits."""
+        return self.waiting[0].time_ms if self.waiting else None
 
     def admit(
         self, now_ms: int, delay_ms: int, flagged: frozenset[int], *, is_warming_up: bool = True

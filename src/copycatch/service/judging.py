@@ -156,12 +156,12 @@ class EngineJudge:
         slots = self._state.slots
         state = self._state
         now = (
-            slots.refused, slots.evicted, state.records_beyond_models, state.populations_evicted,
-            state.populations_restarted, state.vectors_left_out, state.links.groups_dropped,
+            slots.refused, slots.evicted, state.records_beyond_models, state.learned.evicted,
+            state.learned.restarted, state.vectors_left_out, state.links.groups_dropped,
             state.links.campaigns_dropped, state.links.members_dropped,
         )  # fmt: skip
         self._metrics.set("copycatch_campaigns_open", len(state.links.campaigns))
-        n_unjudged = sum(bool(watch.why) for watch in state.watches.values())
+        n_unjudged = sum(bool(watch.why) for watch in state.learned.watches.values())
         self._metrics.set("copycatch_models_not_judged", n_unjudged)
         for name, n, before in zip(_BOUND_METRICS, now, self._bounds, strict=True):
             self._metrics.count(name, n - before)

@@ -6,6 +6,7 @@ how batches were cut. Between two steps a flood of new accounts finds no row and
 already has one is pushed out by it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 
@@ -47,6 +48,7 @@ class Slots:
         self._rows_by_group: dict[Group, dict[str, int]] = {}
         self._accounts: list[str | None] = []  # name by row; None where the row is free
         self._groups: list[Group] = []  # by row
+        self.n_by_shard: Counter[int] = Counter()  # accounts that came from each
         self.shards: list[int] = []  # shard number of each row: the shard that first brought the account
         self.free_rows: list[int] = []
         self.new_rows: list[int] = []  # given out since the caller last emptied this
@@ -143,6 +145,7 @@ class Slots:
         else:
             self._groups[row] = self._groups[next(iter(rows.values()))]  # one tuple serves them all
         rows[account] = row
+        self.n_by_shard[shard] += 1
         self.new_rows.append(row)
         return row
 
@@ -155,6 +158,7 @@ class Slots:
             if not of_group:
                 del self._rows_by_group[tenant_id, model_id]
             self._accounts[row] = None
+            self.n_by_shard[self.shards[row]] -= 1
             self.free_rows.append(row)
 
     def rows_in_use(self) -> list[int]:

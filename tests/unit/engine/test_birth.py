@@ -5,7 +5,7 @@ from typing import Any
 from tests.support.traffic import NOW_MS, START_MS, columns, raw_batch, record
 
 from copycatch.engine import EngineState, new_state, step
-from copycatch.engine.state import MODELS_MAX
+from copycatch.engine.learned import MODELS_MAX
 from copycatch.population.shape import RIVAL_MS, Shape, Votes
 from copycatch.records.columns import Outcomes
 from copycatch.records.policy import Policy
@@ -62,7 +62,7 @@ def test_answered_names_of_one_account_give_way() -> None:
     state = new_state(Policy())
     names = [evil(i, model_id=f"nope-{i}") for i in range(MODELS_MAX + 40)]
     play(state, [*names, *honest(400), *honest(400, START_MS + HOUR_MS, model_id="m2")])
-    assert state.populations_evicted > 0
+    assert state.learned.evicted > 0
     assert state.populations["m2"].is_born
     assert len(state.populations) < MODELS_MAX
 
@@ -72,7 +72,7 @@ def test_the_majority_revises_the_length_and_says_so() -> None:
     first = [evil(i, account_id=f"early{i % 3}", input=[1, 2], event_time=START_MS + i) for i in range(9)]
     play(state, [*first, *honest(1_200, START_MS + 310_000)])
     assert state.populations["m1"].vector_length == 4
-    assert state.populations_restarted == 1
+    assert state.learned.restarted == 1
     assert state.vectors_left_out > 0
 
 

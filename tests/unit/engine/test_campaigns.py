@@ -2,8 +2,10 @@
 
 import functools
 import json
+from collections.abc import Iterator
 from typing import Any
 
+from tests.support.shards import in_lockstep, said
 from tests.support.traffic import native_intake
 from tests.unit.campaigns.rings import DAY_MS, START_MS, Traffic
 
@@ -12,7 +14,7 @@ from copycatch.engine import new_state, step
 from copycatch.engine.campaigns import campaigns_of
 from copycatch.engine.snapshot import forget, restore, snapshot
 from copycatch.engine.state import EngineState
-from copycatch.records.columns import Outcomes, RawBatch
+from copycatch.records.columns import Outcomes, RawBatch, RecordBatch
 from copycatch.records.policy import Policy
 from copycatch.units import UnixMs
 
@@ -103,3 +105,23 @@ def test_a_shard_that_moves_takes_its_campaigns_along() -> None:
     assert not state.links.campaigns
     assert not state.campaign_homes
     assert not state.links.columns.queries.any()
+
+
+def test_a_ring_over_several_shards_is_the_ring_of_one_worker() -> None:
+    """Its accounts lie on different shards; links go to the learner, and it says whose campaign it is."""
+
+    def read() -> Iterator[RecordBatch]:
+        intake = native_intake()
+        for start in range(0, len(lines()), 500):
+            values = lines()[start : start + 500]
+            yield intake.read(
+                RawBatch("logs", 0, list(range(start, start + len(values))), values), NOW_MS
+            ).batch
+
+    alerts, _ = in_lockstep(read(), 3, NOW_MS, Policy())
+    ring = {alert.uid: alert.entity.accounts for alert in alerts if alert.rule == "campaign"}
+    assert said([a for a in alerts if a.rule == "campaign"]) == said(
+        [a for a in whole().alerts if a.rule == "campaign"]
+    )
+    assert ring == {a.uid: a.entity.accounts for a in whole().alerts if a.rule == "campaign"}
+    assert len(ring) >= 1

@@ -15,14 +15,18 @@ from tests.support.traffic import (
 )
 
 from copycatch.engine import new_state, step
+from copycatch.engine.gathering import tell
+from copycatch.engine.inputs import Evaluated, LearningInputs, ModelInputs, hash_of
 from copycatch.engine.learning import learn
-from copycatch.engine.state import EngineState, Pending, hash_of
+from copycatch.engine.state import EngineState
 from copycatch.features.catalog import NAMES, SPECS
 from copycatch.population.model import WARM_UP_MS
 from copycatch.population.newcomers import NEWCOMERS_PER_DAY_MAX
 from copycatch.population.reference import ACCOUNTS_MAX, QUANTILES, STRATA, Reference
 from copycatch.records.columns import FloatArray
 from copycatch.records.policy import Policy
+from copycatch.scoring.catalog import INPUT_NAMES
+from copycatch.scoring.protocol import Inputs
 from copycatch.units import MS_PER_DAY, UnixMs
 
 HONEST = range(1, ACCOUNTS_MAX + 1)
@@ -33,7 +37,7 @@ FOUNDED_MS = START_MS + WARM_UP_MS
 
 def founded(state: EngineState) -> Reference:
     """The reference of a model whose honest accounts hold all seats of a stratum, with values 1 to n."""
-    population = state.population("m1", START_MS)
+    population = state.learned.population("m1", START_MS)
     assert population is not None
     population.uses_inputs, population.vector_length = True, 1  # it is born
     vote(state, {account: float(account) for account in HONEST}, START_MS)
@@ -42,11 +46,18 @@ def founded(state: EngineState) -> Reference:
 
 def vote(state: EngineState, value_by_account: dict[int, float], now_ms: int) -> None:
     """What the tick of a segment does with the looks of these accounts."""
-    state.pending += [
-        Pending("m1", account, EVIDENCE, np.full(len(NAMES), value))
-        for account, value in value_by_account.items()
+    told = ModelInputs(state.learned.epoch("m1"))
+    told.evaluations = [
+        evaluated(account, value, now_ms - len(value_by_account) + at)
+        for at, (account, value) in enumerate(value_by_account.items())
     ]
-    learn(state, now_ms, len(state.slots))
+    learn(state.learned, [LearningInputs("logs:0", now_ms, models={"m1": told})], now_ms)
+
+
+def evaluated(account: int, value: float, time_ms: int) -> Evaluated:
+    values, nothing = np.full(len(NAMES), value), np.full(len(NAMES), np.nan)
+    inputs = Inputs(*(np.full((1, len(names)), np.nan) for names in INPUT_NAMES.values()))
+    return Evaluated(account, time_ms, EVIDENCE, EVIDENCE, values, nothing, inputs)
 
 
 def quantiles(reference: Reference) -> FloatArray:
@@ -111,8 +122,10 @@ def test_flagged_accounts_teach_nothing() -> None:
             account = hash_of((None, name, "m1"))
             row = row_by_key(state.slots)[None, name, "m1"]
             before = population.reference.accounts.tolist(), population.reference.values.tobytes()
-            state.pending = [Pending("m1", account, EVIDENCE, np.full(len(NAMES), 7.0))]
-            learn(state, int(state.rows.flagged_ms[row]) + 1, len(state.slots))
+            now_ms = int(state.rows.flagged_ms[row]) + 1
+            told = ModelInputs(state.epoch("m1"), evaluations=[evaluated(account, 7.0, now_ms)])
+            inputs = tell(state, now_ms, {})
+            learn(state.learned, [*inputs, LearningInputs("x", now_ms, models={"m1": told})], now_ms)
             after = population.reference.accounts.tolist(), population.reference.values.tobytes()
             assert after == before
             assert account not in population.pool.queries_by_account
@@ -138,9 +151,9 @@ def test_what_we_had_refused_feeds_no_feature(status: int) -> None:
         looks = outcomes.evaluations[-1][0]
         last = np.flatnonzero(looks.queries >= 50)[0] if records is answered else len(looks.queries) - 1
         values.append(dict(zip(NAMES, looks.lifetime.values[last].tolist(), strict=True)))
-        pool = state.populations["m1"].pool
-        pretrained = [query for queries in pool.queries_by_account.values() for query in queries]
-        assert all(abs(float(query.vector[0])) < 1 for query in [*pretrained, *pool.waiting])
+        samples = state.inputs_of("logs:0").models["m1"].samples
+        assert samples
+        assert all(abs(float(query.input_vector[0])) < 1 for query in samples)
     shown = {
         spec.name
         for spec in SPECS

@@ -242,7 +242,7 @@ def test_derived_embeddings_give_way_to_those_of_the_log() -> None:
     assert state.populations["m1"].vector_length == TextEmbedder.length
     assert play_texts(400, 800, [0.1, 0.2]).counts.accepted == 800
     assert state.populations["m1"].vector_length == 2
-    assert state.populations_restarted == 1
+    assert state.learned.restarted == 1
     before = state.vectors_left_out
     assert play_texts(1200, 100, None).counts.accepted == 100
     assert state.vectors_left_out == before, "a text without its own is no odd vector"

@@ -4,7 +4,8 @@ import numpy as np
 from tests.support.traffic import NOW_MS, batches, traffic
 
 from copycatch.engine import new_state, step
-from copycatch.engine.span import TICK_MS, segment_stops
+from copycatch.engine.learned import TICK_MS
+from copycatch.engine.span import segment_stops
 from copycatch.records.policy import Policy
 from copycatch.units import UnixMs
 

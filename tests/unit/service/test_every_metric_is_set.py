@@ -8,7 +8,7 @@ from copycatch.adapters.clock import ManualClock
 from copycatch.adapters.fan_out import FanOutSink
 from copycatch.adapters.memory import MemoryLog, MemorySink, MemorySnapshots, MemorySource
 from copycatch.adapters.prometheus import PrometheusMetrics
-from copycatch.engine.state import MODELS_MAX
+from copycatch.engine.learned import MODELS_MAX
 from copycatch.errors import RecoverableError
 from copycatch.metric_names import METRICS
 from copycatch.ports import Shard
