@@ -14,6 +14,7 @@ quarter:
 * `deck.py`: what the members ask is dealt from one deck, and neither narrow nor the same again and again;
 * `activity.py`: their activity rises and falls together, beyond their own levels and the common day;
 * `lives.py`: they began together, or each as another fell silent;
+* `evidence.turns_of`: they take turns, asking less at the same time than chance has it;
 * `evidence.kit_of`: they use a kit of openings and endings that few others use.
 
 The deck is required, and one unit of weight of the rest; sharing alone is no guilt. A member needs

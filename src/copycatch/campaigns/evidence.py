@@ -36,6 +36,8 @@ IN_STEP_MIN: Final = 2.0
 STARTED_MIN: Final = 9.0  # 0 to 1
 SUCCESSION_MIN: Final = 7.0  # 1.3
 KIT_MIN: Final = 3  # 1
+TURNS_MIN: Final = 4.0  # 1.0, below zero in both moves
+TURNS_PART_MAX: Final = 0.5  # never enough by itself
 KIT_SHARE: Final = 0.6  # of the members use each skeleton of a kit
 KIT_OUTSIDE_SHARE: Final = 0.2  # others who use it, at most, per member who does
 MEMBERS_MIN: Final = 5  # of a group named by its beginning or kit alone
@@ -44,6 +46,7 @@ LIMITS: Final = {
     "started": STARTED_MIN,
     "succession": SUCCESSION_MIN,
     "kit": float(KIT_MIN),
+    "turns": TURNS_MIN,
 }
 PART_MAX: Final = 2.0
 OWN_SPREAD_MAX: Final = 2.0
@@ -96,7 +99,7 @@ def weigh(population: Population, group: Group) -> Evidence | None:
     is_started = any(kind_of(code) == START for code in group.codes)
     activity = residuals(columns, rows, population.now_pane, population.profile)
     together = joint_activity(activity)
-    started = _started(population, group) if is_started else 0.0
+    started = _started(population, group) if group.start else 0.0
     kit = len(kit_of(columns, population.skeletons, rows))
     chain = succession(columns, rows)
     by_time = together.together / (TOGETHER_STARTED_MIN if is_started else TOGETHER_MIN)
@@ -108,6 +111,7 @@ def weigh(population: Population, group: Group) -> Evidence | None:
         parts["kit"] = kit / KIT_MIN if kit > 1 else 0.0
     if len(rows) >= MEMBERS_MIN and deck.spread < SPREAD_STARTED_MAX:
         parts["started"] = started / STARTED_MIN
+    parts["turns"] = min(turns_of(together) / TURNS_MIN, TURNS_PART_MAX)
     parts = {name: min(max(part, 0.0), PART_MAX) for name, part in parts.items()}
     weight = sum(parts.values())
     reason = max(parts, key=lambda name: parts[name])
@@ -119,6 +123,11 @@ def weigh(population: Population, group: Group) -> Evidence | None:
         acts_along = own >= max(OWN_PART_MIN, OWN_PART_SHARE * float(np.median(own)))
         is_member &= acts_along | ~(is_old | is_by_time)
     return Evidence(deck, together, started, chain, kit, weight, parts, reason, is_member)
+
+
+def turns_of(together: Together) -> float:
+    """How much less the members act together than chance has it, whichever way they are moved in time."""
+    return max(0.0, -(together.together + together.in_step) / 2) if max(together) < 0 else 0.0
 
 
 def is_older(columns: LinkColumns, rows: IntArray, than_ms: float | None = None) -> BoolArray:
@@ -144,7 +153,7 @@ def kit_of(columns: LinkColumns, skeletons: Sharing, rows: IntArray) -> list[int
 def _started(population: Population, group: Group) -> float:
     """Surprise at how many holders of the group's other attribute began in its hours."""
     code = next(code for code in group.codes if kind_of(code) != START)
-    bucket = next(code for code in group.codes if kind_of(code) == START) & 0xFFFFFFFF
+    bucket = group.start & 0xFFFFFFFF
     first = population.columns.first_ms
     holders = population.sharing.holders(code)
     others = population.rows[~population.is_named[population.rows]]

@@ -21,9 +21,17 @@ from copycatch.campaigns.evidence import (
     Evidence,
     Population,
     is_older,
+    turns_of,
     weigh,
 )
-from copycatch.campaigns.finding import Finding, common_attributes, ending_of, finding_of
+from copycatch.campaigns.finding import (
+    COMMON_OUTSIDE_MAX,
+    Finding,
+    common_attributes,
+    ending_of,
+    finding_of,
+    held_by,
+)
 from copycatch.campaigns.fold import LinkColumns
 from copycatch.campaigns.layout import KINDS, PANE_MS, PANES
 from copycatch.campaigns.sharing import (
@@ -90,6 +98,7 @@ def search(state: CampaignState, now_ms: int) -> list[Finding]:
                 _name(state, group, evidence, columns, now_ms)
         for campaign in state.campaigns:
             _let_join(state, campaign, population, now_ms)
+        _unite(state, population, before)
         found = [
             finding_of(campaign, population.columns, population.sharing, before, now_ms)
             for campaign in state.campaigns
@@ -169,7 +178,9 @@ def _one_row_an_account(columns: LinkColumns, group: Group) -> Group:
     rows = group.rows
     order = np.lexsort((rows, -columns.queries[rows].astype(np.int64)))
     _, firsts = np.unique(columns.account[rows][order], return_index=True)
-    return group if len(firsts) == len(rows) else Group(group.codes, np.sort(rows[order[firsts]]))
+    return (
+        group if len(firsts) == len(rows) else Group(group.codes, np.sort(rows[order[firsts]]), group.start)
+    )
 
 
 def _name(state: CampaignState, group: Group, evidence: Evidence, columns: LinkColumns, now_ms: int) -> None:
@@ -238,6 +249,7 @@ def _told(evidence: Evidence) -> tuple[str, float, dict[str, float], dict[str, f
         "started": evidence.started,
         "succession": evidence.succession,
         "kit": float(evidence.kit),
+        "turns": turns_of(evidence.together),
     }
     statistics = {name: round(value, 3) for name, value in statistics.items()}
     return evidence.reason, evidence.weight, evidence.parts, statistics
@@ -280,6 +292,28 @@ def _let_join(state: CampaignState, campaign: Campaign, population: Population, 
     )
     joins: BoolArray = is_alike | is_alone | (is_young & is_kin)[near]
     _add(state, campaign, rows[near][joins].tolist(), now_ms)
+
+
+def _unite(state: CampaignState, population: Population, before: dict[str, set[int]]) -> None:
+    """One campaign of two that share two kinds of rare attributes and ask one deck: who was blocked and who
+    goes on in their place need not overlap. Looked at where one of them is new or has new members.
+    """
+    sharing, few = population.sharing, COMMON_OUTSIDE_MAX * len(population.rows)
+    held = [held_by(each, sharing) for each in state.campaigns]
+    gone: set[int] = set()
+    for later, campaign in enumerate(state.campaigns):
+        for earlier, other in enumerate(state.campaigns[:later]):
+            is_known = all(set(each.members) == before.get(each.id) for each in (campaign, other))
+            if earlier in gone or later in gone or is_known:
+                continue
+            codes = held[earlier].keys() & held[later].keys()
+            n_others = {c: len(sharing.holders(c)) - held[earlier][c] - held[later][c] for c in codes}
+            if len({kind_of(code) for code, n in n_others.items() if n <= few}) < JOIN_KINDS_MIN:
+                continue
+            if _is_one_deck(population.columns, campaign.members.keys() | other.members.keys()):
+                other.members = campaign.members | other.members
+                gone.add(later)
+    state.campaigns = [each for index, each in enumerate(state.campaigns) if index not in gone]
 
 
 def _retire(state: CampaignState, columns: LinkColumns, now_ms: int) -> list[Finding]:

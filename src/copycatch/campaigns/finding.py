@@ -55,18 +55,18 @@ class Finding:
     links: tuple[Link, ...]
 
 
-def common_attributes(campaign: Campaign, sharing: Sharing, n_active: int) -> dict[int, tuple[int, int]]:
-    """Attributes that tie the members: code -> members and others who have it."""
+def held_by(campaign: Campaign, sharing: Sharing) -> dict[int, int]:
+    """Attributes that a fifth of the members have: code -> members who have it."""
     rows = np.array(sorted(campaign.members), dtype=np.int64)
     codes, counts = np.unique(sharing.codes[np.isin(sharing.rows, rows)], return_counts=True)
-    outside = sharing.counts_of(codes) - counts
-    is_common = (counts >= np.maximum(2, COMMON_SHARE * len(rows))) & (
-        outside <= COMMON_OUTSIDE_MAX * n_active
-    )
-    return {
-        int(code): (int(n), int(others))
-        for code, n, others in zip(codes[is_common], counts[is_common], outside[is_common], strict=True)
-    }
+    is_held = counts >= np.maximum(2, COMMON_SHARE * len(rows))
+    return dict(zip(codes[is_held].tolist(), counts[is_held].tolist(), strict=True))
+
+
+def common_attributes(campaign: Campaign, sharing: Sharing, n_active: int) -> dict[int, tuple[int, int]]:
+    """Those of them that few others have: code -> members and others who have it."""
+    found = {code: (n, len(sharing.holders(code)) - n) for code, n in held_by(campaign, sharing).items()}
+    return {code: both for code, both in found.items() if both[1] <= COMMON_OUTSIDE_MAX * n_active}
 
 
 def ending_of(campaign_id: str, now_ms: int, why: str) -> Finding:

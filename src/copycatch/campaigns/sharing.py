@@ -70,6 +70,7 @@ class Group:
 
     codes: tuple[int, ...]
     rows: IntArray
+    start: int = 0  # code of the hours in which all of them began, where the same accounts share those too
 
 
 @dataclass(slots=True)
@@ -159,7 +160,7 @@ def groups_of(
     """
     largest = min(GROUP_MAX, int(GROUP_SHARE_MAX * len(rows)))
     found = Groups()
-    seen: set[bytes] = set()
+    seen: dict[bytes, Group] = {}
     for kind, name in enumerate(KINDS):
         if name in ALONE:
             begin = int(np.searchsorted(sharing.distinct, np.uint64(kind) << KIND_BITS))
@@ -185,7 +186,7 @@ def _frequent(codes: npt.NDArray[np.uint64], sharing: Sharing) -> npt.NDArray[np
 
 def _pairs(
     found: Groups,
-    seen: set[bytes],
+    seen: dict[bytes, Group],
     left: npt.NDArray[np.uint64],
     right: npt.NDArray[np.uint64],
     rows: IntArray,
@@ -209,8 +210,11 @@ def _pairs(
         _add(found, seen, (int(first[begin]), int(second[begin])), members)
 
 
-def _add(found: Groups, seen: set[bytes], codes: tuple[int, ...], members: IntArray) -> None:
+def _add(found: Groups, seen: dict[bytes, Group], codes: tuple[int, ...], members: IntArray) -> None:
     key = members.tobytes()
+    start = next((code for code in codes if kind_of(code) == START), 0)
     if key not in seen:
-        seen.add(key)
-        found.groups.append(Group(codes, members))
+        seen[key] = Group(codes, members, start)
+        found.groups.append(seen[key])
+    elif start and not seen[key].start:
+        seen[key].start = start

@@ -11,6 +11,8 @@ REASONS: Final = {
     "their own levels and the common day explain",
     "started": "they began within the same three hours (surprise at it: {started:.0f} nats)",
     "kit": "they use the same {kit:.0f} openings and endings of prompts, which hardly anybody else uses",
+    "turns": "they take turns: they ask less at the same time than accounts that know nothing of each other "
+    "({turns:.1f} standard deviations)",
     "succession": "one begins as another falls silent, over and over (surprise: {succession:.0f} nats)",
 }
 ENDINGS: Final = {

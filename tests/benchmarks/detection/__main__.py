@@ -29,6 +29,7 @@ FRESH = (("digits", "demo"), ("intents", "demo"))
 # Honest use alone: of few accounts a week shows no rate of .5 alerts per 1,000 accounts and day.
 POPULATIONS = ("digits", "intents", "tabular")
 POPULATION_ACCOUNTS = 1_200
+RING_TOWNS = 4
 PRODUCT = "copycatch"
 
 
@@ -128,6 +129,12 @@ def measure_peers(bench: Bench, trace: Path) -> list[Judged]:
     return [judge(trace, name, out / name.split(",")[0].replace(" ", "-") / "alerts.jsonl") for name in found]
 
 
+def measure_rings(seed: int) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Rings and innocent sharing, drawn by the red team."""
+    found = run_isolated("tests.benchmarks.detection.rings:measure_all", {"seed": seed, "towns": RING_TOWNS})
+    return [(title, [tuple(row) for row in rows]) for title, rows in found["tables"]]
+
+
 def run(args: argparse.Namespace) -> Study:
     """All of it, the report rewritten after each stage."""
     bench = Bench(args.out, args.jobs)
@@ -152,6 +159,9 @@ def run(args: argparse.Namespace) -> Study:
         honest = [Path(each["folder"]) for each in bench.all(_honest(args, bench, traces))]
         study.kind_by_trace |= {each.name: _kind_of_honest(each) for each in honest}
         stages.append(("calibration", _budgets(bench, traces, honest), study.calibration))
+    if not args.no_rings:
+        for each in bench.all([partial(measure_rings, args.seed)]):
+            study.more_tables += each
     if not args.no_ablation:
         # Simulated ones differ from run to run; what a family is worth is read on those that stay.
         lasting = [trace for trace in traces if DEVELOPMENT in trace.parents] or traces
@@ -246,7 +256,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", help="names of traces to keep")
     parser.add_argument("--seed", type=int, help="of the simulated traces; a fresh one when left out")
     parser.add_argument("--preset", help="size of the simulated traces (copycatch simulate --list)")
-    for stage in ("simulated", "peers", "calibration", "ablation"):
+    for stage in ("simulated", "peers", "calibration", "ablation", "rings"):
         parser.add_argument(f"--no-{stage}", action="store_true")
     parser.add_argument("--jobs", type=int, default=2, help="children side by side")
     parser.add_argument("--out", type=Path, default=Path("bench-out") / "detection")

@@ -35,6 +35,7 @@ class Study:
     judged: list[Judged] = field(default_factory=list)
     calibration: list[Judged] = field(default_factory=list)
     ablation: list[Judged] = field(default_factory=list)
+    more_tables: list[tuple[str, list[tuple[str, ...]]]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     kind_by_trace: dict[str, str] = field(default_factory=dict)  # whose means are shown
 
@@ -53,7 +54,7 @@ class Study:
             )
         if self.ablation:
             found.append(("Ablation, mean over traces", self._ablation()))
-        return found
+        return found + self.more_tables
 
     def _means(self, judged: Sequence[Judged]) -> list[tuple[str, ...]]:
         detectors = dict.fromkeys(each.detector for each in judged)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.unit.campaigns.rings import START_MS, Traffic, new_links
 
-from copycatch.campaigns.activity import joint_activity, own_parts
+from copycatch.campaigns.activity import Together, joint_activity, own_parts
 from copycatch.campaigns.deck import measure_deck
-from copycatch.campaigns.evidence import IN_STEP_MIN
+from copycatch.campaigns.evidence import IN_STEP_MIN, TURNS_MIN, TURNS_PART_MAX, turns_of
 from copycatch.campaigns.finding import Finding, Link
 from copycatch.campaigns.fold import fold
 from copycatch.campaigns.layout import PANES
@@ -107,7 +107,7 @@ def test_common_start_is_the_binomial_tail_paid_for_every_bucket() -> None:
 
 @pytest.mark.parametrize("reason", list(REASONS))
 def test_words_tell_who_why_and_what_to_do(reason: str) -> None:
-    statistics = dict.fromkeys(("spread", "together", "started", "kit", "succession"), 9.0)
+    statistics = dict.fromkeys(("spread", "together", "started", "kit", "succession", "turns"), 9.0)
     finding = Finding(
         "c", "found", START_MS, START_MS, START_MS, START_MS, reason, 2.0, {reason: 1.5},
         statistics, 100, (), (),
@@ -118,3 +118,14 @@ def test_words_tell_who_why_and_what_to_do(reason: str) -> None:
     assert "nobody else uses" in words
     assert "12 others use" in words
     assert "allow its accounts" in words
+
+
+def test_accounts_that_take_turns_act_less_together_than_chance_has_it() -> None:
+    rng = np.random.default_rng(3)
+    owners = rng.integers(8, size=PANES)
+    dealt = (owners[None, :] == np.arange(8)[:, None]).astype(np.float32)
+    alone = rng.poisson(0.15, dealt.shape).astype(np.float32)
+    assert turns_of(joint_activity(dealt - dealt.mean(axis=1, keepdims=True))) > TURNS_MIN / 2
+    assert turns_of(joint_activity(alone - alone.mean(axis=1, keepdims=True))) < TURNS_MIN / 2
+    assert turns_of(Together(-3.0, 0.5)) == 0
+    assert TURNS_PART_MAX < 1  # never enough by itself
