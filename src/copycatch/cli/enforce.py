@@ -33,6 +33,7 @@ EPILOG = """\
 examples:
   copycatch enforce --kafka broker:9092 --port 9191
   copycatch enforce --settings settings.yaml --account-header x-consumer-custom-id
+  copycatch enforce --recommendations recommendations.jsonl
 
 exit codes: 0 stopped by a signal; 2 wrong options or settings; 3 the port cannot be used
 """
@@ -49,6 +50,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="service settings: broker and topic names"
+    )
+    parser.add_argument(
+        "--recommendations",
+        type=Path,
+        metavar="FILE",
+        help="follow this file, as replay and run write it, instead of the topic; sends no acknowledgements",
     )
     parser.add_argument("--kafka", metavar="HOST:PORT", help="broker (default: that of the settings)")
     parser.add_argument(
@@ -88,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.adapters.clock import SystemClock
     from copycatch.enforcement.ext_authz import ExtAuthzServer
     from copycatch.enforcement.feed import Feed
+    from copycatch.enforcement.file_feed import FileFeed
     from copycatch.enforcement.requests import HeaderNames
     from copycatch.enforcement.table import SUPPORTED, DecisionTable
     from copycatch.errors import TransportError
@@ -99,7 +107,11 @@ def run(args: argparse.Namespace) -> int:
         kafka = kafka.model_copy(update={"bootstrap_servers": args.kafka.split(",")})
     supported = SUPPORTED if args.model_server_reduces else SUPPORTED - {"reduce_output"}
     clock, table = SystemClock(), DecisionTable(supported)
-    feed = Feed(kafka, table, clock.now_ms, settings.outputs.recommendations, args.acks_topic)
+    feed: Feed | FileFeed
+    if args.recommendations is None:
+        feed = Feed(kafka, table, clock.now_ms, settings.outputs.recommendations, args.acks_topic)
+    else:
+        feed = FileFeed(args.recommendations, table, clock.now_ms)
     names = HeaderNames(
         account=args.account_header.lower(),
         tenant=args.tenant_header.lower(),

@@ -17,19 +17,24 @@ from copycatch.engine.correlator import SAVED
 from copycatch.engine.span import BatchSpan
 from copycatch.engine.state import EngineState
 from copycatch.records.campaign import CampaignSighting
-from copycatch.records.columns import IntArray
+from copycatch.records.columns import Charge, IntArray
 from copycatch.records.policy import Policy
 from copycatch.windows.slots import NO_ROW, Key
 from copycatch.windows.state import SAMPLE_IDS
+
+NOT_QUERIES = (Charge.REJECTED, Charge.LATE, Charge.REPEATED)
 
 
 def fold_links(state: EngineState, span: BatchSpan, first: int, stop: int) -> None:
     """Add records `first` to `stop` of the span to the link rows of their accounts."""
     if stop <= first:
         return
+    kept = np.flatnonzero(~np.isin(span.batch.charges[first:stop], NOT_QUERIES)) + first
+    if not len(kept):
+        return
     if not state.links.log_start_ms:
-        state.links.log_start_ms = int(span.batch.event_times_ms[first])
-    fold(state.links.columns, LinkEvents._make(column[first:stop] for column in span.links))
+        state.links.log_start_ms = int(span.batch.event_times_ms[kept[0]])
+    fold(state.links.columns, LinkEvents._make(column[kept] for column in span.links))
 
 
 def search_campaigns(state: EngineState, now_ms: int, policy: Policy) -> dict[str, Verdicts]:

@@ -11,6 +11,7 @@ from copycatch.layout.structs import as_bytes
 from copycatch.layout.view import WindowView
 from copycatch.records.columns import (
     Baseline,
+    Charge,
     Evaluations,
     Features,
     Float32Array,
@@ -29,6 +30,7 @@ from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
 
 SERVER_ERROR = 500
+COUPLING_MIN = 0.02  # below which the usual inputs' coordinates hardly go together: nothing to compare with
 REFUSALS = (401, 403, 429)
 
 
@@ -41,8 +43,8 @@ def fold_segment(
     statuses = batch.statuses
     is_answered = ~((statuses >= SERVER_ERROR) | np.isin(statuses, REFUSALS))
     records = Events(
-        rows, batch.event_times_ms, is_answered, batch.input_hashes, batch.label_codes, batch.margins,
-        _extras(batch), measured_of(signals),
+        rows, batch.event_times_ms, is_answered, batch.charges, batch.input_hashes, batch.label_codes,
+        batch.margins, _extras(batch), measured_of(signals),
     )  # fmt: skip
     accounts = Accounts(
         counters["queries"], counters["next_evaluation"], counters["answered"],
@@ -55,7 +57,8 @@ def fold_segment(
     usage = state.usage.add(events_of(batch, rows, is_answered), rows, events)
     view = replace(_view(state, batch, due, short_s, long_s), usage=usage)
     recent_view = replace(view, is_recent=True)
-    kept_ids = sample_ids(batch.event_ids, rows, events, history["sample_ids"], counters["sample_at"])
+    counted = np.where(batch.charges == Charge.REPEATED, -1, rows)
+    kept_ids = sample_ids(batch.event_ids, counted, events, history["sample_ids"], counters["sample_at"])
     picks = events.tolist()
     return Evaluations(
         rows=rows[events],
@@ -84,10 +87,13 @@ def _view(state: EngineState, batch: RecordBatch, due: Due, short_s: float, long
     events = due.events
     fourier_means = np.full((len(events), FOURIER), np.nan)
     label_shares = np.full((len(events), LABEL_BINS), np.nan)
+    couplings = np.full(len(events), np.nan)
     for model_id, members in by_model([batch.model_ids[event] for event in events.tolist()]):
         if (population := state.populations.get(model_id)) is not None:
             fourier_means[members] = population.fourier_mean
             label_shares[members] = population.label_shares
+            if population.space is not None and population.space.coupling > COUPLING_MIN:
+                couplings[members] = population.space.coupling
     return WindowView(
         sums=due.sums,
         queries=due.queries,
@@ -97,7 +103,7 @@ def _view(state: EngineState, batch: RecordBatch, due: Due, short_s: float, long
         label_shares=label_shares,
         short_pane_s=short_s,
         long_pane_s=long_s,
-        shift_and_spread=due.shift_and_spread,
+        moments=np.column_stack([due.moments[:, :2], due.moments[:, 2] / couplings]),
         usage=np.empty((len(due.events), len(MEASURES))),
     )
 

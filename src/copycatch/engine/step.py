@@ -80,8 +80,7 @@ def step(
     """
     turn = Turn(state, policy, silent)
     shard_name = f"{batch.raw.topic}:{batch.raw.partition}"
-    accepted, latest_ms = admit(turn, batch, shard_name, now_ms)
-    batch = select(batch, accepted)
+    batch, latest_ms = admit(turn, batch, shard_name, now_ms)
     clocks_ms = np.maximum(np.maximum.accumulate(latest_ms), state.clock_ms) if len(latest_ms) else latest_ms
     clock_by_shard = {name: state.shard(name).latest_ms for name in behind if name in state.shards}
     start = 0

@@ -58,7 +58,7 @@ def _drift(name: str, view: WindowView) -> FloatArray:
 
 
 def _place(column: int, view: WindowView) -> FloatArray:
-    values: FloatArray = view.shift_and_spread[:, column]
+    values: FloatArray = view.moments[:, column]
     return values
 
 
@@ -81,6 +81,12 @@ def _lifetime(
 ) -> Feature:  # fmt: skip
     """A feature of the account's lifetime, or of its own windows of time."""
     return Feature(FeatureSpec(name, family, unit, *bounds, sentence, needs), compute, False, scored)
+
+
+def _unjudged(name: str, tally: str, sentence: str) -> Feature:
+    """Records of an account that are not judged, or not as a whole."""
+    compute = partial(volume.charged_shares, tally)
+    return _lifetime(name, "unjudged", "share", (0, 1), sentence, (), compute)
 
 
 def _of_usage(
@@ -106,6 +112,13 @@ FEATURES: tuple[Feature, ...] = (
               volume.short_rates),
     _lifetime("queries_per_s_long", "volume", "1/s", (0, INF), "queries per second in the long window", (),
               volume.long_rates),
+    _unjudged("rejected_share", "rejected", "share of records that could not be taken"),
+    _unjudged("late_share", "late", "share of records that came a day late or later"),
+    _unjudged("repeated_share", "repeated", "share of records that came twice"),
+    _unjudged("unjoined_share", "unjoined", "share of requests without their answer"),
+    _lifetime("unfit_share", "unjudged", "share", (0, 1),
+              "share of queries whose input cannot be measured among those of its model", (),
+              partial(_mean, "is_unfit")),
     _lifetime("tokens_per_s", "volume", "1/s", (0, INF), "tokens per second in the long window",
               ("input_tokens",), volume.token_rates),
     _lifetime("ramp", "volume", "log2", (-INF, INF), "growth of the rate, short over long window", (),
@@ -168,6 +181,8 @@ FEATURES: tuple[Feature, ...] = (
               ("input",), partial(_place, 0)),
     _lifetime("input_spread", "drift", "1", (0, INF), "variance of its inputs around their own centre",
               ("input",), partial(_place, 1)),
+    _lifetime("input_coupling", "drift", "1", (-1, INF), "how far its inputs' coordinates go together",
+              ("input",), partial(_place, 2)),
     _both("nearest_distance", "novelty", "log distance", (-INF, INF), "distance to the nearest usual query",
           VECTOR, partial(_mean, "neighbour_log"),
           Scored("neighbours", +1, 0.036)),

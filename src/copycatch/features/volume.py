@@ -59,6 +59,13 @@ def ramps(view: WindowView) -> FloatArray:
     return np.log2(ratio)
 
 
+def charged_shares(tally: str, view: WindowView) -> FloatArray:
+    """Share of an account's records with this tally of what was not judged or not as a whole, shape (n,)."""
+    own = view.tally(tally)
+    n = sum((view.tally(name) for name in ("answered", "refused", "rejected", "late")), np.zeros(len(view)))
+    return own / np.maximum(n + (own if tally == "repeated" else 0), 1)
+
+
 def refused_shares(view: WindowView) -> FloatArray:
     """Share of queries answered 401, 403, 429 or with a server error, shape (n,)."""
     return view.tally("refused") / np.maximum(view.tally("refused") + view.tally("answered"), 1)

@@ -1,7 +1,6 @@
 """The native format: one JSON object a message, validated while it is parsed."""
 
 import datetime as dt
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -16,11 +15,11 @@ from copycatch.formats.shared.faults import (
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.lazy_record import LazyReader
-from copycatch.formats.shared.readable import readable_record
+from copycatch.formats.shared.readable import is_unread, readable_record
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.formats.shared.times import time_ms_of
-from copycatch.records.columns import RawBatch
-from copycatch.records.decoding import Decoded, Decoder, Note
+from copycatch.records.columns import Charge, RawBatch
+from copycatch.records.decoding import Decoded, Decoder
 from copycatch.records.rejects import reject
 from copycatch.records.wire import MESSAGE_BYTES_MAX, InferenceRecord
 
@@ -85,7 +84,7 @@ class NativeDecoder(Decoder):
             except MessageFault as found:
                 fault = found
             except (ValueError, RecursionError) as error:
-                slow = _read_slowly(value, error, self._recognise, decoded.notes)
+                slow = _read_slowly(value, error, self._recognise, decoded)
                 if isinstance(slow, InferenceRecord):
                     slow = self._in_zone(slow)
                 if isinstance(slow, InferenceRecord):
@@ -140,7 +139,7 @@ FORMAT = Format(
 
 
 def _read_slowly(
-    value: bytes, error: Exception, recognise: Recognise, notes: Counter[Note]
+    value: bytes, error: Exception, recognise: Recognise, decoded: Decoded
 ) -> InferenceRecord | MessageFault:
     """The record with all that can be read of it, or what is wrong; run only for bad messages."""
     try:
@@ -155,7 +154,9 @@ def _read_slowly(
         given = {name: document[name] for name in SOURCES if document.get(name) is not None}
         record, n_unread = readable_record(given)
         if isinstance(record, InferenceRecord):
-            notes["unread"] += n_unread
+            decoded.notes["unread"] += n_unread
+            if is_unread(given, record):
+                decoded.charges[len(decoded.records)] = Charge.UNREAD
             return record
         foreign = recognise(document, {})
         return record if foreign in (None, NAME) else foreign_fault(NAME, foreign)

@@ -18,6 +18,7 @@ from copycatch.intake.options import OptionReader
 from copycatch.intake.pseudonymise import Pseudonymiser
 from copycatch.intake.vectors import blocks_of, hash_rows
 from copycatch.records.columns import (
+    Charge,
     Float32Array,
     IntArray,
     RawBatch,
@@ -80,28 +81,28 @@ class ColumnBuilder:
         """
         rejects = list(decoded.rejects)
         records, positions = decoded.records, decoded.positions
-        found = _Faults(raw, positions)
         fields = _fields_of(records)
+        found = _Faults(raw, positions, fields["account_id"])
         times_ms = _times_of(fields["event_time"], found)
         if found.reason_by_row:
             rejects += found.rejects()
             keep = [row for row in range(len(records)) if row not in found.reason_by_row]
-            rest = Decoded(
-                [records[row] for row in keep], [positions[row] for row in keep], notes=decoded.notes
-            )
-            batch, more = self.build(raw, rest)
+            batch, more = self.build(raw, decoded.only(keep))
             return batch, rejects + more
         texts, vectors = _texts_and_vectors(fields["input"])
         # What is wrong with a vector costs the vector, never the query.
-        inputs, n_unread = _blocks_of(vectors, fields)
-        embeddings, n_bad_embeddings = _blocks_of(fields["embedding"], fields)
-        probabilities, n_bad = _blocks_of(fields["probabilities"], fields)
+        inputs, unread = blocks_of(vectors, fields["model_id"])
+        embeddings, bad_embeddings = blocks_of(fields["embedding"], fields["model_id"])
+        probabilities, bad = blocks_of(fields["probabilities"], fields["model_id"])
         probabilities, n_outside = _in_unit_range(probabilities)
         fields["top_scores"], n_disordered = _descending(fields["top_scores"])
-        decoded.notes["unread"] += n_unread + n_bad_embeddings + n_bad + n_outside + n_disordered
+        decoded.notes["unread"] += len(unread) + len(bad_embeddings) + len(bad) + n_outside + n_disordered
         self._fold_case(texts, embeddings)
         embeddings += self._embed_texts(texts, fields["model_id"], embeddings)
         batch = self._batch_of(raw, positions, fields, times_ms, texts, (inputs, embeddings, probabilities))
+        for row, charge in decoded.charges.items():
+            batch.charges[row] = charge
+        batch.charges[[*unread, *bad_embeddings]] = Charge.UNREAD
         context, n_bad_context = context_columns(fields, self._pseudonymiser)
         decoded.notes["unread"] += n_bad_context
         return replace(batch, **context) if context else batch, rejects
@@ -172,6 +173,7 @@ class ColumnBuilder:
             input_hashes=_input_hashes_of(texts, inputs, self._pseudonymiser.input_key),
             label_codes=labels,
             statuses=_statuses_of(fields["status"]),
+            charges=np.zeros(len(positions), dtype=np.int8),
             **options._asdict(),
             input_tokens=_column(fields["input_tokens"]),
             output_tokens=_column(fields["output_tokens"]),
@@ -190,8 +192,9 @@ def _cosine(a: Float32Array, b: Float32Array) -> float:
 class _Faults:
     """The first fault of each bad record."""
 
-    def __init__(self, raw: RawBatch, positions: Sequence[int]) -> None:
+    def __init__(self, raw: RawBatch, positions: Sequence[int], account_ids: Sequence[str]) -> None:
         self._raw = raw
+        self._account_ids = account_ids
         self._positions = positions
         self.reason_by_row: dict[int, tuple[RejectReason, str, str]] = {}
 
@@ -200,7 +203,7 @@ class _Faults:
 
     def rejects(self) -> list[Rejected]:
         return [
-            reject(self._raw, self._positions[row], reason, field, message)
+            reject(self._raw, self._positions[row], reason, field, message, self._account_ids[row])
             for row, (reason, field, message) in sorted(self.reason_by_row.items())
         ]
 
@@ -284,12 +287,6 @@ def _each_time_of(values: Sequence[str | int], found: _Faults) -> IntArray:
             continue
         times_ms[row] = time_ms
     return times_ms
-
-
-def _blocks_of(vectors: Sequence[list[float] | Blob | None], fields: Fields) -> tuple[list[VectorBlock], int]:
-    """Blocks of the vectors, and how many could not be read."""
-    blocks, faults = blocks_of(vectors, fields["model_id"])
-    return blocks, len(faults)
 
 
 def _in_unit_range(blocks: Sequence[VectorBlock]) -> tuple[list[VectorBlock], int]:

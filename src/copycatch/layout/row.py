@@ -52,6 +52,10 @@ DRIFT: Final = 2 + SKETCH  # n, sum of squared norms, sum of whitened class resi
 TALLIES: Final = (
     "answered",  # neither refused nor a server error
     "refused",  # 401, 403, 429 and server errors: they teach nothing
+    "rejected",  # neither of both: what was not judged
+    "late",
+    "repeated",  # records that came twice or more often; these are no queries
+    "unjoined",  # of the answered, requests whose answer is missing
     "distinct",
     "novel",  # distinct and not near a recent one: what novelty, boundary and spread are measured on
     "clustered",  # of the novel ones, how many were repeated nearly

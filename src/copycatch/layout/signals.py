@@ -60,6 +60,8 @@ _TABLE: tuple[SignalSpec, ...] = (
     SignalSpec("byte_entropy", "distinct", "lifetime", "Shannon entropy of the text's characters, bits"),
     SignalSpec("elicitation", "distinct", "lifetime",
                "asks to have reasoning, instructions or rubrics written out"),
+    SignalSpec("is_unfit", "distinct", "lifetime",
+               "its input or embedding cannot be read, or is none of its model's kind and length"),
     # Repeats of an input flip their label or lie close to a decision boundary now and then. What counts for
     # probing is how often they do beyond that: windows.ring.NEAR_FLIP_USUAL and so on are taken off.
     SignalSpec("is_duplicate", "own", "recent", "the exact input is among the account's recent ones"),

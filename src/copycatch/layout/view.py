@@ -54,7 +54,7 @@ class WindowView:
     label_shares: FloatArray  # (n, LABEL_BINS) of the model's normal traffic
     short_pane_s: float
     long_pane_s: float
-    shift_and_spread: FloatArray  # (n, 2), of the remembered inputs, in those of the usual ones
+    moments: FloatArray  # (n, 3), of the remembered inputs: shift, spread and coupling, in the usual ones'
     usage: FloatArray  # (n, n_measures): how it uses a language model, as `usage.measures` lists it
     is_recent: bool = False
     _moments: tuple[FloatArray, FloatArray] | None = field(default=None, init=False, repr=False)

@@ -123,6 +123,7 @@ def _space_to_plain(space: ModelSpace) -> dict[str, Any]:
 
 def _space_of(plain: dict[str, Any], lexicon: Lexicon | None) -> ModelSpace:
     inputs = None if plain["inputs"] is None else Frame(**plain["inputs"])
+    plain = {"coupling": float("nan")} | plain  # snapshots of before have none
     return ModelSpace(
         **(plain | {"queries": Frame(**plain["queries"]), "inputs": inputs, "lexicon": lexicon})
     )

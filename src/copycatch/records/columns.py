@@ -1,6 +1,7 @@
 """Records as columns: what moves between the stages of the engine."""
 
 from dataclasses import dataclass, field, fields
+from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -45,6 +46,17 @@ class VectorBlock:
     is_derived: bool = False  # made at intake, not given by the log: gives way where the two disagree
 
 
+class Charge(IntEnum):
+    """What keeps a record from being judged as it should be; its account is charged with it."""
+
+    NONE = 0
+    REJECTED = 1  # cannot be taken, such as one from the far future: counts as a query, says nothing
+    LATE = 2  # too late to be judged: counts as a query, says nothing
+    REPEATED = 3  # seen before: counts for nothing
+    UNJOINED = 4  # a request without its answer: judged as half
+    UNREAD = 5  # its input could not be read: judged without it
+
+
 @dataclass(slots=True)
 class RecordBatch:
     """Decoded records as columns, in order of arrival; every list and array has one entry a record.
@@ -68,6 +80,7 @@ class RecordBatch:
     input_hashes: Uint64Array  # of the exact input; 0 where there is no input
     label_codes: IntArray  # an integer per label, stable over runs; -1 where missing
     statuses: npt.NDArray[np.int16]  # 200 where the record names none
+    charges: npt.NDArray[np.int8]  # of `Charge`
     has_logprobs: Float32Array  # 1, 0, or NaN where the record carries no params
     logit_biases: Float32Array  # how many tokens are biased
     choices: Float32Array  # `n`
@@ -180,7 +193,8 @@ class Evaluations:
     """Accounts that are due for judgement, in event order, with their features.
 
     One entry per (account, evaluation point). `rows` are slots in the window state; `queries` counts what the
-    account has sent in all, `answered` what was neither refused nor failed. `lifetime` and `recent` are its
+    account has sent in all, `answered` what was neither refused nor failed, nor one of
+    many near-repeats whose answers say nothing. `lifetime` and `recent` are its
     features over its lifetime and over its recent window. `records` says which record of the batch
     made it due, `kept_ids` the ids that were kept of earlier ones; both are read for `sample_event_ids` and
     `client_ips` where an alert may be sent, else these stay empty.

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-from copycatch.records.columns import RawBatch
+from copycatch.records.columns import Charge, RawBatch
 from copycatch.records.wire import InferenceRecord, Rejected
 
 Note = Literal[
@@ -30,9 +30,18 @@ class Decoded:
     positions: list[int] = field(default_factory=list)
     rejects: list[Rejected] = field(default_factory=list)
     notes: Counter[Note] = field(default_factory=Counter)
+    charges: dict[int, Charge] = field(default_factory=dict)  # by place in `records`, where there is one
+
+    def only(self, rows: list[int]) -> "Decoded":
+        """These of its records, in this order, and no rejects."""
+        charges = {at: self.charges[row] for at, row in enumerate(rows) if row in self.charges}
+        records, positions = [self.records[row] for row in rows], [self.positions[row] for row in rows]
+        return Decoded(records, positions, notes=self.notes, charges=charges)
 
     def add(self, other: "Decoded") -> None:
         """Take over what `other` holds, after what is here."""
+        n_before = len(self.records)
+        self.charges |= {n_before + index: charge for index, charge in other.charges.items()}
         self.records += other.records
         self.positions += other.positions
         self.rejects += other.rejects

@@ -179,8 +179,9 @@ class LimitRule(Strict):
         return value
 
 
-# No honest use of a language model that we know does either; on the development logs no honest account comes
-# nearer than 0 and .52. A share is never above 1: that switches one of them off.
+# No honest use of a language model that we know does either of the first two; on the development logs no
+# honest account comes nearer than 0 and .52. Inputs that a model answers and nobody can measure say that the
+# account is not judged, no more. A share is never above 1: that switches one of them off.
 BUILT_IN_LIMITS: tuple[LimitRule, ...] = (
     LimitRule(
         name="changing_bias",
@@ -191,6 +192,12 @@ BUILT_IN_LIMITS: tuple[LimitRule, ...] = (
         name="many_completions",
         when=When(feature="new_completions", above=0.6),
         action="reduce_output",
+    ),
+    LimitRule(
+        name="unfit_inputs",
+        when=When(feature="unfit_share", above=0.3),
+        severity="medium",
+        action="observe",
     ),
 )
 

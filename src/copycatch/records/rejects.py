@@ -58,7 +58,14 @@ def mask(value: bytes) -> str:
     return printable(_TOKEN.sub(replace, text), EXCERPT_CHARS_MAX)
 
 
-def reject(raw: RawBatch, position: int, reason: RejectReason, field: str | None, message: str) -> Rejected:
+def reject(
+    raw: RawBatch,
+    position: int,
+    reason: RejectReason,
+    field: str | None,
+    message: str,
+    account_id: object = None,
+) -> Rejected:
     """The dead letter of one message.
 
     Parameters
@@ -69,6 +76,8 @@ def reject(raw: RawBatch, position: int, reason: RejectReason, field: str | None
         Its offset or line number.
     reason, field, message
         What is wrong, where, and what would be right; cut to a bounded length and escaped.
+    account_id : object
+        Whose message it is, where that could be read; what is no text counts as unread.
 
     Examples
     --------
@@ -89,4 +98,5 @@ def reject(raw: RawBatch, position: int, reason: RejectReason, field: str | None
         offset=position,
         excerpt=mask(value),
         value_bytes=len(value),
+        account_id=printable(account_id, FIELD_CHARS_MAX) if isinstance(account_id, str) else None,
     )

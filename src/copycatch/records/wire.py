@@ -189,6 +189,7 @@ class Rejected(Struct, frozen=True, kw_only=True):
         str, Meta(description="Start of the message with contents masked and control characters escaped.")
     ]
     value_bytes: Annotated[int, Meta(description="Length of the message.")]
+    account_id: Annotated[str | None, Meta(description="Whose it is, where readable.")] = None
     schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 
 

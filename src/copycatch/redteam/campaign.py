@@ -269,7 +269,7 @@ def _attack_schedules(
     """Deal an attack's queries, and its cover, to its accounts and to the clock."""
     plan, victim, disguise = campaign.plan, campaign.victim, DISGUISES[spec.disguise]
     n_attack = len(transcript)
-    cover, is_attack = mix_in_cover(thief, n_attack, cover_queries(disguise, n_attack), rng)
+    cover, is_attack = mix_in_cover(disguise, thief, n_attack, cover_queries(disguise, n_attack), rng)
     order = np.empty(len(is_attack), dtype=np.int64)
     order[is_attack], order[~is_attack] = np.arange(n_attack), np.arange(n_attack, len(is_attack))
     inputs = np.concatenate([transcript.inputs, cover])[order]
@@ -278,7 +278,8 @@ def _attack_schedules(
         if len(cover)
         else transcript.probabilities
     )
-    is_answered = np.concatenate([transcript.is_answered, benign_answers(len(cover), rng)])[order]
+    of_cover = np.zeros(len(cover), bool) if disguise.cover == "refused" else benign_answers(len(cover), rng)
+    is_answered = np.concatenate([transcript.is_answered, of_cover])[order]
     own_params = [*transcript.params, *([None] * len(cover))]
     begin_ms = plan.attack_start_ms
     if not disguise.is_slow:
@@ -309,6 +310,7 @@ def _attack_schedules(
                 client_ips=_ips(rng, network),
                 user_agent=str(rng.choice(USER_AGENTS)),
                 is_adaptive=disguise.is_adaptive,
+                is_hopping=disguise.is_hopping,
             )
         )
     return schedules

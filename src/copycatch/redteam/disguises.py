@@ -19,6 +19,7 @@ SLOW_QUERIES_PER_DAY = 100
 # What cover traffic costs the attacker is bounded by this many times the budget.
 COVER_QUERIES_MAX_SHARE = 2.0
 # How far "mistaken" draws inputs together, towards a point so many spreads off in every field.
+FILLER_AMOUNT = 0.05  # of an edit: the answer stays
 MISTAKEN_SHARE, MISTAKEN_SPREADS = 0.5, 2.0
 
 
@@ -35,7 +36,12 @@ class Disguise:
     is_network_shared : bool
         The ring's accounts come from one /24 network; otherwise each from its own.
     cover_share : float
-        Share of the traffic that is ordinary use.
+        Share of the traffic that is cover.
+    cover : {"ordinary", "near_repeats", "refused"}
+        Ordinary use; or near-repeats of one ordinary query before each of the attack, which teach nothing; or
+        requests that are refused, all of them before the attack.
+    is_hopping : bool
+        Another address and another client's name with every request.
     is_slow : bool
         Spread over all days at a light user's pace.
     dress : {"none", "noise", "matched", "mistaken"}
@@ -49,6 +55,8 @@ class Disguise:
     sharding: Literal["round_robin", "topic"] = "round_robin"
     is_network_shared: bool = False
     cover_share: float = 0.0
+    cover: Literal["ordinary", "near_repeats", "refused"] = "ordinary"
+    is_hopping: bool = False
     is_slow: bool = False
     dress: Literal["none", "noise", "matched", "mistaken"] = "none"
     is_adaptive: bool = False
@@ -64,6 +72,14 @@ DISGUISES: dict[str, Disguise] = {
     "ring10": Disguise("ten accounts in turn, scattered networks", n_accounts=10),
     "ring10_shared": Disguise("ten accounts in turn, one network", n_accounts=10, is_network_shared=True),
     "ring10_topic": Disguise("ten accounts, each with its topics", n_accounts=10, sharding="topic"),
+    "fillers": Disguise(
+        "nine near-repeats of one ordinary query before each", cover_share=0.9, cover="near_repeats"
+    ),
+    "refused_prelude": Disguise(
+        "as many refused requests first as there are queries", cover_share=0.5, cover="refused"
+    ),
+    "tenant_hopping": Disguise("another address and client name with every request", is_hopping=True),
+    "thin": Disguise("some eleven questions an account", n_accounts=128),
     "noise": Disguise("small noise or paraphrase on every input", dress="noise"),
     "matched": Disguise("inputs pulled towards natural ones", dress="matched"),
     "mistaken": Disguise("inputs drawn together and moved, as by wrong preprocessing", dress="mistaken"),
@@ -154,16 +170,24 @@ def shard(disguise: Disguise, labels: IntArray, rng: Rng) -> IntArray:
 
 
 def mix_in_cover(
-    thief: Thief, n_attack: int, n_cover: int, rng: Rng
+    disguise: Disguise, thief: Thief, n_attack: int, n_cover: int, rng: Rng
 ) -> tuple[Inputs, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Ordinary queries for cover, and where the attack's own go among them.
+    """Queries for cover, and where the attack's own go among them.
 
     Returns
     -------
     cover : Inputs
     is_attack : ndarray of bool, shape (n_attack + n_cover,)
     """
-    cover = draw_population(thief.domain, n_cover, thief.style, rng, own_mix(thief.domain, rng))[0]
+    kind = disguise.cover
+    n_drawn = 1 if kind == "near_repeats" else n_cover
+    cover = draw_population(thief.domain, n_drawn, thief.style, rng, own_mix(thief.domain, rng))[0]
     is_attack = np.zeros(n_attack + n_cover, dtype=bool)
-    is_attack[rng.permutation(n_attack + n_cover)[:n_attack]] = True
+    if kind == "near_repeats":
+        cover = thief.domain.vary(np.repeat(cover, n_cover, axis=0), FILLER_AMOUNT, rng)
+        is_attack[np.linspace(0, n_attack + n_cover, n_attack + 1)[1:].astype(np.int64) - 1] = True
+    elif kind == "refused":
+        is_attack[n_cover:] = True
+    else:
+        is_attack[rng.permutation(n_attack + n_cover)[:n_attack]] = True
     return cover, is_attack

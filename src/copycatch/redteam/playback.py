@@ -33,6 +33,9 @@ class _Sender:
         self.account_ids = [schedule.account_id] * n
         self.ips = [schedule.client_ips[i] for i in rng.integers(len(schedule.client_ips), size=n)]
         self.agents = [schedule.user_agent] * n
+        if schedule.is_hopping:
+            self.ips = [draw_ip(rng) for _ in range(n)]
+            self.agents = [f"client-{number:016x}" for number in rng.integers(1 << 62, size=n).tolist()]
         self._wire = domain.to_wire(schedule.inputs)
         embeddings: FloatArray | None = domain.embed(schedule.inputs)
         self._embeddings = None if embeddings is None else embeddings.tolist()

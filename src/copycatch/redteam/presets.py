@@ -72,6 +72,14 @@ def all_plan(victim: str, seed: int, budget: int) -> CampaignPlan:
     return CampaignPlan(victim, seed, attacks=(*plain, *hidden))
 
 
+def hiding_plan(victim: str, seed: int, budget: int) -> CampaignPlan:
+    """Attacks that hide by cheap or refused queries, fresh names or many accounts, beside plain ones."""
+    names = LANGUAGE_ATTACKS[:2] if victim == "llm" else ("knockoff_random", "jbda")
+    hidden = ("plain", "fillers", "refused_prelude", "tenant_hopping")
+    attacks = [AttackSpec(name, disguise, budget) for name in names for disguise in hidden]
+    return CampaignPlan(victim, seed, attacks=(*attacks, AttackSpec(names[0], "thin", budget)))
+
+
 def parse_attack(text: str, budget: int) -> AttackSpec:
     """An attack as written on a command line: NAME[+DISGUISE][=QUERIES].
 
@@ -105,5 +113,6 @@ PRESETS: dict[str, Preset] = {
     "small": Preset(
         small_plan, 300, "three attacks, 30 honest accounts, four days: plumbing only, too few to judge by"
     ),
+    "hiding": Preset(hiding_plan, 600, "two attacks, plain and in the disguises that cost a thief little"),
     "all": Preset(all_plan, 600, "every attack that fits and needs no extra, every disguise on one of them"),
 }

@@ -47,6 +47,7 @@ class Schedule:
     client_ips: tuple[str, ...]
     user_agent: str
     is_adaptive: bool = False
+    is_hopping: bool = False
 
     def __len__(self) -> int:
         return len(self.times_ms)

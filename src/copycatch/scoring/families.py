@@ -11,7 +11,7 @@ from copycatch.scoring.scored_features import FEW_QUERIES, SCORED_FEATURES
 
 N_EFFECTIVE_MIN = 12  # distinct queries below which means are too uncertain
 ANOMALY_MAX = 4.0  # log(1 + z) of z = 54: beyond, more is no more
-DISCOUNT_MAX = 0.95
+DISCOUNT_MAX = 0.6
 
 
 class _Rules(NamedTuple):

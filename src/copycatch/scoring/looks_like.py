@@ -77,7 +77,7 @@ def _is_quiet_at_boundary(seen: Seen) -> BoolArray:
 
 
 def _mis_scaled(seen: Seen) -> BoolArray:
-    explained = displacement(seen.value("input_shift"), seen.value("input_spread"))
+    explained = displacement(*map(seen.value, ("input_shift", "input_spread", "input_coupling")))
     is_moved = (explained >= EXPLAINED) | (seen.is_novel & (seen.coherence > COHERENT))
     return is_moved & _is_quiet_at_boundary(seen)
 

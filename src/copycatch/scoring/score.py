@@ -174,14 +174,21 @@ def _damping(evaluations: Evaluations) -> FloatArray:
     The coherence is that of all queries over the lifetime or the recent window, or of the odd ones alone,
     whichever is highest: among cover traffic only what is odd has anything in common.
     """
-    drift, distance, odd, shift, spread = (
+    drift, distance, odd, *place = (
         FEATURE_INDEX[name]
-        for name in ("class_drift", "class_distance", "odd_coherence", "input_shift", "input_spread")
+        for name in (
+            "class_drift",
+            "class_distance",
+            "odd_coherence",
+            "input_shift",
+            "input_spread",
+            "input_coupling",
+        )
     )
     lifetime, recent = evaluations.lifetime.values, evaluations.recent.values
     of_all = [coherence_of(values[:, drift], values[:, distance]) for values in (lifetime, recent)]
     coherence = np.fmax(np.fmax(*of_all), lifetime[:, odd])
-    return damping(coherence, lifetime[:, shift], lifetime[:, spread])
+    return damping(coherence, *(lifetime[:, column] for column in place))
 
 
 def _judged_values(evaluations: Evaluations, is_recent: BoolArray) -> FloatArray:

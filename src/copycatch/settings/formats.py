@@ -46,7 +46,7 @@ class OptionsModel(BaseModel):
     )
     pending_max: int = Field(default=_DEFAULTS.pending_max, ge=1, le=10_000_000)
     pending_bytes_max: int = Field(default=_DEFAULTS.pending_bytes_max, ge=1 << 16)
-    unpaired: Literal["reject", "keep"] = "reject"
+    unpaired: Literal["reject", "keep"] = "keep"
     mapping: Path | None = None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from copycatch.layout.signals import SIGNAL_INDEX, SIGNALS
-from copycatch.records.columns import Float32Array, IntArray, RecordBatch, SignalColumns, VectorBlock
+from copycatch.records.columns import Charge, Float32Array, IntArray, RecordBatch, SignalColumns, VectorBlock
 from copycatch.signals.elicitation import elicitation_of
 from copycatch.signals.inputs import byte_entropies, value_signals
 from copycatch.space.lexicon import hash_tokens, token_novelty, token_sets
@@ -24,6 +24,7 @@ from copycatch.space.transform import (
 )
 
 RAW_MAX = 40.0
+HTTP_ERROR = 400  # from here on a server refused: what it could not take need not be readable
 
 
 def compute_signals(
@@ -49,15 +50,24 @@ def compute_signals(
     _add_low_margins(signals, batch, spaces)
     if any(text is not None for text in batch.texts):
         _add_texts(signals, batch, spaces, account_hashes)
+    has_space = np.array([model_id in spaces for model_id in batch.model_ids], dtype=np.bool_)
+    unfit = np.where(has_space & (batch.charges == Charge.UNREAD), 1.0, np.nan).astype(np.float32)
+    measured = np.zeros(len(batch), dtype=np.bool_)
     for is_input, vector_blocks in ((True, batch.inputs), (False, batch.embeddings)):
         for vectors in vector_blocks:
             space = spaces.get(vectors.model_id)
             if space is None:
                 continue
+            if not vectors.is_derived:
+                unfit[vectors.rows] = 1.0
             if is_input == space.uses_inputs and vectors.values.shape[1] == len(space.queries.means):
                 _add_queries(signals, batch, vectors, space, account_hashes)
+                measured[vectors.rows] = True
             elif is_input and space.inputs is not None and vectors.values.shape[1] == len(space.inputs.means):
                 _add_inputs(signals, batch, vectors, space, space.inputs)
+    unfit[measured] = 0.0
+    unfit[batch.statuses >= HTTP_ERROR] = np.nan
+    _put(signals, "is_unfit", unfit)
     return signals
 
 

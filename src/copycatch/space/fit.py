@@ -15,7 +15,7 @@ from copycatch.space.lexicon import token_novelty
 from copycatch.space.model import FOURIER, LOG_FLOOR, RAW, SKETCH, Frame, Lexicon, ModelSpace
 from copycatch.space.neighbours import COLUMNS, compare_with_reference_set
 from copycatch.space.query import Query
-from copycatch.space.steps import flat_logs
+from copycatch.space.steps import coupling, flat_logs
 from copycatch.space.transform import energies, fouriers_of, multiply, sketches_of, standardise
 
 REFERENCE_SET_ROWS = 512  # more rows find nearer neighbours at proportional cost
@@ -84,6 +84,7 @@ def build_space(
         odd_log=np.nan,
         odder_log=np.nan,
         flat_logs=flat_logs(raws, raw_scales),
+        coupling=coupling([raw for _, raw in raws]),
         near=0.0,
         low_margin=np.nan,
         new_pairs=np.nan,

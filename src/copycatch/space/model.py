@@ -82,6 +82,7 @@ class ModelSpace:
     odd_log: float  # 95 % quantile of the reference_set's residual energy
     odder_log: float  # 99 %
     flat_logs: Float32Array  # (2,) flatness below which honest steps hardly ever come by chance
+    coupling: float  # mean squared correlation of the usual inputs' sampled coordinates; NaN where unknown
     near: float  # 75 % quantile of the distance to the nearest: what is farther is never "near"
     low_margin: float  # 10 % quantile of margins
     new_pairs: float  # 90 % quantile of the share of new word pairs

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from copycatch.records.columns import Float32Array, FloatArray
+from copycatch.space.model import Z_MAX
 
 STEP_MIN = 0.15  # root mean square of a step, in spreads: less is noise, whatever its shape
 # Coordinates that move less than this share of the root mean square are noise or background. The shape of a
@@ -18,6 +19,7 @@ CHANCE = 0.000155
 FLAT_LOG_MIN = 0.02  # rounding alone
 ACCOUNTS_MAX = 64  # a thousand queries, compared with two dozen others each, tell the quantile
 PER_ACCOUNT_MIN = 8
+COUPLED_MIN, COUPLED_SPREAD_MIN = 4, 1e-3  # coordinates that vary, and by how many of the usual spreads
 
 
 def flat_logs(raws: Sequence[tuple[int, Float32Array]], scales: Float32Array) -> Float32Array:
@@ -70,3 +72,24 @@ def _flattest(raws: FloatArray) -> FloatArray:
     logs = np.log(kurtosis) + STILL_WEIGHT * np.log(width / np.maximum(moved, 1))
     flattest: FloatArray = np.where(is_step, logs, np.inf).min(axis=1)
     return flattest
+
+
+def coupling(raws: Sequence[Float32Array]) -> float:
+    """How far coordinates go together: their mean squared correlation beyond that of unrelated ones.
+
+    NaN below four coordinates that vary.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> unrelated = rng.normal(size=(500, 6))
+    >>> abs(round(coupling(unrelated), 2)), round(coupling(unrelated[:, [0, 0, 1, 1]] + 0.0), 2)
+    (0.0, 0.33)
+    """
+    values = np.clip(np.stack(raws).astype(np.float64), -Z_MAX, Z_MAX)
+    values = values[:, values.std(axis=0) > COUPLED_SPREAD_MIN]
+    k = values.shape[1]
+    if k < COUPLED_MIN:
+        return float("nan")
+    squares = np.corrcoef(values.T) ** 2
+    return float((squares.sum() - k) / (k * (k - 1)) - 1 / (len(values) - 1))

@@ -1,8 +1,10 @@
 """Which records count: watermark per shard, lateness, repeats.
 
 A shard is one topic and partition. Its watermark is the latest event time that came from it, less the
-allowed lateness; what is older than the watermark at its arrival is late. Repeats are recognised among the
-shard's last records, see `seen`.
+allowed lateness. What is older than the watermark at its arrival is judged as of the watermark: a log line
+that comes at the end of a long generation must not go unseen. Only what is older than `DROPPED_MS` is
+dropped as late: logs of days ago are not what happens now. Repeats are recognised among the shard's last
+records, see `seen`.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +14,8 @@ import numpy as np
 from copycatch.records.columns import BoolArray, IntArray
 from copycatch.units import UNIX_MS_MIN
 from copycatch.windows.seen import SeenRecords
+
+DROPPED_MS = 86_400_000  # a day: no answer takes as long, and no outage of a log pipeline that goes unnoticed
 
 
 @dataclass(slots=True)

@@ -40,6 +40,7 @@ class Events(NamedTuple):
     rows: IntArray  # of their accounts; -1 where there is no room for the account
     times_ms: IntArray
     is_answered: BoolArray
+    charges: npt.NDArray[np.int8]  # of `records.columns.Charge`
     hashes: Uint64Array  # of the exact input; 0 where there is none
     labels: IntArray  # -1 where missing
     margins: Float32Array
@@ -80,7 +81,7 @@ class Due(NamedTuple):
     queries: IntArray
     answered: IntArray
     first_ms: IntArray
-    shift_and_spread: FloatArray  # (n_due, 2), of the remembered inputs
+    moments: FloatArray  # (n_due, 3), of the remembered inputs: see `windows.memory.moments_of`
 
 
 class Query(NamedTuple):
@@ -94,6 +95,22 @@ class Query(NamedTuple):
     near: np.float32
     words_seen: np.uint64
     sketch: Float32Array
+
+
+class Input(NamedTuple):
+    """A query's sampled input coordinates, and what makes a step between two flat, as in `SignalColumns`."""
+
+    raw: Float32Array
+    ratios: Float32Array
+    flat_logs: Float32Array
+
+
+class Scratch(NamedTuple):
+    """Room that is used for one query after another."""
+
+    own: Float32Array  # (N_OWN,)
+    raw: npt.NDArray[np.int8]  # (RAW,)
+    work: Float32Array  # (WORK_ROWS, LANES)
 
 
 class Novel(NamedTuple):
@@ -117,6 +134,9 @@ class Ring(NamedTuple):
     margins: Float32Array
     words: Uint64Array
     is_clustered: npt.NDArray[np.uint8]
+    is_hot: npt.NDArray[np.uint8]
+    balances: npt.NDArray[np.int8]
+    numbers: npt.NDArray[np.uint32]
 
 
 def measured_of(signals: SignalColumns) -> Measured:

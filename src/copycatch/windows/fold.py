@@ -11,17 +11,27 @@ from copycatch.compiled import njit
 from copycatch.layout import row as layout
 from copycatch.layout.signals import IS_DISTINCT, OWN_INDEX, SIGNAL_INDEX
 from copycatch.layout.structs import offsets_of
+from copycatch.records.columns import Charge
 from copycatch.space.model import FOURIER, RAW, SKETCH
-from copycatch.windows.arrays import Due, Novel, Query, Ring
+from copycatch.windows.arrays import Due, Input, Novel, Query, Ring, Scratch
 from copycatch.windows.memory import (
     LANES,
     WORK_ROWS,
     compare_with_memory,
     fixed_raw,
+    moments_of,
     remember,
-    shift_and_spread,
 )
-from copycatch.windows.ring import SKETCH_UNIT, compare_with_ring, fixed, short_hash, short_label
+from copycatch.windows.ring import (
+    SKETCH_UNIT,
+    compare_with_ring,
+    fixed,
+    is_quiet,
+    keep_hot,
+    short_hash,
+    short_label,
+    weigh,
+)
 from copycatch.windows.schedule import next_evaluation
 from copycatch.windows.state import HISTORY
 
@@ -31,6 +41,9 @@ HASHES_AT, HASHES_TO = offsets_of(HISTORY, "ring_hash")
 RING_LABELS_AT, RING_LABELS_TO = offsets_of(HISTORY, "ring_label")
 MARGINS_AT, MARGINS_TO = offsets_of(HISTORY, "ring_margin")
 CLUSTERED_AT, CLUSTERED_TO = offsets_of(HISTORY, "ring_is_clustered")
+HOT_AT, HOT_TO = offsets_of(HISTORY, "ring_is_hot")
+NUMBERS_AT, NUMBERS_TO = offsets_of(HISTORY, "ring_number")
+BALANCES_AT, BALANCES_TO = offsets_of(HISTORY, "ring_balance")
 SKETCHES_AT, SKETCHES_TO = offsets_of(HISTORY, "ring_sketch")
 MEMORY_AT, MEMORY_TO = offsets_of(HISTORY, "memory")
 SIGNALS = layout.SPANS["signals"].start
@@ -53,6 +66,10 @@ T = layout.TALLY
 ANSWERED, REFUSED, DISTINCT, NOVEL = T["answered"], T["refused"], T["distinct"], T["novel"]
 RECENT_DISTINCT, RECENT_NOVEL = T["recent_distinct"], T["recent_novel"]
 CLUSTERED, RECENT_CLUSTERED = T["clustered"], T["recent_clustered"]
+T_REJECTED, T_LATE, T_REPEATED, T_UNJOINED = T["rejected"], T["late"], T["repeated"], T["unjoined"]
+REJECTED, LATE, REPEATED, UNJOINED = (
+    int(each) for each in (Charge.REJECTED, Charge.LATE, Charge.REPEATED, Charge.UNJOINED)
+)
 INPUT_TOKENS, OUTPUT_TOKENS = T["input_tokens"], T["output_tokens"]
 PARAMS_KNOWN, GAPS, GAP_S, GAP_S_SQUARED, ACTIVE = (
     T["params_known"],
@@ -173,22 +190,23 @@ def clear_recent(sums):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def count_distinct(sums, is_new_cluster):  # type: ignore[no-untyped-def]
+def count_distinct(sums, is_new_cluster, fills):  # type: ignore[no-untyped-def]
     """Count a distinct query, and an earlier one that it is the first to repeat nearly.
 
     A new recent window begins where the last one is full.
     """
-    if sums[RECENT_DISTINCT] >= RECENT_WINDOW:
-        clear_recent(sums)
-    sums[RECENT_DISTINCT] += 1
-    sums[DISTINCT] += 1
+    if fills:
+        if sums[RECENT_DISTINCT] >= RECENT_WINDOW:
+            clear_recent(sums)
+        sums[RECENT_DISTINCT] += 1
+        sums[DISTINCT] += 1
     if is_new_cluster:
         sums[CLUSTERED] += 1
         sums[RECENT_CLUSTERED] += 1
 
 
 @njit(cache=True)
-def add_tallies(sums, last_ms, time_ms, queries, limits, is_answered, extras):  # type: ignore[no-untyped-def]
+def add_tallies(sums, last_ms, time_ms, queries, limits, is_answered, charge, extras):  # type: ignore[no-untyped-def]
     """Volume, timing and request options of one record, before its account counts it.
 
     `extras` are input tokens, output tokens, and four request options in the order of the tallies.
@@ -214,7 +232,13 @@ def add_tallies(sums, last_ms, time_ms, queries, limits, is_answered, extras):  
         sums[GAPS] += 1
         sums[GAP_S] += gap_s
         sums[GAP_S_SQUARED] += gap_s * gap_s
-    sums[ANSWERED if is_answered else REFUSED] += 1
+    if charge == REJECTED:
+        sums[T_REJECTED] += 1
+    elif charge == LATE:
+        sums[T_LATE] += 1
+    else:
+        sums[ANSWERED if is_answered else REFUSED] += 1
+        sums[T_UNJOINED] += charge == UNJOINED
     if not np.isnan(extras[2]):
         sums[PARAMS_KNOWN] += 1
         for k in range(4):
@@ -244,6 +268,9 @@ def ring_of(history):  # type: ignore[no-untyped-def]
         history[MARGINS_AT:MARGINS_TO].view(np.float32),
         history[WORDS_AT:WORDS_TO].view(np.uint64),
         history[CLUSTERED_AT:CLUSTERED_TO],
+        history[HOT_AT:HOT_TO],
+        history[BALANCES_AT:BALANCES_TO].view(np.int8),
+        history[NUMBERS_AT:NUMBERS_TO].view(np.uint32),
     )
 
 
@@ -255,15 +282,45 @@ def memory_of(history):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def put_in_ring(ring, count, query, is_clustered):  # type: ignore[no-untyped-def]
-    """The account's `count`-th distinct query takes the place of the oldest in the ring."""
-    at = count % RING
+    """The account's `count`-th distinct query takes the place of the oldest that was not nearly repeated."""
+    at = keep_hot(ring, count)
     ring.hashes[at] = query.hash_
     ring.labels[at] = query.label
     ring.margins[at] = query.margin
     ring.words[at] = query.words_seen
     ring.is_clustered[at] = is_clustered
+    ring.is_hot[at] = 0
+    ring.balances[at] = 0
+    ring.numbers[at] = count
     for k in range(SKETCH):
         ring.sketches[at, k] = fixed(query.sketch[k], SKETCH_UNIT)
+
+
+@njit(cache=True)
+def keep(room, memory, ring, query, count):  # type: ignore[no-untyped-def]
+    """Keep the account's `count`-th distinct query, as `compare` left it, to compare later ones with."""
+    remember(memory, room.raw, count)
+    put_in_ring(ring, count, query, room.own[IS_NEAR] == 1.0)
+
+
+@njit(cache=True)
+def compare(room, memory, ring, query, step, count):  # type: ignore[no-untyped-def]
+    """Own signals of an answered query, in `room.own`; its coordinates in `room.raw`.
+
+    Gives whether it is an exact repeat, whether a quiet near-repeat, whether it counts, and whether it is the
+    first one near an earlier query.
+    """
+    own = room.own
+    is_repeat, at_nearest, at_near, is_new_cluster = compare_with_ring(own, query, ring, count)
+    if is_repeat:
+        return True, False, True, False
+    fixed_raw(step.raw, room.raw)
+    number = np.int64(ring.numbers[at_nearest]) if at_nearest >= 0 else -1
+    compare_with_memory(own, room.raw, step.ratios, memory, count, number, step.flat_logs, room.work)
+    if own[IS_NEAR] != 1.0:
+        return False, False, True, is_new_cluster
+    quiet = is_quiet(own)
+    return False, quiet, weigh(ring, at_near, quiet), is_new_cluster
 
 
 @njit(cache=True)
@@ -273,7 +330,7 @@ def fold(events, accounts, limits):  # type: ignore[no-untyped-def]
     Takes `arrays.Events`, `Accounts` and `Limits`; gives `Due`, and changes the accounts. What is called for
     each event takes its values only: to pass all arrays would cost as much as the fold itself.
     """
-    rows, times_ms, is_answered, hashes, labels, margins, extras, measured = events
+    rows, times_ms, is_answered, charges, hashes, labels, margins, extras, measured = events
     (all_signals, sketches, residuals, input_residuals, raws, cells, fouriers, words_seen, nears, raw_ratios,
      flat_logs) = measured  # fmt: skip
     queries, next_evaluations, answered, next_answered, first_ms, last_ms, ring_counts, histories = accounts
@@ -282,43 +339,44 @@ def fold(events, accounts, limits):  # type: ignore[no-untyped-def]
     due_events = np.empty(len(rows), dtype=np.int64)
     due_sums = np.empty((len(rows), layout.WIDTH), dtype=np.float32)
     due_counts = np.empty((len(rows), 3), dtype=np.int64)
-    due_moments = np.empty((len(rows), 2))
+    due_moments = np.empty((len(rows), 3))
     own = np.empty(N_OWN, dtype=np.float32)
-    raw = np.empty(RAW, dtype=np.int8)
-    work = np.zeros((WORK_ROWS, LANES), dtype=np.float32)
+    room = Scratch(own, np.empty(RAW, dtype=np.int8), np.zeros((WORK_ROWS, LANES), dtype=np.float32))
     for i in range(len(rows)):
         row = rows[i]
         if row < 0:
             continue
         history = histories[row]
         sums, memory = history[SUMS_AT:SUMS_TO].view(np.float32), memory_of(history)
+        charge = charges[i]
+        if charge == REPEATED:
+            sums[T_REPEATED] += 1
+            continue
         if queries[row] == 0:
             first_ms[row] = times_ms[i]
             next_evaluations[row] = next_answered[row] = next_evaluation(0)
-        add_tallies(sums, last_ms[row], times_ms[i], queries[row], limits, is_answered[i], extras[i])
+        add_tallies(sums, last_ms[row], times_ms[i], queries[row], limits, is_answered[i], charge,
+                    extras[i])  # fmt: skip
         queries[row] += 1
         age(sums, first_ms[row], last_ms[row], times_ms[i], limits.memory_ms, queries[row])
         last_ms[row] = max(last_ms[row], times_ms[i])
         if is_answered[i]:
-            answered[row] += 1
             signals, count, ring = all_signals[i], ring_counts[row], ring_of(history)
             query = Query(short_hash(hashes[i]), short_label(labels[i]), margins[i], signals[IS_LOW_MARGIN],
                           signals[NEIGHBOUR_LOG], nears[i], words_seen[i], sketches[i])  # fmt: skip
-            is_repeat, at_nearest, is_new_cluster = compare_with_ring(own, query, ring, count)
+            is_repeat, quiet, counts, is_new_cluster = compare(
+                room, memory, ring, query, Input(raws[i], raw_ratios[i], flat_logs[i]), count)  # fmt: skip
             is_novel = not is_repeat and own[IS_NEAR] != 1.0
+            answered[row] += counts
             if not is_repeat:
-                fixed_raw(raws[i], raw)
-                compare_with_memory(own, raw, raw_ratios[i], memory, count, at_nearest, flat_logs[i],
-                                    work)  # fmt: skip
-                remember(memory, raw, count)
-                count_distinct(sums, is_new_cluster)
-            add_signals(sums, signals, own, is_repeat, is_novel)
+                count_distinct(sums, is_new_cluster, not quiet)
+            if counts:
+                add_signals(sums, signals, own, is_repeat, is_novel)
             if is_novel:
-                is_odd = signals[IS_ODD] == 1 or signals[IS_FAR] == 1
-                add_novel(sums, Novel(residuals[i], input_residuals[i], sketches[i], cells[i],
-                                      fouriers[i], labels[i], is_odd))  # fmt: skip
-            if not is_repeat:
-                put_in_ring(ring, count, query, own[IS_NEAR] == 1.0)
+                add_novel(sums, Novel(residuals[i], input_residuals[i], sketches[i], cells[i], fouriers[i],
+                                      labels[i], signals[IS_ODD] == 1 or signals[IS_FAR] == 1))  # fmt: skip
+            if not is_repeat and not quiet:
+                keep(room, memory, ring, query, count)
                 ring_counts[row] += 1
         if queries[row] >= next_evaluations[row] or answered[row] >= next_answered[row]:
             next_evaluations[row] = next_evaluation(queries[row])
@@ -326,7 +384,7 @@ def fold(events, accounts, limits):  # type: ignore[no-untyped-def]
             due_events[n_due] = i
             due_sums[n_due] = sums
             due_counts[n_due] = (queries[row], answered[row], first_ms[row])
-            due_moments[n_due] = shift_and_spread(memory, ring_counts[row])
+            due_moments[n_due] = moments_of(memory, ring_counts[row])
             n_due += 1
     return Due(
         due_events[:n_due], due_sums[:n_due], due_counts[:n_due, 0], due_counts[:n_due, 1],

@@ -39,6 +39,7 @@ IN_LINE_COS = np.float32(0.93)
 # the spreads is left out, because one coordinate in a wrong unit tells nothing about the others.
 MOMENT_ROWS_MIN, KNOWN_MIN, WIDEST = 12, 4, 8
 CLIP = np.float32(Z_MAX)
+VARIANCE_MIN = 1e-6  # of a coordinate that can go together with another
 # The comparison is expensive: every query of an account's beginning, then one in so many.
 EVERY_UP_TO, THEN_ONE_IN = 128, 4
 # Working space of a comparison: remembered rows lie side by side, so that one instruction serves eight.
@@ -84,14 +85,33 @@ def remember(memory, raw, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def shift_and_spread(memory, count):  # type: ignore[no-untyped-def]
-    """Where the remembered inputs lie: the mean square of their centre, and their variance around it.
+def mean_squared_correlation(standardised, n):  # type: ignore[no-untyped-def]
+    """Over pairs of rows, beyond what `n` unrelated values have by chance; NaN below `KNOWN_MIN` rows."""
+    n_rows = len(standardised)
+    if n_rows < KNOWN_MIN:
+        return np.nan
+    total = 0.0
+    for first in range(n_rows):
+        for second in range(first):
+            product = 0.0
+            for j in range(n):
+                product += standardised[first, j] * standardised[second, j]
+            total += product * product
+    return total / (n_rows * (n_rows - 1) / 2) - 1 / (n - 1)
 
-    Both in squares of the usual inputs' spread of each coordinate, which have 0 and 1. Unbiased; NaN below
-    `MOMENT_ROWS_MIN` rows or `KNOWN_MIN` coordinates.
+
+@njit(cache=True)
+def moments_of(memory, count):  # type: ignore[no-untyped-def]
+    """Where the remembered inputs lie: the mean square of their centre, their variance around it, and how far
+    their coordinates go together, as `space.steps.coupling` says of the usual ones.
+
+    The first two in squares of the usual inputs' spread of each coordinate, which have 0 and 1. Unbiased; NaN
+    below `MOMENT_ROWS_MIN` rows or `KNOWN_MIN` coordinates.
     """
     n = n_remembered(count)
     variances = np.empty(RAW)
+    whole = np.empty((RAW, n))  # standardised values of the coordinates that all rows know and that vary
+    n_whole = 0
     known, shift = 0, 0.0
     for k in range(RAW):
         there, total, squares = 0, 0.0, 0.0
@@ -106,12 +126,18 @@ def shift_and_spread(memory, count):  # type: ignore[no-untyped-def]
             mean = total / there
             variance = max(squares / there - mean * mean, 0.0) * there / (there - 1)
             variances[known] = variance
+            if there == n and variance > VARIANCE_MIN:
+                for j in range(n):
+                    value = VALUES[np.uint8(memory[j, k])] * CODE_UNIT
+                    value = min(max(value, -CLIP), CLIP)
+                    whole[n_whole, j] = (value - mean) / np.sqrt(variance * (n - 1))
+                n_whole += 1
             shift += mean * mean - variance / there
             known += 1
     if known < KNOWN_MIN:
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan
     kept = np.sort(variances[:known])[: known - known // WIDEST]
-    return max(shift / known, 0.0), kept.mean()
+    return max(shift / known, 0.0), kept.mean(), mean_squared_correlation(whole[:n_whole], n)
 
 
 @njit(cache=True)
@@ -203,10 +229,11 @@ def any_in_line(own, values, n, at, work):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def compare_with_memory(own, raw, ratios, memory, count, at_ring, flat_logs, work):  # type: ignore[no-untyped-def]
+def compare_with_memory(own, raw, ratios, memory, count, number, flat_logs, work):  # type: ignore[no-untyped-def]
     """Whether the query is a flat step from a remembered one, and whether it lies on a line with two.
 
     Flat in units of each coordinate's own spread, or in one unit for all (`ratios` are the spreads in it).
+    `number` is that of the nearest recent query, -1 where there is none.
     """
     n = n_remembered(count)
     if n < REMEMBERED_MIN or raw[0] == MISSING or (count >= EVERY_UP_TO and count % THEN_ONE_IN):
@@ -229,9 +256,8 @@ def compare_with_memory(own, raw, ratios, memory, count, at_ring, flat_logs, wor
     is_flat = any_flat(here, ones, values, n, known, flat_logs[0], second, fourth)
     energies_of(here, scales, values, second, fourth)
     own[IS_FLAT] = is_flat or any_flat(here, scales, values, n, known, flat_logs[1], second, fourth)
-    if at_ring >= 0:
-        newest = count - 1
-        at = (newest - (newest - at_ring) % layout.RING) % RECENT
+    if number >= 0 and 0 <= count - 1 - number < RECENT:
+        at = number % RECENT
         kurtosis, moved = shape_of(here, scales, values, at, known, second[at])
         if moved >= MOVED_MIN:
             own[STEP_KURTOSIS] = np.log(kurtosis)

@@ -12,6 +12,7 @@ IS_DUPLICATE, NEAREST_LOG, IS_NEAR = OWN_INDEX["is_duplicate"], OWN_INDEX["neare
 NEAR_FLIP, NEAR_BOUNDARY = OWN_INDEX["near_flip_excess"], OWN_INDEX["near_boundary_excess"]
 NEAR_STEP, IS_FLIP = OWN_INDEX["near_step_excess"], OWN_INDEX["is_flip"]
 IS_COLLINEAR, IS_NEAR_COLLINEAR = OWN_INDEX["is_collinear"], OWN_INDEX["is_near_collinear"]
+IS_FLAT = OWN_INDEX["is_flat"]
 IS_IN_LINE, SAME_LABEL_LOG = OWN_INDEX["is_in_line"], OWN_INDEX["nearest_same_label_log"]
 COLLINEAR_COS = 0.85
 # A query is near when it is at least a tenth nearer (in log distance) to a recent one of its own than to
@@ -30,6 +31,11 @@ NEAR_FLIP_USUAL = np.float32(0.25)
 NEAR_BOUNDARY_USUAL = np.float32(0.25)
 NEAR_STEP_USUAL = np.float32(0.2)
 FAR = np.float32(1e30)
+# A near-repeat whose answer says nothing new is quiet: it takes no place among the recent queries, and counts
+# only while its anchor has hardly more quiet repeats than its probes are worth. So noisy repeats keep their
+# usual rates, while any number of quiet ones dilutes nothing.
+BALANCE_MAX, PROBE_WORTH = np.int8(8), np.int8(3)
+BALANCE_MIN = np.int8(-120)
 # Fixed point for what the ring keeps: sketches within +-64 to 0.002.
 SKETCH_UNIT = np.float32(512)
 FIXED_MAX = np.float32(32767)
@@ -94,8 +100,9 @@ def is_spliced(words, ring_words, n):  # type: ignore[no-untyped-def]
 def compare_with_ring(own, query, ring, ring_n):  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass, in order
     """Own signals of one query against the account's recent distinct queries.
 
-    Takes `arrays.Query` and `Ring`; writes to `own`. Gives whether it is an exact repeat, and the slot of the
-    nearest recent one, -1 where there is none, and whether that one is near and had no near one before.
+    Takes `arrays.Query` and `Ring`; writes to `own`. Gives whether it is an exact repeat, the slot of the
+    nearest recent one, by vector and by whatever is known, -1 where there is none, and whether that one is
+    near and had no near one before.
     """
     own[:] = np.nan
     sketch, words_seen = query.sketch, query.words_seen
@@ -105,7 +112,7 @@ def compare_with_ring(own, query, ring, ring_n):  # type: ignore[no-untyped-def]
     for j in range(min(ring_n, RING)):
         if ring.hashes[j] == query.hash_ and query.hash_ != 0:
             own[IS_DUPLICATE] = 1.0
-            return True, -1, False
+            return True, -1, -1, False
         if words_seen != 0:
             shared = shared_words(words_seen, ring.words[j])
             if shared > words_shared:
@@ -129,7 +136,7 @@ def compare_with_ring(own, query, ring, ring_n):  # type: ignore[no-untyped-def]
     if not has_vector and words_shared < WORDS_SHARED:
         if words_seen != 0 and ring_n > 0:
             own[IS_NEAR] = 0.0
-        return False, -1, False
+        return False, -1, -1, False
     is_near = words_shared >= WORDS_SHARED
     if has_vector:
         own[NEAREST_LOG] = 0.5 * np.log(nearest + np.float32(LOG_FLOOR))
@@ -150,7 +157,7 @@ def compare_with_ring(own, query, ring, ring_n):  # type: ignore[no-untyped-def]
             uv += u * v
         own[IS_COLLINEAR] = abs(uv) > COLLINEAR_COS * np.sqrt(uu * vv) + np.float32(1e-6)
         own[IS_NEAR_COLLINEAR] = own[IS_COLLINEAR] if is_near else 0.0
-    return False, at_nearest if has_vector else -1, is_new_cluster
+    return False, at_nearest if has_vector else -1, at_nearest, is_new_cluster
 
 
 @njit(cache=True)
@@ -170,3 +177,52 @@ def add_near_signals(own, is_near, query, ring, at):  # type: ignore[no-untyped-
     if is_near:
         ring.is_clustered[at] = 1
     return is_first
+
+
+@njit(cache=True)
+def keep_hot(ring, count):  # type: ignore[no-untyped-def]
+    """Where the account's `count`-th distinct query goes: the oldest slot, whose own query may move first.
+
+    One that was nearly repeated since it came, or moved, takes the place of the oldest that was not: else an
+    anchor would be forgotten, and its next near-repeat be a novel query again.
+    """
+    first = count % RING
+    if count < RING or ring.is_hot[first] == 0:
+        return first
+    ring.is_hot[first] = 0
+    for k in range(1, RING // 2):  # the other half always goes by age
+        at = (first + k) % RING
+        if ring.is_hot[at] == 0:
+            ring.hashes[at] = ring.hashes[first]
+            ring.labels[at] = ring.labels[first]
+            ring.margins[at] = ring.margins[first]
+            ring.words[at] = ring.words[first]
+            ring.is_clustered[at] = ring.is_clustered[first]
+            ring.balances[at] = ring.balances[first]
+            ring.numbers[at] = ring.numbers[first]
+            ring.sketches[at] = ring.sketches[first]
+            return first
+    return first
+
+
+@njit(cache=True)
+def is_quiet(own):  # type: ignore[no-untyped-def]
+    """Whether a query is a near-repeat whose answer says nothing new, and no flat step.
+
+    Directions tell nothing here: small noise points to some earlier query every now and then.
+    """
+    return own[IS_NEAR] == 1.0 and own[IS_FLIP] != 1.0 and not own[NEAR_STEP] > 0 and own[IS_FLAT] != 1.0
+
+
+@njit(cache=True)
+def weigh(ring, at, quiet):  # type: ignore[no-untyped-def]
+    """Put a near-repeat to its anchor's account of quiet ones and probes; whether it counts."""
+    balance = ring.balances[at]
+    ring.is_hot[at] = 1
+    if not quiet:
+        ring.balances[at] = max(balance - PROBE_WORTH, BALANCE_MIN)
+        return True
+    if balance >= BALANCE_MAX:
+        return False
+    ring.balances[at] = balance + 1
+    return True

@@ -21,7 +21,10 @@ COUNTERS: Final = row_dtype(
     {
         "queries": (np.int64, ()),  # every record of the account
         "next_evaluation": (np.int64, ()),  # the count at which it is due
-        "answered": (np.int64, ()),  # those that were neither refused nor failed
+        "answered": (
+            np.int64,
+            (),
+        ),  # neither refused nor failed, nor quiet near-repeats that do not count
         "next_answered": (np.int64, ()),  # the count of these at which it is due, whichever comes first
         "first_ms": (np.int64, ()),
         "last_ms": (np.int64, ()),
@@ -39,6 +42,9 @@ HISTORY: Final = row_dtype(
         "ring_label": (np.int32, (RING,)),  # as `ring.short_label` gives it
         "ring_margin": (np.float32, (RING,)),
         "ring_is_clustered": (np.uint8, (RING,)),  # 1 where another one is near it
+        "ring_is_hot": (np.uint8, (RING,)),  # 1 where it was nearly repeated since it came, or moved
+        "ring_number": (np.uint32, (RING,)),  # which of the account's distinct queries it is
+        "ring_balance": (np.int8, (RING,)),  # quiet near-repeats less what probes are worth, `ring.weigh`
         "ring_sketch": (np.int16, (RING, SKETCH)),
         "memory": (np.int8, (MEMORY, RAW)),
         "sample_ids": (f"S{SAMPLE_ID_BYTES}", (SAMPLE_IDS,)),

@@ -25,7 +25,7 @@ from tests.benchmarks.isolated import MeasurementFailed, run_isolated
 from tests.benchmarks.machine import machine_words
 
 BUDGETS = (0.5, 1.0, 2.0, 5.0)
-FRESH = (("digits", "demo"), ("intents", "demo"))
+FRESH = (("digits", "demo"), ("intents", "demo"), ("digits", "hiding"))
 # Honest use alone: of few accounts a week shows no rate of .5 alerts per 1,000 accounts and day.
 POPULATIONS = ("digits", "intents", "tabular")
 POPULATION_ACCOUNTS = 1_200

@@ -34,10 +34,10 @@ def write(path: Path, *documents: Any) -> Path:
 
 def test_halves_that_wait_at_the_end_of_the_file_are_given_up(tmp_path: Path) -> None:
     log = write(tmp_path / "log.jsonl", request("e1"), request("e2"), response("e1"), response("e3"))
-    counts, rejects = played(log, "kserve")
+    counts, rejects = played(log, "kserve", unpaired="reject")
     assert (counts.accepted, counts.rejected, counts.total) == (1, 2, 3)
     assert [(each.reason, each.offset) for each in rejects] == [("unjoined", 1), ("unjoined", 3)]
-    counts, rejects = played(log, "kserve", unpaired="keep")
+    counts, rejects = played(log, "kserve")
     assert (counts.accepted, counts.rejected) == (2, 1)
 
 

@@ -48,7 +48,7 @@ def test_counts_add_up() -> None:
         [
             record(0, event_time=START_MS),
             record(1, event_time=START_MS + 600_000),
-            record(2, event_time=START_MS + 60_000),  # nine minutes behind: late
+            record(2, event_time=START_MS - 86_400_000),  # more than a day behind: late
             record(1, event_time=START_MS + 600_000),  # the same id again
             record(3, event_time=NOW_MS + 3_600_000),
             record(4, event_time=START_MS + 600_000, probabilities=[0.5, 0.5]),

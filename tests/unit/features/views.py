@@ -29,6 +29,6 @@ def view_of(
         label_shares=usual.get("labels", np.full((n, LABEL_BINS), 1 / LABEL_BINS)),
         short_pane_s=3600.0,
         long_pane_s=6 * 3600.0,
-        shift_and_spread=np.zeros((n, 2)),
+        moments=np.zeros((n, 3)),
         usage=np.full((n, len(MEASURES)), np.nan),
     )

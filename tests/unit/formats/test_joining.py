@@ -43,6 +43,7 @@ def response(event_id: str = "e", **more: Any) -> dict[str, Any]:
 
 
 def decoder_of(format_name: str = "kserve", **options: Any) -> JoiningDecoder:
+    options = {"unpaired": "reject"} | options  # what waits in vain is seen best among the rejects
     decoder = FORMATS[format_name].make_decoder(FormatOptions(**options), recognise)
     assert isinstance(decoder, JoiningDecoder)
     return decoder

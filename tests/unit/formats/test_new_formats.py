@@ -77,6 +77,9 @@ def batch(messages: list[Logged]) -> RawBatch:
     return RawBatch("logs", 0, at, [each.value for each in messages], headers=headers)
 
 
+REJECT = FormatOptions(unpaired="reject")
+
+
 def all_of(name: str, messages: list[Logged], options: FormatOptions | None = None) -> Decoded:
     """What messages come to, those included that waited in vain."""
     decoder = make_decoder(name, options or FormatOptions())
@@ -176,7 +179,7 @@ def test_azure_logs_without_texts_count_and_without_gateway_name_nobody() -> Non
     tokens, asked, _, half, gateway = CHAT["azure_apim"](QUERY)
     [record] = all_of("azure_apim", [tokens, gateway]).records
     assert (record.input, record.input_tokens) == (None, 240)
-    [reject] = all_of("azure_apim", [tokens, asked]).rejects
+    [reject] = all_of("azure_apim", [tokens, asked], REJECT).rejects
     assert reject.reason == "unjoined"
     other = all_of("azure_apim", [gateway])  # a request of the gateway to no model
     assert (other.records, other.rejects, other.notes["skipped"]) == ([], [], 1)
@@ -238,8 +241,8 @@ def test_vllm_lines(asked: tuple[str, ...]) -> None:
 
 def test_vllm_without_outputs_is_kept_if_the_options_say_so() -> None:
     asked, _ = CHAT["vllm"](QUERY)
-    assert [reject.reason for reject in all_of("vllm", [asked]).rejects] == ["unjoined"]
-    kept = all_of("vllm", [asked], FormatOptions(unpaired="keep"))
+    assert [each.reason for each in all_of("vllm", [asked], REJECT).rejects] == ["unjoined"]
+    kept = all_of("vllm", [asked])
     assert (len(kept.records), kept.notes["unpaired"]) == (1, 1)
 
 
@@ -399,7 +402,7 @@ def test_triton_steps_of_ensembles_and_late_stamps_are_no_queries() -> None:
 def test_parts_that_wait_are_bounded_and_given_up_in_order() -> None:
     queries = [QUERY._replace(id=f"e-{index}") for index in range(50)]
     asked = [CHAT["vllm"](each)[0] for each in queries]
-    decoder = make_decoder("vllm", FormatOptions(pending_max=10))
+    decoder = make_decoder("vllm", FormatOptions(pending_max=10, unpaired="reject"))
     decoded = decoder.decode(batch(asked))
     assert [reject.offset for reject in decoded.rejects] == list(range(40))
     assert decoded.notes["held"] == 50

@@ -85,6 +85,31 @@ def test_dressed_inputs_are_what_the_victim_answers(victim_of: VictimOf) -> None
     assert not np.array_equal(plain.inputs, noisy.inputs)
 
 
+def test_fillers_are_near_repeats_of_one_query_and_stand_before_each_of_the_attack(
+    victim_of: VictimOf,
+) -> None:
+    victim = victim_of("digits")
+    schedule = attack_schedules(campaign_of(victim, AttackSpec("uniform", "fillers", 50)))[0]
+    fillers = schedule.inputs[~schedule.is_attack_query]
+    gaps = np.diff(np.flatnonzero(schedule.is_attack_query), prepend=-1)
+    assert set(gaps.tolist()) == {10}
+    spread = victim.held_out.std(axis=0).mean()
+    assert np.abs(fillers - fillers.mean(axis=0)).mean() < 0.2 * spread
+    assert len(np.unique(schedule.probabilities[~schedule.is_attack_query].argmax(axis=1))) == 1
+
+
+def test_a_prelude_is_refused_and_a_hopper_never_shows_one_name_twice(victim_of: VictimOf) -> None:
+    prelude = attack_schedules(campaign_of(victim_of("wine"), AttackSpec("uniform", "refused_prelude", 50)))[
+        0
+    ]
+    assert not prelude.is_attack_query[:50].any()
+    assert not prelude.is_answered[:50].any()
+    campaign = campaign_of(victim_of("wine"), AttackSpec("uniform", "tenant_hopping", 50))
+    account_id = attack_schedules(campaign)[0].account_id
+    sent = [record for record in Playback(campaign) if record["account_id"] == account_id]
+    assert len({record["user_agent"] for record in sent}) == len(sent) == 50
+
+
 def test_a_mistaken_attack_varies_little_and_lies_off(victim_of: VictimOf) -> None:
     victim = victim_of("digits")
     plain, mistaken = (

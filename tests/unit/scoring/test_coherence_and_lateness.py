@@ -21,7 +21,7 @@ def coherence(seen: dict[str, float]) -> float:
 def heard(family: str, coherences: list[float]) -> FloatArray:
     """How loud a family may speak, of accounts whose inputs are not displaced."""
     unknown = np.full(len(coherences), np.nan)
-    return damping(np.array(coherences), unknown, unknown)[:, FAMILIES.index(family)]
+    return damping(np.array(coherences), unknown, unknown, unknown)[:, FAMILIES.index(family)]
 
 
 def test_noise_is_incoherent_and_another_population_is_not() -> None:

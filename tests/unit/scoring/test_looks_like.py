@@ -14,6 +14,7 @@ USUAL = dict.fromkeys(NAMES, 0.0) | {
     "topics": 8.0,
     "class_drift": 0.0,
     "input_spread": 1.0,
+    "input_coupling": 1.0,
 }
 FAR = {"class_distance": 2.0, "whitened_distance": 2.0, "nearest_distance": 2.0}  # ten deviations
 SHIFTED = 0.6 * 16 * float(np.exp(2.0))

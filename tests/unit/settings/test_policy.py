@@ -161,6 +161,7 @@ def test_built_in_limits_stay_beside_own_ones_and_can_be_changed() -> None:
     policy = parse_policy(f"version: 1\nrules: [{own}]", "p.yaml")
     assert [(limit.name, limit.when.above) for limit in policy.limits] == [
         ("many_completions", 0.6),
+        ("unfit_inputs", 0.3),
         ("changing_bias", 1.0),
     ]
     assert Policy().limits == list(BUILT_IN_LIMITS)

@@ -22,8 +22,8 @@ from copycatch.windows.memory import (
     WORK_ROWS,
     compare_with_memory,
     fixed_raw,
+    moments_of,
     n_remembered,
-    shift_and_spread,
 )
 
 MARGIN = 1e-4  # relative, of what is compared: nearer to a limit float32 may say either
@@ -106,8 +106,7 @@ def test_steps_and_lines_are_those_of_the_slow_form(width: int, is_grid: bool) -
         fixed_raw(value, raw)
         newest = int(rng.integers(0, min(count, RING)))
         own = np.full(N_OWN, np.nan, dtype=np.float32)
-        at_ring = (count - 1 - newest) % RING
-        compare_with_memory(own, raw, ratios, codes, count, at_ring, flat_logs, work)
+        compare_with_memory(own, raw, ratios, codes, count, count - 1 - newest, flat_logs, work)
         known, mine, others = int((raw != MISSING).sum()), decoded(raw), decoded(codes)
         steps = mine - others[: n_remembered(count)]
         flat = [is_flat(steps, known, 0.12), is_flat(steps * ratios, known, 0.2)]
@@ -156,7 +155,7 @@ def test_shift_and_spread_are_the_moments_of_what_is_remembered(seed: int) -> No
     values = np.where(memory == MISSING, np.nan, np.clip(decoded(memory), -CLIP, CLIP))[:n]
     there = (~np.isnan(values)).sum(axis=0)
     known = values[:, there >= MOMENT_ROWS_MIN]
-    shift, spread = shift_and_spread(memory, count)
+    shift, spread, coupled = moments_of(memory, count)
     if known.shape[1] < KNOWN_MIN:
         assert np.isnan(shift)
         assert np.isnan(spread)
@@ -164,4 +163,11 @@ def test_shift_and_spread_are_the_moments_of_what_is_remembered(seed: int) -> No
     variances = np.nanvar(known, axis=0, ddof=1)
     unbiased = np.nanmean(known, axis=0) ** 2 - variances / there[there >= MOMENT_ROWS_MIN]
     assert np.isclose(shift, max(unbiased.mean(), 0), rtol=1e-5, atol=1e-6)
+    whole = values[:, there == n]
+    whole = whole[:, whole.std(axis=0) > 0.01]
+    if whole.shape[1] >= KNOWN_MIN:
+        squares = np.corrcoef(whole.T)[np.tril_indices(whole.shape[1], -1)] ** 2
+        assert np.isclose(coupled, squares.mean() - 1 / (n - 1), atol=1e-4)
+    else:
+        assert np.isnan(coupled)
     assert np.isclose(spread, np.sort(variances)[: len(variances) - len(variances) // 8].mean(), rtol=1e-5)

@@ -10,9 +10,9 @@ from copycatch.formats.shared.faults import MessageFault, foreign_fault
 from copycatch.formats.shared.format import REQUIRED_FIELDS, FormatOptions
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.messages import LogMessage, Reading, lower_headers
-from copycatch.formats.shared.readable import readable_record
+from copycatch.formats.shared.readable import is_unread, readable_record
 from copycatch.formats.shared.recognise import Recognise
-from copycatch.records.columns import RawBatch
+from copycatch.records.columns import Charge, RawBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
 from copycatch.records.rejects import reject
 from copycatch.records.wire import InferenceRecord
@@ -139,13 +139,22 @@ def add_readings(
     position: int,
     readings: list[Reading],
     sources: Mapping[str, str],
+    charge: Charge = Charge.NONE,
 ) -> None:
-    """Put what was read into the result: records, and a reject for each reading that is none."""
+    """Put what was read into the result: records, and a reject for each reading that is none.
+
+    Records are charged with `charge`, or with an input that could not be read.
+    """
     for reading in readings:
         found = reading if isinstance(reading, MessageFault) else record_of(reading, sources, decoded.notes)
         if isinstance(found, MessageFault):
-            decoded.rejects.append(reject(batch, position, found.reason, found.field, found.message))
+            account_id = None if isinstance(reading, MessageFault) else reading.get("account_id")
+            decoded.rejects.append(
+                reject(batch, position, found.reason, found.field, found.message, account_id)
+            )
         else:
+            if charge or is_unread(reading, found):
+                decoded.charges[len(decoded.records)] = charge or Charge.UNREAD
             decoded.records.append(found)
             decoded.positions.append(position)
 

@@ -123,16 +123,13 @@ def picked(batch: RawBatch, rows: list[int]) -> RawBatch:
 def in_order(batch: RawBatch, first: Decoded, second: Decoded) -> Decoded:
     """Both, their records in the order of the messages of the batch."""
     row_by_position = {position: row for row, position in enumerate(batch.positions)}
-    both = Decoded([*first.records], [*first.positions], [*first.rejects], first.notes + second.notes)
-    both.rejects += second.rejects
-    if not second.records:
-        return both
-    records = first.records + second.records
-    positions = first.positions + second.positions
-    order = sorted(range(len(records)), key=lambda index: row_by_position[positions[index]])
-    both.records = [records[index] for index in order]
-    both.positions = [positions[index] for index in order]
-    return both
+    both = Decoded()
+    both.add(first)
+    both.add(second)
+    order = sorted(range(len(both.records)), key=lambda index: row_by_position[both.positions[index]])
+    ordered = both.only(order)
+    ordered.rejects = both.rejects
+    return ordered
 
 
 def _may_be_wrapped(value: bytes) -> bool:

@@ -45,8 +45,9 @@ class FormatOptions:
     """Messages that wait at most; the oldest is given up first."""
     pending_bytes_max: int = 64 << 20
     """Bytes of all messages that wait at most."""
-    unpaired: Literal["reject", "keep"] = "reject"
-    """`keep` makes a record of a request without response, for loggers that are set to log requests only."""
+    unpaired: Literal["reject", "keep"] = "keep"
+    """`keep` judges a request without response by what it asks, and charges its account with it; `reject`
+    writes a dead letter."""
     mapping: MappingSpec | None = None
     """For the format `mapping`: which pointer gives which field."""
 

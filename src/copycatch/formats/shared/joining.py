@@ -14,7 +14,7 @@ from copycatch.formats.shared.format import FormatOptions
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.messages import LogMessage, Reading
 from copycatch.formats.shared.recognise import Recognise
-from copycatch.records.columns import RawBatch
+from copycatch.records.columns import Charge, RawBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
 
 SNAPSHOT_VERSION = 1
@@ -222,14 +222,16 @@ class JoiningDecoder(Decoder):
         batch = pending.batch()
         other = "response" if pending.kind == "request" else "request"
         readings: list[Reading]
+        charge = Charge.NONE
         if self._options.unpaired == "keep" and pending.kind == "request":
             readings = self._read(decoded.notes, self._message_of(pending, decoded.notes), None)
             decoded.notes["unpaired"] += len(readings)
+            charge = Charge.UNJOINED
         else:
             readings = [
                 MessageFault("unjoined", None, f"this {pending.kind} {key[:80]!r} got no {other} {why}")
             ]
-        add_readings(decoded, batch, pending.position, readings, self._sources)
+        add_readings(decoded, batch, pending.position, readings, self._sources, charge)
 
     def _message_of(self, pending: Pending, notes: Counter[Note]) -> LogMessage:
         batch = pending.batch()

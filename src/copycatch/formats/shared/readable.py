@@ -53,6 +53,11 @@ def readable_record(given: dict[str, Any]) -> tuple[InferenceRecord | MessageFau
         return MessageFault("schema", None, f"the record cannot be read: {error}"), n_unread
 
 
+def is_unread(given: Any, record: InferenceRecord) -> bool:
+    """Whether the input was given and could not be read."""
+    return record.input is None and given.get("input") is not None
+
+
 def short_id(text: str) -> str:
     """An id that is too long for one, as its beginning and a hash of all of it.
 
