@@ -1,6 +1,9 @@
 """OpenAI's API as gateways log it: an envelope of request and response, or one of the two alone."""
 
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
 
 from copycatch.formats.shared.chat import (
     embeddings_of,
@@ -15,6 +18,7 @@ from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.messages import (
+    CLIENT_IP_CHARS_MAX,
     Fields,
     LogMessage,
     Reading,
@@ -26,6 +30,8 @@ from copycatch.formats.shared.messages import (
 )
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
+from copycatch.formats.shared.typed_chat import Name, Request, Response, are_ids, asked_in, first_of, stripped
+from copycatch.records.wire import InferenceRecord
 
 NAME = "openai"
 SOURCES = {
@@ -57,7 +63,7 @@ _RESPONSES = ("chat.completion", "text_completion", "list", "response", "chat.co
 
 def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options, recognise, is_batched=True)
+    return DocumentDecoder(NAME, read, SOURCES, options, recognise, is_batched=True, plain=read_plain)
 
 
 FORMAT = Format(
@@ -81,6 +87,121 @@ FORMAT = Format(
     ),
     precedence=1,
 )
+
+
+class _Envelope(Struct, gc=False, kw_only=True):
+    """What most gateways log; the keys behind `rare` are read by the long way."""
+
+    request: Request
+    response: Response
+    request_id: Name = None
+    timestamp: str | int | float | None = None
+    account_id: Name = None
+    client_ip: Annotated[str, Meta(max_length=CLIENT_IP_CHARS_MAX)] | None = None
+    user_agent: str | None = None
+    status_code: Annotated[int, Meta(ge=0, le=999)] | None = None
+    latency_ms: float | None = None
+    headers: dict[str, Any] | None = None
+    event_id: Name = None
+    event_time: str | int | float | None = None
+    tenant_id: Name = None
+    user_id: Name = None
+    api_key_id: Name = None
+    model: Name = None
+    conversation_id: Name = None
+    session_id: Name = None
+    id: Any = None
+    time: Any = None
+    start_time: Any = None
+    created_at: Any = None
+    request_headers: Any = None
+    ip: Any = None
+    customer_id: Any = None
+    organization: Any = None
+    org_id: Any = None
+    duration_ms: Any = None
+    account_created: Any = None
+    asn: Any = None
+    plan: Any = None
+    status: Any = None
+
+    def has_rare(self) -> bool:
+        return not (
+            self.id is None
+            and self.time is None
+            and self.start_time is None
+            and self.created_at is None
+            and self.request_headers is None
+            and self.ip is None
+            and self.customer_id is None
+            and self.organization is None
+            and self.org_id is None
+            and self.duration_ms is None
+            and self.account_created is None
+            and self.asn is None
+            and self.plan is None
+            and self.status is None
+        )
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+def read_plain(value: bytes, message: LogMessage) -> list[InferenceRecord] | None:
+    """The record of an envelope with a chat of text and its answer, as `read` reads it; None for all else."""
+    try:
+        envelope = _decode_envelope(value)
+        event_time = message.time_ms(envelope.event_time, envelope.timestamp, envelope.response.created)
+    except (ValueError, RecursionError, MessageFault):
+        return None
+    request, response = envelope.request, envelope.response
+    asked, params = asked_in(request.messages), request.params()
+    choice = response.choices[0]
+    is_told = params is not None or choice.logprobs is None
+    if asked is None or envelope.has_rare() or not (is_told and response.is_plain()):
+        return None
+    headers = message.headers
+    for name, given in (envelope.headers or {}).items():
+        if type(given) is not str:
+            return None
+        headers.setdefault(name.lower(), given)
+    client_ip = message.client_ip(first(envelope.client_ip, headers.get("x-forwarded-for")))
+    event_id = first_of(envelope.event_id, envelope.request_id)
+    if event_id is None:
+        event_id = first_name(response.id, headers.get("x-request-id"), message.origin)
+    account = message.account(
+        None, envelope.account_id, envelope.user_id, envelope.api_key_id, client_ip=client_ip
+    )
+    tenant = message.tenant(envelope.tenant_id)
+    model = message.model(request.model, envelope.model, response.model)
+    if event_id is None or event_time is None or account is None or model is None:
+        return None
+    if not are_ids(event_id, account, tenant, model):
+        return None
+    return [
+        InferenceRecord(
+            event_id=event_id,
+            event_time=event_time,
+            account_id=account,
+            model_id=model,
+            tenant_id=tenant,
+            api_key_id=stripped(envelope.api_key_id),
+            user_agent=agent_of(first(envelope.user_agent, headers.get("user-agent"))),
+            client_ip=client_ip,
+            model_version=stripped(response.model),
+            input=asked.text,
+            output_text=choice.message.content,
+            params=params,
+            input_tokens=response.usage.prompt_tokens,
+            output_tokens=response.usage.completion_tokens,
+            latency_ms=envelope.latency_ms,
+            status=envelope.status_code,
+            conversation_id=first_of(envelope.conversation_id, envelope.session_id, asked.conversation_id),
+            turn=asked.turn,
+            system_hash=asked.system_hash,
+            finish_reason=response.reason,
+        )
+    ]
 
 
 def read(message: LogMessage) -> list[Reading]:

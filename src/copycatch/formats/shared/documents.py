@@ -15,10 +15,14 @@ from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import Charge, RawBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
 from copycatch.records.rejects import reject
-from copycatch.records.wire import InferenceRecord
+from copycatch.records.wire import MESSAGE_BYTES_MAX, InferenceRecord
 
 Reader = Callable[[LogMessage], list[Reading]]
 """Readings of one message; an empty list where it is about no inference. May raise `MessageFault`."""
+
+Plain = Callable[[bytes, LogMessage], list[InferenceRecord] | None]
+"""Records of a message of the usual shape, of which `LogMessage` has all but the document; None where the
+message must go the long way. Tests hold both ways to the same records."""
 
 DOCUMENTS_MAX = 10_000  # in one message; batching loggers send hundreds
 
@@ -40,6 +44,8 @@ class DocumentDecoder(Decoder):
         Whether a message may be an array of documents.
     parse : callable
         Bytes of a message to its document; may raise `MessageFault`.
+    plain : callable
+        Reads messages of the usual shape in one look; not asked where a pointer names the account.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class DocumentDecoder(Decoder):
         recognise: Recognise,
         is_batched: bool = False,
         parse: Callable[[bytes], Any] = read_json,
+        plain: Plain | None = None,
     ) -> None:
         self._name = name
         self._read = read
@@ -59,13 +66,30 @@ class DocumentDecoder(Decoder):
         self._recognise = recognise
         self._is_batched = is_batched
         self._parse = parse
+        self._plain = plain if options.account_pointer is None else None
 
     def decode(self, batch: RawBatch) -> Decoded:
         decoded = Decoded()
         for row in range(len(batch.values)):
+            if self._plain is not None and self._decode_plain(decoded, batch, row, self._plain):
+                continue
             readings = self._readings_of(batch, row, decoded.notes)
             add_readings(decoded, batch, batch.positions[row], readings, self._sources)
         return decoded
+
+    def _decode_plain(self, decoded: Decoded, batch: RawBatch, row: int, plain: Plain) -> bool:
+        """Whether the message was of the usual shape, and is in the result."""
+        value = batch.values[row]
+        if len(value) > MESSAGE_BYTES_MAX:
+            return False
+        records = plain(value, message_of(batch, row, None, self._options, decoded.notes))
+        if records is None:
+            return False
+        decoded.records += records
+        decoded.positions += [batch.positions[row]] * len(records)
+        if len(records) != 1:
+            decoded.notes["skipped" if not records else "split"] += max(len(records) - 1, 1)
+        return True
 
     def _readings_of(self, batch: RawBatch, row: int, notes: Counter[Note]) -> list[Reading]:
         try:

@@ -1,0 +1,131 @@
+"""Messages of the usual shape are read in one look; the records are those of the long way."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.log_shapes import CHAT, Query, chat_request
+from tests.unit.formats.test_formats_take_anything import mutants
+
+from copycatch.formats import openai
+from copycatch.formats.catalog import FORMATS, recognise
+from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.format import FormatOptions
+from copycatch.records.columns import RawBatch
+from copycatch.records.decoding import Decoded, Decoder
+from copycatch.records.wire import TEXT_CHARS_MAX
+
+QUERY = Query("e-1", "acct-1", "What is it?", "That.", 3, [], [])
+LONG_WAYS: dict[str, Callable[[FormatOptions], Decoder]] = {
+    "openai": lambda options: DocumentDecoder(
+        "openai", openai.read, openai.SOURCES, options, recognise, is_batched=True
+    ),
+}
+OPTIONS = st.sampled_from(
+    [
+        FormatOptions(),
+        FormatOptions(account_fallback="client_ip", model_id="m", tenant_headers=("x-tenant",)),
+        FormatOptions(account_fallback="key", event_time="log", proxies_trusted=1),
+    ]
+)
+HEADERS = st.sampled_from([[], [("X-Tenant", b"t-1"), ("x-user-id", b"u-9"), ("user-agent", b"curl")]])
+VALUES = st.sampled_from(
+    [None, "", " x ", "default_user", "[REDACTED]", "assistant", "User", "arn:aws:sts::1:assumed-role/a/b",
+     "x" * 600, "Length", "\u0130", "7", "2026-03-01 10:00:00", "2026-03-01T10:00:00Z", 0, -1, 7, 1e3, 2**60,
+     2**70, True, 0.5, [], ["x"], {}, [{"text": "x"}], {"text": "x"}, {"x-forwarded-for": "1.1.1.1, 2.2.2.2"},
+     {"X-Account-Id": ["a"]}, [{"type": "image_url"}], [{"type": "text", "text": "x"}]]
+)  # fmt: skip
+
+
+def bodies_of(name: str) -> list[Any]:
+    """What the format logs, and the same of a longer conversation."""
+    body = json.loads(CHAT[name](QUERY)[0].value)
+    said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    longer = json.loads(json.dumps(body))
+    holder = longer.get("request", longer)
+    if "messages" in holder:
+        holder["messages"] = [*chat_request(QUERY)["messages"][:1], *said, *said, holder["messages"][-1]]
+    return [body, longer]
+
+
+def nodes_of(body: Any) -> Iterator[dict[str, Any]]:
+    nodes = [body]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            yield node
+        nodes += [
+            each for each in (node.values() if isinstance(node, dict) else node)
+            if isinstance(each, dict | list)
+        ]  # fmt: skip
+
+
+@st.composite
+def changed(draw: st.DrawFn, name: str, keys: list[str]) -> bytes:
+    """A message with keys added, taken away, or of another value anywhere in it."""
+    body = json.loads(json.dumps(draw(st.sampled_from(bodies_of(name)))))
+    for _ in range(draw(st.integers(0, 3))):
+        node = draw(st.sampled_from(list(nodes_of(body))))
+        key = draw(st.sampled_from(keys) | st.sampled_from(sorted(node) or ["x"]))
+        if key in node and draw(st.booleans()):
+            del node[key]
+        else:
+            node[key] = draw(VALUES)
+    if not draw(st.integers(0, 4)):
+        body = draw(mutants(body))
+    return json.dumps(body).encode()
+
+
+KEYS = {
+    "openai": ["id", "ip", "user_id", "api_key_id", "status", "event_time", "time", "headers", "user_agent",
+               "client_ip", "tenant_id", "session_id", "plan", "asn", "logprobs", "tools", "system", "prompt",
+               "input", "type", "signature", "embedding", "data", "duration_ms", "account_created",
+               "created"],
+}  # fmt: skip
+
+
+def decoded(decoder: Decoder, values: list[bytes], headers: list[tuple[str, bytes]]) -> Decoded:
+    at = list(range(len(values)))
+    keys: list[bytes | None] = [b"key-1" for _ in values]
+    times = [1_772_359_200_000 for _ in values]
+    return decoder.decode(
+        RawBatch("logs", 0, at, values, timestamps_ms=times, headers=[headers for _ in values], keys=keys)
+    )
+
+
+def outcome(found: Decoded) -> tuple[Any, ...]:
+    return found.records, found.positions, found.rejects, +found.notes
+
+
+@pytest.mark.parametrize("name", LONG_WAYS)
+def test_usual_messages_are_plain(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual shape never goes the long way."""
+    values = [json.dumps(each).encode() for each in bodies_of(name)]
+    expected = outcome(decoded(LONG_WAYS[name](FormatOptions()), values, []))
+    assert len(expected[0]) == len(values)
+    monkeypatch.setattr(DocumentDecoder, "_readings_of", None)
+    decoder = FORMATS[name].make_decoder(FormatOptions(), recognise)
+    assert outcome(decoded(decoder, values, [])) == expected
+
+
+@pytest.mark.parametrize("name", LONG_WAYS)
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_both_ways_give_the_same(name: str, data: st.DataObject) -> None:
+    values = data.draw(st.lists(changed(name, KEYS[name]), min_size=1, max_size=3))
+    options, headers = data.draw(OPTIONS), data.draw(HEADERS)
+    plain = decoded(FORMATS[name].make_decoder(options, recognise), values, headers)
+    assert outcome(plain) == outcome(decoded(LONG_WAYS[name](options), values, headers))
+
+
+@pytest.mark.parametrize("name", LONG_WAYS)
+def test_long_texts_are_cut_as_before(name: str) -> None:
+    long = QUERY._replace(prompt="x" * (TEXT_CHARS_MAX + 1), answer="y" * (TEXT_CHARS_MAX + 1))
+    values = [each.value for each in CHAT[name](long)]
+    plain = decoded(FORMATS[name].make_decoder(FormatOptions(), recognise), values, [])
+    assert outcome(plain) == outcome(decoded(LONG_WAYS[name](FormatOptions()), values, []))
+    record = plain.records[0]
+    assert (record.input, record.output_text) == ("x" * TEXT_CHARS_MAX, "y" * TEXT_CHARS_MAX)
