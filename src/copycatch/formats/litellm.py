@@ -1,6 +1,9 @@
 """LiteLLM's standard logging payload, alone, in an array, or within a callback's keyword arguments."""
 
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct
 
 from copycatch.formats.shared.chat import (
     embeddings_of,
@@ -15,6 +18,7 @@ from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.messages import (
+    CLIENT_IP_CHARS_MAX,
     Fields,
     LogMessage,
     Reading,
@@ -30,6 +34,18 @@ from copycatch.formats.shared.plain_chat import plain_request_fields
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.formats.shared.times import in_utc
+from copycatch.formats.shared.typed_chat import (
+    MESSAGES_MAX,
+    Message,
+    Name,
+    Options,
+    Response,
+    are_ids,
+    asked_in,
+    first_of,
+    stripped,
+)
+from copycatch.records.wire import Count, InferenceRecord
 
 NAME = "litellm"
 SOURCES = {
@@ -57,7 +73,7 @@ SOURCES = {
 
 def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format."""
-    return DocumentDecoder(NAME, read, SOURCES, options, recognise, is_batched=True)
+    return DocumentDecoder(NAME, read, SOURCES, options, recognise, is_batched=True, plain=read_plain)
 
 
 FORMAT = Format(
@@ -70,6 +86,117 @@ FORMAT = Format(
         ("call_type", "model_group|response_cost|spend|metadata.user_api_key_hash|custom_llm_provider"),
     ),
 )
+
+
+_Address = Annotated[str, Meta(max_length=CLIENT_IP_CHARS_MAX)] | None
+
+
+class _Session(Struct, gc=False):
+    session_id: Name = None
+
+
+class _Metadata(Struct, gc=False, kw_only=True):
+    user_api_key_hash: Name = None
+    user_api_key_org_id: Name = None
+    user_api_key_team_id: Name = None
+    user_api_key_user_id: Name = None
+    user_api_key_end_user_id: Name = None
+    requester_ip_address: _Address = None
+    user_agent: str | None = None
+    requester_metadata: _Session | None = None
+
+
+class _Payload(Struct, gc=False, kw_only=True):
+    """What callbacks of the proxy get for a chat."""
+
+    id: Name = None
+    session_id: Name = None
+    litellm_call_id: Name = None
+    call_type: str
+    status: str | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    startTime: str | int | float | None = None  # noqa: N815 - as LiteLLM names them
+    endTime: str | int | float | None = None  # noqa: N815
+    response_time: float | None = None
+    model: Name = None
+    model_group: Name = None
+    metadata: _Metadata
+    end_user: Name = None
+    requester_ip_address: _Address = None
+    user_agent: str | None = None
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=MESSAGES_MAX)]
+    response: Response
+    model_parameters: Options | None = None
+    request_id: Name = None
+    api_key: Name = None
+    user: Name = None
+    team_id: Name = None
+    litellm_session_id: Name = None
+    standard_logging_object: Any = UNSET
+
+
+_decode_payload = msgspec.json.Decoder(_Payload).decode
+
+
+def read_plain(value: bytes, message: LogMessage) -> list[InferenceRecord] | None:
+    """The record of a chat of text that was answered, as `read` reads it; None for all else."""
+    if message.options.tenant_headers:  # they lie among keys that are not read here
+        return None
+    try:
+        payload = _decode_payload(value)
+        event_time = message.time_ms(in_utc(payload.startTime))
+    except (ValueError, RecursionError, MessageFault):
+        return None
+    asked, response, metadata = asked_in(payload.messages), payload.response, payload.metadata
+    is_plain = asked is not None and response.is_plain() and payload.status != "failure"
+    if asked is None or not is_plain or payload.standard_logging_object is not UNSET:
+        return None
+    client_ip = message.client_ip(first(payload.requester_ip_address, metadata.requester_ip_address))
+    user = first(metadata.user_api_key_user_id, payload.user)
+    end_users = (metadata.user_api_key_end_user_id, payload.end_user)
+    key_hash = first_of(metadata.user_api_key_hash, payload.api_key)
+    payers = (user, *end_users, key_hash) if stripped(user) is not None else (user, key_hash, *end_users)
+    account = message.account(None, *payers, client_ip=client_ip)
+    tenant = first_of(metadata.user_api_key_org_id, metadata.user_api_key_team_id, payload.team_id)
+    event_id = first_of(payload.id, payload.request_id, payload.litellm_call_id, message.origin)
+    model = message.model(payload.model_group, payload.model)
+    if event_id is None or event_time is None or account is None or model is None:
+        return None
+    if not are_ids(event_id, account, model):
+        return None
+    session = metadata.requester_metadata
+    usage = response.usage
+    parameters = payload.model_parameters
+    return [
+        InferenceRecord(
+            event_id=event_id,
+            event_time=event_time,
+            account_id=account,
+            model_id=model,
+            tenant_id=tenant,
+            api_key_id=key_hash,
+            user_agent=agent_of(first(payload.user_agent, metadata.user_agent)),
+            client_ip=client_ip,
+            model_version=stripped(response.model),
+            input=asked.text,
+            output_text=response.choices[0].message.content,
+            params=None if parameters is None else parameters.params(),
+            input_tokens=first(payload.prompt_tokens, usage.prompt_tokens),
+            output_tokens=first(payload.completion_tokens, usage.completion_tokens),
+            latency_ms=_latency_ms(payload.response_time, payload.startTime, payload.endTime),
+            status=200 if payload.status == "success" else None,
+            conversation_id=first_of(
+                None if session is None else session.session_id,
+                payload.litellm_session_id,
+                asked.conversation_id,
+                payload.session_id,
+            ),
+            turn=asked.turn,
+            system_hash=asked.system_hash,
+            finish_reason=response.reason,
+        )
+    ]
 
 
 def read(message: LogMessage) -> list[Reading]:
