@@ -27,11 +27,21 @@ from copycatch.formats.shared.otlp import (
     dicts_of,
     items_of,
     known_time,
-    nanos_of,
+    latency_ms_of,
     plain_value,
+    status_of,
+)
+from copycatch.formats.shared.plain_spans import (
+    ACCOUNT_NAMES,
+    ENCLOSING,
+    NotPlain,
+    is_chat,
+    plain_record,
+    spans_of,
 )
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
+from copycatch.records.wire import InferenceRecord
 
 NAME = "otel"
 SOURCES = {
@@ -62,22 +72,6 @@ SOURCES = {
     "plan": "enduser.plan; user.plan",
     "asn": "client.as.number",
 }
-# Spans of these enclose spans that ask a model, and would count them twice; any other operation asks one.
-_ENCLOSING = frozenset(
-    {
-        *(
-            "create_agent",
-            "invoke_agent",
-            "execute_tool",
-            "invoke_workflow",
-            "execute_task",
-            "plan",
-            "handoff",
-        ),
-        *("agent", "tool", "workflow", "task", "chain", "retriever", "retrieval", "rerank", "reranker"),
-        *("guardrail", "evaluator", "prompt", "session"),
-    }
-)
 _ROLE_BY_EVENT = {
     "gen_ai.system.message": "system",
     "gen_ai.user.message": "user",
@@ -85,7 +79,6 @@ _ROLE_BY_EVENT = {
     "gen_ai.tool.message": "tool",
     "gen_ai.choice": "choice",
 }
-_ACCOUNT_NAMES = ("user.id", "enduser.id", "gen_ai.user.id", "gen_ai.user", "gen_ai.request.user")
 CONTENTS_MAX = 20_000  # traces whose content events are kept until the span itself comes
 _INDEXED_MAX = 200
 _SIDES = ("gen_ai.input.messages", "gen_ai.output.messages")
@@ -97,7 +90,13 @@ def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecode
     """A decoder of this format; it keeps content events until their span comes, in this process only."""
     contents: Contents = OrderedDict()
     return DocumentDecoder(
-        NAME, lambda message: read(message, contents), SOURCES, options, recognise, is_batched=True
+        NAME,
+        lambda message: read(message, contents),
+        SOURCES,
+        options,
+        recognise,
+        is_batched=True,
+        plain=lambda value, message: read_plain(value, message, contents),
     )
 
 
@@ -108,6 +107,18 @@ FORMAT = Format(
     make_decoder=make_decoder,
     marks=(("resourceSpans|resourceLogs|resource_spans|resource_logs",),),
 )
+
+
+def read_plain(value: bytes, message: LogMessage, contents: Contents) -> list[InferenceRecord] | None:
+    """Records of an export of spans that each hold a chat of text, or ask no model; None for all else."""
+    try:
+        spans = spans_of(value)
+        if contents and any(span.traceId.strip() in contents for span, _ in spans):
+            return None
+        found = [plain_record(message, span, each) for span, each in spans if is_chat(each)]
+    except (NotPlain, MessageFault):
+        return None
+    return [record for record in found if record is not None]
 
 
 def read(message: LogMessage, contents: Contents) -> list[Reading]:
@@ -201,7 +212,7 @@ def _fields_of(
     attributes = translated(attributes)
     operation = first(attributes.get("gen_ai.operation.name"), attributes.get("traceloop.span.kind"))
     model = first_name(attributes.get("gen_ai.request.model"), attributes.get("gen_ai.response.model"))
-    if str(operation).lower() in _ENCLOSING:
+    if str(operation).lower() in ENCLOSING:
         return None
     if model is None and (operation is None or str(operation).lower() == "unknown"):
         message.notes["unknown"] += 1
@@ -222,7 +233,7 @@ def _fields_of(
         item, "timeUnixNano", "time_unix_nano", "observedTimeUnixNano", "observed_time_unix_nano"
     )
     client_ip = message.client_ip(None, attributes.get("client.address"), attributes.get("net.peer.ip"))
-    accounts = (attributes.get(name) for name in _ACCOUNT_NAMES)
+    accounts = (attributes.get(name) for name in ACCOUNT_NAMES)
     return {
         **_context_of(attributes, body, asked, answered),
         "event_id": _event_id(message, item, attributes),
@@ -238,8 +249,8 @@ def _fields_of(
         "params": _params_of(attributes),
         "input_tokens": _tally(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         "output_tokens": _tally(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-        "latency_ms": _latency_ms(started, ended),
-        "status": _status(item, attributes),
+        "latency_ms": latency_ms_of(started, ended),
+        "status": status_of(item, attributes),
     }
 
 
@@ -333,16 +344,3 @@ def _params_of(attributes: Attributes) -> Fields | None:
 
 def _tally(attributes: Attributes, *names: str) -> Any:
     return count_of(first(*(attributes.get(name) for name in names)))
-
-
-def _latency_ms(started: Any, ended: Any) -> float | None:
-    started_ns, ended_ns = nanos_of(started), nanos_of(ended)
-    return (ended_ns - started_ns) / 1e6 if started_ns and ended_ns else None
-
-
-def _status(item: dict[str, Any], attributes: Attributes) -> Any:
-    code = count_of(first(attributes.get("http.response.status_code"), attributes.get("error.type")))
-    if isinstance(code, int) and 100 <= code <= 999:
-        return code
-    is_error = dig(item, "status", "code") in (2, "STATUS_CODE_ERROR") or "error.type" in attributes
-    return 500 if is_error else None

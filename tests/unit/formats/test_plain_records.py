@@ -1,16 +1,17 @@
 """Messages of the usual shape are read in one look; the records are those of the long way."""
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.log_shapes import CHAT, Query, chat_request
+from tests.support.log_shapes import CHAT, Query, chat_request, otlp_value
 from tests.unit.formats.test_formats_take_anything import mutants
 
-from copycatch.formats import litellm, openai
+from copycatch.formats import litellm, openai, otel
 from copycatch.formats.catalog import FORMATS, recognise
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.format import FormatOptions
@@ -19,10 +20,25 @@ from copycatch.records.decoding import Decoded, Decoder
 from copycatch.records.wire import TEXT_CHARS_MAX
 
 QUERY = Query("e-1", "acct-1", "What is it?", "That.", 3, [], [])
+
+
+def otel_long_way(options: FormatOptions) -> Decoder:
+    contents: otel.Contents = OrderedDict()
+    return DocumentDecoder(
+        "otel",
+        lambda message: otel.read(message, contents),
+        otel.SOURCES,
+        options,
+        recognise,
+        is_batched=True,
+    )
+
+
 LONG_WAYS: dict[str, Callable[[FormatOptions], Decoder]] = {
     "openai": lambda options: DocumentDecoder(
         "openai", openai.read, openai.SOURCES, options, recognise, is_batched=True
     ),
+    "otel": otel_long_way,
     "litellm": lambda options: DocumentDecoder(
         "litellm", litellm.read, litellm.SOURCES, options, recognise, is_batched=True
     ),
@@ -40,6 +56,32 @@ VALUES = st.sampled_from(
      "x" * 600, "Length", "\u0130", "7", "2026-03-01 10:00:00", "2026-03-01T10:00:00Z", 0, -1, 7, 1e3, 2**60,
      2**70, True, 0.5, [], ["x"], {}, [{"text": "x"}], {"text": "x"}, {"x-forwarded-for": "1.1.1.1, 2.2.2.2"},
      {"X-Account-Id": ["a"]}, [{"type": "image_url"}], [{"type": "text", "text": "x"}]]
+)  # fmt: skip
+
+
+ATTRIBUTES = st.sampled_from(
+    ["gen_ai.operation.name", "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions",
+     "gen_ai.tool.definitions", "gen_ai.response.finish_reasons", "gen_ai.request.model", "user.id",
+     "event.name",
+     "gen_ai.response.model", "gen_ai.request.max_tokens", "gen_ai.usage.input_tokens", "session.id", "plan",
+     "gen_ai.conversation.id", "llm.model_name", "ai.model.id", "client.as.number", "user.plan", "error.type",
+     "gen_ai.request.previous_response.id", "gen_ai.prompt", "http.response.status_code", "tenant.id", "x"]
+)  # fmt: skip
+TURNS = st.sampled_from(
+    [{"role": "user", "content": "x"}, {"role": "user", "parts": [{"type": "text", "content": "y"}]},
+     {"role": "assistant", "content": "b", "finish_reason": "Stop"}, {"role": "system", "content": "s"},
+     {"role": "user", "parts": [{"type": "tool_call_response", "result": "r"}]},
+     {"role": "User", "content": "U"},
+     {"role": "user", "content": "[REDACTED]"},
+     {"role": "assistant", "parts": [{"type": "text", "text": "z"}]},
+     {"role": "user", "parts": []}, {"role": "user", "content": ""}]
+)  # fmt: skip
+ATTRIBUTE_VALUES = st.one_of(
+    st.lists(TURNS, max_size=4).map(json.dumps),
+    st.sampled_from(
+        ["chat", "invoke_agent", "Chat", " m ", "", "x" * 600, "7", '["stop"]', '[{"type": "f"}]', 7, -1, 0.5,
+         2**60, True, "gen_ai.user.message", "429", 500]
+    ),
 )  # fmt: skip
 
 
@@ -77,12 +119,20 @@ def changed(draw: st.DrawFn, name: str, keys: list[str]) -> bytes:
             del node[key]
         else:
             node[key] = json.loads(json.dumps(draw(VALUES)))  # its own: it may be changed next
+    for node in [each for each in nodes_of(body) if isinstance(each.get("attributes"), list)]:
+        for _ in range(draw(st.integers(0, 2))):
+            value = otlp_value(draw(ATTRIBUTE_VALUES))
+            node["attributes"].append({"key": draw(ATTRIBUTES), "value": value})
     if not draw(st.integers(0, 4)):
         body = draw(mutants(body))
     return json.dumps(body).encode()
 
 
 KEYS = {
+    "otel": ["stringValue", "intValue", "doubleValue", "boolValue", "arrayValue", "kvlistValue", "key",
+             "value",
+             "events", "status", "body", "eventName", "timeUnixNano", "resourceLogs", "attributes", "spanId",
+             "startTimeUnixNano", "code", "resource_spans"],
     "openai": ["id", "ip", "user_id", "api_key_id", "status", "event_time", "time", "headers", "user_agent",
                "client_ip", "tenant_id", "session_id", "plan", "asn", "logprobs", "tools", "system", "prompt",
                "input", "type", "signature", "embedding", "data", "duration_ms", "account_created",

@@ -76,7 +76,7 @@ def conversation_fields(messages: list[dict[str, Any]], system: Any, tools: Any)
     """
     found: Fields = {}
     said = [text for each in messages if _role_of(each) in _SYSTEM_ROLES and (text := _text_of(each))]
-    instructed = system if isinstance(system, str) else _system_text(system)
+    instructed = system if isinstance(system, str) else system_text(system)
     spoken = "\n".join([*([instructed] if instructed else []), *said])
     if spoken:
         found["system_hash"] = hash_of(spoken)
@@ -141,7 +141,8 @@ def _text_of(message: dict[str, Any]) -> str | None:
     )
 
 
-def _system_text(system: Any) -> str | None:
+def system_text(system: Any) -> str | None:
+    """Text of a system prompt in any of its forms."""
     if isinstance(system, dict):
         system = first(system.get("parts"), system.get("content"), system.get("text"))
     return content_text(system)

@@ -4,7 +4,8 @@ OpenInference (`llm.input_messages.0.message.content`), the AI SDK of Vercel (`a
 OpenLLMetry (`llm.prompts.0.content`, `traceloop.association.properties.user_id`), Logfire (`request_data`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from functools import lru_cache
 from typing import Any, Final
 
 from copycatch.formats.shared.messages import dig, first, nested_or_text
@@ -15,7 +16,10 @@ PARAMETERS: Final = "gen_ai.request.parameters"  # all options of a request in o
 TEXTS: Final = "gen_ai.embeddings.input"  # texts to embed, and their vectors
 VECTORS: Final = "gen_ai.embeddings.output"
 ENTRIES_MAX: Final = 1_000
-_HINTS = ("gen_ai", "llm", "ai", "openinference", "traceloop", "embedding", "langfuse", "request_data")
+_NAMES_MAX, _NAME_CHARS_MAX = 64, 128  # of spans whose first words are kept
+_HINTS = frozenset(
+    {"gen_ai", "llm", "ai", "openinference", "traceloop", "embedding", "langfuse", "request_data"}
+)
 _OPERATIONS = {
     "llm": "chat", "embedding": "embeddings", "agent": "invoke_agent", "tool": "execute_tool",
 }  # fmt: skip
@@ -48,7 +52,25 @@ def is_about_models(attributes: Attributes) -> bool:
     >>> is_about_models({"llm.model_name": "m"}), is_about_models({"http.route": "/", "aircraft": 1})
     (True, False)
     """
-    return any(name.partition(".")[0] in _HINTS for name in attributes)
+    return is_about(roots_of(attributes))
+
+
+def is_about(roots: Set[str]) -> bool:
+    """The same by the first words of the names."""
+    return not _HINTS.isdisjoint(roots)
+
+
+def roots_of(attributes: Attributes) -> frozenset[str]:
+    """The first words of the names; spans of one exporter have the same names, so they are kept."""
+    names = tuple(attributes)
+    if len(names) > _NAMES_MAX or max(map(len, names), default=0) > _NAME_CHARS_MAX:
+        return frozenset(name.partition(".")[0] for name in names)
+    return _kept_roots(names)
+
+
+@lru_cache(maxsize=256)
+def _kept_roots(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 def translated(attributes: Attributes) -> Attributes:
@@ -62,7 +84,9 @@ def translated(attributes: Attributes) -> Attributes:
     >>> found["gen_ai.operation.name"], found["gen_ai.request.model"], found["gen_ai.input.messages"]
     ('chat', 'm', [{'role': 'user', 'content': 'hi'}])
     """
-    roots = {name.partition(".")[0] for name in attributes}
+    roots = roots_of(attributes)
+    if TOLD_ROOTS.isdisjoint(roots):
+        return attributes
     found: Attributes = {}
     for root, tell in _TELLERS.items():
         if root in roots:
@@ -206,6 +230,7 @@ _TELLERS: dict[str, Callable[[Attributes], Attributes]] = {
         "session.id": attributes.get("langfuse.session.id"),
     },
 }
+TOLD_ROOTS: Final = frozenset(_TELLERS)  # first words of the names that `translated` tells
 
 
 def _told(found: Attributes) -> Attributes:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from copycatch.formats.shared.faults import MessageFault
-from copycatch.formats.shared.messages import count_of, dig
+from copycatch.formats.shared.messages import count_of, dig, first
 
 Attributes = dict[str, Any]
 _ITEMS_MAX = 20_000  # spans or log events of one message
@@ -86,3 +86,18 @@ def nanos_of(value: Any) -> int | None:
 def dicts_of(value: Any) -> list[dict[str, Any]]:
     """The objects of a list; none where it is no list."""
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def latency_ms_of(started: Any, ended: Any) -> float | None:
+    """Milliseconds between two times of a span; None where one is unknown."""
+    started_ns, ended_ns = nanos_of(started), nanos_of(ended)
+    return (ended_ns - started_ns) / 1e6 if started_ns and ended_ns else None
+
+
+def status_of(item: dict[str, Any], attributes: Attributes) -> Any:
+    """The HTTP status that a span tells, 500 where it only says that it failed."""
+    code = count_of(first(attributes.get("http.response.status_code"), attributes.get("error.type")))
+    if isinstance(code, int) and 100 <= code <= 999:
+        return code
+    is_error = dig(item, "status", "code") in (2, "STATUS_CODE_ERROR") or "error.type" in attributes
+    return 500 if is_error else None
