@@ -188,3 +188,13 @@ def test_long_texts_are_cut_as_before(name: str) -> None:
     assert outcome(plain) == outcome(decoded(LONG_WAYS[name](FormatOptions()), values, []))
     record = plain.records[0]
     assert (record.input, record.output_text) == ("x" * TEXT_CHARS_MAX, "y" * TEXT_CHARS_MAX)
+
+
+@pytest.mark.parametrize("prompt", ["[REDACTED]", "redacted-by-litellm", " "])
+@pytest.mark.parametrize("name", LONG_WAYS)
+def test_blacked_out_and_failed_messages_are_the_same(name: str, prompt: str) -> None:
+    """What a drawn change seldom hits: blacked out texts, and calls that failed."""
+    values = [CHAT[name](QUERY._replace(prompt=prompt))[0].value, CHAT[name](QUERY)[0].value]
+    values[1] = values[1].replace(b'"status":"success"', b'"status":"failure"')
+    plain = decoded(FORMATS[name].make_decoder(FormatOptions(), recognise), values, [])
+    assert outcome(plain) == outcome(decoded(LONG_WAYS[name](FormatOptions()), values, []))
