@@ -19,6 +19,7 @@ from copycatch.scoring.catalog import FAMILIES
 from copycatch.units import UNIX_MS_MIN
 from copycatch.usage.layout import SUMS
 from copycatch.usage.state import NO_USAGE
+from copycatch.usage.words import WORD_CELLS
 
 
 def _sum_names() -> Iterator[str]:
@@ -66,7 +67,8 @@ def align(head: dict[str, Any]) -> None:
     for part in (head, head["over"]) if head.get("over") else (head,):  # rows by model, and over models
         windows, usage, judged = part["windows"], part["usage"], part["rows"]
         part["windows"] = windows | {"sums": aligned(windows["sums"], head["sums"], SUM_NAMES, 0)}
-        part["usage"] = usage | {"sums": aligned(usage["sums"], head["usage_sums"], SUMS, 0)}
+        none = {"vocabulary": np.zeros((len(usage["at"]), WORD_CELLS), dtype=np.uint64)}
+        part["usage"] = none | usage | {"sums": aligned(usage["sums"], head["usage_sums"], SUMS, 0)}
         part["rows"] = judged | {"family_max": aligned(judged["family_max"], families, FAMILIES, -np.inf)}
 
 

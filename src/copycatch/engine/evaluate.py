@@ -25,6 +25,8 @@ from copycatch.scoring.scored_features import SCORED_COLUMNS
 from copycatch.space.model import FOURIER
 from copycatch.usage.events import events_of
 from copycatch.usage.measures import MEASURES
+from copycatch.usage.others import Compared, Others, compared
+from copycatch.usage.words import Said
 from copycatch.windows.arrays import Accounts, Due, Events, Limits, measured_of
 from copycatch.windows.fold import fold
 from copycatch.windows.samples import sample_ids
@@ -54,7 +56,8 @@ def fold_segment(
     widths_s = (short_s, long_s, policy.windows.memory_s)
     due = fold(records, accounts, Limits(*(round(width_s * 1000) for width_s in widths_s)))
     events = due.events
-    usage = state.usage.add(events_of(batch, rows, is_answered), rows, events)
+    used = events_of(batch, rows, is_answered, Said(signals.word_starts, signals.words))
+    usage = state.usage.add(used, rows, events, _others(state, batch, rows[events], events))
     view = replace(_view(state, batch, due, short_s, long_s), usage=usage)
     recent_view = replace(view, is_recent=True)
     counted = np.where(batch.charges == Charge.REPEATED, -1, rows)
@@ -76,6 +79,18 @@ def fold_segment(
         sample_event_ids=[[] for _ in picks],
         client_ips=[[] for _ in picks],
     )
+
+
+def _others(state: EngineState, batch: RecordBatch, rows: IntArray, events: IntArray) -> Compared:
+    """With what others ask of its model each evaluated account is compared."""
+    models = np.full(len(events), -1, dtype=np.int64)
+    others: list[Others] = []
+    for model_id, members in by_model([batch.model_ids[event] for event in events.tolist()]):
+        population = state.populations.get(model_id)
+        if population is not None and len(population.others.owners):
+            models[members] = len(others)
+            others.append(population.others)
+    return compared(others, models, state.rows.account_hashes[rows])
 
 
 def _features(view: WindowView) -> Features:

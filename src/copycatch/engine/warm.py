@@ -20,6 +20,7 @@ from copycatch.scoring.half_space import WINDOW
 from copycatch.units import LOG_MS_MIN, UnixMs
 from copycatch.usage.layout import USAGE
 from copycatch.usage.measures import MEASURES, measure_rows
+from copycatch.usage.others import with_nobody
 
 RECORDS = 900
 ACCOUNTS = 15
@@ -39,7 +40,10 @@ def _judge_some(rng: np.random.Generator) -> None:
         scorer.learn_many(np.arange(WINDOW), evaluation_batch)
         scorer.score_many(evaluation_batch)
     measure_rows(
-        as_bytes(np.zeros(1, dtype=USAGE)), np.zeros(1, dtype=np.int64), np.empty((1, len(MEASURES)))
+        as_bytes(np.zeros(1, dtype=USAGE)),
+        np.zeros(1, dtype=np.int64),
+        with_nobody(1),
+        np.empty((1, len(MEASURES))),
     )
 
 

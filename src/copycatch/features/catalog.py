@@ -328,6 +328,11 @@ FEATURES: tuple[Feature, ...] = (
     _of_usage("new_completions", "share", (0, 1), "how new the queries are that ask for several completions",
               OPTIONS),
     _of_usage("day_queries", "log queries", (0, INF), "how many new queries it sent within a day", TEXT),
+    _of_usage("length_spread", "log", (0, INF), "how much its queries differ in length", TEXT),
+    _of_usage("vocabulary", "words", (0, INF), "different words in use, over the root of all", TEXT),
+    _of_usage("reasoning_words", "share", (0, 1), "share of queries with words that ask for reasons", TEXT),
+    _of_usage("grading_requests", "share", (0, 1), "share of queries that ask for grades", TEXT),
+    _of_usage("coverage", "cosine", (-1, 1), "how near it has come to all that others ask", TEXT),
 )  # fmt: skip
 SPECS: tuple[FeatureSpec, ...] = tuple(feature.spec for feature in FEATURES)
 NAMES: tuple[str, ...] = tuple(spec.name for spec in SPECS)

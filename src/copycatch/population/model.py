@@ -30,6 +30,7 @@ from copycatch.space.lexicon import empty_lexicon, learn_tokens
 from copycatch.space.model import FOURIER, Lexicon, ModelSpace
 from copycatch.space.query import NO_VECTOR, Query
 from copycatch.units import UNIX_MS_MIN
+from copycatch.usage.others import NO_OTHERS, OTHERS_MAX, Others, others_of
 
 HOUR_MS = 3_600_000
 # The geometry is rebuilt whenever the pool has grown threefold, until it holds enough queries or a day has
@@ -39,6 +40,8 @@ SETTLED_QUERIES = 2_400
 SETTLED_ACCOUNTS = 100
 SETTLED_AGE_H = 24
 REFERENCE_SET_EVERY_H = 3
+OTHERS_EVERY_H = 24
+UNMADE_H = -OTHERS_EVERY_H
 WARM_UP_MS = 48 * HOUR_MS  # all who come so early enter the reference
 BIRTH_MS = HOUR_MS  # a lone early account starts the warm-up no longer before the several that make a model
 
@@ -78,6 +81,8 @@ class ModelPopulation:
     is_settled: bool = False
     epoch: int = 0  # names the geometry; 0 before there is one
     voters: Newcomers = field(default_factory=Newcomers)
+    others: Others = NO_OTHERS  # what others ask a language model
+    others_made_h: int = UNMADE_H
 
     def __post_init__(self) -> None:
         self.reference = Reference(self.n_features)
@@ -207,6 +212,14 @@ class ModelPopulation:
     def _is_warmed_up(self, now_ms: int) -> bool:
         return now_ms - self.born_ms >= WARM_UP_MS
 
+    def _remake_others(self, age_h: int) -> None:
+        """Sample anew what is asked: hourly while the model is new, later once a day."""
+        if self.is_settled and age_h < self.others_made_h + OTHERS_EVERY_H:
+            return
+        queries = [] if self.uses_inputs else self.pool.sample(OTHERS_MAX)
+        self.others = others_of([q.vector for q in queries], [q.account_hash for q in queries])
+        self.others_made_h = age_h
+
     def _refresh_space(self, age_h: int) -> bool:
         is_reference_set_due = age_h >= self.reference_set_built_h + (
             REFERENCE_SET_EVERY_H if self.is_settled else 1
@@ -217,6 +230,7 @@ class ModelPopulation:
         if len(rows) < QUERIES_MIN:
             return False
         self.reference_set_built_h = age_h
+        self._remake_others(age_h)
         reference_set = self.pool.sample(REFERENCE_SET_ROWS)
         is_last = age_h >= SETTLED_AGE_H or (
             len(rows) >= SETTLED_QUERIES and self.pool.n_accounts >= SETTLED_ACCOUNTS

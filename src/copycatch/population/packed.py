@@ -15,6 +15,7 @@ from copycatch.population.reference import Reference
 from copycatch.population.shape import Shape, Votes
 from copycatch.space.model import Frame, Lexicon, ModelSpace
 from copycatch.space.query import Query
+from copycatch.usage.others import Others
 
 
 def to_plain(population: ModelPopulation) -> dict[str, Any]:
@@ -49,6 +50,8 @@ def to_plain(population: ModelPopulation) -> dict[str, Any]:
         "pool": queries_to_plain([q for qs in population.pool.queries_by_account.values() for q in qs]),
         "waiting": queries_to_plain(list(population.pool.waiting)),
         "newcomers": asdict(population.pool.newcomers),
+        "others": list(population.others),
+        "others_made_h": population.others_made_h,
         "reference_values": reference.values,
         "reference_accounts": reference.accounts,
         "reference_next": reference.next_index,
@@ -79,6 +82,8 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
         population.is_settled = plain["is_settled"]
         population.voters = Newcomers(**plain["voters"])
         population.label_counts = plain["label_counts"]
+        if "others" in plain:  # a version before it had none
+            population.others, population.others_made_h = Others(*plain["others"]), plain["others_made_h"]
         if plain["calibration"] is not None:
             population.calibration = Calibration(**plain["calibration"])
         if plain["tails"] is not None:

@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from copycatch.records.columns import FloatArray, IntArray
+from copycatch.records.columns import Float32Array, FloatArray, IntArray, Uint64Array
 from copycatch.usage.events import UNIT, Hashes, UsageEvents, joined, picked
 from copycatch.usage.layout import VECTOR
+from copycatch.usage.words import WORD_BITS, WORD_CELLS
 
 QUERIES_MIN: Final = 12
 PER_ACCOUNT_MAX: Final = 40  # prompts taken from one honest account
@@ -24,10 +25,11 @@ COVER_SHARE: Final = 0.3
 TWO_SETTINGS_SHARE: Final = 0.4
 BIASES: Final = 8  # asked for each prompt when log probabilities are harvested
 MS_PER_DAY: Final = 86_400_000
+TEMPLATE_WORDS: Final = 8  # that are not in the prompt already
 SOURCES: Final = {"broad": 0.55, "domain": 0.25, "conversations": 0.2}
 DRESSES: Final = {
-    "plain": 0.3, "elicitation": 0.22, "rewritten": 0.14, "completions": 0.1, "grading": 0.1, "biases": 0.06,
-    "slots": 0.08,
+    "plain": 0.28, "elicitation": 0.2, "rewritten": 0.12, "completions": 0.08, "grading": 0.1, "biases": 0.04,
+    "slots": 0.08, "topics": 0.1,
 }  # fmt: skip
 
 
@@ -128,8 +130,9 @@ class _Composer:
     def _dressed(self, events: UsageEvents, dress: str) -> UsageEvents:
         dresses: dict[str, Callable[[UsageEvents], UsageEvents]] = {
             "plain": lambda each: each,
-            "elicitation": lambda each: self._templated(each, is_ending=True, is_opening=False),
-            "grading": lambda each: self._templated(each, is_ending=True, is_opening=False),
+            "elicitation": self._eliciting,
+            "grading": self._grading,
+            "topics": self._topics,
             "slots": lambda each: self._templated(each, is_ending=True, is_opening=True),
             "rewritten": lambda each: self._templated(each, is_ending=False, is_opening=False),
             "completions": lambda each: each._replace(asks_many=np.ones_like(each.asks_many)),
@@ -151,7 +154,63 @@ class _Composer:
             events = events._replace(openings=self._hash(n_templates)[of_each])
         if is_ending and not at_front:
             events = events._replace(endings=self._hash(n_templates)[of_each])
-        return events
+        return self._with_words(events, of_each, n_templates)
+
+    def _with_words(self, events: UsageEvents, of_each: IntArray, n_templates: int) -> UsageEvents:
+        """The words of templates beside the prompts' own, and their length."""
+        bits = self._bits((n_templates, TEMPLATE_WORDS))
+        chars = np.expm1(events.lengths) + self.rng.integers(30, 200)
+        return events._replace(
+            lengths=np.log1p(chars).astype(np.float32),
+            word_bits=events.word_bits | bits[of_each],
+            word_counts=events.word_counts + np.float32(2 * TEMPLATE_WORDS),
+        )
+
+    def _bits(self, shape: tuple[int, int]) -> Uint64Array:
+        """Random sets of words, (n, WORD_CELLS), of `shape` (n, words)."""
+        bits = np.zeros((shape[0], WORD_CELLS), dtype=np.uint64)
+        words = self.rng.integers(WORD_BITS, size=shape)
+        for column in words.T:
+            bits[np.arange(shape[0]), column // 64] |= np.uint64(1) << (column % 64).astype(np.uint64)
+        return bits
+
+    def _eliciting(self, events: UsageEvents) -> UsageEvents:
+        """Reasons are asked for, mostly in words that say so."""
+        templated = self._templated(events, is_ending=True, is_opening=False)
+        return templated._replace(reasons=self.rng.random(len(events.rows)) < 0.8)
+
+    def _grading(self, events: UsageEvents) -> UsageEvents:
+        """Answers are to be graded, with reasons or without."""
+        graded = self._templated(events, is_ending=True, is_opening=False)
+        reasons = np.ones_like(events.reasons) if self.rng.random() < 0.6 else events.reasons
+        return graded._replace(grades=np.ones_like(events.grades), reasons=reasons)
+
+    def _topics(self, events: UsageEvents) -> UsageEvents:
+        """A few short templates around ever new topics: of a prompt is left what it is about."""
+        n, n_templates = len(events.rows), int(self.rng.integers(4, 13))
+        of_each = self.rng.integers(n_templates, size=n)
+        common = self.rng.normal(size=VECTOR) / np.sqrt(VECTOR)
+        directions = common + self.rng.normal(size=(n_templates, VECTOR)) / np.sqrt(VECTOR)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        share = self.rng.uniform(0.35, 0.65)
+        vectors = (1 - share) * events.vectors / UNIT + share * directions[of_each]
+        endings = self._hash(n) if self.rng.random() < 0.7 else self._hash(n_templates)[of_each]
+        return events._replace(
+            vectors=_as_bytes(vectors),
+            has_vector=np.ones_like(events.has_vector),
+            openings=self._hash(n_templates)[of_each],
+            endings=endings,
+            lengths=self._short(n),
+            word_bits=self._bits((n_templates, 3))[of_each] | self._bits((n, 1)),
+            word_counts=np.full(n, 4, dtype=np.float32),
+            reasons=(self.rng.random(n_templates) < 0.3)[of_each],
+            grades=np.zeros_like(events.grades),
+        )
+
+    def _short(self, n: int) -> Float32Array:
+        chars = self.rng.integers(20, 60) + self.rng.integers(0, 12, n)
+        lengths: Float32Array = np.log1p(chars).astype(np.float32)
+        return lengths
 
     def _with_biases(self, events: UsageEvents) -> UsageEvents:
         """The same prompt again and again, each time with another bias."""

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from copycatch.compiled import njit
-from copycatch.records.columns import BoolArray, IntArray, RecordBatch, VectorBlock
+from copycatch.records.columns import BoolArray, Float32Array, IntArray, RecordBatch, Uint64Array, VectorBlock
 from copycatch.usage.layout import VECTOR
+from copycatch.usage.words import Said, words_of
 
 EDGE_CHARS: Final = 24
 UNIT: Final = 127
@@ -30,6 +31,11 @@ class UsageEvents(NamedTuple):
     asks_many: BoolArray
     has_vector: BoolArray
     vectors: npt.NDArray[np.int8]  # (n, VECTOR), unit vectors times 127
+    lengths: Float32Array  # log(1 + characters)
+    word_bits: Uint64Array  # (n, WORD_CELLS) set of its words
+    word_counts: Float32Array
+    reasons: BoolArray  # has words that ask for reasons
+    grades: BoolArray  # asks for grades
 
 
 def picked(events: UsageEvents, at: IntArray) -> UsageEvents:
@@ -42,7 +48,7 @@ def joined(parts: Sequence[UsageEvents]) -> UsageEvents:
     return UsageEvents._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 
-def events_of(batch: RecordBatch, rows: IntArray, is_answered: BoolArray) -> UsageEvents | None:
+def events_of(batch: RecordBatch, rows: IntArray, is_answered: BoolArray, said: Said) -> UsageEvents | None:
     """What the records tell; None where none of them is a query of a language model.
 
     Parameters
@@ -50,6 +56,8 @@ def events_of(batch: RecordBatch, rows: IntArray, is_answered: BoolArray) -> Usa
     batch : RecordBatch
     rows : ndarray of int64, shape (n,)
     is_answered : ndarray of bool, shape (n,)
+    said : Said
+        Of the batch's texts.
     """
     if batch.texts.count(None) == len(batch):
         return None
@@ -59,6 +67,7 @@ def events_of(batch: RecordBatch, rows: IntArray, is_answered: BoolArray) -> Usa
         return None
     texts = [text if text and counts else "" for text, counts in zip(batch.texts, is_counted, strict=True)]
     vectors, has_vector = _vectors_of(batch.embeddings, len(batch))
+    words = words_of(texts, said)
     return UsageEvents(
         rows=rows,
         times_ms=batch.event_times_ms,
@@ -71,6 +80,11 @@ def events_of(batch: RecordBatch, rows: IntArray, is_answered: BoolArray) -> Usa
         asks_many=batch.choices > 1,
         has_vector=has_vector & is_counted,
         vectors=vectors,
+        lengths=np.log1p(np.array([len(text) for text in texts], dtype=np.float32)),
+        word_bits=words.bits,
+        word_counts=words.counts,
+        reasons=words.reasons,
+        grades=words.grades,
     )
 
 
@@ -108,9 +122,15 @@ def _vectors_of(blocks: Sequence[VectorBlock], n: int) -> tuple[npt.NDArray[np.i
     for block in blocks:
         if block.values.shape[1] != VECTOR:
             continue
-        lengths = np.sqrt((block.values.astype(np.float64) ** 2).sum(axis=1))
-        is_known = (lengths > 0) & np.isfinite(lengths)
-        unit = block.values[is_known] / lengths[is_known, None]
-        vectors[block.rows[is_known]] = np.rint(unit * UNIT).astype(np.int8)
+        units, is_known = as_unit_bytes(block.values)
+        vectors[block.rows[is_known]] = units
         has_vector[block.rows[is_known]] = True
     return vectors, has_vector
+
+
+def as_unit_bytes(vectors: Float32Array) -> tuple[npt.NDArray[np.int8], BoolArray]:
+    """Unit vectors times 127 of those that have a length, and which these are, bool (n,)."""
+    lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1))
+    is_known = (lengths > 0) & np.isfinite(lengths)
+    units = vectors[is_known] / lengths[is_known, None]
+    return np.rint(units * UNIT).astype(np.int8), is_known

@@ -34,12 +34,15 @@ PROMPTS_AT, PROMPTS_TO = AT["prompts"]
 HOURS_AT, HOURS_TO = AT["hours"]
 BIASES_AT, BIASES_TO = AT["biases"]
 SAMPLE_AT, SAMPLE_TO = AT["sample"]
+WORDS_AT, WORDS_TO = AT["vocabulary"]
 RECENT_AT, RECENT_TO = AT["recent"]
 QUERIES, VECTORS, OWN_NEAREST = SUM["queries"], SUM["vectors"], SUM["own_nearest"]
 REPEATS, NEARS, UNLIKES = SUM["repeats"], SUM["near"], SUM["unlike"]
 STEPS, STEP, QUICK_STEPS, QUICK_STEP = SUM["steps"], SUM["step"], SUM["quick_steps"], SUM["quick_step"]
 FOLLOW_UPS, KNOWN, SWITCHES = SUM["follow_ups"], SUM["settings_known"], SUM["switches"]
 REBIASED, NEW_COMPLETIONS = SUM["rebiased"], SUM["new_completions"]
+READ, LENGTH, LENGTH_SQUARED, WORDS = SUM["read"], SUM["length"], SUM["length_squared"], SUM["words"]
+REASONS, GRADES = SUM["reasons"], SUM["grades"]
 
 
 @njit(cache=True)
@@ -162,6 +165,19 @@ def add_vector(sums, sample, recent, marks, vector, gap_ms, prompt):  # type: ig
 
 
 @njit(cache=True)
+def add_words(sums, vocabulary, events, i):  # type: ignore[no-untyped-def]
+    """How long it is, which words it uses, and what it asks for."""
+    sums[READ] += 1
+    sums[LENGTH] += events.lengths[i]
+    sums[LENGTH_SQUARED] += events.lengths[i] * events.lengths[i]
+    sums[WORDS] += events.word_counts[i]
+    sums[REASONS] += events.reasons[i]
+    sums[GRADES] += events.grades[i]
+    for cell in range(len(vocabulary)):
+        vocabulary[cell] |= events.word_bits[i, cell]
+
+
+@njit(cache=True)
 def add_query(row, events, i):  # type: ignore[no-untyped-def]
     """Add one query to the bytes of its account's row."""
     sums = row[SUMS_AT:SUMS_TO].view(np.float32)
@@ -179,6 +195,8 @@ def add_query(row, events, i):  # type: ignore[no-untyped-def]
     last_ms[0] = max(last_ms[0], events.times_ms[i])
     count_value(values, counts, SLOT_STARTS[0], SLOT_STARTS[1], events.openings[i])
     count_value(values, counts, SLOT_STARTS[1], SLOT_STARTS[2], events.endings[i])
+    vocabulary = row[WORDS_AT:WORDS_TO].view(np.uint64)
+    add_words(sums, vocabulary, events, i)
     settings = events.settings[i]
     if settings != 0:
         sums[KNOWN] += 1
@@ -196,10 +214,11 @@ def add_query(row, events, i):  # type: ignore[no-untyped-def]
             sums[k] *= np.float32(0.5)
         for slot in range(len(counts)):
             counts[slot] >>= 1
+        sums[WORDS], vocabulary[:] = np.float32(0), np.uint64(0)  # half of a set of words is none
 
 
 @njit(cache=True)
-def fold(rows, events, due, out):  # type: ignore[no-untyped-def]
+def fold(rows, events, due, to, out):  # type: ignore[no-untyped-def]
     """Add the events to the rows of their accounts, and measure each account that is due.
 
     Parameters
@@ -209,6 +228,8 @@ def fold(rows, events, due, out):  # type: ignore[no-untyped-def]
     events : UsageEvents
     due : ndarray of int64, ascending
         Positions of the events after which their account is measured.
+    to : Compared
+        With what others ask each of these is compared.
     out : ndarray of float64, shape (len(due), n_measures)
         Filled.
     """
@@ -219,5 +240,5 @@ def fold(rows, events, due, out):  # type: ignore[no-untyped-def]
             add_query(rows[row], events, i)
         if at < len(due) and due[at] == i:
             if 0 <= row < len(rows):
-                measure(rows[row], out[at])
+                measure(rows[row], to, at, out[at])
             at += 1

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from copycatch.layout.structs import offsets_of, row_dtype
+from copycatch.usage.words import WORD_CELLS
 
 VECTOR: Final = 64  # dimensions of a query's vector
 SAMPLE: Final = 32  # queries in the uniform sample of all
@@ -35,6 +36,12 @@ SUMS: Final = (
     "switches",  # of settings, from one query to the next
     "rebiased",  # prompts asked before with another logit bias
     "new_completions",  # novelty of queries that ask for several completions
+    "read",  # queries whose words were read
+    "length",  # log(1 + characters)
+    "length_squared",
+    "words",  # counted since `vocabulary` was last emptied
+    "reasons",
+    "grades",
 )
 MARKS: Final = ("vectors_seen", "last_settings", "prompts_seen")
 SLOT_STARTS: Final = (0, OPENINGS, 2 * OPENINGS, 2 * OPENINGS + SETTINGS)
@@ -49,11 +56,12 @@ USAGE: Final = row_dtype(
         "slot_counts": (np.uint16, (SLOT_STARTS[-1],)),
         "prompts": (np.uint32, (PROMPTS,)),
         "biases": (np.uint32, (PROMPTS,)),
+        "vocabulary": (np.uint64, (WORD_CELLS,)),  # set of words, hashed
         "sample": (np.int8, (SAMPLE, VECTOR)),  # unit vectors times 127
         "recent": (np.int8, (RECENT, VECTOR)),
     }
 )
 BYTES_PER_ACCOUNT: Final = USAGE.itemsize
-assert BYTES_PER_ACCOUNT <= 2_900
+assert BYTES_PER_ACCOUNT <= 3_500
 AT: Final = {name: offsets_of(USAGE, name) for name in USAGE.names or ()}
 SUM: Final = {name: index for index, name in enumerate(SUMS)}

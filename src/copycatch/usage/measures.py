@@ -2,6 +2,10 @@
 
 All that rests on pairs of queries is an unbiased mean over the pairs of a uniform sample, so that it means
 the same at every number of queries.
+
+References
+----------
+.. [1] Whang, Vander-Zanden and Taylor, A linear-time probabilistic counting algorithm, 1990.
 """
 
 from typing import Final
@@ -10,6 +14,8 @@ import numpy as np
 
 from copycatch.compiled import njit
 from copycatch.usage.layout import AT, SAMPLE, SLOT_STARTS, SUM, VECTOR
+from copycatch.usage.others import coverage
+from copycatch.usage.words import WORD_BITS
 
 MEASURES: Final = (
     "pair_similarity",  # mean over pairs of its queries
@@ -37,6 +43,11 @@ MEASURES: Final = (
     "rebiased_share",
     "new_completions",
     "day_queries",
+    "length_spread",
+    "vocabulary",
+    "reasoning_words",
+    "grading_requests",
+    "coverage",
 )
 QUERIES_MIN: Final = 12  # below, nothing is said
 QUICK_MIN: Final = 4
@@ -51,6 +62,7 @@ MARKS_AT, MARKS_TO = AT["marks"]
 COUNTS_AT, COUNTS_TO = AT["slot_counts"]
 HOURS_AT, HOURS_TO = AT["hours"]
 SAMPLE_AT, SAMPLE_TO = AT["sample"]
+WORDS_AT, WORDS_TO = AT["vocabulary"]
 QUERIES, VECTORS = SUM["queries"], SUM["vectors"]
 STEPS, STEP, QUICK_STEPS, QUICK_STEP = SUM["steps"], SUM["step"], SUM["quick_steps"], SUM["quick_step"]
 KNOWN = SUM["settings_known"]
@@ -58,6 +70,8 @@ SUM_SWITCHES = SUM["switches"]
 SUM_REBIASED, SUM_COMPLETIONS = SUM["rebiased"], SUM["new_completions"]
 SUM_NEAREST, SUM_REPEATS, SUM_NEAR = SUM["own_nearest"], SUM["repeats"], SUM["near"]
 SUM_UNLIKE, SUM_FOLLOW_UPS = SUM["unlike"], SUM["follow_ups"]
+READ, LENGTH, LENGTH_SQUARED, WORDS = SUM["read"], SUM["length"], SUM["length_squared"], SUM["words"]
+REASONS, GRADES = SUM["reasons"], SUM["grades"]
 
 
 @njit(cache=True)
@@ -155,12 +169,37 @@ def measure_settings(counts, sums, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def measure(row, out):  # type: ignore[no-untyped-def]
+def measure_words(row, sums, out):  # type: ignore[no-untyped-def]
+    """Spread of lengths, words in use, and what is asked for."""
+    n = sums[READ]
+    if n < QUERIES_MIN:
+        return
+    mean = sums[LENGTH] / n
+    out[25] = np.sqrt(max(sums[LENGTH_SQUARED] / n - mean * mean, 0.0))
+    if sums[WORDS] >= QUERIES_MIN:
+        in_use = 0
+        for cell in row[WORDS_AT:WORDS_TO].view(np.uint64):
+            bits = cell
+            while bits:
+                bits &= bits - np.uint64(1)
+                in_use += 1
+        # Linear counting [1]_: words that share a bit count too.
+        distinct = -WORD_BITS * np.log(max(1 - in_use / WORD_BITS, 1 / WORD_BITS))
+        out[26] = distinct / np.sqrt(sums[WORDS])
+    out[27], out[28] = sums[REASONS] / n, sums[GRADES] / n
+
+
+@njit(cache=True)
+def measure(row, to, at, out):  # type: ignore[no-untyped-def]
     """Fill what the bytes of a row tell, (n_measures,); NaN where it does not.
 
     Parameters
     ----------
     row : ndarray of uint8, shape (bytes,)
+    to : Compared
+        With what others ask it is compared.
+    at : int
+        Its place there.
     out : ndarray of float64, shape (n_measures,)
     """
     out[:] = np.nan
@@ -171,6 +210,7 @@ def measure(row, out):  # type: ignore[no-untyped-def]
     counts = row[COUNTS_AT:COUNTS_TO].view(np.uint16)
     out[14], out[15] = shares_of(counts, SLOT_STARTS[0], SLOT_STARTS[1], n)
     out[16], out[17] = shares_of(counts, SLOT_STARTS[1], SLOT_STARTS[2], n)
+    measure_words(row, sums, out)
     if sums[KNOWN] >= QUERIES_MIN:
         measure_settings(counts, sums, out)
     if sums[VECTORS] < QUERIES_MIN:
@@ -178,7 +218,9 @@ def measure(row, out):  # type: ignore[no-untyped-def]
     out[24] = np.log1p(row[HOURS_AT:HOURS_TO].view(np.uint16).sum())
     marks = row[MARKS_AT:MARKS_TO].view(np.uint32)
     sample = row[SAMPLE_AT:SAMPLE_TO].view(np.int8).reshape(SAMPLE, VECTOR)
-    mean = measure_sample(sample, min(np.int64(marks[0]), SAMPLE), out)
+    n_sampled = min(np.int64(marks[0]), SAMPLE)
+    mean = measure_sample(sample, n_sampled, out)
+    out[29] = coverage(sample, n_sampled, to, at)
     if sums[QUERIES] >= COMPLETIONS_MIN and sums[KNOWN] >= QUERIES_MIN:
         out[23] = sums[SUM_COMPLETIONS] / sums[KNOWN] * (1 - max(mean, 0.0))
     steps = sums[STEPS]
@@ -193,8 +235,8 @@ def measure(row, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def measure_rows(rows, due, out):  # type: ignore[no-untyped-def]
+def measure_rows(rows, due, to, out):  # type: ignore[no-untyped-def]
     """Fill the measures of these rows, (len(due), n_measures); those beyond the table stay as they are."""
     for at in range(len(due)):
         if 0 <= due[at] < len(rows):
-            measure(rows[due[at]], out[at])
+            measure(rows[due[at]], to, at, out[at])

@@ -12,6 +12,7 @@ from copycatch.usage.events import UsageEvents
 from copycatch.usage.fold import fold
 from copycatch.usage.layout import SUM, USAGE
 from copycatch.usage.measures import MEASURES, measure_rows
+from copycatch.usage.others import Compared, with_nobody
 
 ROWS_MIN = 256
 NO_USAGE: Columns = {
@@ -39,7 +40,9 @@ class UsageRows:
         if n_rows > len(self.table):
             self.table = grown(self.table, max(n_rows, 2 * len(self.table), ROWS_MIN))
 
-    def add(self, events: UsageEvents | None, rows: IntArray, due: IntArray) -> FloatArray:
+    def add(
+        self, events: UsageEvents | None, rows: IntArray, due: IntArray, to: Compared | None = None
+    ) -> FloatArray:
         """Add events, None where none of them counts; gives the measures of the accounts that are due.
 
         Parameters
@@ -49,6 +52,8 @@ class UsageRows:
             Of the records' accounts.
         due : ndarray of int64, ascending
             Positions of the records after which their account is due.
+        to : Compared, optional
+            With what others ask each of these is compared; with nothing by default.
 
         Returns
         -------
@@ -56,11 +61,12 @@ class UsageRows:
             NaN where the account has asked no language model, or too little.
         """
         out = np.full((len(due), len(MEASURES)), np.nan)
+        others = with_nobody(len(due)) if to is None else to
         if events is not None:
             self.grow(int(events.rows[events.is_counted].max()) + 1)
-            fold(as_bytes(self.table), events, due, out)
+            fold(as_bytes(self.table), events, due, others, out)
         elif len(self.table):
-            measure_rows(as_bytes(self.table), rows[due], out)
+            measure_rows(as_bytes(self.table), rows[due], others, out)
         return out
 
     def clear(self, rows: IntArray) -> None:

@@ -23,18 +23,26 @@ from copycatch.embedding.embedder import TextEmbedder
 from copycatch.formats.catalog import make_decoder
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.intake.columns import ColumnBuilder
+from copycatch.population.pool import Pool
 from copycatch.records.columns import FloatArray, IntArray
 from copycatch.redteam.distillation import HonestUse, compose
 from copycatch.redteam.trace import LOG_NAME
 from copycatch.scoring.distillation import FILE
 from copycatch.scoring.forest import LEAF, Forest, Nodes
-from copycatch.usage.events import UsageEvents, events_of, joined, picked
+from copycatch.space.lexicon import hash_tokens
+from copycatch.space.query import Query
+from copycatch.usage.events import UNIT, UsageEvents, events_of, joined, picked
 from copycatch.usage.measures import MEASURES
+from copycatch.usage.others import OTHERS_MAX, Others, compared, others_of
 from copycatch.usage.state import UsageRows
+from copycatch.usage.words import Said
 from tests.benchmarks.traffic import raw_batches
 
 HTTP_ERROR = 400
-CAMPAIGNS_PER_LOG = 250
+NO_ACCOUNT = 10_000  # rows from here on are no account's of the log
+WARM_UP_MS = 36 * 3_600_000
+CAMPAIGNS_PER_LOG = 300
+FOLDS = 5
 CHECKPOINTS = np.array([12, 14, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384, 512, 768, 1024, 1536])
 TREES, DEPTH_MAX, LEAF_MIN, FEATURES_SHARE = 80, 12, 4, 0.2
 SEED = 7
@@ -64,7 +72,8 @@ def read_use(folder: Path, *, honest_only: bool) -> tuple[list[str], HonestUse]:
         for raw in raw_batches(iter(lines)):
             batch, _ = builder.build(raw, decoder.decode(raw))
             accounts = np.array([number.get(name, -1) for name in batch.account_ids], dtype=np.int64)
-            events = events_of(batch, accounts, batch.statuses < HTTP_ERROR)
+            said = Said(*hash_tokens(batch.texts))
+            events = events_of(batch, accounts, batch.statuses < HTTP_ERROR, said)
             if events is not None:
                 parts.append(picked(events, np.flatnonzero(events.is_counted)))
     every = joined(parts)
@@ -74,24 +83,48 @@ def read_use(folder: Path, *, honest_only: bool) -> tuple[list[str], HonestUse]:
     return wanted, HonestUse(events, members)
 
 
-def measure_at_checkpoints(events: UsageEvents) -> Measured:
-    """Events must come account by account."""
+def first_asked(use: HonestUse, accounts: list[int]) -> Others:
+    """What these accounts asked in the log's first days, as a model's population samples it."""
+    events, pool = use.events, Pool()
+    until_ms = events.times_ms.min() + WARM_UP_MS
+    for account in accounts:
+        for at in use.members[account][events.times_ms[use.members[account]] < until_ms].tolist():
+            vector = (events.vectors[at] / UNIT).astype(np.float32)
+            prompt = int(events.prompts[at])
+            pool.add(Query(account, int(events.times_ms[at]), prompt, -1, np.nan, np.nan, vector))
+    sample = pool.sample(OTHERS_MAX)
+    return others_of([query.vector for query in sample], [query.account_hash for query in sample])
+
+
+def measure_at_checkpoints(events: UsageEvents, others: Others) -> Measured:
+    """Events must come account by account; who owns any of `others` goes by the number of its row."""
     _, firsts = np.unique(events.rows, return_index=True)
     counts = np.diff([*firsts, len(events.rows)])
     due = np.concatenate(
         [first + CHECKPOINTS[count >= CHECKPOINTS] - 1 for first, count in zip(firsts, counts, strict=True)]
     )
-    values = UsageRows().add(events, events.rows, due)
+    to = compared([others], np.zeros(len(due), dtype=np.int64), events.rows[due])
+    values = UsageRows().add(events, events.rows, due, to)
     order = np.concatenate([CHECKPOINTS[count >= CHECKPOINTS] for count in counts])
     return Measured(values, order, events.rows[due])
 
 
 def campaigns_of(use: HonestUse, seed: int, n: int = CAMPAIGNS_PER_LOG) -> Measured:
-    found = [
-        each.events._replace(rows=np.full(len(each.events.rows), index))
-        for index, each in enumerate(compose(use, n, seed))
-    ]
-    return measure_at_checkpoints(joined(found))
+    """Campaigns composed from most of the accounts, compared with what the others ask, in turn."""
+    order = np.random.default_rng(seed).permutation(len(use.members))
+    parts = []
+    for fold in range(FOLDS):
+        is_other = np.arange(len(order)) % FOLDS == fold
+        others, own = order[is_other].tolist(), order[~is_other].tolist()
+        campaigns = compose(HonestUse(use.events, [use.members[at] for at in own]), n // FOLDS, seed + fold)
+        rows = range(NO_ACCOUNT, NO_ACCOUNT + len(campaigns))
+        found = [
+            each.events._replace(rows=np.full(len(each.events.rows), row))
+            for row, each in zip(rows, campaigns, strict=True)
+        ]
+        parts.append(measure_at_checkpoints(joined(found), first_asked(use, others)))
+    values, queries, accounts = zip(*parts, strict=True)
+    return Measured(np.concatenate(values), np.concatenate(queries), np.concatenate(accounts))
 
 
 def fit(
@@ -167,7 +200,8 @@ def train(folders: list[Path]) -> Forest:
     honest, attacks = [], []
     for index, folder in enumerate(folders):
         _, use = read_use(folder, honest_only=True)
-        honest.append(measure_at_checkpoints(use.events))
+        others = first_asked(use, list(range(len(use.members))))
+        honest.append(measure_at_checkpoints(use.events, others))
         attacks.append(campaigns_of(use, SEED + index))
     return whole_forest(honest, attacks, [folder.name for folder in folders])
 

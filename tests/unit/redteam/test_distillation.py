@@ -38,6 +38,17 @@ def test_prompts_are_the_honest_accounts() -> None:
         assert (np.diff(campaign.events.times_ms) >= 0).all()
 
 
+def test_campaigns_show_what_they_ask_for() -> None:
+    found: dict[str, list[dict[str, float]]] = {dress: [] for dress in DRESSES}
+    for each in compose(honest_use(), 150, seed=1):
+        values = UsageRows().add(each.events, each.events.rows, np.array([len(each.events.rows) - 1]))
+        found[each.dress].append(dict(zip(MEASURES, values[0].tolist(), strict=True)))
+    assert np.median([each["grading_requests"] for each in found["grading"]]) > 0.9
+    assert np.median([each["reasoning_words"] for each in found["elicitation"]]) > 0.6
+    assert np.median([each["ending_top"] for each in found["topics"]]) < 0.1
+    assert all(each["grading_requests"] == 0 for each in found["plain"])
+
+
 def test_a_harvest_of_biases_shows_as_one() -> None:
     harvests = [each for each in compose(honest_use(), 150, seed=1) if each.dress == "biases"]
     rebiased = []
