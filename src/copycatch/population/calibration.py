@@ -21,7 +21,7 @@ FAMILY_ACCOUNTS_MIN = 20
 SCORE_SCALE_MIN = 0.3
 # Where use of a language model is scored, three accounts of four have no score at all, and the beginning of
 # the tail tells nothing of its end: a score is surprisal, whose tail falls by e a nat.
-USE_SCALE_MIN = 1.5
+USE_SCALE_MIN = 1.0
 # Honest maxima fall off more slowly the farther out: the middle of the upper quarter alone promises too few
 # alarms. With this much more, 1,200 simulated honest accounts of each of three victims keep to the budgets
 # (tests/benchmarks/detection, calibration).
