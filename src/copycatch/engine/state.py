@@ -145,6 +145,14 @@ class EngineState:
         """Of the space that a model's rows are measured in; 0 where there is none."""
         return self.epochs.get(model_id, 0)
 
+    @property
+    def born_ms_by_model(self) -> dict[str, int]:
+        """When each model got its first answer, those too that are learned from the next tick on."""
+        waiting = {
+            model_id: first_ms for each in self.inputs.values() for model_id, first_ms in each.births.items()
+        }
+        return waiting | {model_id: each.born_ms for model_id, each in self.populations.items()}
+
     def inputs_of(self, shard: str) -> LearningInputs:
         """What the shard has put aside since the last tick."""
         known = self.inputs.get(shard)

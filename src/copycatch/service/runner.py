@@ -126,9 +126,10 @@ class Runner:
                 self._turn()
             if self._source.is_exhausted:
                 self._finish()
+            learning = self._judge.learning()  # what a shard knows goes with it
         finally:
             self._close()
-        self.summary.unjudged = self.summary.findings.sentences(self._judge.learning())
+        self.summary.unjudged = self.summary.findings.sentences(learning)
         return self.summary
 
     def _turn(self) -> None:
