@@ -124,7 +124,7 @@ def test_a_hundred_thousand_accounts_with_one_query_each() -> None:
 def test_state_of_an_account_is_bounded() -> None:
     assert BYTES_PER_ACCOUNT - LINKS.itemsize <= 4096
     assert LINKS.itemsize <= 1200
-    assert BYTES_PER_TEXT_ACCOUNT <= 8192
+    assert BYTES_PER_TEXT_ACCOUNT - LINKS.itemsize <= 8192
 
 
 def evaluations_of(outcomes: Outcomes) -> list[tuple[object, ...]]:
