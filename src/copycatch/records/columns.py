@@ -54,7 +54,7 @@ class Charge(IntEnum):
     LATE = 2  # too late to be judged: counts as a query, says nothing
     REPEATED = 3  # seen before: counts for nothing
     UNJOINED = 4  # a request without its answer: judged as half
-    UNREAD = 5  # its input could not be read: judged without it
+    UNREAD = 5  # its input or embedding could not be read: judged without it
 
 
 @dataclass(slots=True)

@@ -175,7 +175,8 @@ class EngineJudge:
 
     def learning(self) -> Learning:
         until_ms = {
-            model_id: UnixMs(born_ms + WARM_UP_MS) for model_id, born_ms in self._state.born_ms_by_model.items()
+            model_id: UnixMs(born_ms + WARM_UP_MS)
+            for model_id, born_ms in self._state.born_ms_by_model.items()
         }
         return Learning(frozenset(self._fields), until_ms, self._newest_event_ms)
 

@@ -54,8 +54,10 @@ def readable_record(given: dict[str, Any]) -> tuple[InferenceRecord | MessageFau
 
 
 def is_unread(given: Any, record: InferenceRecord) -> bool:
-    """Whether the input was given and could not be read."""
-    return record.input is None and given.get("input") is not None
+    """Whether the input or its embedding was given and could not be read."""
+    return any(
+        getattr(record, name) is None and given.get(name) is not None for name in ("input", "embedding")
+    )
 
 
 def short_id(text: str) -> str:
