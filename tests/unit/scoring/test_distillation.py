@@ -36,7 +36,7 @@ def sweep(seed: int) -> UsageEvents:
 
 
 def chat(seed: int) -> UsageEvents:
-    """Eight conversations about three topics, with follow-ups of very unequal length; nobody asks for reasons."""
+    """Eight conversations about three topics: follow-ups of unequal length, nobody asks for reasons."""
     topics = unit_vectors(3, seed + 50)[np.repeat(np.arange(8) % 3, N // 8)]
     lengths = np.random.default_rng(seed).uniform(2.0, 6.0, N).astype(np.float32)
     return asked(topics, 0.35, seed)._replace(lengths=lengths, reasons=np.zeros(N, dtype=np.bool_))
