@@ -36,7 +36,7 @@ def others_of(vectors: Sequence[Float32Array], owners: Sequence[int]) -> Others:
 
     Examples
     --------
-    >>> others_of([np.ones(VECTOR, dtype=np.float32)] * 400, list(range(400))).owners[-1]
+    >>> int(others_of([np.ones(VECTOR, dtype=np.float32)] * 400, list(range(400))).owners[-1])
     399
     >>> len(others_of([np.ones(3, dtype=np.float32)], [1]).owners)
     0
