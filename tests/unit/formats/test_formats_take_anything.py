@@ -3,6 +3,7 @@
 # ruff: noqa: E501 - tables of samples, one a line
 import json
 import os
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -247,7 +248,7 @@ def mutants(draw: st.DrawFn, seed: Any) -> Any:
             if isinstance(node, dict) and draw(st.booleans()):
                 del node[key]
             else:
-                node[key] = draw(VALUES)
+                node[key] = deepcopy(draw(VALUES))  # its own: it may be changed next
             break
     return document
 
