@@ -199,3 +199,11 @@ def test_an_image_with_warm_code_compiles_nothing(tmp_path: Path) -> None:
     homeless = run(HOME="/proc/none", XDG_CACHE_HOME="")
     assert "copycatch-numba-" in homeless
     assert not Path(homeless.rpartition(" ")[2].strip()).exists()  # gone with its process
+
+
+def test_help_compiles_nothing(tmp_path: Path) -> None:
+    """Every command pays for what its imports run: on a fresh machine a kernel takes seconds."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "copycatch", "--help"]
+    subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert list(tmp_path.rglob("*.nb[ic]")) == []

@@ -84,6 +84,16 @@ def hash_tokens(texts: Sequence[str | None]) -> tuple[IntArray, Uint64Array]:
 
 
 @njit(cache=True)
+def count_words(words):  # type: ignore[no-untyped-def]
+    """Words in a 64-bit set."""
+    count = 0
+    while words:
+        words &= words - np.uint64(1)
+        count += 1
+    return count
+
+
+@njit(cache=True)
 def pair_of(first, second):  # type: ignore[no-untyped-def]
     """Hash of two words in order."""
     mixed = ((first * np.uint64(0x9E3779B97F4A7C15)) ^ second) * np.uint64(0xD6E8FEB86659FD93)

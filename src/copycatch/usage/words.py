@@ -5,6 +5,7 @@ figure of many, and honest tutors and judges have it too.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from copycatch.compiled import njit
 from copycatch.records.columns import BoolArray, IntArray, Uint64Array
-from copycatch.space.lexicon import hash_tokens
+from copycatch.space.lexicon import count_words, hash_tokens
 
 WORD_BITS: Final = 4_096
 WORD_CELLS: Final = WORD_BITS // 64  # of 64 bits
@@ -34,14 +35,11 @@ _GRADES: Final = (
 )
 
 
+@cache  # at the first text: an import shall not run compiled code
 def _hashes(words: str) -> Uint64Array:
     found = np.unique(hash_tokens(words.split())[1])
     assert len(found) <= WORD_CELLS
     return found
-
-
-REASONS: Final = _hashes(_REASONS)
-GRADES: Final = _hashes(_GRADES)
 
 
 class Said(NamedTuple):
@@ -78,7 +76,7 @@ def words_of(texts: Sequence[str], said: Said) -> Words:
         np.zeros(n, dtype=np.bool_),
         np.zeros(n, dtype=np.bool_),
     )
-    _read(said.word_starts, said.words, *hash_tokens(tails), REASONS, GRADES, found)
+    _read(said.word_starts, said.words, *hash_tokens(tails), _hashes(_REASONS), _hashes(_GRADES), found)
     return found
 
 
@@ -89,15 +87,6 @@ def _mark(word, known, marks):  # type: ignore[no-untyped-def]
     if at < len(known) and known[at] == word:
         return marks | (np.uint64(1) << np.uint64(at))
     return marks
-
-
-@njit(cache=True)
-def _count(marks):  # type: ignore[no-untyped-def]
-    total = 0
-    while marks:
-        marks &= marks - np.uint64(1)
-        total += 1
-    return total
 
 
 @njit(cache=True)
@@ -113,4 +102,4 @@ def _read(starts, words, tail_starts, tail_words, reasons, grades, found):  # ty
             word = tail_words[w]
             of_reasons, of_grades = _mark(word, reasons, of_reasons), _mark(word, grades, of_grades)
         found.reasons[i] = of_reasons != 0
-        found.grades[i] = _count(of_grades) >= GRADES_MIN
+        found.grades[i] = count_words(of_grades) >= GRADES_MIN

@@ -5,6 +5,7 @@ import numpy as np
 from copycatch.compiled import njit
 from copycatch.layout import row as layout
 from copycatch.layout.signals import OWN_INDEX
+from copycatch.space.lexicon import count_words
 from copycatch.space.model import LOG_FLOOR, SKETCH
 
 RING = layout.RING
@@ -61,16 +62,6 @@ def short_hash(hash_):  # type: ignore[no-untyped-def]
     """An input's hash in four bytes; 0 stays "no input", and nothing else becomes it."""
     both = np.uint32((hash_ ^ (hash_ >> np.uint64(32))) & np.uint64(0xFFFFFFFF))
     return max(both, np.uint32(hash_ != 0))
-
-
-@njit(cache=True)
-def count_words(words):  # type: ignore[no-untyped-def]
-    """Words in a 64-bit set."""
-    count = 0
-    while words:
-        words &= words - np.uint64(1)
-        count += 1
-    return count
 
 
 @njit(cache=True)
