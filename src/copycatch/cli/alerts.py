@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from copycatch.cli.announced_options import add_source_arguments, kafka_of, tell_faults, time_of
+from copycatch.cli.options import add_source_arguments, kafka_of, tell_faults, time_of
 from copycatch.decisions.explain import readable_number
 from copycatch.records.wire import SEVERITIES
 from copycatch.safe_text import printable

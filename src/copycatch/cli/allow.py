@@ -4,8 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from copycatch.errors import ConfigError
-from copycatch.records.policy_values import parse_duration
+from copycatch.cli.options import duration_of
 from copycatch.safe_text import printable
 from copycatch.units import MS_PER_S, UnixMs, format_rfc3339
 
@@ -63,12 +62,7 @@ def expiry_after(option: str, duration: str, now_ms: UnixMs) -> str:
     ConfigError
         If it is no duration.
     """
-    try:
-        duration_s = parse_duration(duration)
-    except ValueError as error:
-        message = f"{option} {duration}: {error}; write 12h or 30d"
-        raise ConfigError(message) from error
-    ms = now_ms + round(duration_s * MS_PER_S)
+    ms = now_ms + round(duration_of(option, duration) * MS_PER_S)
     return format_rfc3339(ms - ms % MS_PER_S)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from copycatch.cli.format_options import add_format_arguments
+from copycatch.cli.options import policy_of
 from copycatch.safe_text import printable
 from copycatch.units import format_rfc3339
 
@@ -59,15 +60,12 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.desk.backtest import AccountDays, PolicyTrial, compare
     from copycatch.desk.curve import BudgetCurve
     from copycatch.desk.verdicts import read_verdicts
-    from copycatch.features.catalog import NAMES
     from copycatch.records.columns import Outcomes
-    from copycatch.records.policy import Policy
     from copycatch.service.logs import logging_at
     from copycatch.service.replay import replay
-    from copycatch.settings.policy import load_policy
 
-    old_policy = Policy() if args.old is None else load_policy(args.old, NAMES)
-    new_policy = load_policy(args.new, NAMES)
+    old_policy = policy_of(args.old)
+    new_policy = policy_of(args.new)
     verdicts = {} if args.verdicts is None else read_verdicts(args.verdicts)
     old, new = PolicyTrial(old_policy, old_policy), PolicyTrial(new_policy, old_policy)
     curve, days = BudgetCurve(old_policy), AccountDays()

@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from copycatch.cli.announced_options import kafka_of, tell_faults, time_of
+from copycatch.cli.options import add_kafka_arguments, duration_of, kafka_of, tell_faults, time_of
 from copycatch.errors import ConfigError, TransportError
-from copycatch.records.policy_values import parse_duration
 from copycatch.records.wire import ACTIONS, Recommendation
 from copycatch.safe_text import printable
 from copycatch.units import UnixMs
@@ -65,8 +64,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         each.add_argument(
             "source", nargs="?", default=TOPIC, metavar="SOURCE", help="file, or topic with --kafka"
         )
-        each.add_argument("--kafka", metavar="HOST:PORT", help="SOURCE is a topic of this broker")
-        each.add_argument("--settings", metavar="FILE", help="the same, with the broker of a settings file")
+        add_kafka_arguments(each, "SOURCE is a topic")
     parser.set_defaults(run=run)
 
 
@@ -128,11 +126,10 @@ def _list(rows: Sequence[Recommendation], args: argparse.Namespace, now_ms: Unix
 
 def _person(args: argparse.Namespace) -> Any:
     from copycatch.desk.decisions import Person
+    from copycatch.desk.policy_changes import require_said
 
-    for option, text in (("--reason", args.reason), ("--by", args.by)):
-        if not text.strip(". …"):
-            msg = f"{option} {text!r}: says nothing; it is written into the decision"
-            raise ConfigError(msg)
+    require_said("--reason", args.reason)
+    require_said("--by", args.by)
     return Person(args.by, args.reason)
 
 
@@ -153,11 +150,7 @@ def _added(rows: dict[str, Recommendation], args: argparse.Namespace, now_ms: Un
     from copycatch.decisions.recommend import decision_key_of
     from copycatch.desk.decisions import added
 
-    try:
-        ttl_s = parse_duration(args.duration)
-    except ValueError as error:
-        msg = f"--for {args.duration}: {error}; write 90m or 4h"
-        raise ConfigError(msg) from error
+    ttl_s = duration_of("--for", args.duration)
     key = (args.tenant, args.value, args.model)
     return [added(key, args.action, ttl_s, _person(args), now_ms, rows.get(decision_key_of(key)))]
 

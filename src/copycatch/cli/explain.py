@@ -2,9 +2,10 @@
 
 import argparse
 import sys
+from pathlib import Path
 
-from copycatch.cli.announced_options import kafka_of, tell_faults
 from copycatch.cli.format_options import add_format_arguments
+from copycatch.cli.options import add_kafka_arguments, kafka_of, tell_faults
 from copycatch.cli.render_alert import alert_text
 from copycatch.errors import ConfigError
 
@@ -39,8 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("alert", nargs="?", metavar="ALERT", help="file of native alerts, - or a topic")
-    parser.add_argument("--kafka", metavar="HOST:PORT", help="ALERT is a topic of this broker")
-    parser.add_argument("--settings", metavar="FILE", help="the same, with the broker of a settings file")
+    add_kafka_arguments(parser, "ALERT is a topic")
     parser.add_argument("--uid", help="only this alert; the first characters are enough")
     parser.add_argument("--account", metavar="ID", help="only this account or campaign, and those it is in")
     parser.add_argument("--model", metavar="ID", help="only on this model")
@@ -53,7 +53,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--log", metavar="FILE", action="append", default=[],
         help="with --account: the log to play once more; file or folder, repeatable",
     )  # fmt: skip
-    parser.add_argument("--policy", metavar="FILE", help="with --log: policy to judge by")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="with --log: policy to judge by")
     parser.add_argument("--feature", metavar="NAME", help="tell what a feature is, and end")
     add_format_arguments(parser, default=None)
     parser.set_defaults(run=run)

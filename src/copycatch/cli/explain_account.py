@@ -3,10 +3,10 @@
 import argparse
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 from copycatch.cli.format_options import decoders_of
+from copycatch.cli.options import policy_of
 from copycatch.decisions.explain import readable_number
 from copycatch.errors import ConfigError
 from copycatch.safe_text import printable
@@ -22,17 +22,14 @@ def explain_account(args: argparse.Namespace) -> int:
     from copycatch.cli.progress import ReplayBar
     from copycatch.desk.samples import read_samples
     from copycatch.desk.timeline import AccountTimeline, why_not
-    from copycatch.features.catalog import NAMES
     from copycatch.records.columns import Outcomes
-    from copycatch.records.policy import Policy
     from copycatch.service.logs import logging_at
     from copycatch.service.replay import replay
-    from copycatch.settings.policy import load_policy
 
     if "-" in args.log:
         msg = "--log -: is read twice; name a file"
         raise ConfigError(msg)
-    policy = Policy() if args.policy is None else load_policy(Path(args.policy), NAMES)
+    policy = policy_of(args.policy)
     timeline = AccountTimeline(args.account, args.model)
     suspects: set[str] = set()
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from copycatch.cli.format_options import add_format_arguments, options_of
+from copycatch.cli.options import add_kafka_arguments, kafka_of
 from copycatch.errors import ConfigError
 from copycatch.formats.shared.format import FormatOptions
 
@@ -47,10 +48,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--records", type=int, default=500, metavar="N", help="messages to read (default: %(default)s)"
     )
-    parser.add_argument("--kafka", metavar="HOST:PORT", help="SOURCE is a topic of this broker")
-    parser.add_argument(
-        "--settings", type=Path, metavar="FILE", help="SOURCE is a topic; settings with its broker"
-    )
+    add_kafka_arguments(parser, "SOURCE is a topic")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write a first settings or mapping file")
     parser.add_argument("--json", action="store_true", help="the report as one JSON object")
     parser.add_argument(
@@ -112,17 +110,13 @@ def _fitting(batch: Any) -> str | None:
 def _messages_of(args: argparse.Namespace) -> Any:
     from copycatch.adapters.clock import SystemClock
     from copycatch.adapters.peek import peek_file, peek_topic
-    from copycatch.settings.service import Kafka, load_service
 
-    is_topic = args.kafka is not None or args.settings is not None
-    if not is_topic:
+    kafka = kafka_of(args)
+    if kafka is None:
         if args.source != "-" and not Path(args.source).exists():
             msg = f"{args.source}: no such file; for a topic add --kafka HOST:PORT or --settings FILE"
             raise ConfigError(msg)
         return peek_file(args.source, args.records)
-    kafka = load_service(args.settings).kafka if args.settings is not None else Kafka()
-    if args.kafka is not None:
-        kafka = kafka.model_copy(update={"bootstrap_servers": args.kafka.split(",")})
     return peek_topic(args.source, kafka, args.records, SystemClock())
 
 

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from copycatch.cli.options import policy_of
+
 DESCRIPTION = """\
 Show what a policy comes to, for everybody or for one account, or what a new policy changes, in words.
 """
@@ -41,13 +43,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Show or compare; see EPILOG for the exit codes."""
     from copycatch.cli.render_policy import policy_lines
-    from copycatch.features.catalog import NAMES
-    from copycatch.records.policy import Policy
-    from copycatch.settings.policy import load_policy
 
     if args.action == "diff":
-        return _diff(load_policy(args.old, NAMES), load_policy(args.new, NAMES))
-    policy = Policy() if args.file is None else load_policy(args.file, NAMES)
+        return _diff(policy_of(args.old), policy_of(args.new))
+    policy = policy_of(args.file)
     if args.account is not None:
         print("\n".join(_account_lines(policy, args)))
     elif args.effective:

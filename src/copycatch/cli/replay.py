@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from copycatch.adapters.outputs import Existing, OutputFile, check_outputs
 from copycatch.cli.format_options import add_format_arguments, decoders_of
+from copycatch.cli.options import policy_of
 from copycatch.errors import ConfigError, TransportError
 from copycatch.records.columns import Evaluations, Outcomes, Scores
 from copycatch.records.wire import ENCODER
@@ -68,14 +69,11 @@ def run(args: argparse.Namespace) -> int:
     """Replay; see EPILOG for the exit codes."""
     from copycatch.cli.progress import ReplayBar
     from copycatch.desk.curve import BudgetCurve
-    from copycatch.features.catalog import NAMES
-    from copycatch.records.policy import Policy
     from copycatch.service.logs import logging_at
     from copycatch.service.replay import replay
-    from copycatch.settings.policy import load_policy
 
     make_decoder = decoders_of(args)
-    policy = Policy() if args.policy is None else load_policy(args.policy, NAMES)
+    policy = policy_of(args.policy)
     frames, curve = Frames(args.features), BudgetCurve(policy)
     with ExitStack() as stack:
         stack.enter_context(logging_at("warning"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from copycatch.cli.format_options import add_format_arguments, decoders_of
+from copycatch.cli.options import policy_of
 from copycatch.errors import ConfigError
 from copycatch.units import format_rfc3339
 
@@ -52,18 +53,15 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.desk.page import render_page
     from copycatch.desk.report import ReportBuilder
     from copycatch.desk.verdicts import read_verdicts
-    from copycatch.features.catalog import NAMES
-    from copycatch.records.policy import Policy
     from copycatch.service.logs import logging_at
     from copycatch.service.replay import replay
-    from copycatch.settings.policy import load_policy
 
     if "-" in args.files:
         msg = "-: the log is read twice; name a file"
         raise ConfigError(msg)
     check_outputs({"--out": args.out}, args.files)
     render_page({})  # says at once if the plotting library is missing
-    policy = Policy() if args.policy is None else load_policy(args.policy, NAMES)
+    policy = policy_of(args.policy)
     verdicts: dict[str, Any] = {} if args.verdicts is None else read_verdicts(args.verdicts)
     output = OutputFile(args.out, "replace" if args.force else "refuse")
     try:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from copycatch.cli.campaigns import progress_bar, run_campaign, show_verdicts
+from copycatch.cli.options import policy_of
 from copycatch.errors import ConfigError, TransportError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from copycatch.records.policy import Policy
     from copycatch.redteam.campaign import Campaign, CampaignPlan
     from copycatch.redteam.endpoints import HttpVictim
     from copycatch.redteam.victims import Victim
@@ -287,17 +287,9 @@ def _write(args: argparse.Namespace, campaign: "Campaign", folder: Path, console
             campaign,
             folder,
             lambda: bar.update(task, advance=1),
-            live_judge(_policy(args)) if is_watched else None,
+            live_judge(policy_of(args.policy)) if is_watched else None,
         )
     console.print(f"{playback.sent} records of {len(playback.sent_by_account)} accounts in {folder}")
-
-
-def _policy(args: argparse.Namespace) -> "Policy":
-    from copycatch.features.catalog import NAMES
-    from copycatch.records.policy import Policy
-    from copycatch.settings.policy import load_policy
-
-    return Policy() if args.policy is None else load_policy(args.policy, NAMES)
 
 
 def _judge(args: argparse.Namespace, campaign: "Campaign", folder: Path, console: "Console") -> None:
@@ -307,7 +299,7 @@ def _judge(args: argparse.Namespace, campaign: "Campaign", folder: Path, console
     from copycatch.redteam.judging import judge_log
 
     with ReplayBar(is_quiet=args.quiet) as bar:
-        verdicts = judge_log(folder, _policy(args), on_progress=bar.update)
+        verdicts = judge_log(folder, policy_of(args.policy), on_progress=bar.update)
     plot = args.plot or folder / "fidelity.png"
     title = f"Stealing {campaign.plan.victim}: what the thief has, and when it was noticed"
     show_verdicts(verdicts, Console(), plot, title)

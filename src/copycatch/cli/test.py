@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from copycatch.cli.options import policy_of
 from copycatch.errors import ConfigError
 from copycatch.safe_text import printable
 
@@ -56,12 +57,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Test, or add a case; see EPILOG for the exit codes."""
     from copycatch.desk.expectations import check_case, junit_xml, read_cases
-    from copycatch.features.catalog import NAMES
-    from copycatch.settings.policy import load_policy
 
     if args.add is not None:
         return _add(args)
-    policy = load_policy(args.policy, NAMES)
+    policy = policy_of(args.policy)
     cases = read_cases(args.cases)
     by_log: dict[tuple[str, str | None], list[Any]] = {}
     for case in cases:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from copycatch.cli.allow import expiry_after
-from copycatch.cli.announced_options import kafka_of, tell_faults
+from copycatch.cli.options import add_kafka_arguments, kafka_of, tell_faults
 from copycatch.errors import ConfigError
 from copycatch.units import format_rfc3339
 
@@ -47,8 +47,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--alerts", required=True, dest="sources", action="append", metavar="SOURCE",
         help="file, - or topic that holds the alert",
     )  # fmt: skip
-    parser.add_argument("--kafka", metavar="HOST:PORT", help="--alerts is a topic of this broker")
-    parser.add_argument("--settings", metavar="FILE", help="the same, with the broker of a settings file")
+    add_kafka_arguments(parser, "--alerts is a topic")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="policy file to change (not for unsure)")
     parser.add_argument(
         "--verdicts", type=Path, default=Path("verdicts.jsonl"), metavar="FILE",

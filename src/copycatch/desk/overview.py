@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from copycatch.decisions.budget import severity_rank
-from copycatch.records.wire import ACTION_RANKS, Alert, Recommendation, Severity
+from copycatch.decisions.recommend import RANK_LIMITED_MIN
+from copycatch.records.wire import Alert, Recommendation, Severity
 from copycatch.units import UnixMs, parse_rfc3339
 
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARKS_MAX = 12
 LEVEL_MAX = 8.0  # a chance of 1e-8 fills a mark
-RESTRICTION_RANK_MIN = ACTION_RANKS["reduce_output"]
 
 EntityKey = tuple[str | None, str, str, str]
 """Tenant, kind of entity, its id, model."""
@@ -75,7 +75,7 @@ def is_in_force(row: Recommendation, now_ms: int) -> bool:
 
 def is_restriction(row: Recommendation) -> bool:
     """Whether the action takes something from its entity, rather than watch or slow it."""
-    return row.action_rank >= RESTRICTION_RANK_MIN
+    return row.action_rank >= RANK_LIMITED_MIN
 
 
 def cases_of(alerts: Iterable[Alert], rows: Mapping[str, Recommendation]) -> list[Case]:

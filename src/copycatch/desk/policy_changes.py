@@ -60,6 +60,19 @@ def write_policy(path: Path, text: str) -> None:
         raise TransportError(message) from error
 
 
+def require_said(option: str, text: str) -> None:
+    """Refuse a reason or a name that is nothing but a placeholder.
+
+    Raises
+    ------
+    ConfigError
+        If it is.
+    """
+    if not text.strip(". …"):
+        message = f"{option} {text!r}: says nothing; write it for whoever reads it next"
+        raise ConfigError(message)
+
+
 def entry_of(match: Mapping[str, str | None], reason: str, owner: str, expires: str) -> dict[str, object]:
     """An entry of `allow`, `attacks` or `silences`.
 
@@ -68,9 +81,7 @@ def entry_of(match: Mapping[str, str | None], reason: str, owner: str, expires: 
     ConfigError
         If reason or owner is nothing but a placeholder.
     """
-    for name, text in (("reason", reason), ("owner", owner)):
-        if not text.strip(". …"):
-            message = f"--{name} {text!r}: says nothing; write it for whoever reads the policy next"
-            raise ConfigError(message)
+    require_said("--reason", reason)
+    require_said("--owner", owner)
     given = {key: value for key, value in match.items() if value is not None}
     return {"match": given, "reason": reason, "owner": owner, "expires": expires}

@@ -1,5 +1,6 @@
 """`alerts` and `backtest` as an analyst runs them: real files, real exit codes."""
 
+import argparse
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from copycatch.__main__ import main
+from copycatch.cli.options import add_source_arguments, kafka_of
 
 START_MS = 1_772_359_200_000  # 2026-03-01
 LIMIT = "rules: [{name: fast, when: {feature: queries_per_s, above: 0.05}, severity: high, action: block}]"
@@ -249,3 +251,17 @@ def test_a_policy_is_held_against_expectations(
     assert main(["test", policy, str(cases)]) == 2
     told = capsys.readouterr().err
     assert "wrong.yaml:2:1: quite: unknown key 'quite' (did you mean quiet?)" in told
+
+
+def test_a_settings_file_names_the_broker(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("version: 1\nkafka: {bootstrap_servers: [broker-1:9092]}\ninputs: [{topic: logs}]\n")
+    parser = argparse.ArgumentParser()
+    add_source_arguments(parser)
+    kafka = kafka_of(parser.parse_args(["alerts", "--settings", str(settings)]))
+    assert kafka is not None
+    assert kafka.bootstrap_servers == ["broker-1:9092"]
+    other = kafka_of(parser.parse_args(["alerts", "--settings", str(settings), "--kafka", "a:1,b:2"]))
+    assert other is not None
+    assert other.bootstrap_servers == ["a:1", "b:2"]
+    assert kafka_of(parser.parse_args(["alerts.jsonl"])) is None

@@ -1,11 +1,16 @@
-"""Options of every command that reads back what was announced."""
+"""Options that several commands have, and what they name."""
 
 import argparse
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from copycatch.errors import ConfigError
-from copycatch.settings.service import Kafka, load_service
 from copycatch.units import UnixMs, parse_rfc3339
+
+if TYPE_CHECKING:
+    from copycatch.records.policy import Policy
+    from copycatch.settings.service import Kafka
 
 FAULTS_SHOWN_MAX = 20
 
@@ -17,11 +22,18 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         help="files of alerts and recommendations (as replay and run write them), - for standard input, "
         "or topics",
     )  # fmt: skip
-    parser.add_argument("--kafka", metavar="HOST:PORT", help="the sources are topics of this broker")
-    parser.add_argument("--settings", metavar="FILE", help="the same, with the broker of a settings file")
+    add_kafka_arguments(parser, "the sources are topics")
 
 
-def kafka_of(args: argparse.Namespace) -> Kafka | None:
+def add_kafka_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """Options that name a broker, for `kafka_of`; `what` is a topic then."""
+    parser.add_argument("--kafka", metavar="HOST:PORT", help=f"{what} of this broker")
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE", help="the same, with the broker of a settings file"
+    )
+
+
+def kafka_of(args: argparse.Namespace) -> "Kafka | None":
     """The broker that the options name; None where the sources are files.
 
     Raises
@@ -29,6 +41,8 @@ def kafka_of(args: argparse.Namespace) -> Kafka | None:
     ConfigError
         If the settings cannot be read.
     """
+    from copycatch.settings.service import Kafka, load_service
+
     if args.kafka is None and args.settings is None:
         return None
     kafka = load_service(args.settings).kafka if args.settings is not None else Kafka()
@@ -52,6 +66,38 @@ def time_of(option: str, text: str | None) -> UnixMs | None:
     except ValueError as error:
         message = f"{option} {text}: {error}; write 2026-01-31T12:00:00Z"
         raise ConfigError(message) from error
+
+
+def duration_of(option: str, text: str) -> float:
+    """Seconds of a length of time that an option names.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    from copycatch.records.policy_values import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        message = f"{option} {text}: {error}; write 90m, 12h or 30d"
+        raise ConfigError(message) from error
+
+
+def policy_of(path: Path | None) -> "Policy":
+    """The policy of a file, or the built-in one.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or is wrong.
+    """
+    from copycatch.features.catalog import NAMES
+    from copycatch.records.policy import Policy
+    from copycatch.settings.policy import load_policy
+
+    return Policy() if path is None else load_policy(path, NAMES)
 
 
 def tell_faults(faults: list[str], n_faults: int) -> None:
