@@ -70,18 +70,7 @@ class ReportBuilder:
                 if len(scored) and model_id not in self._first_scored_ms:
                     self._first_scored_ms[model_id] = int(evaluations.event_times_ms[scored[0]])
             for index in np.flatnonzero(scores.tail_probs <= SHOWN_FROM).tolist():
-                self._put(
-                    Point(
-                        time_ms=int(evaluations.event_times_ms[index]),
-                        tenant_id=evaluations.tenant_ids[index],
-                        model_id=evaluations.model_ids[index],
-                        queries=int(evaluations.queries[index]),
-                        tail_prob=float(scores.tail_probs[index]),
-                        values=scores.values[index].copy(),
-                        shares=scores.shares[index].copy(),
-                    ),
-                    evaluations.account_ids[index],
-                )
+                self._put(Point.at(evaluations, scores, index), evaluations.account_ids[index])
 
     def _put(self, point: Point, account_id: str) -> None:
         key = (point.tenant_id, account_id, point.model_id)

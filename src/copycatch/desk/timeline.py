@@ -7,7 +7,15 @@ import numpy as np
 
 from copycatch.decisions.plan import EntitySettings, make_plan
 from copycatch.features.catalog import SPECS
-from copycatch.records.columns import BoolArray, FeatureSpec, FloatArray, IntArray, Outcomes
+from copycatch.records.columns import (
+    BoolArray,
+    Evaluations,
+    FeatureSpec,
+    FloatArray,
+    IntArray,
+    Outcomes,
+    Scores,
+)
 from copycatch.records.policy import Policy
 from copycatch.records.wire import Alert
 
@@ -32,6 +40,19 @@ class Point:
     tail_prob: float
     values: FloatArray
     shares: FloatArray
+
+    @classmethod
+    def at(cls, evaluations: Evaluations, scores: Scores, index: int) -> "Point":
+        """One of these evaluations."""
+        return cls(
+            time_ms=int(evaluations.event_times_ms[index]),
+            tenant_id=evaluations.tenant_ids[index],
+            model_id=evaluations.model_ids[index],
+            queries=int(evaluations.queries[index]),
+            tail_prob=float(scores.tail_probs[index]),
+            values=scores.values[index].copy(),
+            shares=scores.shares[index].copy(),
+        )
 
     def strongest(self, n: int) -> list[int]:
         """Columns of the features that carry most of the score, at most n."""
@@ -107,19 +128,8 @@ class AccountTimeline:
         for evaluations, scores in outcomes.evaluations:
             is_own: BoolArray = np.array([name == self.account_id for name in evaluations.account_ids])
             for index in np.flatnonzero(is_own).tolist():
-                model_id = evaluations.model_ids[index]
-                if self._model_id is None or model_id == self._model_id:
-                    self.points.append(
-                        Point(
-                            time_ms=int(evaluations.event_times_ms[index]),
-                            tenant_id=evaluations.tenant_ids[index],
-                            model_id=model_id,
-                            queries=int(evaluations.queries[index]),
-                            tail_prob=float(scores.tail_probs[index]),
-                            values=scores.values[index].copy(),
-                            shares=scores.shares[index].copy(),
-                        )
-                    )
+                if self._model_id is None or evaluations.model_ids[index] == self._model_id:
+                    self.points.append(Point.at(evaluations, scores, index))
             models = np.array(evaluations.model_ids)
             for model_id in set(evaluations.model_ids):
                 members = np.flatnonzero((models == model_id) & ~is_own)

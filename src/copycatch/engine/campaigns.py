@@ -1,5 +1,6 @@
 """Campaigns in the engine: links folded segment by segment, searched every half hour of event time."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,11 @@ from copycatch.campaigns.find import SEARCH_MS, search
 from copycatch.campaigns.finding import Finding
 from copycatch.campaigns.fold import LinkEvents, fold
 from copycatch.campaigns.state import Campaign
-from copycatch.campaigns.words import describe, reasons_of
 from copycatch.decisions.campaigns import ALL_MODELS, judge_campaigns
 from copycatch.decisions.case import Membership
 from copycatch.decisions.judge import SAMPLE_EVENT_IDS_MAX, Verdicts
 from copycatch.decisions.members import fold_members, own_findings, standing_campaigns, standing_over_models
-from copycatch.engine.correlator import SAVED
+from copycatch.engine.correlator import SAVED, home_of, sighting_of
 from copycatch.engine.span import BatchSpan
 from copycatch.engine.state import EngineState
 from copycatch.records.campaign import CampaignSighting
@@ -45,12 +45,7 @@ def search_campaigns(state: EngineState, now_ms: int, policy: Policy) -> dict[st
     names = list(state.shard_numbers)
     by_shard: dict[str, list[CampaignSighting]] = {}
     for finding in search(state.links, time_ms):
-        if finding.change == "ended":
-            shard = state.campaign_homes.pop(finding.id, None)
-        else:
-            home = names[state.slots.shards[finding.members[0].row]]
-            shard = state.campaign_homes.setdefault(finding.id, home)
-        if shard is not None:
+        if (shard := home_of(finding, state.campaign_homes, state.slots, names)) is not None:
             by_shard.setdefault(shard, []).append(_sighting(state, finding))
     verdicts = {
         shard: judge_campaigns(sightings, policy, state.decision(shard))
@@ -89,31 +84,17 @@ def _fold_members(state: EngineState, time_ms: int, policy: Policy) -> dict[str,
 
 
 def _sighting(state: EngineState, finding: Finding) -> CampaignSighting:
-    if finding.change == "ended":
-        return CampaignSighting(
-            id=finding.id, time_ms=finding.time_ms, is_ended=True, is_changed=True, accounts=(),
-            first_ms=finding.first_ms, last_ms=finding.last_ms, queries=0, weight=0.0, reasons=(),
-            words=describe(finding),
-        )  # fmt: skip
-    rows = [member.row for member in finding.members]
-    keys = [state.slots.key_of(row) for row in rows]
+    """What a search has found, with what its members were found to do by themselves."""
+    sighting = sighting_of(state.slots, finding)
+    if sighting.is_ended:
+        return sighting
     own = Membership("")
     names = list(state.shard_numbers)
-    for row, key in zip(rows, keys, strict=True):
-        found = own_findings(state.decision(names[state.slots.shards[row]]), [key])
+    for member, key in zip(finding.members, sighting.accounts, strict=True):
+        found = own_findings(state.decision(names[state.slots.shards[member.row]]), [key])
         own.take(found.severity, found.action)
-    return CampaignSighting(
-        id=finding.id,
-        time_ms=finding.time_ms,
-        is_ended=False,
-        is_changed=finding.change != "seen",
-        accounts=tuple(keys),
-        first_ms=finding.first_ms,
-        last_ms=finding.last_ms,
-        queries=finding.queries,
-        weight=finding.weight,
-        reasons=tuple(reasons_of(finding)),
-        words=describe(finding),
+    return replace(
+        sighting,
         sample_event_ids=_samples(state, finding),
         own_severity=own.severity,
         own_action=own.action,

@@ -50,15 +50,11 @@ class Correlator:
             for each in self.sightings
             if each[1].is_ended and each[1].time_ms > self.searched_ms - ENDED_MS
         ]
-        for finding in search(self.links, self.searched_ms):
-            if finding.change == "ended":
-                home = self.homes.pop(finding.id, None)
-            else:
-                first = names[self.slots.shards[finding.members[0].row]]
-                home = self.homes.setdefault(finding.id, first)
-            if home is not None:
-                kept.append((home, sighting_of(self.slots, finding)))
-        self.sightings = kept
+        self.sightings = kept + [
+            (home, sighting_of(self.slots, finding))
+            for finding in search(self.links, self.searched_ms)
+            if (home := home_of(finding, self.homes, self.slots, names)) is not None
+        ]
 
     def _take(self, inputs: Sequence[LearningInputs]) -> None:
         gone = [
@@ -121,6 +117,16 @@ def correlator_of(plain: dict[str, Any]) -> Correlator:
         members = dict(each["members"])
         found.links.campaigns.append(Campaign(**{name: each[name] for name in SAVED}, members=members))
     return found
+
+
+def home_of(finding: Finding, homes: dict[str, str], slots: Slots, names: Sequence[str]) -> str | None:
+    """The shard that a campaign belongs to, that of its first member when it was found; changes `homes`.
+
+    None for one that ended and was never told of. `names` are the shards by number.
+    """
+    if finding.change == "ended":
+        return homes.pop(finding.id, None)
+    return homes.setdefault(finding.id, names[slots.shards[finding.members[0].row]])
 
 
 def sighting_of(slots: Slots, finding: Finding) -> CampaignSighting:

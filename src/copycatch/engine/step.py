@@ -40,7 +40,7 @@ from copycatch.engine.state import EngineState
 from copycatch.engine.turn import Turn
 from copycatch.engine.versions import take
 from copycatch.features.catalog import SPECS
-from copycatch.records.columns import Outcomes, RecordBatch
+from copycatch.records.columns import Evaluations, Outcomes, RecordBatch, Scores
 from copycatch.records.policy import Policy
 from copycatch.records.selection import select
 from copycatch.scoring.score import score
@@ -119,15 +119,21 @@ def _judge_segment(turn: Turn, shard: str, span: BatchSpan, first: int, stop: in
     fold_links(state, span, first, stop)
     if not len(evaluations):
         return
-    baselines, models = baselines_of(state, evaluations), models_of(state, evaluations)
-    levels = state.rows.level[evaluations.rows]
-    scores = score(evaluations, baselines, models, levels, state.switches)
-    announced = may_be_announced(evaluations, scores, turn.policy, SPECS)
-    add_reasons(state, span.batch, evaluations, scores, announced)
+    scores = _scored(turn, state, span.batch, evaluations)
     is_over = turn.judge(evaluations, scores)
     remember(state, evaluations, scores, is_over)
     queue_evaluations(state, shard, evaluations, scores, is_over)
     turn.outcomes.evaluations.append((evaluations, scores))
+
+
+def _scored(turn: Turn, state: EngineState, batch: RecordBatch, evaluations: Evaluations) -> Scores:
+    """Scores of evaluations of rows of `state`, with the reasons of those that may be announced."""
+    baselines, models = baselines_of(state, evaluations), models_of(state, evaluations)
+    levels = state.rows.level[evaluations.rows]
+    scores = score(evaluations, baselines, models, levels, turn.state.switches)
+    announced = may_be_announced(evaluations, scores, turn.policy, SPECS)
+    add_reasons(state, batch, evaluations, scores, announced)
+    return scores
 
 
 def _judge_over_models(turn: Turn, span: OverSpan, first: int, stop: int) -> None:
@@ -135,11 +141,7 @@ def _judge_over_models(turn: Turn, span: OverSpan, first: int, stop: int) -> Non
     state, over, evaluations = turn.state, turn.state.over, span.evaluations_of(first, stop)
     if over is None or not len(evaluations):
         return
-    baselines, models = baselines_of(over, evaluations), models_of(over, evaluations)
-    levels = over.rows.level[evaluations.rows]
-    scores = score(evaluations, baselines, models, levels, state.switches)
-    announced = may_be_announced(evaluations, scores, turn.policy, SPECS)
-    add_reasons(over, span.batch, evaluations, scores, announced)
+    scores = _scored(turn, over, span.batch, evaluations)
     named = named_all_models(evaluations)
     is_over = turn.judge(named, scores, over)
     remember(over, evaluations, scores, is_over)

@@ -3,11 +3,9 @@
 from typing import Any
 
 from copycatch.formats.shared.chat import (
-    embeddings_of,
     request_fields,
     response_fields,
-    split_embeddings,
-    split_prompts,
+    split_asked,
 )
 from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.documents import DocumentDecoder
@@ -97,9 +95,7 @@ def read(message: LogMessage) -> list[Reading]:
     }  # fmt: skip
     if session is not None:
         fields["conversation_id"] = session
-    vectors = embeddings_of(response)
-    rows = split_embeddings(fields, request, vectors) if vectors else split_prompts(fields, request, response)
-    return list(numbered(rows))
+    return list(numbered(split_asked(fields, request, response)))
 
 
 def _answer(message: LogMessage, body: Any) -> Any:

@@ -6,12 +6,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from copycatch.formats.shared.chat import (
-    embeddings_of,
     logprobs_in,
     request_fields,
     response_fields,
-    split_embeddings,
-    split_prompts,
+    split_asked,
 )
 from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.documents import DocumentDecoder
@@ -224,9 +222,7 @@ def read(message: LogMessage) -> list[Reading]:
                 "schema", "request", "neither a request, nor a response, nor an envelope of the two"
             )
     fields = _fields_of(message, envelope, request, response)
-    vectors = embeddings_of(response)
-    rows = split_embeddings(fields, request, vectors) if vectors else split_prompts(fields, request, response)
-    return list(numbered(rows))
+    return list(numbered(split_asked(fields, request, response)))
 
 
 def _fields_of(message: LogMessage, envelope: Any, request: Any, response: Any) -> Fields:

@@ -3,11 +3,9 @@
 from typing import Any
 
 from copycatch.formats.shared.chat import (
-    embeddings_of,
     request_fields,
     response_fields,
-    split_embeddings,
-    split_prompts,
+    split_asked,
 )
 from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.documents import DocumentDecoder
@@ -97,13 +95,7 @@ def read(message: LogMessage) -> list[Reading]:
         ),
         "status": _status(row, response),
     }
-    vectors = embeddings_of(answer)
-    rows = (
-        split_embeddings(fields, asked_body, vectors)
-        if vectors
-        else split_prompts(fields, asked_body, answer)
-    )
-    return list(numbered(rows))
+    return list(numbered(split_asked(fields, asked_body, answer)))
 
 
 def metadata_of(row: dict[str, Any]) -> dict[str, Any]:

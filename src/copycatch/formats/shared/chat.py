@@ -238,6 +238,12 @@ def split_prompts(fields: Fields, request: Any, response: Any) -> list[Fields]:
     return rows
 
 
+def split_asked(fields: Fields, request: Any, response: Any) -> list[Fields]:
+    """A query for each text of a request that brings several, to be embedded or to be completed."""
+    vectors = embeddings_of(response)
+    return split_embeddings(fields, request, vectors) if vectors else split_prompts(fields, request, response)
+
+
 def logprobs_in(response: Any) -> Fields | None:
     """Options that a response betrays, for logs that hold no request."""
     choices = dig(response, "choices")

@@ -7,18 +7,16 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from copycatch.errors import StateError
 from copycatch.formats.shared.documents import add_readings, message_of
 from copycatch.formats.shared.faults import MessageFault, foreign_fault
 from copycatch.formats.shared.format import FormatOptions
-from copycatch.formats.shared.joining import Pending
+from copycatch.formats.shared.joining import SNAPSHOT_VERSION, Pending, Waiting, read_waiting
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.messages import LogMessage, Reading
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder
 
-SNAPSHOT_VERSION = 1
 PARTS_MAX = 512  # of one query
 
 
@@ -48,8 +46,7 @@ class _Group(Struct):
     since_ms: int | None = None  # the first flush that saw it
 
 
-class _Snapshot(Struct):
-    version: int
+class _Snapshot(Waiting):
     groups: list[tuple[str, _Group]]
 
 
@@ -119,16 +116,7 @@ class CollectingDecoder(Decoder):
         return msgspec.msgpack.encode(_Snapshot(SNAPSHOT_VERSION, list(self._groups.items())))
 
     def restore(self, state: bytes) -> None:
-        try:
-            snapshot = msgspec.msgpack.decode(state, type=_Snapshot)
-        except (ValueError, RecursionError) as error:
-            message = f"the pending messages of format {self._name!r} in the snapshot cannot be read: {error}"
-            raise StateError(message) from None
-        if snapshot.version != SNAPSHOT_VERSION:
-            message = (
-                f"pending messages of version {snapshot.version}; this copycatch reads {SNAPSHOT_VERSION}"
-            )
-            raise StateError(message)
+        snapshot = read_waiting(state, _Snapshot, self._name)
         # One decoder serves all shards of its topic, and each shard's snapshot holds all that waits.
         self._groups = OrderedDict(snapshot.groups) | self._groups
         parts = [part for group in self._groups.values() for part in group.parts]
@@ -158,16 +146,7 @@ class CollectingDecoder(Decoder):
         self._hold(decoded, part, batch, row)
 
     def _hold(self, decoded: Decoded, part: Part, batch: RawBatch, row: int) -> None:
-        pending = Pending(
-            kind=part.label,
-            topic=batch.topic,
-            partition=batch.partition,
-            position=batch.positions[row],
-            value=batch.values[row],
-            headers=batch.headers[row] if batch.headers else [],
-            message_key=batch.keys[row] if batch.keys else None,
-            arrival_ms=batch.timestamps_ms[row] if batch.timestamps_ms else None,
-        )
+        pending = Pending.of(part.label, batch, row, batch.values[row])
         decoded.notes["held"] += 1
         group = self._groups.get(part.key)
         same = next((each for each in group.parts if each.kind == part.label), None) if group else None

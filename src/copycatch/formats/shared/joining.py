@@ -2,7 +2,7 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -48,6 +48,20 @@ class Pending(Struct):
     def size_bytes(self) -> int:
         return _ENTRY_BYTES + len(self.value) + sum(len(name) + len(text) for name, text in self.headers)
 
+    @classmethod
+    def of(cls, kind: str, batch: RawBatch, row: int, value: bytes) -> "Pending":
+        """A message of a batch; `value` are its bytes, or those of a part of it."""
+        return cls(
+            kind=kind,
+            topic=batch.topic,
+            partition=batch.partition,
+            position=batch.positions[row],
+            value=value,
+            headers=batch.headers[row] if batch.headers else [],
+            message_key=batch.keys[row] if batch.keys else None,
+            arrival_ms=batch.timestamps_ms[row] if batch.timestamps_ms else None,
+        )
+
     def batch(self) -> RawBatch:
         """The message as a batch of one."""
         return RawBatch(
@@ -61,8 +75,35 @@ class Pending(Struct):
         )
 
 
-class _Snapshot(Struct):
+class Waiting(Struct):
+    """What waits in a decoder, as its snapshot has it."""
+
     version: int
+
+
+Saved = TypeVar("Saved", bound=Waiting)
+
+
+def read_waiting(state: bytes, kind: type[Saved], format_name: str) -> Saved:
+    """What `snapshot` of a decoder wrote.
+
+    Raises
+    ------
+    StateError
+        If it is damaged or of another version.
+    """
+    try:
+        snapshot = msgspec.msgpack.decode(state, type=kind)
+    except (ValueError, RecursionError) as error:
+        message = f"the pending messages of format {format_name!r} in the snapshot cannot be read: {error}"
+        raise StateError(message) from None
+    if snapshot.version != SNAPSHOT_VERSION:
+        message = f"pending messages of version {snapshot.version}; this copycatch reads {SNAPSHOT_VERSION}"
+        raise StateError(message)
+    return snapshot
+
+
+class _Snapshot(Waiting):
     pending: list[tuple[str, Pending]] = msgspec.field(name="halves")  # as older snapshots name it
 
 
@@ -138,16 +179,7 @@ class JoiningDecoder(Decoder):
         return msgspec.msgpack.encode(_Snapshot(SNAPSHOT_VERSION, list(self._pending.items())))
 
     def restore(self, state: bytes) -> None:
-        try:
-            snapshot = msgspec.msgpack.decode(state, type=_Snapshot)
-        except (ValueError, RecursionError) as error:
-            message = f"the pending messages of format {self._name!r} in the snapshot cannot be read: {error}"
-            raise StateError(message) from None
-        if snapshot.version != SNAPSHOT_VERSION:
-            message = (
-                f"pending messages of version {snapshot.version}; this copycatch reads {SNAPSHOT_VERSION}"
-            )
-            raise StateError(message)
+        snapshot = read_waiting(state, _Snapshot, self._name)
         # One decoder serves all shards of its topic, and each shard's snapshot holds all that waits:
         # restoring a second shard must not drop those that are here already.
         self._pending = OrderedDict(snapshot.pending) | self._pending
@@ -192,16 +224,7 @@ class JoiningDecoder(Decoder):
         return readings
 
     def _hold(self, decoded: Decoded, key: str, kind: Kind, batch: RawBatch, row: int, value: bytes) -> None:
-        pending = Pending(
-            kind=kind,
-            topic=batch.topic,
-            partition=batch.partition,
-            position=batch.positions[row],
-            value=value,
-            headers=batch.headers[row] if batch.headers else [],
-            message_key=batch.keys[row] if batch.keys else None,
-            arrival_ms=batch.timestamps_ms[row] if batch.timestamps_ms else None,
-        )
+        pending = Pending.of(kind, batch, row, value)
         self._pending[key] = pending
         self._pending_bytes += pending.size_bytes
         decoded.notes["held"] += 1

@@ -4,12 +4,10 @@ import math
 from typing import Any
 
 from copycatch.formats.shared.chat import (
-    embeddings_of,
     is_numbers,
     request_fields,
     response_fields,
-    split_embeddings,
-    split_prompts,
+    split_asked,
 )
 from copycatch.formats.shared.messages import Fields, compact_text, dig, first, text_of
 from copycatch.records.wire import ID_CHARS_MAX, VECTOR_LENGTH_MAX
@@ -225,10 +223,7 @@ def rows_of(request: Any, response: Any, common: Fields) -> list[Fields]:
     if is_chat or (isinstance(response, dict) and "choices" in response):
         fields = {**request_fields(request), **({} if response is None else response_fields(response))}
         fields |= {name: value for name, value in common.items() if value is not None}
-        vectors = embeddings_of(response)
-        if vectors:
-            return numbered(split_embeddings(fields, request, vectors))
-        return numbered(split_prompts(fields, request, response))
+        return numbered(split_asked(fields, request, response))
     inputs = [] if request is None else instances_of(request)
     answers = [] if response is None else predictions_of(response, len(inputs))
     return paired_rows(inputs, answers, common)
