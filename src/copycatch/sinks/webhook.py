@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import http.client
 import ipaddress
 import ssl
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import msgspec
+import urllib3
 from pydantic import Field, SecretStr, model_validator
 
 from copycatch.errors import ConfigError, RecoverableError, TransportError
@@ -37,6 +37,11 @@ class WebhookSettings(SinkSettings):
     url: str = Field(pattern=r"^https?://[^/]+")
     shape: Shape = Field(default="json_array", description="How messages of a batch become a body.")
     headers: dict[str, str] = Field(default={}, description="Sent along.")
+    proxy: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/@]+/?$",
+        description="An HTTP proxy between us and the receiver; none is taken from the environment.",
+    )
     authorization: SecretStr | None = Field(default=None, description='The whole header: "Splunk 0123..."')
     authorization_file: Path | None = None
     signing_key: SecretStr | None = Field(
@@ -51,7 +56,8 @@ class WebhookSettings(SinkSettings):
             msg = "headers: put Authorization into authorization_file, not into the settings"
             raise ValueError(msg)
         is_secret = self.authorization is not None or self.authorization_file is not None
-        if is_secret and not self.url.startswith("https://") and not _is_loopback(self.url):
+        stays_here = _is_loopback(self.url) and self.proxy is None
+        if is_secret and not self.url.startswith("https://") and not stays_here:
             msg = "url: the authorization would travel in clear text over http; use https"
             raise ValueError(msg)
         return self
@@ -66,13 +72,13 @@ def _is_loopback(url: str) -> bool:
 
 
 class WebhookSink:
-    """Posts batches of messages over one kept connection; `now_ms` is for the signature's time."""
+    """Posts batches of messages over a kept connection; `now_ms` is for the signature's time."""
 
     def __init__(self, settings: WebhookSettings, now_ms: Callable[[], int]) -> None:
         self.name = settings.name
         self.kinds = settings.kinds
         self.alert_format = settings.alert_format
-        self._parts = urlsplit(settings.url)
+        self._url = settings.url
         self._now_ms = now_ms
         self._shape: Shape = settings.shape
         self._headers = dict(settings.headers)
@@ -80,9 +86,7 @@ class WebhookSink:
         self._authorization()  # a file that cannot be read is said at the start
         key = f"sinks.{settings.name}.signing_key_file"
         self._signing_key = read_secret(settings.signing_key, settings.signing_key_file, key)
-        self._context = settings.tls_context()
-        self._timeout_s = settings.timeout
-        self._connection: http.client.HTTPConnection | None = None
+        self._connections = _connections(settings)
 
     def _authorization(self) -> dict[str, str]:
         """The header, its file read anew: tokens expire."""
@@ -119,20 +123,16 @@ class WebhookSink:
             timestamp = str(self._now_ms() // 1000)
             headers[TIMESTAMP_HEADER] = timestamp
             headers[SIGNATURE_HEADER] = signature_of(self._signing_key, timestamp, body)
-        target = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
-        is_kept = self._connection is not None
         try:
-            status, answer = self._exchange(target, body, headers)
-        except (http.client.HTTPException, OSError) as error:
+            status, answer = self._exchange(body, headers)
+        except urllib3.exceptions.HTTPError as error:
             self.close()
-            if isinstance(error, ssl.SSLCertVerificationError):
+            cause = error.args[0] if error.args else None
+            if isinstance(cause, ssl.SSLCertVerificationError):
                 message = (
-                    f"webhook {self.name}: the server's certificate is not trusted: {error.verify_message}"
+                    f"webhook {self.name}: the server's certificate is not trusted: {cause.verify_message}"
                 )
                 raise TransportError(message) from error
-            if is_kept:  # the server may close an idle connection at any time: once more on a new one
-                self._post(body)
-                return
             message = f"webhook {self.name}: {type(error).__name__}: {error}"
             raise RecoverableError(message) from error
         if 200 <= status < 300:
@@ -145,28 +145,37 @@ class WebhookSink:
             raise MessagesRefusedError(message, 1)
         raise TransportError(message)
 
-    def _exchange(self, target: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        if self._connection is None:
-            self._connection = self._connect()
-        self._connection.request("POST", target, body, headers)
-        response = self._connection.getresponse()
-        answer = response.read(ANSWER_BYTES_MAX)
-        if not response.isclosed() or response.will_close:
-            self.close()
+    def _exchange(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        response = self._connections.request(
+            "POST",
+            self._url,
+            body=body,
+            headers=headers,
+            redirect=False,
+            retries=False,
+            preload_content=False,
+        )
+        try:
+            answer = response.read(ANSWER_BYTES_MAX)
+            if response.read(1):  # the rest of a long answer is not waited for
+                response.close()
+        finally:
+            response.release_conn()
         return response.status, answer
 
-    def _connect(self) -> http.client.HTTPConnection:
-        host = self._parts.hostname or "localhost"
-        if self._parts.scheme == "https":
-            return http.client.HTTPSConnection(
-                host, self._parts.port, timeout=self._timeout_s, context=self._context
-            )
-        return http.client.HTTPConnection(host, self._parts.port, timeout=self._timeout_s)
-
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._connections.clear()
+
+
+def _connections(settings: WebhookSettings) -> urllib3.PoolManager:
+    """One kept connection, straight or through the proxy; one that the server has closed is opened anew."""
+    context = settings.tls_context() or ssl.create_default_context()
+    timeout = urllib3.Timeout(connect=settings.timeout, read=settings.timeout)
+    if settings.proxy is None:
+        return urllib3.PoolManager(1, maxsize=1, timeout=timeout, ssl_context=context)
+    return urllib3.ProxyManager(
+        settings.proxy, 1, maxsize=1, timeout=timeout, ssl_context=context, proxy_ssl_context=context
+    )
 
 
 def signature_of(key: bytes, timestamp: str, body: bytes) -> str:

@@ -10,6 +10,7 @@ import socketserver
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from copycatch.adapters.memory import MemoryLog, MemorySink
 from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.contracts.examples import EXAMPLES
 from copycatch.errors import ConfigError, RecoverableError, TransportError
-from copycatch.ports import Delivery, Shard
+from copycatch.ports import Delivery, Message, Shard
 from copycatch.records.columns import Outcomes
 from copycatch.records.wire import Alert, Recommendation, Rejected
 from copycatch.settings.service import Service, load_service
@@ -33,6 +34,7 @@ from copycatch.units import UnixMs
 
 ALERT = msgspec.convert(EXAMPLES["Alert"][0], Alert)
 RECOMMENDATION = msgspec.convert(EXAMPLES["Recommendation"][0], Recommendation)
+MESSAGE = SinkMessage("alert", Message(b"k", b"{}", 0, []), "low")
 REJECT = msgspec.convert(EXAMPLES["Rejected"][0], Rejected)
 NOW_MS = UnixMs(1772359200000)
 HEADER = re.compile(rb"<(\d+)>1 (\S+) (\S+) copycatch - (\w+) (\[.*?[^\\]\]) (.*)", re.DOTALL)
@@ -111,6 +113,10 @@ class WebServer(http.server.ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[int] = []
+        self.targets: list[str] = []
+        self.clients: set[tuple[str, int]] = set()
+        self.answer = b'{"text":"Success","code":0}'
+        self.idle_s: float | None = None
         super().__init__(("127.0.0.1", port), Posts)
 
     @property
@@ -123,11 +129,14 @@ class Posts(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
+        self.server.targets.append(self.path)
+        self.server.clients.add(self.client_address)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         code = self.server.answers.pop(0) if self.server.answers else 200
         if code == 200:
             self.server.requests.append(({name.lower(): text for name, text in self.headers.items()}, body))
-        answer = b'{"text":"Success","code":0}'
+        answer = self.server.answer
+        self.connection.settimeout(self.server.idle_s)
         self.send_response(code)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -351,6 +360,55 @@ def test_an_expired_token_loses_nothing_once_it_is_renewed(tmp_path: Path) -> No
     assert (setup.counted("hook", "sent"), setup.counted("hook", "refused")) == (3, 0)
 
 
+def test_a_webhook_keeps_its_connection_and_opens_another_when_the_server_closed_it() -> None:
+    with serving(WebServer()) as server:
+        [sink] = sinks_of({"type": "webhook", "name": "hook", "url": f"http://127.0.0.1:{server.port}"})
+        for _ in range(3):
+            sink.send([MESSAGE])
+        assert len(server.clients) == 1
+        server.idle_s = 0.01  # the server hangs up after this answer
+        sink.send([MESSAGE])
+        time.sleep(0.1)
+        sink.send([MESSAGE])
+        sink.close()
+        assert len(server.requests) == 5
+        assert len(server.clients) == 2
+
+
+def test_a_long_answer_is_not_read_to_its_end() -> None:
+    with serving(WebServer()) as server:
+        server.answer = b"x" * 10_000_000
+        [sink] = sinks_of({"type": "webhook", "name": "hook", "url": f"http://127.0.0.1:{server.port}"})
+        for _ in range(2):
+            sink.send([MESSAGE])
+        sink.close()
+        assert len(server.clients) == 2, "a connection with bytes left in it was used again"
+
+
+def test_a_webhook_goes_through_a_proxy() -> None:
+    with serving(WebServer()) as proxy:
+        settings = {"type": "webhook", "name": "hook", "url": "http://siem.invalid/in?x=1"}
+        [sink] = sinks_of({**settings, "proxy": f"http://127.0.0.1:{proxy.port}"})
+        sink.send([MESSAGE])
+        sink.close()
+        assert proxy.targets == ["http://siem.invalid/in?x=1"]
+
+
+def test_a_webhook_with_an_untrusted_certificate_says_so(certificate: tuple[Path, Path]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with serving(WebServer()) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        settings = {"type": "webhook", "name": "hook", "url": f"https://localhost:{server.port}"}
+        [sink] = sinks_of(settings)
+        with pytest.raises(TransportError, match="certificate is not trusted"):
+            sink.send([MESSAGE])
+        [trusting] = sinks_of({**settings, "tls": {"ca_file": str(certificate[0])}})
+        trusting.send([MESSAGE])
+        trusting.close()
+        assert len(server.requests) == 1
+
+
 def test_one_message_that_is_refused_costs_no_other() -> None:
     with serving(WebServer()) as server:
         # Of 5: all, the first two, (the last three,) its second half, the last.
@@ -393,16 +451,13 @@ def test_a_sink_that_is_down_stops_neither_the_main_sink_nor_the_others() -> Non
 
 def test_errors_name_the_sink() -> None:
     [sink] = sinks_of({"type": "syslog", "name": "siem", "host": "127.0.0.1", "port": free_port()})
-    from copycatch.ports import Message
-
-    message = SinkMessage("alert", Message(b"k", b"{}", 0, []), "low")
     with pytest.raises(RecoverableError, match=r"syslog siem at 127\.0\.0\.1"):
-        sink.send([message])
+        sink.send([MESSAGE])
     with serving(WebServer()) as server:
         server.answers = [400]
         [sink] = sinks_of({"type": "webhook", "name": "hook", "url": f"http://127.0.0.1:{server.port}"})
         with pytest.raises(TransportError, match="webhook hook: HTTP 400"):
-            sink.send([message])
+            sink.send([MESSAGE])
         sink.close()
 
 
@@ -416,6 +471,11 @@ def test_errors_name_the_sink() -> None:
             "authorization_file",
         ),
         ("sinks: [{type: webhook, name: a, url: http://x, authorization_file: /x}]", "https"),
+        (
+            'sinks: [{type: webhook, name: a, url: "http://[::1]", proxy: http://p, authorization_file: /x}]',
+            "https",
+        ),
+        ("sinks: [{type: webhook, name: a, url: http://x, proxy: http://user:pass@p}]", "proxy"),
         ("sinks: [{type: syslog, name: a, host: h}, {type: syslog, name: a, host: i}]", "same name"),
         ("sinks: [{type: syslog, name: a, host: h, fromat: cef}]", "did you mean format?"),
         ("sinks: [{type: webhook, name: a, url: http://x, signing_key: s3cret}]", "signing_key"),
