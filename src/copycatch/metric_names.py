@@ -8,6 +8,7 @@ class MetricSpec(NamedTuple):
     kind: Literal["counter", "gauge", "histogram"]
     labels: tuple[str, ...]
     meaning: str
+    buckets: tuple[float, ...] = ()  # of a histogram that is no duration
 
 
 METRICS: tuple[MetricSpec, ...] = (
@@ -25,6 +26,13 @@ METRICS: tuple[MetricSpec, ...] = (
         "evaluations of accounts, with a score or without: warming up, or fields that are missing",
     ),
     MetricSpec(
+        "copycatch_tail_probability",
+        "histogram",
+        (),
+        "scores: the chance per day that a normal account is ever so anomalous; one an evaluation",
+        (1e-5, 1e-4, 2e-4, 1e-3, 2e-3, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0),
+    ),
+    MetricSpec(
         "copycatch_replayed_records_total", "counter", (), "records judged again silently after a start"
     ),
     MetricSpec("copycatch_alerts_total", "counter", ("op", "severity"), "alerts delivered"),
@@ -34,6 +42,12 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("copycatch_deliver_seconds", "histogram", (), "time to deliver and commit one unit"),
     MetricSpec(
         "copycatch_event_age_seconds", "gauge", (), "age of the newest record judged, by its event time"
+    ),
+    MetricSpec(
+        "copycatch_population_age_seconds",
+        "gauge",
+        (),
+        "event time since what is normal was last learned; minutes, where learning keeps up",
     ),
     MetricSpec("copycatch_lag_records", "gauge", ("topic", "partition"), "records not yet read"),
     MetricSpec("copycatch_shards", "gauge", (), "partitions or files that this worker has"),

@@ -47,7 +47,11 @@ class PrometheusMetrics:
                 )
             else:
                 self._histogram_by_name[spec.name] = Histogram(
-                    spec.name, spec.meaning, spec.labels, registry=self.registry, buckets=BUCKETS_S
+                    spec.name,
+                    spec.meaning,
+                    spec.labels,
+                    registry=self.registry,
+                    buckets=spec.buckets or BUCKETS_S,
                 )
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:

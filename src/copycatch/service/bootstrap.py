@@ -35,13 +35,14 @@ from copycatch.records.policy import Policy
 from copycatch.secret_files import read_secret
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.failpoints import hook_of
+from copycatch.service.findings import Summary
 from copycatch.service.health import Health
 from copycatch.service.http import HttpPort
 from copycatch.service.judging import EngineJudge
 from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.quarantine import Quarantine
 from copycatch.service.recognition import UNRECOGNISED, RecognisingDecoder
-from copycatch.service.runner import Pace, Runner, RunnerParts, Summary
+from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service
 from copycatch.sinks.catalog import make_sinks
@@ -163,7 +164,7 @@ class Instance:
         self.metrics = PrometheusMetrics()
         self.health = Health(last_turn_s=self.clock.monotonic_s())
         self.policy_watch = PolicyWatch(
-            settings.policy, self.clock, self.metrics, settings.policy_check_interval
+            settings.policy, self.clock, self.metrics, settings.policy_check_interval, self.health
         )
         directory = Path(settings.snapshots.directory)
         store = self._store(directory, endpoints)

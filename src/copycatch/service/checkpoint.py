@@ -169,6 +169,8 @@ class Checkpoint:
             for name, n in (("yes", int(scores.is_warm.sum())), ("no", int((~scores.is_warm).sum()))):
                 if n:
                     metrics.count("copycatch_evaluations_total", n, scored=name)
+            for tail_prob in scores.tail_probs[scores.is_warm].tolist():
+                metrics.observe("copycatch_tail_probability", tail_prob)
         for reject in outcomes.rejects:
             metrics.count("copycatch_rejects_total", reason=reject.reason)
         for alert in outcomes.alerts:

@@ -28,6 +28,7 @@ class Learning:
     fields: frozenset[str] = frozenset()
     warm_until_ms: Mapping[str, UnixMs] = field(default_factory=dict)
     newest_ms: UnixMs | None = None
+    learned_ms: UnixMs | None = None  # event time of what is known to be normal; None before any is
 
 
 @dataclass(slots=True)
@@ -155,3 +156,19 @@ def _model_sentence(model_id: str, learning: Learning) -> str:
             f"the newest record is of {format_rfc3339(newest_ms)}."
         )
     return f"{name} has no score: fewer than {ACCOUNTS_MIN} accounts were seen long enough to compare with."
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run has done."""
+
+    findings: Findings = field(default_factory=Findings)
+    alerts: int = 0
+    recommendations: int = 0
+    replayed: int = 0
+    unjudged: list[str] = field(default_factory=list)
+    """At the end: what was not judged and why, in sentences."""
+
+    @property
+    def counts(self) -> Counts:
+        return self.findings.counts

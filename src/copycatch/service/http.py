@@ -1,6 +1,7 @@
 """Health and metrics over HTTP, on a thread of its own. Loopback by default: it asks nobody who they are.
 
-`/live`: the loop turns. `/ready`: it has shards, all past their silent replay, and delivers. `/metrics`.
+`/live`: the loop turns. `/ready`: it has shards, all past their silent replay, and delivers. `/status`: what
+somebody asks first who was paged. `/metrics`.
 """
 
 import threading
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 
+from copycatch import __version__
 from copycatch.errors import ConfigError
 from copycatch.ports import Clock
 from copycatch.service.health import Health
@@ -47,14 +49,10 @@ class HttpPort:
         if path == "/live":
             is_well = age_s < TURN_S_MAX
             return (200 if is_well else 503), {"is_live": is_well, "last_turn_s_ago": round(age_s, 3)}
-        is_ready = self._health.is_ready
-        return (200 if is_ready else 503), {
-            "is_ready": is_ready,
-            "words": self._health.message,
-            "unjudged": self._health.unjudged,
-            "recent": self._health.recent,
-            "warming_up": self._health.warming_up,
-        }
+        if path == "/status":
+            body: dict[str, object] = {"copycatch": __version__, "last_turn_s_ago": round(age_s, 3)}
+            return 200, body | self._health.status()
+        return (200 if self._health.is_ready else 503), self._health.ready()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -73,11 +71,11 @@ def _handler(
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 self._send(200, METRICS_TYPE, metrics_text())
-            elif self.path in ("/live", "/ready", "/health"):
+            elif self.path in ("/live", "/ready", "/status"):
                 status, body = answer(self.path)
                 self._send(status, "application/json", msgspec.json.encode(body))
             else:
-                self._send(404, "text/plain", b"/live /ready /metrics\n")
+                self._send(404, "text/plain", b"/live /ready /status /metrics\n")
 
         def _send(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)

@@ -15,7 +15,7 @@ from copycatch.ports import Metrics, Shard
 from copycatch.records.columns import Outcomes, RawBatch, RecordBatch
 from copycatch.records.policy import Policy
 from copycatch.service.findings import Learning
-from copycatch.units import UnixMs
+from copycatch.units import UNIX_MS_MIN, UnixMs
 
 log = structlog.get_logger(__name__)
 _LENGTH_BYTES = 8
@@ -178,7 +178,9 @@ class EngineJudge:
             model_id: UnixMs(born_ms + WARM_UP_MS)
             for model_id, born_ms in self._state.born_ms_by_model.items()
         }
-        return Learning(frozenset(self._fields), until_ms, self._newest_event_ms)
+        tick_ms = self._state.learned.tick_ms
+        learned_ms = UnixMs(tick_ms) if self._state.populations and tick_ms > UNIX_MS_MIN else None
+        return Learning(frozenset(self._fields), until_ms, self._newest_event_ms, learned_ms)
 
     def swap_policy(self, policy: Policy) -> None:
         self._policy = policy

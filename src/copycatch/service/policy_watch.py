@@ -8,6 +8,7 @@ from copycatch.errors import ConfigError
 from copycatch.features.catalog import SPECS
 from copycatch.ports import Clock, Metrics
 from copycatch.records.policy import Policy
+from copycatch.service.health import Health
 from copycatch.settings.policy import load_policy
 
 log = structlog.get_logger(__name__)
@@ -21,7 +22,14 @@ class PolicyWatch:
     A change is seen by time stamp, size and inode: editors and ConfigMap mounts replace files.
     """
 
-    def __init__(self, path: Path | None, clock: Clock, metrics: Metrics, interval_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Clock,
+        metrics: Metrics,
+        interval_s: float = 2.0,
+        health: Health | None = None,
+    ) -> None:
         self._path = path
         self._clock = clock
         self._metrics = metrics
@@ -29,6 +37,7 @@ class PolicyWatch:
         self._stamp = self._look()
         self._next_s = clock.monotonic_s() + interval_s
         self._is_told = False
+        self._health = health or Health()
         self.policy = load_policy(path, KNOWN_FEATURES) if path else Policy()
         self._tell_version(self.policy.content_version, 1)
 
@@ -53,7 +62,9 @@ class PolicyWatch:
             log.exception(
                 "policy refused; the one before stays", version=self.policy.content_version, reason=str(error)
             )
+            self._health.policy_fault = str(error)
             return None
+        self._health.policy_fault = ""
         if policy.content_version == self.policy.content_version:
             return None
         self._metrics.count("copycatch_policy_reloads_total", result="taken")
@@ -65,6 +76,8 @@ class PolicyWatch:
 
     def _tell_version(self, version: str, value: int) -> None:
         self._metrics.set("copycatch_policy_info", value, version=version)
+        if value:
+            self._health.policy_version = version
 
     def _look(self) -> tuple[int, int, int] | None:
         if self._path is None:

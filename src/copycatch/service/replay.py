@@ -12,7 +12,8 @@ from copycatch.records.decoding import Decoder
 from copycatch.records.policy import Policy
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
-from copycatch.service.runner import Pace, Runner, RunnerParts, Summary
+from copycatch.service.findings import Summary
+from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.settings.service import Input
 from copycatch.units import UnixMs
 

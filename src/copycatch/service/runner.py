@@ -1,28 +1,27 @@
 """The loop: poll, judge, deliver, and what to do when one of them fails."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
 
 from copycatch.errors import FencedError, RecoverableError, TransportError
 from copycatch.ports import Clock, Committed, Metrics, OutcomeSink, RecordSource, Shard
-from copycatch.records.columns import Counts, Outcomes, RawBatch
+from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.service.checkpoint import Checkpoint
-from copycatch.service.findings import Findings
+from copycatch.service.findings import Summary
+from copycatch.service.gauges import Gauges
 from copycatch.service.health import Health
 from copycatch.service.judging import Judge
 from copycatch.service.quarantine import Quarantine, cut, set_aside
-from copycatch.service.recent import RecentWindow
 from copycatch.units import MS_PER_S, UnixMs
 
 log = structlog.get_logger(__name__)
 
 BACKOFF_S_MIN = 0.1
 BACKOFF_S_MAX = 10.0
-GAUGES_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +32,6 @@ class Pace:
     poll_timeout_s: float = 0.25
     idle_after_s: float = 900.0
     drain_timeout_s: float = 30.0
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a run has done."""
-
-    findings: Findings = field(default_factory=Findings)
-    alerts: int = 0
-    recommendations: int = 0
-    replayed: int = 0
-    unjudged: list[str] = field(default_factory=list)
-    """At the end: what was not judged and why, in sentences."""
-
-    @property
-    def counts(self) -> Counts:
-        return self.findings.counts
 
 
 class RunnerParts(NamedTuple):
@@ -98,8 +81,7 @@ class Runner:
         # True while state is ahead of what is committed: it must not be snapshotted then.
         self._is_ahead = False
         self._last_record_s = 0.0
-        self._next_gauges_s = 0.0
-        self._recent = RecentWindow()
+        self._gauges = Gauges(self._source, self._judge, self._clock, self._metrics)
         self._gaps = self._records_lost = 0  # of the source, as far as they are counted
         self._idle_ms = UnixMs(0)
         self._now_ms = UnixMs(0)
@@ -152,7 +134,7 @@ class Runner:
         else:
             self._idle()
         self._checkpoint.snapshot_if_due(busy=self._silent_until)
-        self._gauges()
+        self._gauges.tell(self._health, self.summary, len(self._shards), len(self._silent_until))
         self._on_turn()
 
     def _count_losses(self) -> None:
@@ -369,7 +351,7 @@ class Runner:
             self._shards.discard(shard)
             self._silent_until.pop(shard, None)
 
-    # ---- the end, and numbers
+    # ---- the end
 
     def _close(self) -> None:
         self._health.is_ready = False
@@ -380,19 +362,3 @@ class Runner:
             self._checkpoint.close()
         finally:
             self._sink.close()
-
-    def _gauges(self) -> None:
-        now_s = self._clock.monotonic_s()
-        if now_s < self._next_gauges_s:
-            return
-        self._next_gauges_s = now_s + GAUGES_EVERY_S
-        self._health.is_ready = bool(self._shards) and not self._silent_until
-        self._health.message = "ok" if self._health.is_ready else "no shards yet, or still replaying"
-        learning = self._judge.learning()
-        self._recent.tell(self._health, self._metrics, self.summary.findings, learning, now_s)
-        self._metrics.set("copycatch_shards", len(self._shards))
-        for shard, lag in self._source.lags().items():
-            self._metrics.set("copycatch_lag_records", lag, topic=shard.topic, partition=str(shard.partition))
-        newest_ms = self._judge.newest_event_ms
-        if newest_ms is not None:
-            self._metrics.set("copycatch_event_age_seconds", (self._clock.now_ms() - newest_ms) / MS_PER_S)

@@ -1,6 +1,7 @@
 """The table of metrics against a run: what nothing sets would show a constant 0 to an operator."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from copycatch.engine.learned import MODELS_MAX
 from copycatch.errors import RecoverableError
 from copycatch.metric_names import METRICS
 from copycatch.ports import Shard
-from copycatch.records.columns import RawBatch
+from copycatch.records.columns import Outcomes, RawBatch
+from copycatch.records.policy import Policy
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.policy_watch import PolicyWatch
@@ -22,6 +24,7 @@ from copycatch.settings.service import Input
 from copycatch.sinks.catalog import make_sinks
 from copycatch.sinks.syslog import SyslogSettings
 from copycatch.units import UnixMs
+from tests.support.evaluations import Seen, columns
 from tests.support.traffic import NOW_MS, START_MS, record
 
 PLAIN, SPLIT = Shard("logs", 0), Shard("arrays", 0)
@@ -146,12 +149,24 @@ def run(log: MemoryLog, snapshots: MemorySnapshots, metrics: Recording, folder: 
         return
 
 
+def score(metrics: Recording, *tail_probs: float) -> None:
+    """One delivered unit with these scores, and one evaluation without."""
+    log, clock = MemoryLog(), ManualClock(UnixMs(NOW_MS))
+    judge = make_judge(Policy(), 60, b"k", {}, metrics)
+    checkpoint = Checkpoint(judge, MemorySink(log), None, clock, metrics)
+    seen = [Seen(f"a{n}", START_MS, tail_prob) for n, tail_prob in enumerate((*tail_probs, math.nan))]
+    checkpoint.deliver(Outcomes(evaluations=[columns(seen)]), {})
+
+
 def test_a_run_sets_every_metric(tmp_path: Path) -> None:
     log, snapshots, metrics = full_log(), MemorySnapshots(), Recording()
     for _ in range(2):  # processes that have died at it
         next(iter(Quarantine(tmp_path / "crashes", metrics).pieces(RawBatch(*PLAIN, [3], [b"x"]))))
     run(log, snapshots, metrics, tmp_path, turns=9)
     run(log, snapshots, metrics, tmp_path, turns=0)
+    score(metrics, 0.004, 0.5)  # a model is scored after two days, and this run is of half a day
+    assert metrics.value("copycatch_tail_probability_bucket", le="0.01") == 1
+    assert metrics.value("copycatch_tail_probability_count") == 2
     assert {spec.name for spec in METRICS} - metrics.touched == set(), "nothing sets these: drop them"
     assert metrics.value("copycatch_gaps_total") >= 2
     assert metrics.value("copycatch_records_lost_total") >= 14

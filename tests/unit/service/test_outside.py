@@ -132,6 +132,14 @@ def test_the_http_port_tells_live_ready_and_metrics() -> None:
         assert get("/ready")[0] == 200
         clock.sleep(1000)
         assert get("/live")[0] == 503, "a loop that hangs is told"
+        health.lags, health.policy_fault = {"logs:0": 7, "logs:1": 5}, "policy.yaml:3:1: unknown key"
+        code, text = get("/status")
+        status = json.loads(text)
+        assert code == 200
+        assert status["lag_records"] == 12
+        assert status["policy"]["fault"] == "policy.yaml:3:1: unknown key"
+        assert status["policy_is_valid"] is False
+        assert get("/ready")[0] == 200, "the policy before is in force: judging goes on"
         assert 'copycatch_records_total{outcome="accepted"} 3.0' in get("/metrics")[1]
         assert get("/etc/passwd")[0] == 404
     finally:
@@ -141,8 +149,8 @@ def test_the_http_port_tells_live_ready_and_metrics() -> None:
 def test_a_policy_is_taken_or_refused_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text("version: 1\n")
-    clock, metrics = ManualClock(), MemoryMetrics()
-    watch = PolicyWatch(path, clock, metrics, interval_s=1.0)
+    clock, metrics, health = ManualClock(), MemoryMetrics(), Health()
+    watch = PolicyWatch(path, clock, metrics, interval_s=1.0, health=health)
     first = watch.policy.content_version
     path.write_text("version: 1\nmode: shadow\nbudgte: {}\n")
     assert watch.next_policy() is None, "not yet time"
@@ -150,10 +158,14 @@ def test_a_policy_is_taken_or_refused_as_a_whole(tmp_path: Path) -> None:
     assert watch.next_policy() is None
     assert watch.policy.content_version == first
     assert metrics.get("copycatch_policy_reloads_total", result="refused") == 1
+    assert "budgte" in health.policy_fault
+    assert health.policy_version == first
     path.write_text("version: 1\nmode: shadow\n")
     watch.look_now()
     taken = watch.next_policy()
     assert taken is not None
+    assert not health.policy_fault
+    assert health.policy_version == taken.content_version
     assert taken.mode == "shadow"
     path.unlink()
     clock.sleep(2)
