@@ -1,4 +1,7 @@
-"""Decoding of every log format beside copycatch's own, on bodies of real length, in one process and run."""
+"""Every log format beside copycatch's own, on bodies of real length, in one process and run.
+
+From bytes to columns, as the intake reads a message, and the decoding of that alone.
+"""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -9,6 +12,7 @@ import numpy as np
 
 from copycatch.formats.catalog import make_decoder
 from copycatch.formats.shared.format import FormatOptions
+from copycatch.intake.read import ANY_TOPIC, SPAN_RECORDS, Intake
 from copycatch.records.columns import RawBatch
 from tests.benchmarks.isolated import MeasurementFailed, run_isolated
 from tests.benchmarks.measure import Figure, Part, Target, ratios, spend, take_turns
@@ -18,7 +22,7 @@ from tests.support.log_shapes import CHAT, TABULAR, Logged, Query
 
 PROMPT_BYTES = (500, 2_000)
 FEATURES, CLASSES = 20, 30
-BATCH = 256  # as the intake reads
+BATCH = SPAN_RECORDS  # as the intake reads
 BOUND = Target("at most", 4.0, "ratio")
 BOUNDED = ("openai", "litellm", "otel")
 START_MS = 1_772_359_200_000
@@ -57,23 +61,34 @@ def batches_of(shape: Callable[[Query], list[Logged]], asked: list[Query]) -> li
 
 def _decode(name: str, batches: list[RawBatch], n: int) -> None:
     decoder = make_decoder(name, FormatOptions())
-    decoded = [decoder.decode(batch) for batch in batches]
+    decoded = [decoder.decode_lazily(batch) for batch in batches]
     decoder.flush(0)
     decoded.append(decoder.flush(1 << 50))
     found = sum(len(each.records) for each in decoded)
     assert found == n, f"{name}: {found} records of {n} queries: {decoded[0].rejects[:1]}"
 
 
+def _read(name: str, batches: list[RawBatch], n: int) -> None:
+    intake = Intake(b"k" * 32, None, {ANY_TOPIC: lambda: make_decoder(name, FormatOptions())})
+    found = sum(len(intake.read(batch, 0).batch) for batch in batches)
+    found += sum(len(each.batch) for each in intake.end())
+    assert found == n, f"{name}: {found} records of {n} queries"
+
+
+_WAYS = {"": _read, ", decoding": _decode}
+
+
 def measure(records: int, rounds: int) -> dict[str, Any]:
-    """Microseconds a record of each format, and bytes a record; runs in a child."""
+    """Microseconds a record of each format and way, and bytes a record; runs in a child."""
     asked = list(queries(records))
     shapes = {("chat", name): shape for name, shape in CHAT.items()}
     shapes |= {("tabular", name): shape for name, shape in TABULAR.items()}
     logs = {key: batches_of(shape, asked) for key, shape in shapes.items()}
     spent = take_turns(
         {
-            "/".join(key): partial(spend, partial(_decode, key[1], log, records), records)
+            "/".join(key) + way: partial(spend, partial(take, key[1], log, records), records)
             for key, log in logs.items()
+            for way, take in _WAYS.items()
         },
         rounds,
     )
@@ -87,7 +102,7 @@ def measure(records: int, rounds: int) -> dict[str, Any]:
 
 
 def run(scale: Scale) -> Part:
-    part = Part("formats", "Formats: decoding a record, beside the native format of the same queries")
+    part = Part("formats", "Formats: bytes to columns, beside the native format of the same queries")
     try:
         arguments = {"records": max(scale.records // 10, 100), "rounds": scale.rounds}
         found = run_isolated("tests.benchmarks.formats:measure", arguments)
@@ -95,18 +110,19 @@ def run(scale: Scale) -> Part:
         part.skipped.append(str(failure))
         return part
     for name, us in found["us"].items():
-        kind, _, format_name = name.partition("/")
-        own = found["us"][f"{kind}/native"]
+        kind, _, rest = name.partition("/")
+        format_name, separator, way = rest.partition(", ")
+        own = found["us"][f"{kind}/native{separator}{way}"]
         part.figures.append(
             Figure(
                 part.key,
-                f"{format_name}, {kind}",
+                f"{format_name}, {kind}{separator}{way}",
                 "records a second and core",
                 [1e6 / each for each in us],
                 "" if format_name == "native" else "native, in time",
                 () if format_name == "native" else ratios(us, own),
-                BOUND if format_name in BOUNDED else None,
-                f"{found['bytes'][name]:,.0f} bytes a record",
+                BOUND if format_name in BOUNDED and not way else None,
+                f"{found['bytes'][f'{kind}/{format_name}']:,.0f} bytes a record",
             )
         )
     return part

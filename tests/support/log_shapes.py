@@ -468,14 +468,25 @@ TABULAR: dict[str, Callable[[Query], list[Logged]]] = {
 
 def otlp_proto(query: Query) -> list[Logged]:
     """The same span as `otel`, as the collector's Kafka exporter writes it by default."""
+    return [Logged(as_protobuf(otlp_document(query)))]
+
+
+def as_protobuf(document: dict[str, Any]) -> bytes:
+    """Spans of OTLP/JSON as protobuf.
+
+    Raises
+    ------
+    google.protobuf.json_format.ParseError, ValueError
+        If protobuf cannot hold the document.
+    """
     from google.protobuf import json_format  # type: ignore[import-untyped]
     from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-    document = otlp_document(query)
     for span in document["resourceSpans"][0]["scopeSpans"][0]["spans"]:
         for name in ("traceId", "spanId"):  # protobuf's own JSON writes bytes as base64
             span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
-    return [Logged(json_format.ParseDict(document, TracesData()).SerializeToString())]
+    parsed = json_format.ParseDict(document, TracesData(), ignore_unknown_fields=True)
+    return bytes(parsed.SerializeToString())
 
 
 def langfuse(query: Query) -> list[Logged]:

@@ -150,7 +150,8 @@ def read_plain(value: bytes, message: LogMessage) -> list[InferenceRecord] | Non
         return None
     asked, response, metadata = asked_in(payload.messages), payload.response, payload.metadata
     is_plain = asked is not None and response.is_plain() and payload.status != "failure"
-    if asked is None or not is_plain or payload.standard_logging_object is not UNSET:
+    is_known = payload.litellm_call_id or payload.model_group or metadata.user_api_key_hash
+    if asked is None or not (is_plain and is_known) or payload.standard_logging_object is not UNSET:
         return None
     client_ip = message.client_ip(first(payload.requester_ip_address, metadata.requester_ip_address))
     user = first(metadata.user_api_key_user_id, payload.user)

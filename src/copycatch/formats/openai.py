@@ -88,7 +88,7 @@ FORMAT = Format(
 
 
 class _Envelope(Struct, gc=False, kw_only=True):
-    """What most gateways log; the keys behind `rare` are read by the long way."""
+    """What most gateways log."""
 
     request: Request
     response: Response
@@ -108,38 +108,21 @@ class _Envelope(Struct, gc=False, kw_only=True):
     model: Name = None
     conversation_id: Name = None
     session_id: Name = None
-    id: Any = None
-    time: Any = None
-    start_time: Any = None
-    created_at: Any = None
-    request_headers: Any = None
-    ip: Any = None
-    customer_id: Any = None
-    organization: Any = None
-    org_id: Any = None
-    duration_ms: Any = None
-    account_created: Any = None
-    asn: Any = None
-    plan: Any = None
-    status: Any = None
-
-    def has_rare(self) -> bool:
-        return not (
-            self.id is None
-            and self.time is None
-            and self.start_time is None
-            and self.created_at is None
-            and self.request_headers is None
-            and self.ip is None
-            and self.customer_id is None
-            and self.organization is None
-            and self.org_id is None
-            and self.duration_ms is None
-            and self.account_created is None
-            and self.asn is None
-            and self.plan is None
-            and self.status is None
-        )
+    # Null or missing; read by the long way.
+    id: None = None
+    time: None = None
+    start_time: None = None
+    created_at: None = None
+    request_headers: None = None
+    ip: None = None
+    customer_id: None = None
+    organization: None = None
+    org_id: None = None
+    duration_ms: None = None
+    account_created: None = None
+    asn: None = None
+    plan: None = None
+    status: None = None
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -156,7 +139,7 @@ def read_plain(value: bytes, message: LogMessage) -> list[InferenceRecord] | Non
     asked, params = asked_in(request.messages), request.params()
     choice = response.choices[0]
     is_told = params is not None or choice.logprobs is None
-    if asked is None or envelope.has_rare() or not (is_told and response.is_plain()):
+    if asked is None or not (is_told and response.is_plain()):
         return None
     headers = message.headers
     for name, given in (envelope.headers or {}).items():

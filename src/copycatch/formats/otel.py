@@ -31,16 +31,10 @@ from copycatch.formats.shared.otlp import (
     plain_value,
     status_of,
 )
-from copycatch.formats.shared.plain_spans import (
-    ACCOUNT_NAMES,
-    ENCLOSING,
-    NotPlain,
-    is_chat,
-    plain_record,
-    spans_of,
-)
+from copycatch.formats.shared.plain_spans import ENCLOSING, plain_record
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise
+from copycatch.formats.shared.typed_spans import ACCOUNT_NAMES, NotPlain, Span, spans_of
 from copycatch.records.wire import InferenceRecord
 
 NAME = "otel"
@@ -112,12 +106,24 @@ FORMAT = Format(
 def read_plain(value: bytes, message: LogMessage, contents: Contents) -> list[InferenceRecord] | None:
     """Records of an export of spans that each hold a chat of text, or ask no model; None for all else."""
     try:
-        spans = spans_of(value)
-        if contents and any(span.traceId.strip() in contents for span, _ in spans):
-            return None
-        found = [plain_record(message, span, each) for span, each in spans if is_chat(each)]
+        return plain_records(spans_of(value), message, contents)
     except (NotPlain, MessageFault):
         return None
+
+
+def plain_records(
+    spans: list[tuple[Span, Attributes]], message: LogMessage, contents: Contents
+) -> list[InferenceRecord]:
+    """Records of spans that each hold a chat of text.
+
+    Raises
+    ------
+    NotPlain, MessageFault
+        If the message must go the long way.
+    """
+    if contents and any(span.traceId.strip() in contents for span, _ in spans):
+        raise NotPlain
+    found = [plain_record(message, span, each) for span, each in spans]
     return [record for record in found if record is not None]
 
 

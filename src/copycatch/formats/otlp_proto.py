@@ -8,11 +8,15 @@ from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault, size_fault
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.messages import LogMessage
+from copycatch.formats.shared.otlp import Attributes
 from copycatch.formats.shared.recognise import Recognise
-from copycatch.records.wire import MESSAGE_BYTES_MAX
+from copycatch.formats.shared.typed_spans import ITEMS_MAX, NotPlain, attributes_read
+from copycatch.formats.shared.typed_spans import Span as PlainSpan
+from copycatch.records.wire import MESSAGE_BYTES_MAX, InferenceRecord
 
 if TYPE_CHECKING:  # the package is loaded with the first message that needs it: other formats start faster
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData
     from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
@@ -20,14 +24,34 @@ NAME = "otlp_proto"
 SOURCES = otel.SOURCES
 _TRACE_BYTES, _SPAN_BYTES = 16, 8  # of ids, by the definition
 _DEPTH_MAX = 8
+_SCALARS = frozenset({"string_value", "int_value", "double_value", "bool_value"})
 
 
 def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
     """A decoder of this format; it keeps content events until their span comes, as `otel` does."""
     contents: otel.Contents = OrderedDict()
     return DocumentDecoder(
-        NAME, lambda message: otel.read(message, contents), SOURCES, options, recognise, parse=parse
+        NAME,
+        lambda message: otel.read(message, contents),
+        SOURCES,
+        options,
+        recognise,
+        parse=parse,
+        plain=lambda value, message: read_plain(value, message, contents),
     )
+
+
+def read_plain(value: bytes, message: LogMessage, contents: otel.Contents) -> list[InferenceRecord] | None:
+    """Records of spans that each hold a chat of text, or ask no model; None for all else."""
+    if value[:1] == b"{":
+        return otel.read_plain(value, message, contents)
+    traces = _traces(value)
+    if traces is None:
+        return None
+    try:
+        return otel.plain_records(_spans_read(traces), message, contents)
+    except (NotPlain, MessageFault):
+        return None
 
 
 def parse(value: bytes) -> Any:
@@ -118,6 +142,51 @@ def _logs(value: bytes) -> "LogsData | None":
         record.time_unix_nano or record.observed_time_unix_nano for record in records
     )
     return found if records and is_log else None
+
+
+def _spans_read(traces: "TracesData") -> list[tuple[PlainSpan, Attributes]]:
+    """Spans that ask models, with those of their attributes that are read."""
+    found: list[tuple[PlainSpan, Attributes]] = []
+    n_spans = 0
+    for group in traces.resource_spans:
+        shared = group.resource.attributes
+        for scope in group.scope_spans:
+            n_spans += len(scope.spans)
+            if n_spans > ITEMS_MAX:
+                raise NotPlain
+            for span in scope.spans:
+                entries = [*shared, *span.attributes]
+                attributes = attributes_read(tuple([each.key for each in entries]), entries, _plain_of)
+                if attributes is not None:
+                    found.append((_plain_span(span), attributes))
+    return found
+
+
+def _plain_span(span: "Span") -> PlainSpan:
+    if len(span.events):
+        raise NotPlain
+    return PlainSpan(
+        traceId=span.trace_id.hex(),
+        spanId=span.span_id.hex(),
+        startTimeUnixNano=span.start_time_unix_nano,
+        endTimeUnixNano=span.end_time_unix_nano,
+        status={"code": code} if (code := span.status.code) else None,
+    )
+
+
+def _plain_of(entry: "KeyValue") -> Any:
+    value = entry.value
+    text = value.string_value
+    if text:
+        return text
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        if any(each.WhichOneof("value") not in _SCALARS for each in value.array_value.values):
+            raise NotPlain
+        return [_plain(each) for each in value.array_value.values]
+    if kind not in _SCALARS:
+        raise NotPlain
+    return getattr(value, kind)
 
 
 def _span(span: "Span") -> dict[str, Any]:

@@ -68,6 +68,13 @@ class DocumentDecoder(Decoder):
         self._parse = parse
         self._plain = plain if options.account_pointer is None else None
 
+    def decode_sure(self, batch: RawBatch) -> tuple[Decoded, list[int]]:
+        decoded = Decoded()
+        plain, rows = self._plain, range(len(batch.values))
+        if plain is None:
+            return decoded, list(rows)
+        return decoded, [row for row in rows if not self._decode_plain(decoded, batch, row, plain)]
+
     def decode(self, batch: RawBatch) -> Decoded:
         decoded = Decoded()
         for row in range(len(batch.values)):
