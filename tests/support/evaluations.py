@@ -72,7 +72,14 @@ def columns(seen: Sequence[Seen]) -> tuple[Evaluations, Scores]:
         is_warm=np.array([s.tail_prob == s.tail_prob for s in seen], dtype=np.bool_),
         feature_tail_probs=np.full((n, n_features), 0.01),
         basis=ScoreBasis(
-            nothing.astype(np.bool_), nothing, nothing, nothing, nothing, np.full(n, NAN), np.full(n, NAN)
+            nothing.astype(np.bool_),
+            nothing,
+            nothing,
+            nothing,
+            nothing,
+            nothing,
+            np.full(n, NAN),
+            np.full(n, NAN),
         ),
         shares=np.nan_to_num(table("shares"), nan=0.0),
         normal_lows=np.where(np.isfinite(table("normal_highs")), 0.0, NAN),

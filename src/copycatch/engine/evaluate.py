@@ -164,7 +164,8 @@ def _known(state: EngineState, model_id: str) -> Known:
     if population is None:
         return Known()
     ensemble = state.ensembles.get(model_id) if population.is_settled else None
-    return Known(ensemble, population.tails, population.calibration)
+    is_measured = population.space is not None or not population.is_settled
+    return Known(ensemble, population.tails, population.calibration, is_measured)
 
 
 def by_model(model_ids: list[str]) -> list[tuple[str, IntArray]]:

@@ -230,6 +230,7 @@ def queue_evaluations(
                     scores.basis.positions[own].copy(),
                     scores.basis.anomalies[own].copy(),
                     lifetime.values[own, USAGE_COLUMNS],
+                    scores.basis.activity[own].copy(),
                 ),
             )
         )

@@ -14,8 +14,8 @@ from copycatch.engine.learned import Learned, ModelWatch
 from copycatch.engine.model_watch import WATCHED_MAX, make_room
 from copycatch.layout.row import LABEL_BINS
 from copycatch.population.account_table import AccountTable
-from copycatch.population.calibration import SCORE_SCALE_MIN, USE_SCALE_MIN
-from copycatch.population.model import ModelPopulation
+from copycatch.population.calibration import ACCOUNTS_MIN, SCORE_SCALE_MIN, USE_SCALE_MIN
+from copycatch.population.model import HOUR_MS, SETTLED_AGE_H, ModelPopulation
 from copycatch.records.columns import BoolArray, FloatArray, IntArray
 from copycatch.scoring.combine import FAMILY_SCALE_MINS
 from copycatch.scoring.score import DISTILLATION
@@ -88,6 +88,7 @@ def _learn_model(learned: Learned, model_id: str, parts: Sequence[ModelInputs], 
     is_open = is_due or not population.is_settled
     if is_open:
         population = _agree(learned, model_id, now_ms)
+    _settle_unmeasured(learned, model_id, now_ms)
     is_new_space = population.tick(now_ms, flagged)
     if model_id in learned.ensembles:
         learned.ensembles[model_id].learn(flagged)
@@ -95,6 +96,16 @@ def _learn_model(learned: Learned, model_id: str, parts: Sequence[ModelInputs], 
         _look_around(learned, model_id, now_ms, is_new_space=is_new_space, is_due=is_due)
     if population.is_settled:
         learned.ensemble(model_id)  # from here on it is asked
+
+
+def _settle_unmeasured(learned: Learned, model_id: str, now_ms: int) -> None:
+    """A model whose queries nobody can measure is judged by how much and when its accounts ask."""
+    population, watch = learned.populations[model_id], learned.watches.get(model_id)
+    if population.is_settled or population.is_born or watch is None:
+        return
+    has_lived = now_ms - watch.first_ms >= SETTLED_AGE_H * HOUR_MS
+    if has_lived and len(learned.table(model_id).rows) >= ACCOUNTS_MIN:
+        population.settle_unmeasured(watch.first_ms)
 
 
 def _look_around(learned: Learned, model_id: str, now_ms: int, *, is_new_space: bool, is_due: bool) -> None:
@@ -169,7 +180,7 @@ def _placed(query: Query, *, uses_inputs: bool) -> Query:
 def _agree(learned: Learned, model_id: str, now_ms: int) -> ModelPopulation:
     """The population in force: another one where most accounts' vectors are others by now."""
     before = learned.populations[model_id]
-    population = learned.populations[model_id] = before.agree(now_ms)
+    population = learned.populations[model_id] = before.agree(now_ms, len(learned.table(model_id).rows))
     if population is not before:
         learned.restarted += 1
         if (watch := learned.watches.get(model_id)) is not None:

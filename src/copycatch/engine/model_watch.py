@@ -77,7 +77,10 @@ def _why(learned: Learned, model_id: str, watch: ModelWatch, now_ms: int) -> str
     if population.is_settled or now_ms - watch.first_ms < WARM_UP_MS_MAX:
         return ""
     if not population.votes.by_account:
-        return "its records have neither numeric inputs nor embeddings nor texts"
+        return (
+            "its records have neither numeric inputs nor embeddings nor texts, and too few accounts ask to "
+            "compare how much and when they do"
+        )
     return (
         f"its warm-up has lasted {(now_ms - watch.first_ms) // HOUR_MS} hours: too few accounts or queries "
         "have been answered"

@@ -153,6 +153,13 @@ class EngineState:
         }
         return waiting | {model_id: each.born_ms for model_id, each in self.populations.items()}
 
+    @property
+    def unmeasured_models(self) -> frozenset[str]:
+        """Models whose queries nobody can measure: judged by how much and when accounts ask."""
+        return frozenset(
+            model_id for model_id, each in self.populations.items() if each.is_settled and not each.is_born
+        )
+
     def inputs_of(self, shard: str) -> LearningInputs:
         """What the shard has put aside since the last tick."""
         known = self.inputs.get(shard)

@@ -112,6 +112,8 @@ FEATURES: tuple[Feature, ...] = (
               volume.short_rates),
     _lifetime("queries_per_s_long", "volume", "1/s", (0, INF), "queries per second in the long window", (),
               volume.long_rates),
+    _lifetime("total_queries", "volume", "log queries", (0, INF),
+              "how many queries it sent, within the memory of the windows", (), volume.total_queries),
     _unjudged("rejected_share", "rejected", "share of records that could not be taken"),
     _unjudged("late_share", "late", "share of records that came a day late or later"),
     _unjudged("repeated_share", "repeated", "share of records that came twice"),

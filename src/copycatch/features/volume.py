@@ -45,6 +45,12 @@ def _observed_s(view: WindowView, window_s: float, pane_s: float) -> FloatArray:
     return np.clip(age_s, pane_s, window_s)
 
 
+def total_queries(view: WindowView) -> FloatArray:
+    """Log of 1 + the queries within the memory of the windows, shape (n,): older ones fade."""
+    totals: FloatArray = np.log1p(np.maximum(view.span("hours").sum(axis=1), 0))
+    return totals
+
+
 def token_rates(view: WindowView) -> FloatArray:
     """Tokens per second over the long window; NaN where the log gives no token counts, shape (n,)."""
     tokens = _pane_totals(view, "long_tokens")

@@ -142,8 +142,16 @@ class ModelPopulation:
             self.pool.drop(account_hash)
         return self._refresh_space(self.age_h(now_ms))
 
-    def agree(self, now_ms: int) -> "ModelPopulation":
-        """Be born, or start afresh, where most accounts' answered queries say so; gives what is in force."""
+    def settle_unmeasured(self, first_ms: int) -> None:
+        """Go without a geometry: no account's queries could be measured since `first_ms`."""
+        self.born_ms, self.is_settled = first_ms, True
+
+    def agree(self, now_ms: int, n_judged: int = 0) -> "ModelPopulation":
+        """Be born, or start afresh, where most accounts' answered queries say so; gives what is in force.
+
+        A model that settled without a geometry starts afresh when half of its `n_judged` accounts are
+        measured.
+        """
         if self.vector_length is not None:
             own = Shape(bool(self.uses_inputs), self.vector_length)
             if not self.votes.is_ousted(own, now_ms, is_settled=self.is_settled):
@@ -151,6 +159,11 @@ class ModelPopulation:
             afresh = ModelPopulation(now_ms, self.n_features, votes=self.votes)
             afresh.answered_ms = self.answered_ms
             return afresh.agree(now_ms)
+        if self.is_settled:
+            leader, n_accounts, _ = self.votes.leader(now_ms)
+            if leader is None or n_accounts < SEVERAL or 2 * n_accounts < n_judged:
+                return self
+            return ModelPopulation(now_ms, self.n_features, votes=self.votes).agree(now_ms)
         self.born_ms = max(self.born_ms, now_ms - BIRTH_MS)
         leader, n_accounts, _ = self.votes.leader(now_ms)
         if leader is None or n_accounts < SEVERAL:

@@ -267,6 +267,7 @@ class ScoreBasis:
     is_recent: BoolArray  # (n, n_scored): deviates more in the recent window than over the lifetime
     positions: FloatArray  # (n, n_scored): in the normal range, 0 to 1, .5 at the median
     anomalies: FloatArray  # (n, n_feature_families): anomaly scores, 0 to 1
+    activity: FloatArray  # (n, n_activity_measures): of models whose queries are not measured, else NaN
     families: FloatArray  # (n, n_families): values that calibrate the families' tails
     parts: FloatArray  # (n, n_families): of the score of this evaluation alone
     levels: FloatArray  # (n,): of the account's score over its evaluations so far

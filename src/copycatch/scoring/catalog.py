@@ -6,6 +6,7 @@ A new scorer is a file that keeps to `protocol.Scorer` and a row here.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from copycatch.scoring.activity import ACTIVITY, Activity
 from copycatch.scoring.components import FEATURE_COMPONENTS, FEATURE_FAMILIES, Component
 from copycatch.scoring.distillation import DistillationForest
 from copycatch.scoring.half_space import HalfSpaceTrees
@@ -20,6 +21,7 @@ INPUT_NAMES: dict[Takes, tuple[str, ...]] = {
     "positions": SCORED_NAMES,
     "families": FEATURE_FAMILIES,
     "usage": MEASURES,
+    "activity": ACTIVITY,
 }
 
 
@@ -70,6 +72,14 @@ SCORERS: tuple[ScorerSpec, ...] = (
         16.0,
         "how much its use of a language model looks like distilling it",
         scale_min=0.5,  # nats
+    ),
+    ScorerSpec(
+        "activity",
+        "activity",
+        Activity,
+        16.0,
+        "how much and how steadily it asks, where the log has nothing else of a model",
+        scale_min=0.2,  # a sum of logarithms of deviations: what is far beyond others is not much higher
     ),
 )
 COMPONENTS: tuple[Component, ...] = FEATURE_COMPONENTS + tuple(

@@ -23,7 +23,7 @@ class Ensemble:
     Examples
     --------
     >>> sorted(Ensemble().scorers)
-    ['distillation', 'half_space', 'multivariate', 'pretrained']
+    ['activity', 'distillation', 'half_space', 'multivariate', 'pretrained']
     """
 
     scorers: dict[str, Scorer] = field(default_factory=lambda: {spec.name: spec.make() for spec in SCORERS})

@@ -7,7 +7,7 @@ import numpy as np
 
 from copycatch.records.columns import FloatArray, IntArray
 
-Takes = Literal["positions", "families", "usage"]
+Takes = Literal["positions", "families", "usage", "activity"]
 MIDDLE = 0.5  # where a missing position is put: in the middle of the normal range
 
 
@@ -17,18 +17,20 @@ class Inputs:
 
     `positions` is where each scored feature lies in its normal range: .5 at the median, towards 0 and 1 far
     off. `families` is the anomaly score of each family of features, in [0, 1]: 0 at the median and on the
-    harmless side. `usage` are the measures of a language model's use as they are.
+    harmless side. `usage` are the measures of a language model's use as they are, `activity` those of how
+    much and when an account asks, in [0, 1].
     """
 
     positions: FloatArray  # (n, n_scored)
     families: FloatArray  # (n, n_feature_families)
     usage: FloatArray  # (n, n_measures)
+    activity: FloatArray  # (n, n_activity_measures)
 
     def __len__(self) -> int:
         return len(self.families)
 
     def pick(self, rows: IntArray) -> "Inputs":
-        return Inputs(self.positions[rows], self.families[rows], self.usage[rows])
+        return Inputs(self.positions[rows], self.families[rows], self.usage[rows], self.activity[rows])
 
     def named(self, name: Takes) -> FloatArray:
         values: FloatArray = getattr(self, name)

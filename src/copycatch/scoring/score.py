@@ -17,6 +17,7 @@ from copycatch.records.columns import (
     ScoreBasis,
     Scores,
 )
+from copycatch.scoring.activity import ACTIVITY_COLUMNS, Activity, activity_of
 from copycatch.scoring.catalog import FAMILIES, SCORERS
 from copycatch.scoring.coherence import coherence_of
 from copycatch.scoring.combine import feature_shares, score_of
@@ -32,6 +33,7 @@ from copycatch.scoring.switches import Switches
 
 _PRETRAINED = FAMILIES.index("pretrained")
 DISTILLATION = FAMILIES.index("distillation")
+ACTIVITY_FAMILY = FAMILIES.index("activity")
 
 
 class FamilyTails(Protocol):
@@ -48,11 +50,15 @@ class ScoreTail(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of one model; None for what it has not seen enough for yet."""
+    """What is known of one model; None for what it has not seen enough for yet.
+
+    Where its queries are measured, how much and when accounts ask has no part in the score.
+    """
 
     ensemble: Ensemble | None = None
     tails: FamilyTails | None = None
     calibration: ScoreTail | None = None
+    is_measured: bool = True
 
 
 class Baselines(NamedTuple):
@@ -97,7 +103,11 @@ def score(
     """
     anomalies = _anomalies(evaluations, baselines)
     usage = evaluations.lifetime.values[:, USAGE_COLUMNS]
-    inputs = Inputs(anomalies.positions, anomalies.families / ANOMALY_MAX, usage)
+    activity = activity_of(evaluations.lifetime.values[:, ACTIVITY_COLUMNS])
+    for members, known in models:
+        if known.is_measured:
+            activity[members] = np.nan
+    inputs = Inputs(anomalies.positions, anomalies.families / ANOMALY_MAX, usage, activity)
     families = np.concatenate([anomalies.families, _scorers(models, inputs)], axis=1)
     families *= _damping(evaluations)
     surprisal = np.full_like(families, np.nan)
@@ -107,18 +117,24 @@ def score(
     single, parts = score_of(switches.mask(surprisal))
     after = follow(evaluations.rows, single, levels)
     raw = after - lateness(evaluations.answered)
+    for members, known in models:
+        if not known.is_measured:  # how much an account asks shows in many queries only
+            raw[members] = after[members]
     tail_probs = np.full(len(evaluations), np.nan)
     for members, known in models:
         if known.calibration is not None:
             tail_probs[members] = known.calibration.tail_probs(raw[members])
     shares = _shares(evaluations, parts, anomalies.features)
+    _add_shares_of_activity(shares, models, activity, parts)
     return Scores(
         values=_judged_values(evaluations, anomalies.is_recent),
         tail_probs=tail_probs,
         attack_probs=chance_of(families[:, _PRETRAINED]),
         is_warm=~np.isnan(tail_probs),
         shares=shares,
-        basis=ScoreBasis(anomalies.is_recent, inputs.positions, inputs.families, families, parts, after, raw),
+        basis=ScoreBasis(
+            anomalies.is_recent, inputs.positions, inputs.families, activity, families, parts, after, raw
+        ),
         feature_tail_probs=np.full_like(shares, np.nan),
         normal_lows=np.full_like(shares, np.nan),
         normal_highs=np.full_like(shares, np.nan),
@@ -151,6 +167,18 @@ def _shares(evaluations: Evaluations, parts: FloatArray, anomalies: FloatArray) 
         usage = evaluations.lifetime.values[np.ix_(rows, USAGE_COLUMNS)]
         shares[np.ix_(rows, USAGE_COLUMNS)] += shares_of_use(usage) * of_use[rows, None]
     return shares
+
+
+def _add_shares_of_activity(
+    shares: FloatArray, models: Sequence[tuple[IntArray, Known]], activity: FloatArray, parts: FloatArray
+) -> None:
+    """What goes to how much and when an account asks: all of it, where that was scored."""
+    for members, known in models:
+        scorer = None if known.ensemble is None else known.ensemble.scorers["activity"]
+        rows = members[parts[members, ACTIVITY_FAMILY] > 0]
+        if isinstance(scorer, Activity) and len(rows):
+            own = scorer.parts(activity[rows])
+            shares[np.ix_(rows, ACTIVITY_COLUMNS)] = own / np.maximum(own.sum(axis=1, keepdims=True), 1e-12)
 
 
 def _deviations(features: Features, baseline: Baseline) -> FloatArray:

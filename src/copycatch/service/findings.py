@@ -1,7 +1,7 @@
 """What a run did not judge, and why: no alert means nothing where nothing was judged."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,12 +23,15 @@ MODELS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What a judge can go by: fields that some record had, and when each model's warm-up ends."""
+    """What a judge can go by: fields that some record had, when each model's warm-up ends, and of which
+    models no query can be measured.
+    """
 
     fields: frozenset[str] = frozenset()
     warm_until_ms: Mapping[str, UnixMs] = field(default_factory=dict)
     newest_ms: UnixMs | None = None
     learned_ms: UnixMs | None = None  # event time of what is known to be normal; None before any is
+    unmeasured: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -140,11 +143,28 @@ class Findings:
         unscored = [model for model in self.evaluated if not self.scored[model]]
         if unscored and not any(learning.fields.issuperset(needs) for needs in SCORED_NEEDS):
             needs = ", ".join(sorted({each for needs in SCORED_NEEDS for each in needs} - learning.fields))
-            return [*lines, f"  Scores are made of fields that this log does not give: {needs}."]
+            lines.append(f"  Scores are made of fields that this log does not give: {needs}.")
+            lines.append(
+                f"  Without them accounts are compared by how much and when they ask, once {ACCOUNTS_MIN} of "
+                "them have been seen for a day."
+            )
+            return lines
         lines += [f"  {_model_sentence(model, learning)}" for model in unscored[:MODELS_SHOWN]]
+        lines += _in_part(self.scored.keys() & learning.unmeasured)
         if len(unscored) > MODELS_SHOWN:
             lines.append(f"  and {len(unscored) - MODELS_SHOWN} more models without a score")
         return lines
+
+
+def _in_part(models: Set[str]) -> list[str]:
+    if not models:
+        return []
+    names = ", ".join(printable(model, 80) for model in sorted(models)[:MODELS_SHOWN])
+    more = f" and {len(models) - MODELS_SHOWN} more" if len(models) > MODELS_SHOWN else ""
+    what = (
+        "without input or embedding accounts are compared by how much and when they ask, and by nothing else"
+    )
+    return [f"JUDGED IN PART: {names}{more}: {what}"]
 
 
 def _model_sentence(model_id: str, learning: Learning) -> str:

@@ -180,7 +180,13 @@ class EngineJudge:
         }
         tick_ms = self._state.learned.tick_ms
         learned_ms = UnixMs(tick_ms) if self._state.populations and tick_ms > UNIX_MS_MIN else None
-        return Learning(frozenset(self._fields), until_ms, self._newest_event_ms, learned_ms)
+        return Learning(
+            frozenset(self._fields),
+            until_ms,
+            self._newest_event_ms,
+            learned_ms,
+            self._state.unmeasured_models,
+        )
 
     def swap_policy(self, policy: Policy) -> None:
         self._policy = policy

@@ -7,6 +7,7 @@ from tests.unit.usage.support import events_for, unit_vectors
 from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray
 from copycatch.records.packing import pack
+from copycatch.scoring.activity import ACTIVITY
 from copycatch.scoring.distillation import DistillationForest, shares_of_use, shipped_forest
 from copycatch.scoring.ensemble import Ensemble
 from copycatch.scoring.protocol import Inputs
@@ -83,10 +84,11 @@ def test_its_snapshot_is_taken_back_and_a_damaged_one_refused() -> None:
 def test_an_ensemble_takes_snapshots_from_before_there_was_use() -> None:
     one, other = Ensemble(), Ensemble()
     positions, families = (np.zeros((1, _width(one, name))) for name in ("positions", "families"))
-    inputs = Inputs(positions, families, np.zeros((1, len(MEASURES))))
+    inputs = Inputs(positions, families, np.zeros((1, len(MEASURES))), np.zeros((1, len(ACTIVITY))))
     one.wait(5, inputs)
     plain = one.snapshot()
     del plain["inputs"]["usage"], plain["scorers"]["distillation"]
+    del plain["inputs"]["activity"], plain["scorers"]["activity"]
     assert other.restore(plain) == []
     assert np.isnan(other.waiting[5].usage).all()
 
