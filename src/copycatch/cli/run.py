@@ -25,7 +25,8 @@ settings: a YAML file (--settings), overridden by the environment, as COPYCATCH_
   kafka-1:9093,kafka-2:9093 COPYCATCH_KAFKA__SECURITY__PASSWORD=... Secrets never stand in the file.
 policy: --policy, or `policy:` in the settings; read again when it changes or on SIGHUP, and refused as a
   whole when something in it is wrong (the one before stays in force).
-http: /live, /ready and /metrics on 127.0.0.1:9464 by default.
+log: SIGUSR1 switches the running service to debug, SIGUSR2 back.
+http: /live, /ready, /status and /metrics on 127.0.0.1:9464 by default.
 
 exit codes: 0 drained and done; 1 with --source: done, but not judged, or not all of it (it says why);
   2 wrong settings, policy or options; 3 the broker, a file or the state
@@ -62,7 +63,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--sink", metavar="PLACE", help="file, folder/ or - (the default with --source) instead of Kafka"
     )
     add_format_arguments(parser, default=None)
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        help="log_level of the settings instead (default: info)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -72,10 +77,13 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.service.logs import set_up_logging
     from copycatch.settings.service import load_service
 
-    set_up_logging(args.log_level)
+    set_up_logging(args.log_level or "info")
     log = structlog.get_logger("copycatch")
     try:
         settings = load_service(args.settings)
+        if args.log_level is not None:
+            settings = settings.model_copy(update={"log_level": args.log_level})
+        set_up_logging(settings.log_level)
         if args.policy is not None:
             settings = settings.model_copy(update={"policy": args.policy})
         if args.source:

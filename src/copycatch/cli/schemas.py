@@ -13,10 +13,13 @@ from copycatch.contracts.schemas import (
     schema_id,
     to_text,
 )
+from copycatch.contracts.settings_table import settings_table
 
 DESCRIPTION = """\
 Write the JSON Schemas (2020-12) of every message and of the policy file. They are generated from the classes
 that copycatch itself decodes and encodes with. Topics and keys are in schemas/v1/asyncapi.yaml (AsyncAPI 3).
+
+settings.md is the table of all settings: key, environment variable, flag, default, words.
 
 Use them to check what your gateway writes before copycatch does, to generate client code, or to let your
 editor complete the policy: put this on the first line of policy.yaml
@@ -51,6 +54,7 @@ def texts_by_path() -> dict[Path, str]:
     texts = {folder / message.file_name: to_text(message_schema(message)) for message in MESSAGES}
     texts |= {folder / "findings" / name: to_text(schema) for name, schema in alert_format_schemas().items()}
     texts[folder / "policy.schema.json"] = to_text(policy_json_schema(schema_id("policy.schema.json")))
+    texts[folder / "settings.md"] = settings_table()
     return texts
 
 

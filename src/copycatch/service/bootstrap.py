@@ -39,6 +39,7 @@ from copycatch.service.findings import Summary
 from copycatch.service.health import Health
 from copycatch.service.http import HttpPort
 from copycatch.service.judging import EngineJudge
+from copycatch.service.logs import watch_level
 from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.quarantine import Quarantine
 from copycatch.service.recognition import UNRECOGNISED, RecognisingDecoder
@@ -294,6 +295,7 @@ class Instance:
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGALRM, give_up)
+        watch_level(self._settings.log_level)
         signal.signal(signal.SIGHUP, lambda _number, _frame: self.policy_watch.look_now())
 
 

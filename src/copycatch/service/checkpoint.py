@@ -123,7 +123,12 @@ class Checkpoint:
         positions = self._append_entries(outcomes, positions)
         delivery = Delivery(outcomes, positions, self._sequence + 1, self._run_id)
         self._sink.deliver(delivery)
-        self._metrics.observe("copycatch_deliver_seconds", self._clock.monotonic_s() - began_s)
+        took_s = self._clock.monotonic_s() - began_s
+        self._metrics.observe("copycatch_deliver_seconds", took_s)
+        log.debug(
+            "delivered", sequence=delivery.sequence, shards=len(positions), records=outcomes.counts.total,
+            alerts=len(outcomes.alerts), took_s=round(took_s, 4),
+        )  # fmt: skip
         self._hook("after deliver")
         self._sequence += 1
         self._position_by_shard |= positions

@@ -180,4 +180,4 @@ _REMEDIES = {
 def _remedy(kind: str, given: Any) -> str:
     if kind == "string_type":
         return f'quote it: "{given}"' if isinstance(given, int | float | bool) else "write text"
-    return _REMEDIES.get(kind, "the JSON Schema of the policy says what is possible (copycatch schemas)")
+    return _REMEDIES.get(kind, "`copycatch schemas` writes what is possible")

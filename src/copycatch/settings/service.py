@@ -48,28 +48,45 @@ def _duration_s(given: Any) -> float:
 
 
 Duration = Annotated[float, BeforeValidator(_duration_s), Field(ge=0)]  # seconds; defaults are not parsed
+LogLevel = Literal["debug", "info", "warning", "error"]
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    """The words under each field are those of the table of settings (`contracts.settings_table`)."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
 
 class Security(_Strict):
     """How to reach the brokers; `username`, `password` and `token` have `_file` twins."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to reach the brokers."""
     ca_file: Path | None = None
-    certificate_file: Path | None = None  # mTLS
+    """Authorities to trust; the system's by default."""
+    certificate_file: Path | None = None
+    """Client certificate for mTLS; needs `key_file`."""
     key_file: Path | None = None
+    """Its private key."""
     key_password: SecretStr | None = None
+    """Of the private key."""
     check_hostname: bool = True
+    """False accepts a certificate of another name: for tests only."""
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    """SASL mechanism; needs a SASL protocol."""
     username: str | None = None
+    """For PLAIN and SCRAM."""
     password: SecretStr | None = None
+    """For PLAIN and SCRAM."""
     password_file: Path | None = None
+    """A file with the password."""
     token: SecretStr | None = None
-    token_file: Path | None = None  # read anew for each login: tokens expire
+    """For OAUTHBEARER."""
+    token_file: Path | None = None
+    """A file with the token, read anew for each login, since tokens expire."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Security":
@@ -95,13 +112,21 @@ class Security(_Strict):
 
 class Kafka(_Strict):
     bootstrap_servers: list[str] = Field(default=["localhost:9092"], min_length=1)
+    """Brokers to begin with, separated by commas in the environment."""
     group_id: str = Field(default="copycatch", min_length=1, max_length=249)
+    """Consumer group; its members share the partitions."""
     instance_id: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9._-]{1,200}$")
+    """Stable and unique for each process: a restart then moves no partition."""
     client: Literal["kafka-python", "confluent"] = "kafka-python"
+    """`confluent` is librdkafka and needs the extra of that name."""
     compression: Literal["none", "gzip", "lz4", "zstd"] = "lz4"
+    """Of what is written."""
     session_timeout: Duration = 45.0
+    """After so long without a sign of life another worker takes over."""
     request_timeout: Duration = 30.0
+    """How long to wait for a broker's answer."""
     transaction_timeout: Duration = 30.0
+    """Longer than the slowest delivery."""
     security: Security = Security()
 
     @field_validator("bootstrap_servers", mode="before")
@@ -112,59 +137,91 @@ class Kafka(_Strict):
 
 class Input(_Strict):
     topic: Topic = "inference-logs"
+    """What is read."""
     format: str = "native"
+    """As `copycatch inspect` names it."""
     options: dict[str, Any] = {}
+    """Of the format, such as `account_headers`; `copycatch inspect` says which it needs."""
     start_at: Literal["earliest", "latest"] = "earliest"
+    """Where to begin when the group has no offset."""
 
 
 class Outputs(_Strict):
     alerts: Topic = "copycatch.alerts"
+    """Topic of alerts."""
     alert_format: AlertFormatName = "native"
+    """Of alerts: native, ocsf, ecs or cef."""
     recommendations: Topic = "copycatch.recommendations"
+    """Topic of recommendations; compacted."""
     dead_letters: Topic = "copycatch.dead-letters"
+    """Topic of what could not be taken, with the reason."""
     create_missing: bool = False
+    """Make output topics that are missing."""
     partitions: int = Field(default=1, ge=1)
+    """Of topics that are made."""
     replication: int = Field(default=-1, ge=-1)
+    """Of topics that are made; -1 is the broker's default."""
 
 
 class Snapshots(_Strict):
     """Where state is kept. `directory` may be an fsspec URL (s3://...) with the extra copycatch[remote]."""
 
     directory: str = "copycatch-state"
+    """Where state is kept: a folder, or a URL as s3://bucket/copycatch with the extra `remote`."""
     interval: Duration = 60.0
+    """Time between snapshots: the most that a restart judges again in silence."""
     keep: int = Field(default=3, ge=1)
+    """Snapshots kept of each partition."""
     key: SecretStr | None = None
+    """Signs snapshots; 16 bytes or more. Made in the folder where it is not given."""
     key_file: Path | None = None
+    """A file with that key."""
 
 
 class Http(_Strict):
     """Health and metrics. Loopback unless told otherwise: it has no authentication."""
 
     is_on: bool = True
+    """Whether /live, /ready, /status and /metrics are served."""
     bind: str = "127.0.0.1"
+    """Address; the port asks nobody who they are."""
     port: int = Field(default=9464, ge=0, le=65535)
+    """0 takes a free one."""
 
 
 class Service(_Strict):
     """The whole file."""
 
     version: Literal[1] = 1
+    """Of this file's format."""
     kafka: Kafka = Kafka()
     inputs: list[Input] = Field(default=[Input()], min_length=1)
     outputs: Outputs = Outputs()
-    sinks: Annotated[list[AnySinkSettings], AfterValidator(unique_names)] = []  # copies besides the outputs
+    sinks: Annotated[list[AnySinkSettings], AfterValidator(unique_names)] = []
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    """Outcomes and offsets in one transaction; or `at_least_once`, where repeats have the same keys."""
     poll_records_max: int = Field(default=5000, ge=1, le=100_000)
+    """Records judged at a time."""
     poll_timeout: Duration = 0.25
+    """How long to wait for records."""
     idle_after: Duration = 900.0
+    """Without a record for so long, what is due is closed by the clock."""
     drain_timeout: Duration = 30.0
+    """After SIGTERM, how long a delivery is tried again; 5 s later the process ends whatever it does."""
     accounts_max: int = Field(default=100_000, ge=1, le=10_000_000)
+    """Bounds the memory: idle and unsuspicious accounts make room."""
     snapshots: Snapshots = Snapshots()
     http: Http = Http()
     policy: Path | None = None
+    """What analysts set; read again when it changes."""
     policy_check_interval: Duration = 2.0
+    """How often to look whether the policy has changed."""
+    log_level: LogLevel = "info"
+    """Of the log. SIGUSR1 switches a running service to debug, SIGUSR2 back."""
     hmac_key: SecretStr | None = None
+    """Turns inputs and API keys into pseudonyms. Made in the snapshots' folder where it is not given."""
     hmac_key_file: Path | None = None
+    """A file with that key."""
 
     @field_validator("inputs")
     @classmethod
@@ -189,6 +246,22 @@ def load_service(path: Path | None, environment: Mapping[str, str] | None = None
     ConfigError
         With every fault found, one a line: file, line, key, what is wrong, what would be right.
     """
+    settings, document = read_service(path, environment)
+    if settings is None:
+        raise FaultsError(document.faults)
+    return settings
+
+
+def read_service(
+    path: Path | None, environment: Mapping[str, str] | None = None
+) -> tuple[Service | None, Document]:
+    """Settings, or None and every fault in `faults` of the document.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read.
+    """
     environment = os.environ if environment is None else environment
     text = read_file(path) if path else b"{}"
 
@@ -199,10 +272,7 @@ def load_service(path: Path | None, environment: Mapping[str, str] | None = None
             _remove_secrets(document.data, (), document)
             _overlay(document, environment)
 
-    settings, document = check_text(Service, text, str(path) if path else "environment", adjust=adjust)
-    if settings is None:
-        raise FaultsError(document.faults)
-    return settings
+    return check_text(Service, text, str(path) if path else "environment", adjust=adjust)
 
 
 def _remove_secrets(tree: Any, at: PathParts, document: Document) -> None:
@@ -213,7 +283,7 @@ def _remove_secrets(tree: Any, at: PathParts, document: Document) -> None:
     elif isinstance(tree, dict):
         for key in list(tree):
             if key in SECRET_KEYS:
-                remedy = f"use {key}_file or {_variable((*at, key))}"
+                remedy = f"use {key}_file or {variable_of((*at, key))}"
                 fault = document.fault((*at, key), "a secret must not stand in the file", remedy, is_key=True)
                 document.faults.append(fault)
                 del tree[key]
@@ -247,5 +317,12 @@ def _overlay(document: Document, environment: Mapping[str, str]) -> None:
             )
 
 
-def _variable(path: PathParts) -> str:
+def variable_of(path: PathParts) -> str:
+    """The environment's name of a setting.
+
+    Examples
+    --------
+    >>> variable_of(("kafka", "group_id"))
+    'COPYCATCH_KAFKA__GROUP_ID'
+    """
     return ENV_PREFIX + "__".join(str(part) for part in path).upper()

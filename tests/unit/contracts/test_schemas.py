@@ -55,6 +55,8 @@ def test_a_missing_required_field_fails(message: Message) -> None:
 
 @pytest.mark.parametrize("path", sorted(texts_by_path()), ids=str)
 def test_every_field_is_described(path: Path) -> None:
+    if path.suffix == ".md":
+        pytest.skip("a table for people")
     if "findings" in path.parts:
         pytest.skip("OCSF, ECS and CEF describe their fields themselves")
     schema = json.loads(texts_by_path()[path])
