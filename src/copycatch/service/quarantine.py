@@ -4,7 +4,7 @@ No test before the judging can know them: they show by a process that has died w
 in the state folder names the records at work; one that is found at the start tells of a death. From the first
 on, the records around it are judged `PIECE` at a time; the piece in which the process dies again is set aside
 for good, with a dead letter each, an alert and a metric. So a crash hides at most `PIECE` records, and not
-quietly.
+quietly. An error in judging ends the process too, and is a death like any other.
 """
 
 from collections.abc import Iterator
@@ -76,8 +76,8 @@ class Quarantine:
                 self._metrics.count("copycatch_records_set_aside_total", len(part.positions))
                 yield part, True
 
-    def survived(self, shard: Shard) -> None:
-        """Judging has failed without ending the process: that is no death."""
+    def spare(self, shard: Shard) -> None:
+        """Judging has failed for what is no fault of the records at work: that is no death."""
         if self._folder is not None:
             self._path(shard, "at-work").unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import structlog
 
-from copycatch.errors import FencedError, RecoverableError, TransportError
+from copycatch.errors import CopycatchError, FencedError, RecoverableError, TransportError
 from copycatch.ports import Clock, Committed, Metrics, OutcomeSink, RecordSource, Shard
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
@@ -182,13 +182,14 @@ class Runner:
         began_s = self._clock.monotonic_s()
         try:
             outcomes = self._judge.step(raw, now_ms, self._silent_until, self._behind)
-        except Exception:
-            # Neither skipped nor tried for ever: someone has to look at it. Nothing of it is committed.
+        except Exception as error:
+            # Neither skipped nor tried for ever: where the next process fails here too, it is set aside.
             log.critical(
                 "judging failed; nothing of this batch is committed",
                 topic=raw.topic, partition=raw.partition, first=raw.positions[0], last=raw.positions[-1],
             )  # fmt: skip
-            self._quarantine.survived(Shard(raw.topic, raw.partition))
+            if isinstance(error, CopycatchError | OSError):  # of the state or the machine, whatever is judged
+                self._quarantine.spare(Shard(raw.topic, raw.partition))
             raise
         self._metrics.observe("copycatch_step_seconds", self._clock.monotonic_s() - began_s)
         return outcomes

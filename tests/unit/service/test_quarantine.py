@@ -1,12 +1,20 @@
 """Records that kill the process, twice, are set aside; the shard goes on. The crashes are real."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from copycatch.adapters.memory import MemoryMetrics
 from copycatch.ports import Shard
-from copycatch.service.quarantine import PIECE, Quarantine
+from copycatch.service.quarantine import PIECE, RULE, Quarantine
+from tests.support import poisoned
+from tests.support.records import traffic
+from tests.support.service import PYTHONPATH, ROOT
 from tests.support.traffic import raw_batch, record
 
 
@@ -51,9 +59,38 @@ def test_two_poisons_cost_a_piece_each(tmp_path: Path) -> None:
     assert len(aside) <= 2 * PIECE
 
 
-def test_an_error_that_ends_nothing_is_no_death(tmp_path: Path) -> None:
+def test_what_is_no_fault_of_the_records_is_no_death(tmp_path: Path) -> None:
     for _ in range(3):
         quarantine, raw = Quarantine(tmp_path, MemoryMetrics()), raw_batch([record(0)])
         next(iter(quarantine.pieces(raw)))
-        quarantine.survived(Shard(raw.topic, raw.partition))
+        quarantine.spare(Shard(raw.topic, raw.partition))
     assert aside_of(tmp_path, MemoryMetrics()) == []
+
+
+def judged(folder: Path, source: Path) -> int:
+    """`copycatch run` over a file, in a process of its own; the exit code."""
+    (folder / "settings.yaml").write_text(f"version: 1\nsnapshots: {{directory: {folder / 'state'}}}\n")
+    command = [sys.executable, "-m", poisoned.__name__, "run", "--settings", str(folder / "settings.yaml")]
+    done = subprocess.run(
+        [*command, "--source", str(source), "--sink", f"{folder / 'out'}/"],
+        env=os.environ | {"PYTHONPATH": PYTHONPATH}, cwd=ROOT, capture_output=True, check=False,
+    )  # fmt: skip
+    return done.returncode
+
+
+@pytest.mark.parametrize(("poison", "exit_code"), [(poisoned.KILLS, -signal.SIGKILL), (poisoned.FAILS, 3)])
+def test_the_service_goes_on_past_a_record_that_ends_it(
+    tmp_path: Path, poison: bytes, exit_code: int
+) -> None:
+    lines = [line for _, line in traffic(400)]
+    lines[150] = json.dumps(json.loads(lines[150]) | {"event_id": poison.decode()}).encode()
+    source = tmp_path / "log.jsonl"
+    source.write_bytes(b"\n".join(lines) + b"\n")
+    assert [judged(tmp_path, source) for _ in range(2)] == [exit_code, exit_code]
+    assert judged(tmp_path, source) in (0, 1)
+    letters = [json.loads(line) for line in (tmp_path / "out/dead-letters.jsonl").read_text().splitlines()]
+    aside = [each for each in letters if each["reason"] == "set_aside"]
+    assert len(aside) == len(letters) == PIECE, "all other records are judged"
+    alerts = [json.loads(line) for line in (tmp_path / "out/alerts.jsonl").read_text().splitlines()]
+    (said,) = [each for each in alerts if each["rule"] == RULE]
+    assert said["queries"] == PIECE
