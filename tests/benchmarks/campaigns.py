@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from copycatch.campaigns.find import SEARCH_MS, search
-from copycatch.campaigns.fold import LinkEvents, fold
+from copycatch.campaigns.fold import CONTEXT, LinkEvents, fold
 from copycatch.campaigns.layout import BYTES_PER_ACCOUNT, KINDS, PANE_MS, VECTOR
 from copycatch.campaigns.state import CampaignState
 from tests.benchmarks.isolated import MeasurementFailed, run_isolated
@@ -38,19 +38,21 @@ def _events(accounts: int, largest: int) -> LinkEvents:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     contents = rng.integers(1, 1 << 32, n).astype(np.uint32)
     panes = (times_ms // PANE_MS).astype(np.int32)
-    return LinkEvents(rows, panes, times_ms, attributes, contents, vectors.astype(np.float32))
+    contexts = rng.integers(1, 1 << 32, (n, CONTEXT)).astype(np.uint32)  # every record has some: the worst
+    units = vectors.astype(np.float32)
+    return LinkEvents(rows, panes, times_ms, attributes, contents, units, contexts)
 
 
 def measure(accounts: int, largest: int) -> dict[str, Any]:
     """Microseconds a record of the fold, and a search's an account; runs in a child."""
     small = CampaignState(log_start_ms=START_MS)
     small.grow(64)
-    fold(small.columns, _events(64, 8))  # compiles
+    fold(small.links, _events(64, 8))  # compiles
     search(small, START_MS + 4 * 86_400_000)
     state, events = CampaignState(log_start_ms=START_MS), _events(accounts, largest)
     state.grow(accounts)
     state.links["account"][:accounts] = np.arange(1, accounts + 1)
-    folded = spend(lambda: fold(state.columns, events), len(events.rows))
+    folded = spend(lambda: fold(state.links, events), len(events.rows))
     now_ms = START_MS + 3 * 86_400_000
     first = spend(lambda: search(state, now_ms), accounts)
     later = []
@@ -58,7 +60,7 @@ def measure(accounts: int, largest: int) -> dict[str, Any]:
         n = accounts // 10
         late = LinkEvents._make(column[-n:] for column in events)
         moved = late.times_ms + (index + 1) * SEARCH_MS
-        fold(state.columns, late._replace(times_ms=moved, panes=(moved // PANE_MS).astype(np.int32)))
+        fold(state.links, late._replace(times_ms=moved, panes=(moved // PANE_MS).astype(np.int32)))
         later.append(spend(partial(search, state, now_ms + (index + 1) * SEARCH_MS), accounts).cpu_s * US)
     return {"fold_us": folded.cpu_s * US, "first_us": first.cpu_s * US, "later_us": later}
 

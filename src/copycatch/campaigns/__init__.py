@@ -5,15 +5,17 @@ was measured. Never: keeps a text, an address or a name (hashes only); knows a b
 
 Data's way. `attributes.py` reads from each record what accounts may share: hashes of network, user agent,
 API key, request parameters, the first and last characters of texts, and a short vector of what was asked.
-`fold.py` adds them to the link row of the account (`layout.py`, 1,120 bytes): a week of activity in panes
-of ten minutes, counters of its most used attributes, the sum of its query vectors, and a few sampled
-queries. Every half hour of event time `find.py` searches: `sharing.py` makes groups of accounts that
-share one rare attribute or two others; `evidence.py` weighs each group whose queries have grown by a
-quarter:
+`fold.py` adds them to the link row of the account (`layout.py`, 1,200 bytes): a week of activity in panes
+of ten minutes, counters of its most used attributes, the sum of its query vectors, a few sampled queries,
+and a few of this week's conversations and reasoning blocks. Every half hour of event time `find.py` searches:
+`sharing.py` makes groups of accounts that share one rare attribute or two others; `evidence.py` weighs each
+group whose queries have grown by a quarter:
 
 * `deck.py`: what the members ask is dealt from one deck, and neither narrow nor the same again and again;
 * `activity.py`: their activity rises and falls together, beyond their own levels and the common day;
 * `lives.py`: they began together, or each as another fell silent;
+* `ties.py`: they send back reasoning blocks that were issued to others of them (conversations that they hand
+  over, and a joint move to a model, only add to other evidence);
 * `evidence.turns_of`: they take turns, asking less at the same time than chance has it;
 * `evidence.kit_of`: they use a kit of openings and endings that few others use.
 

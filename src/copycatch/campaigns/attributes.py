@@ -5,13 +5,15 @@ All hashes are keyed: who does not know the key cannot make a text or an address
 
 import ipaddress
 from collections.abc import Callable, Sequence
+from heapq import nsmallest
 from itertools import repeat
 from typing import Final
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from copycatch.campaigns.fold import LinkEvents
+from copycatch.campaigns.fold import CONTEXT, ISSUED_AT, SENT_AT, LinkEvents
 from copycatch.campaigns.layout import KINDS, PANE_MS, VECTOR
 from copycatch.compiled import njit
 from copycatch.records.columns import Float32Array, IntArray, RecordBatch, VectorBlock
@@ -60,6 +62,15 @@ class Attributes:
         found[:, KINDS.index("agent")] = self.names(1, batch.user_agents, str)
         found[:, KINDS.index("key")] = self.names(2, batch.api_key_hashes, str)
         found[:, KINDS.index("parameters")] = self._parameters(batch)
+        for kind, hashes in (("system", batch.system_hashes), ("tools", batch.tools_hashes)):
+            if hashes is not None:
+                found[:, KINDS.index(kind)] = self.names(KINDS.index(kind), hashes, str)
+        if batch.asns is not None:
+            known = batch.asns >= 0
+            asns = batch.asns.astype(np.uint32).reshape(-1, 1)
+            found[known, KINDS.index("asn")] = _hash_rows(asns, np.uint64(self._key), KINDS.index("asn"))[
+                known
+            ]
         if batch.texts.count(None) < n:
             openings = [text[:SKELETON_CHARS] if text else "" for text in batch.texts]
             endings = [text[-SKELETON_CHARS:] if text else "" for text in batch.texts]
@@ -68,7 +79,9 @@ class Attributes:
         contents = (batch.input_hashes ^ (batch.input_hashes >> np.uint64(32))).astype(np.uint32)
         contents[(batch.input_hashes != 0) & (contents == 0)] = 1
         panes = (batch.event_times_ms // PANE_MS).astype(np.int32)
-        return LinkEvents(rows, panes, batch.event_times_ms, found, contents, vectors_of(batch))
+        return LinkEvents(
+            rows, panes, batch.event_times_ms, found, contents, vectors_of(batch), contexts_of(batch)
+        )
 
     def names(self, kind: int, names: Sequence[str | None], part_of: Callable[[str], str | None]) -> Hashes:
         """Hashes of the part of each name that may be shared, uint32 (n,); 0 where there is none."""
@@ -110,6 +123,33 @@ class Attributes:
         hashes: Hashes = _hash_rows(options.view(np.uint32), np.uint64(self._key), KINDS.index("parameters"))
         hashes[np.isnan(batch.has_logprobs)] = 0
         return hashes
+
+
+def contexts_of(batch: RecordBatch) -> Hashes:
+    """Conversations and reasoning blocks as `LinkEvents.contexts` has them; their hashes are keyed at intake.
+
+    Of many blocks of one record those with the smallest hashes are taken: accounts that send back the same
+    take the same. Where the log names no conversation, the first block that is sent back stands for it.
+    """
+    issued, sent, conversations = batch.reasoning_issued, batch.reasoning_refs, batch.conversation_hashes
+    if issued is None and sent is None and conversations is None:
+        return np.zeros((len(batch), 0), dtype=np.uint32)
+    found = np.zeros((len(batch), CONTEXT), dtype=np.uint32)
+    if conversations is not None:
+        found[:, 0] = [_number_of(each) if each else 0 for each in conversations]
+    for blocks, first, stop in ((issued, ISSUED_AT, SENT_AT), (sent, SENT_AT, CONTEXT)):
+        for at, texts in enumerate(blocks or ()):
+            if texts:
+                smallest = nsmallest(stop - first, {_number_of(text) for text in texts})
+                found[at, first : first + len(smallest)] = smallest
+                if first == SENT_AT and not found[at, 0]:
+                    found[at, 0] = _number_of(texts[0])
+    return found
+
+
+def _number_of(keyed: str) -> int:
+    """32 bits of a keyed hash, never 0."""
+    return crc32(keyed.encode()) or 1
 
 
 def network_of(address: str) -> str | None:

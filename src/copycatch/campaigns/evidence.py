@@ -23,7 +23,9 @@ from copycatch.campaigns.sharing import (
     kind_of,
     skeleton_codes,
 )
+from copycatch.campaigns.ties import Ties, moved_together
 from copycatch.records.columns import BoolArray, FloatArray, IntArray
+from copycatch.units import MS_PER_DAY
 
 SPREAD_MAX: Final = 1.5  # teams with business of their own: 2.6 and more
 SPREAD_STARTED_MAX: Final = 1.25  # where only the beginning is common; chat users of one default: 1.0 to 1.5
@@ -40,6 +42,11 @@ TURNS_MIN: Final = 4.0  # 1.0, below zero in both moves
 TURNS_PART_MAX: Final = 0.5  # never enough by itself
 KIT_SHARE: Final = 0.6  # of the members use each skeleton of a kit
 KIT_OUTSIDE_SHARE: Final = 0.2  # others who use it, at most, per member who does
+REPLAYED_MIN: Final = 0.5  # conversations per member whose reasoning blocks another account sends back
+TIED_SHARE: Final = 0.6  # of the members took over several conversations
+HANDED_MIN: Final = 0.5  # conversations per member that another account goes on with
+MOVED_MIN: Final = 9.0
+WEAK_PART_MAX: Final = 0.5  # never enough by itself: colleagues hand over, an update of one app moves many
 MEMBERS_MIN: Final = 5  # of a group named by its beginning or kit alone
 LIMITS: Final = {
     "together": TOGETHER_MIN,
@@ -47,6 +54,9 @@ LIMITS: Final = {
     "succession": SUCCESSION_MIN,
     "kit": float(KIT_MIN),
     "turns": TURNS_MIN,
+    "replayed": REPLAYED_MIN,
+    "handed": HANDED_MIN,
+    "moved": MOVED_MIN,
 }
 PART_MAX: Final = 2.0
 OWN_SPREAD_MAX: Final = 2.0
@@ -63,6 +73,9 @@ class Evidence(NamedTuple):
     started: float
     succession: float
     kit: int
+    replayed: float  # conversations per member, as `handed`
+    handed: float
+    moved: float
     weight: float
     parts: dict[str, float]  # of the weight, each at most PART_MAX
     reason: str  # which part weighs most
@@ -81,6 +94,9 @@ class Population(NamedTuple):
     seen_from_ms: int  # accounts that began before were there before the log was
     now_ms: int
     alike: float  # mean cosine of two queries of any two accounts
+    replays: Ties
+    handed: Ties
+    moves_ms: IntArray  # by row of the state, 0 where the account did not move
     is_named: BoolArray  # by row of the state: members of campaigns are no part of what is usual
 
 
@@ -112,6 +128,11 @@ def weigh(population: Population, group: Group) -> Evidence | None:
     if len(rows) >= MEMBERS_MIN and deck.spread < SPREAD_STARTED_MAX:
         parts["started"] = started / STARTED_MIN
     parts["turns"] = min(turns_of(together) / TURNS_MIN, TURNS_PART_MAX)
+    replayed, handed = (_passed(columns, each, rows) for each in (population.replays, population.handed))
+    moved = _moved(population, rows)
+    parts["replayed"] = replayed / REPLAYED_MIN
+    parts["handed"] = min(handed / HANDED_MIN, WEAK_PART_MAX)
+    parts["moved"] = min(moved / MOVED_MIN, WEAK_PART_MAX)
     parts = {name: min(max(part, 0.0), PART_MAX) for name, part in parts.items()}
     weight = sum(parts.values())
     reason = max(parts, key=lambda name: parts[name])
@@ -122,7 +143,27 @@ def weigh(population: Population, group: Group) -> Evidence | None:
         own = own_parts(activity, activity.sum(axis=0, dtype=np.float64), is_member=True)
         acts_along = own >= max(OWN_PART_MIN, OWN_PART_SHARE * float(np.median(own)))
         is_member &= acts_along | ~(is_old | is_by_time)
-    return Evidence(deck, together, started, chain, kit, weight, parts, reason, is_member)
+    return Evidence(
+        deck, together, started, chain, kit, replayed, handed, moved, weight, parts, reason, is_member
+    )
+
+
+def _passed(columns: LinkColumns, ties: Ties, rows: IntArray) -> float:
+    """Conversations per member that passed between the members; 0 where few of them took any."""
+    n, share = ties.within(columns, rows)
+    return n / len(rows) if share >= TIED_SHARE else 0.0
+
+
+def _moved(population: Population, rows: IntArray) -> float:
+    """Surprise that so many members began with a model within one day."""
+    if not population.moves_ms[rows].any():
+        return 0.0
+    accounts = population.columns.account
+    others = population.rows[~population.is_named[population.rows]]
+    others = others[~np.isin(accounts[others], accounts[rows])]
+    _, firsts = np.unique(accounts[others], return_index=True)
+    n_days = max(1, (population.now_ms - population.seen_from_ms) // MS_PER_DAY)
+    return moved_together(population.moves_ms, rows, others[firsts], int(n_days))
 
 
 def turns_of(together: Together) -> float:

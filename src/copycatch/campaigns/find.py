@@ -37,9 +37,11 @@ from copycatch.campaigns.layout import KINDS, PANE_MS, PANES
 from copycatch.campaigns.sharing import (
     GROUP_MIN,
     GROUPS_MAX,
+    KIND_NAMES,
     TWICE,
     Group,
     attributes_of,
+    context_codes,
     flat,
     groups_of,
     kind_of,
@@ -47,6 +49,7 @@ from copycatch.campaigns.sharing import (
     starts_of,
 )
 from copycatch.campaigns.state import CAMPAIGNS_MAX, MEMBERS_MAX, Campaign, CampaignState
+from copycatch.campaigns.ties import CONVERSATIONS_MIN, groups_of_ties, handed_of, moves_of, replays_of
 from copycatch.records.columns import BoolArray, IntArray
 from copycatch.units import MS_PER_DAY
 
@@ -121,11 +124,15 @@ def _population(
 ) -> tuple[Population, list[Group]]:
     """All active accounts, and the groups among them that are due."""
     now_pane = now_ms // PANE_MS - 1
-    codes = attributes_of(columns, active)
+    codes = attributes_of(columns, active) + context_codes(columns, active)
     sharing = flat(codes, active)
     seen_from_ms = state.log_start_ms + WARM_UP_MS
     starts = starts_of(columns, active, seen_from_ms)
     groups = groups_of(codes, starts, active, sharing)
+    replays, handed = replays_of(columns, active), handed_of(columns, active)
+    for ties in (replays, handed):
+        groups.groups += [Group((), rows) for rows in groups_of_ties(columns, ties)]
+        groups.dropped += ties.dropped
     is_named = np.zeros(state.n_rows, dtype=np.bool_)
     is_named[[row for campaign in state.campaigns for row in campaign.members]] = True
     due = [_one_row_an_account(columns, group) for group in groups.groups if _is_due(columns, group.rows)]
@@ -143,6 +150,9 @@ def _population(
         seen_from_ms,
         now_ms,
         usual_alike(columns, active),
+        replays,
+        handed,
+        moves_of(columns, active, seen_from_ms),
         is_named,
     )
     return population, kept
@@ -249,6 +259,9 @@ def _told(evidence: Evidence) -> tuple[str, float, dict[str, float], dict[str, f
         "started": evidence.started,
         "succession": evidence.succession,
         "kit": float(evidence.kit),
+        "replayed": evidence.replayed,
+        "handed": evidence.handed,
+        "moved": evidence.moved,
         "turns": turns_of(evidence.together),
     }
     statistics = {name: round(value, 3) for name, value in statistics.items()}
@@ -258,7 +271,8 @@ def _told(evidence: Evidence) -> tuple[str, float, dict[str, float], dict[str, f
 def _let_join(state: CampaignState, campaign: Campaign, population: Population, now_ms: int) -> None:
     """Add accounts that ask cards of the members' deck, and act with them or use their kit.
 
-    Who shares nothing with them must act with them the more clearly, and be no older than they are.
+    Who shares nothing with them must act with them the more clearly, and be no older than they are; who goes
+    on with several conversations of theirs, reasoning and all, needs the deck only.
     """
     columns = population.columns
     group = np.array(sorted(campaign.members), dtype=np.int64)
@@ -267,7 +281,7 @@ def _let_join(state: CampaignState, campaign: Campaign, population: Population, 
     rows = population.rows[columns.queries[population.rows] > columns.queries_seen[population.rows]]
     rows = np.setdiff1d(rows, group)
     common = common_attributes(campaign, population.sharing, len(population.rows))
-    n_kit, kinds = np.zeros(len(rows), dtype=np.int64), np.zeros((len(rows), len(KINDS)), dtype=np.bool_)
+    n_kit, kinds = np.zeros(len(rows), dtype=np.int64), np.zeros((len(rows), len(KIND_NAMES)), dtype=np.bool_)
     for code in common:
         has = np.isin(rows, population.sharing.holders(code))
         n_kit += has & (kind_of(code) in KIT_KINDS)
@@ -275,7 +289,8 @@ def _let_join(state: CampaignState, campaign: Campaign, population: Population, 
     n_kinds = kinds.sum(axis=1)
     is_young = ~is_older(columns, rows, float(np.quantile(columns.first_ms[group], 0.25)))
     own = own_spreads(columns, rows, group)
-    is_near = (own < OWN_SPREAD_MAX) & ((n_kinds > 0) | (is_young & (own < SPREAD_MAX)))
+    is_replaying = population.replays.taken_from(columns, group)[rows] >= CONVERSATIONS_MIN
+    is_near = (own < OWN_SPREAD_MAX) & ((n_kinds > 0) | is_replaying | (is_young & (own < SPREAD_MAX)))
     near = np.flatnonzero(is_near)[:JOINERS_MAX]
     if not len(near):
         return
@@ -290,7 +305,7 @@ def _let_join(state: CampaignState, campaign: Campaign, population: Population, 
         & (in_step >= JOIN_STEP_MIN)
         & (columns.queries[rows[near]] >= JOIN_ALONE_QUERIES)
     )
-    joins: BoolArray = is_alike | is_alone | (is_young & is_kin)[near]
+    joins: BoolArray = is_alike | is_alone | is_replaying[near] | (is_young & is_kin)[near]
     _add(state, campaign, rows[near][joins].tolist(), now_ms)
 
 

@@ -6,8 +6,7 @@ from typing import Final
 import numpy as np
 
 from copycatch.campaigns.fold import LinkColumns
-from copycatch.campaigns.layout import KINDS
-from copycatch.campaigns.sharing import Sharing, kind_of
+from copycatch.campaigns.sharing import KIND_NAMES, Sharing, kind_of
 from copycatch.campaigns.state import Campaign
 
 COMMON_SHARE: Final = 0.2  # of the members have an attribute that links a newcomer
@@ -84,7 +83,7 @@ def finding_of(
     kinds_by_row: dict[int, set[str]] = {row: set() for row in rows.tolist()}
     links = []
     for code, (n, others) in common.items():
-        kind = KINDS[kind_of(code)]
+        kind = KIND_NAMES[kind_of(code)]
         for row in set(sharing.holders(code).tolist()) & kinds_by_row.keys():
             kinds_by_row[row].add(kind)
         rarity = -float(np.log(max(n + others, 1) / max(n_active, 1)))

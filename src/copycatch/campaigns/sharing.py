@@ -22,7 +22,12 @@ GROUP_MIN: Final = 4
 GROUP_MAX: Final = 400
 GROUP_SHARE_MAX: Final = 0.35  # of all active accounts: more is what everybody does
 GROUPS_MAX: Final = 4_096
-START: Final = len(KINDS)  # a kind of its own, which only pairs have
+START: Final = len(KINDS)  # kinds of their own, which only pairs have
+INPUT: Final = len(KINDS) + 1
+CONVERSATION: Final = len(KINDS) + 2  # tells what ties; groups by conversations: `ties.py`
+KIND_NAMES: Final = (*KINDS, "start", "input", "conversation")
+START_PAIRS: Final = frozenset({"network", "agent", "parameters", "system"})
+INPUT_PAIRS: Final = frozenset({"network", "agent", "parameters", "key", "system"})
 ALONE: Final = frozenset({"network", "key", "opening", "ending"})
 # Least share of an account's queries for a value to be one of its attributes.
 SHARE_MINS: Final = {
@@ -32,6 +37,9 @@ SHARE_MINS: Final = {
     "parameters": 0.3,
     "opening": 0.08,
     "ending": 0.08,
+    "asn": 0.3,
+    "system": 0.3,
+    "tools": 0.3,
 }
 TWICE: Final = frozenset({"opening", "ending"})  # once may be a coincidence
 PAIRED_MAX: Final = 4  # values of one kind that enter pairs
@@ -82,7 +90,7 @@ class Groups:
 
 
 def kind_of(code: int) -> int:
-    """Index into `KINDS`, or `START`."""
+    """Index into `KIND_NAMES`."""
     return code >> 32
 
 
@@ -121,6 +129,17 @@ def starts_of(columns: LinkColumns, rows: IntArray, seen_from_ms: int) -> npt.ND
     return codes
 
 
+def context_codes(columns: LinkColumns, rows: IntArray) -> list[npt.NDArray[np.uint64]]:
+    """Codes of sampled inputs and of conversations, (n, slots) each."""
+    return [
+        np.where(values > 0, values.astype(np.uint64) | (np.uint64(kind) << KIND_BITS), np.uint64(0))
+        for kind, values in (
+            (INPUT, columns.sample_hashes[rows]),
+            (CONVERSATION, columns.conversations[rows]),
+        )
+    ]
+
+
 def flat(codes: list[npt.NDArray[np.uint64]], rows: IntArray) -> Sharing:
     """All attributes as one table."""
     wide = np.concatenate(codes, axis=1)
@@ -151,7 +170,7 @@ def groups_of(
     Parameters
     ----------
     codes : list of ndarray
-        As `attributes_of` gives them for `rows`.
+        As `attributes_of` gives them for `rows`, and after them those of `context_codes`.
     starts : ndarray
         As `starts_of` gives them.
     rows : ndarray of int64, shape (n,)
@@ -171,10 +190,13 @@ def groups_of(
                 members = sharing.rows[sharing.starts[at] : sharing.starts[at + 1]]
                 _add(found, seen, (int(sharing.distinct[at]),), members)
     frequent = [_frequent(each, sharing) for each in codes]
-    for a, b in combinations(range(len(KINDS) + 1), 2):
-        if b == START and KINDS[a] not in {"network", "agent", "parameters"}:
-            continue
-        _pairs(found, seen, frequent[a], starts if b == START else frequent[b], rows, largest)
+    for a, b in combinations(range(len(KINDS)), 2):
+        _pairs(found, seen, frequent[a], frequent[b], rows, largest)
+    for a, name in enumerate(KINDS):
+        if name in START_PAIRS:
+            _pairs(found, seen, frequent[a], starts, rows, largest)
+        if name in INPUT_PAIRS:
+            _pairs(found, seen, frequent[a], frequent[len(KINDS)], rows, largest)
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from copycatch.campaigns.fold import LinkColumns, columns_of
-from copycatch.campaigns.layout import LINKS
+from copycatch.campaigns.layout import FIRST_KINDS, KIND_STARTS, LINKS, SLOTS, SLOTS_BY_KIND
 from copycatch.layout.structs import Columns, Rows, grown, put, take
 from copycatch.records.columns import IntArray
 
@@ -76,3 +76,39 @@ class CampaignState:
     def put(self, rows: IntArray, columns: Columns) -> None:
         """Overwrite these rows with what `take` gave."""
         put(self.links, rows, columns)
+
+
+def aligned_links(columns: Columns, slots_by_kind: dict[str, int] | None) -> dict[str, np.ndarray]:
+    """Columns of link rows, as `CampaignState.take` gave them, of a version with other kinds or fields.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray
+        What is missing starts empty.
+    slots_by_kind : dict of str to int or None
+        `SLOTS_BY_KIND` of that version; None of one that did not say.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If there are not as many counters as slots.
+    """
+    n = len(columns["account"])
+    empty = take(np.zeros(n, dtype=LINKS), np.arange(n))
+    found = {name: columns.get(name, column) for name, column in empty.items()}
+    theirs = FIRST_KINDS if slots_by_kind is None else slots_by_kind
+    if list(theirs.items()) == list(SLOTS_BY_KIND.items()):
+        return found
+    for name in ("counts", "values"):
+        before = columns[name]
+        if before.shape != (n, sum(theirs.values())):
+            message = f"{name} has shape {before.shape} for {n} accounts"
+            raise ValueError(message)
+        found[name] = np.zeros((n, SLOTS), dtype=before.dtype)
+        start = 0
+        for kind, slots in theirs.items():
+            if SLOTS_BY_KIND.get(kind) == slots:
+                at = KIND_STARTS[list(SLOTS_BY_KIND).index(kind)]
+                found[name][:, at : at + slots] = before[:, start : start + slots]
+            start += slots
+    return found

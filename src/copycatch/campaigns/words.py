@@ -13,6 +13,10 @@ REASONS: Final = {
     "kit": "they use the same {kit:.0f} openings and endings of prompts, which hardly anybody else uses",
     "turns": "they take turns: they ask less at the same time than accounts that know nothing of each other "
     "({turns:.1f} standard deviations)",
+    "replayed": "they send back reasoning blocks that were issued to another account "
+    "({replayed:.1f} conversations a member)",
+    "handed": "they go on with conversations of each other ({handed:.1f} a member)",
+    "moved": "they began with a model within the same day (surprise at it: {moved:.0f} nats)",
     "succession": "one begins as another falls silent, over and over (surprise: {succession:.0f} nats)",
 }
 ENDINGS: Final = {
@@ -27,6 +31,11 @@ LINKS: Final = {
     "parameters": "a set of request parameters",
     "opening": "an opening of prompts",
     "ending": "an ending of prompts",
+    "asn": "an autonomous system",
+    "system": "a system prompt",
+    "tools": "a set of tools",
+    "input": "an input, word for word",
+    "conversation": "a conversation",
 }
 LINKS_TOLD_MAX: Final = 6
 ALLOW: Final = (

@@ -34,7 +34,7 @@ def fold_links(state: EngineState, span: BatchSpan, first: int, stop: int) -> No
         return
     if not state.links.log_start_ms:
         state.links.log_start_ms = int(span.batch.event_times_ms[kept[0]])
-    fold(state.links.columns, LinkEvents._make(column[kept] for column in span.links))
+    fold(state.links.links, LinkEvents._make(column[kept] for column in span.links))
 
 
 def search_campaigns(state: EngineState, now_ms: int, policy: Policy) -> dict[str, Verdicts]:

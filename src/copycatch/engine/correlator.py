@@ -13,7 +13,8 @@ import numpy as np
 
 from copycatch.campaigns.find import SEARCH_MS, search
 from copycatch.campaigns.finding import Finding
-from copycatch.campaigns.state import Campaign, CampaignState
+from copycatch.campaigns.layout import SLOTS_BY_KIND
+from copycatch.campaigns.state import Campaign, CampaignState, aligned_links
 from copycatch.campaigns.words import describe, reasons_of
 from copycatch.engine.inputs import LearningInputs, hash_of
 from copycatch.records.campaign import CampaignSighting
@@ -91,6 +92,7 @@ class Correlator:
             "keys": [list(self.slots.key_of(row)) for row in rows.tolist()],
             "shards": [self.slots.shards[row] for row in rows.tolist()],
             "links": self.links.take(rows),
+            "link_kinds": SLOTS_BY_KIND,
             "numbers": list(self.numbers),
             "homes": self.homes,
             "searched_ms": self.searched_ms,
@@ -111,7 +113,8 @@ def correlator_of(plain: dict[str, Any]) -> Correlator:
         found.slots.rows_for([(tenant, account, model)], shard)
     found.slots.new_rows.clear()
     found.links.grow(found.slots.n_rows)
-    found.links.put(np.arange(found.slots.n_rows, dtype=np.int64), plain["links"])
+    links = aligned_links(plain["links"], plain.get("link_kinds"))
+    found.links.put(np.arange(found.slots.n_rows, dtype=np.int64), links)
     found.links.log_start_ms = plain["log_start_ms"]
     for each in plain["campaigns"]:
         members = dict(each["members"])

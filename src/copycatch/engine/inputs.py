@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from copycatch.campaigns.layout import SLOTS_BY_KIND
 from copycatch.features.catalog import NAMES
 from copycatch.layout.structs import Columns
 from copycatch.population.account_table import AccountMaxima
@@ -25,9 +26,10 @@ from copycatch.windows.slots import Key
 EVALUATIONS_MAX: Final = 2_048  # of one shard in a tick; the reference needs each account's latest only
 SAMPLES_MAX: Final = 20_000  # of one shard in a tick, all models together
 MODELS_TOLD_MAX: Final = 1_024  # models of which one shard tells in a tick
-COLUMNS: Final = {"features": list(NAMES), "families": list(FAMILIES)} | {
+COLUMNS: Final[dict[str, list[str]]] = {"features": list(NAMES), "families": list(FAMILIES)} | {
     takes: list(names) for takes, names in INPUT_NAMES.items()
 }
+COLUMNS["link_kinds"] = [f"{name}/{slots}" for name, slots in SLOTS_BY_KIND.items()]
 
 
 class Evaluated(NamedTuple):

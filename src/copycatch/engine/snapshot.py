@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from copycatch.campaigns.layout import LINKS
+from copycatch.campaigns.layout import LINKS, SLOTS_BY_KIND
+from copycatch.campaigns.state import aligned_links
 from copycatch.decisions.state import DecisionState
 from copycatch.engine.by_name import SUM_NAMES, align
 from copycatch.engine.campaigns import campaigns_of, forget_campaigns, put_campaigns
@@ -75,6 +76,7 @@ def snapshot(state: EngineState, shard: str, write: Callable[[bytes | memoryview
         "usage": state.usage.take(rows),
         "usage_sums": list(SUMS),
         "links": state.links.take(rows),
+        "link_kinds": SLOTS_BY_KIND,
         "over": _over_plain(state, shard),
         "campaigns": campaigns_of(state, shard),
     }
@@ -118,6 +120,7 @@ def restore(state: EngineState, shard: str, data: memoryview | bytes) -> list[st
         for name in ("decisions", "campaigns", "inputs", "learned", "populations", "ensembles"):
             head[name] = copied(head.get(name))
         align(head)
+        head["links"] = aligned_links(head["links"], head.get("link_kinds"))
         saved, over = _checked_rows(head), head.get("over")
         _check_columns(head["links"], (LINKS,), len(saved.keys))
         over_rows = _checked_rows(over) if over else None

@@ -103,7 +103,7 @@ class Town:
         self.parts.append(
             LinkEvents(
                 np.full(n, account), (times_ms // PANE_MS).astype(np.int32), times_ms, attributes,
-                contents.astype(np.uint32), units.astype(np.float32),
+                contents.astype(np.uint32), units.astype(np.float32), np.zeros((n, 0), dtype=np.uint32),
             )
         )  # fmt: skip
 
@@ -254,7 +254,7 @@ def search_town(town: Town) -> Seen:
     while at < len(events.rows):
         now_ms += SEARCH_MS
         stop = int(np.searchsorted(events.times_ms, now_ms))
-        fold(state.columns, LinkEvents._make(column[at:stop] for column in events))
+        fold(state.links, LinkEvents._make(column[at:stop] for column in events))
         findings += search(state, now_ms)
         at = stop
     named_ms = {row: each.time_ms for each in reversed(findings) for row in each.joined}

@@ -6,7 +6,7 @@ import numpy as np
 
 from copycatch.campaigns.find import SEARCH_MS, search
 from copycatch.campaigns.finding import Finding
-from copycatch.campaigns.fold import LinkEvents, fold
+from copycatch.campaigns.fold import CONTEXT, ISSUED_AT, SENT_AT, LinkEvents, fold
 from copycatch.campaigns.layout import KINDS, PANE_MS, VECTOR
 from copycatch.campaigns.state import CampaignState
 
@@ -21,20 +21,31 @@ class Traffic:
 
     seed: int = 1
     n_rows: int = 0
-    queries: list[tuple[int, int, list[int], int, np.ndarray]] = field(default_factory=list)
+    queries: list[tuple[int, int, list[int], int, np.ndarray, list[int]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
         self.topics = self.rng.normal(size=(TOPICS, VECTOR))
 
-    def ask(self, row: int, time_ms: int, topic: int, attributes: dict[str, int], content: int = 0) -> None:
+    def ask(
+        self,
+        row: int,
+        time_ms: int,
+        topic: int,
+        attributes: dict[str, int],
+        content: int = 0,
+        context: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        """One query; `context`: conversation, block that is issued, block that is sent back."""
         vector = self.topics[topic] + 0.5 * self.rng.normal(size=VECTOR)
         if content:  # the same text gives the same vector
             vector = np.random.default_rng(content).normal(size=VECTOR)
         values = [attributes.get(kind, 0) for kind in KINDS]
         hash_ = content or int(self.rng.integers(1, 1 << 32))
         unit = (vector / np.linalg.norm(vector)).astype(np.float32)
-        self.queries.append((time_ms, row, values, hash_, unit))
+        blocks = [0] * CONTEXT
+        blocks[0], blocks[ISSUED_AT], blocks[SENT_AT] = context
+        self.queries.append((time_ms, row, values, hash_, unit, blocks))
 
     def times(self, n: int, first_day: float, last_day: float) -> list[int]:
         return [int(START_MS + day * DAY_MS) for day in np.sort(self.rng.uniform(first_day, last_day, n))]
@@ -82,7 +93,9 @@ class Traffic:
 
     def log(self) -> LinkEvents:
         order = sorted(range(len(self.queries)), key=lambda index: self.queries[index][0])
-        times, rows, values, contents, vectors = zip(*(self.queries[index] for index in order), strict=True)
+        times, rows, values, contents, vectors, contexts = zip(
+            *(self.queries[index] for index in order), strict=True
+        )
         times_ms = np.array(times, dtype=np.int64)
         return LinkEvents(
             np.array(rows, dtype=np.int64),
@@ -91,6 +104,7 @@ class Traffic:
             np.array(values, dtype=np.uint32),
             np.array(contents, dtype=np.uint32),
             np.array(vectors, dtype=np.float32),
+            np.array(contexts, dtype=np.uint32),
         )
 
 
@@ -116,7 +130,7 @@ def play(
         stop = int(np.searchsorted(events.times_ms, now_ms))
         while at < stop:
             end = min(at + cut, stop)
-            fold(state.columns, some(events, at, end))
+            fold(state.links, some(events, at, end))
             at = end
         found += search(state, now_ms)
     return found

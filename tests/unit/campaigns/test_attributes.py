@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from copycatch.campaigns.attributes import Attributes, network_of
+from copycatch.campaigns.attributes import Attributes, contexts_of, network_of
+from copycatch.campaigns.fold import ISSUED_AT, SENT_AT
 from copycatch.campaigns.layout import KINDS
 from copycatch.intake.columns import ColumnBuilder
 from copycatch.records.columns import RawBatch, RecordBatch
@@ -114,3 +115,38 @@ def test_cuts_of_batches_do_not_matter() -> None:
         events = reader.events(part, np.arange(begin, min(begin + 7, 20)))
         for name in ("attributes", "contents", "panes"):
             assert (getattr(events, name) == getattr(whole, name)[begin : begin + 7]).all()
+
+
+def test_what_stands_around_a_question_is_read() -> None:
+    batch = batch_of(
+        {
+            "asn": 64_500,
+            "system_hash": "s",
+            "tools_hash": "t",
+            "conversation_id": "c1",
+            "reasoning_issued": ["b1"],
+        },
+        {"asn": 64_500, "system_hash": "s2", "reasoning_refs": ["b1", "b0"]},
+        {},
+    )
+    events = Attributes(5).events(batch, np.zeros(3, dtype=np.int64))
+    asn, system, tools = (
+        events.attributes[:, KINDS.index(kind)].tolist() for kind in ("asn", "system", "tools")
+    )
+    assert asn[0] == asn[1] != 0
+    assert system[0] != system[1]
+    assert [asn[2], system[2], tools[1], tools[2]] == [0] * 4
+    contexts = events.contexts
+    assert contexts[0, ISSUED_AT] in contexts[1, SENT_AT:]
+    assert contexts[0, 0] != 0
+    assert contexts[1, 0] == contexts[0, ISSUED_AT], "its first block stands for the conversation"
+    assert not contexts[2].any()
+    plain = Attributes(5).events(batch_of({"input": "hello"}), np.zeros(1, dtype=np.int64))
+    assert plain.contexts.shape == (1, 0)
+
+
+def test_of_many_blocks_the_same_few_are_taken_whatever_their_order() -> None:
+    blocks = [f"block {number}" for number in range(50)]
+    one, other = batch_of({"reasoning_refs": blocks}), batch_of({"reasoning_refs": blocks[::-1]})
+    assert (contexts_of(one)[0, SENT_AT:] == contexts_of(other)[0, SENT_AT:]).all()
+    assert (contexts_of(one)[0, SENT_AT:] > 0).all()

@@ -21,7 +21,7 @@ def test_spread_is_about_one_for_one_deck_and_large_for_many() -> None:
     fed = np.array(traffic.fed(20, {}, 0, 2))
     honest = np.array(traffic.honest(20))
     state = new_links(traffic.n_rows)
-    fold(state.columns, traffic.log())
+    fold(state.links, traffic.log())
     one, many = measure_deck(state.columns, fed), measure_deck(state.columns, honest)
     assert one is not None
     assert many is not None
@@ -37,7 +37,7 @@ def test_the_same_questions_are_repeated_also_among_many() -> None:
     pupils = np.array(traffic.fed(20, {}, 0, 2, contents=30))
     ring = np.array(traffic.fed(60, {}, 0, 2, per_account=25))
     state = new_links(traffic.n_rows)
-    fold(state.columns, traffic.log())
+    fold(state.links, traffic.log())
     of_class, of_ring = measure_deck(state.columns, pupils), measure_deck(state.columns, ring)
     assert of_class is not None
     assert of_ring is not None
@@ -92,7 +92,7 @@ def test_a_chain_is_a_surprise_and_a_crowd_is_not() -> None:
         for time_ms in traffic.times(50, 0, 5):
             traffic.ask(10 + row, time_ms, 1, {})
     state = new_links(20)
-    fold(state.columns, traffic.log())
+    fold(state.links, traffic.log())
     assert succession(state.columns, np.arange(10)) > 3
     assert succession(state.columns, np.arange(10, 20)) == 0
     assert succession(state.columns, np.array([0])) == 0
@@ -107,7 +107,7 @@ def test_common_start_is_the_binomial_tail_paid_for_every_bucket() -> None:
 
 @pytest.mark.parametrize("reason", list(REASONS))
 def test_words_tell_who_why_and_what_to_do(reason: str) -> None:
-    statistics = dict.fromkeys(("spread", "together", "started", "kit", "succession", "turns"), 9.0)
+    statistics = dict.fromkeys((*REASONS, "spread"), 9.0)
     finding = Finding(
         "c", "found", START_MS, START_MS, START_MS, START_MS, reason, 2.0, {reason: 1.5},
         statistics, 100, (), (),

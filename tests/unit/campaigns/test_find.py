@@ -68,7 +68,7 @@ def test_people_with_work_of_their_own_who_share_an_attribute_are_not_named(kind
     traffic.honest(60)
     first = traffic.n_rows
     traffic.honest(14)
-    for _, row, values, _, _ in traffic.queries:
+    for _, row, values, *_ in traffic.queries:
         if row >= first:
             values[KINDS.index(kind)] = 7
     assert named(play(new_links(traffic.n_rows), traffic.log())) == set()
@@ -193,7 +193,7 @@ def test_a_search_of_nothing_finds_nothing() -> None:
     state.grow(3)
     traffic = Traffic()
     traffic.honest(1)
-    fold(state.columns, some(traffic.log(), 0, 0))
+    fold(state.links, some(traffic.log(), 0, 0))
     assert search(state, START_MS) == []
 
 
@@ -201,7 +201,7 @@ def test_two_groups_that_overlap_become_one_campaign() -> None:
     traffic = Traffic(seed=16)
     traffic.honest(60)
     ring = traffic.fed(16, {"agent": 55}, 2.0, 5.0)
-    for _, row, values, _, _ in traffic.queries:  # two networks that a third of the ring both use
+    for _, row, values, *_ in traffic.queries:  # two networks that a third of the ring both use
         if row in ring:
             at = ring.index(row)
             network = 7 if at < 6 or (at < 10 and traffic.rng.random() < 0.5) else 8
@@ -218,7 +218,7 @@ def test_who_shares_everything_with_everyone_hides_nobody_and_is_counted() -> No
     traffic.honest(40)
     ring = traffic.fed(10, {"network": 7}, 2.0, 4.0)
     flood = traffic.honest(60, queries=150)
-    for _, row, values, _, _ in traffic.queries:  # busier than the ring, in dozens of groups each
+    for _, row, values, *_ in traffic.queries:  # busier than the ring, in dozens of groups each
         if row in flood:
             for kind in ("network", "agent", "parameters", "opening", "ending"):
                 slots = 4 if kind != "opening" and kind != "ending" else 12
