@@ -20,7 +20,7 @@ KERNEL_TESTS := $(wildcard $(addprefix tests/unit/,engine/test_stretch.py \
 CHECKED_CACHE := .cache/numba-checked
 FUZZ_S ?= 600
 
-.PHONY: help setup demo test test-bounds nightly lint format bench bench-detection teach teach-use audit schemas clean
+.PHONY: help setup demo test test-bounds nightly lint format bench bench-detection teach teach-use audit lock schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -92,6 +92,12 @@ teach: $(VENV)/.stamp-dev ## train the scorers on simulated attacks (writes scor
 
 teach-use: $(VENV)/.stamp-dev ## train the judge of language-model use (LOGS=<folders> with labels.csv)
 	@$(BIN)/python -m tests.benchmarks.detection.distil $(LOGS)
+
+lock: $(VENV)/.stamp-dev ## write the hashes of what the image installs (after a change of deploy/constraints.txt)
+	@$(BIN)/python -m pip install --quiet --prefer-binary uv
+	@mkdir -p .cache; { head -n 2 deploy/requirements.lock.txt; $(BIN)/uv pip compile pyproject.toml -c deploy/constraints.txt --universal \
+	  --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet; \
+	} > .cache/lock && mv .cache/lock deploy/requirements.lock.txt
 
 schemas: $(VENV)/.stamp-dev ## write schemas/ from the code's own models
 	@$(BIN)/copycatch schemas --out schemas
