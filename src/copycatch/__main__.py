@@ -13,7 +13,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 COMMANDS = (
     "run", "replay", "inspect", "check", "alerts", "explain", "verdict", "allow", "policy", "backtest",
-    "test", "decisions", "report", "simulate", "demo", "schemas", "enforce", "warm",
+    "test", "decisions", "report", "evidence", "simulate", "demo", "schemas", "enforce", "warm",
 )  # fmt: skip
 
 DESCRIPTION = """\
