@@ -4,7 +4,7 @@ What is new starts empty and what is gone is ignored, so that a version with ano
 older one's snapshot instead of warming up again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from copycatch.features.catalog import NAMES
 from copycatch.layout.row import N_RECENT, N_SIGNALS, N_SQUARED, SPANS, TALLIES
 from copycatch.layout.signals import OWN_NAMES, SIGNALS
+from copycatch.layout.structs import Columns
 from copycatch.population.account_table import HASH_MAX
 from copycatch.population.calibration import NEVER
 from copycatch.records.packing import aligned
@@ -20,6 +21,7 @@ from copycatch.units import UNIX_MS_MIN
 from copycatch.usage.layout import SUMS
 from copycatch.usage.state import NO_USAGE
 from copycatch.usage.words import WORD_CELLS
+from copycatch.windows.state import COUNTERS, HISTORY
 
 
 def _sum_names() -> Iterator[str]:
@@ -65,11 +67,28 @@ def align(head: dict[str, Any]) -> None:
     if "usage" not in head:  # of a version before there was any
         head["usage"], head["usage_sums"] = NO_USAGE, list(SUMS)
     for part in (head, head["over"]) if head.get("over") else (head,):  # rows by model, and over models
-        windows, usage, judged = part["windows"], part["usage"], part["rows"]
-        part["windows"] = windows | {"sums": aligned(windows["sums"], head["sums"], SUM_NAMES, 0)}
+        usage, judged = part["usage"], part["rows"]
+        windows = with_new_fields(part["windows"], (COUNTERS, HISTORY), len(part["keys"]))
+        part["windows"] = dict(windows) | {"sums": aligned(windows["sums"], head["sums"], SUM_NAMES, 0)}
         none = {"vocabulary": np.zeros((len(usage["at"]), WORD_CELLS), dtype=np.uint64)}
         part["usage"] = none | usage | {"sums": aligned(usage["sums"], head["usage_sums"], SUMS, 0)}
         part["rows"] = judged | {"family_max": aligned(judged["family_max"], families, FAMILIES, -np.inf)}
+
+
+def with_new_fields(columns: Columns, dtypes: Sequence[np.dtype[np.void]], n_rows: int) -> Columns:
+    """Columns of rows with those fields that a version before did not have yet, at zero.
+
+    Examples
+    --------
+    >>> dtype = np.dtype([("old", np.int64), ("new", np.uint8, (2,))])
+    >>> with_new_fields({"old": np.ones(3)}, [dtype], 3)["new"].tolist()
+    [[0, 0], [0, 0], [0, 0]]
+    """
+    fields = {name: field for dtype in dtypes for name, (field, *_) in (dtype.fields or {}).items()}
+    missing = {name: field for name, field in fields.items() if name not in columns}
+    return dict(columns) | {
+        name: np.zeros((n_rows, *field.shape), dtype=field.base) for name, field in missing.items()
+    }
 
 
 def align_population(population: dict[str, Any], features: list[str], families: list[str]) -> None:
