@@ -1,40 +1,39 @@
 """OpenTelemetry GenAI spans and log events as OTLP/JSON, with attribute names old and new."""
 
-from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from copycatch.formats.shared.chat import params_of, split_embeddings
-from copycatch.formats.shared.contents import messages_text
-from copycatch.formats.shared.context import conversation_fields, response_context, word_of
-from copycatch.formats.shared.dialects import PARAMETERS, TEXTS, VECTORS, is_about_models, translated
-from copycatch.formats.shared.documents import DocumentDecoder
+from copycatch.formats.shared.dialects import TEXTS, VECTORS, is_about_models, translated
+from copycatch.formats.shared.documents import DocumentDecoder, Plain, add_readings, message_of
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
+from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.messages import (
     Fields,
     LogMessage,
     Reading,
-    count_of,
-    dig,
     first,
     first_name,
-    nested_or_text,
-    text_of,
 )
 from copycatch.formats.shared.otlp import (
     Attributes,
-    attributes_of,
-    dicts_of,
     items_of,
-    known_time,
-    latency_ms_of,
-    plain_value,
-    status_of,
 )
-from copycatch.formats.shared.plain_spans import ENCLOSING, plain_record
-from copycatch.formats.shared.predictions import numbered
+from copycatch.formats.shared.plain_spans import plain_record
 from copycatch.formats.shared.recognise import Recognise
-from copycatch.formats.shared.typed_spans import ACCOUNT_NAMES, NotPlain, Span, spans_of
+from copycatch.formats.shared.span_contents import SpanContents
+from copycatch.formats.shared.span_fields import (
+    ROLE_BY_EVENT,
+    body_of,
+    each_text,
+    fields_there,
+    message_of_event,
+    span_key,
+)
+from copycatch.formats.shared.typed_spans import NotPlain, Span, spans_of
+from copycatch.records.columns import Charge
+from copycatch.records.decoding import Decoded
 from copycatch.records.wire import InferenceRecord
 
 NAME = "otel"
@@ -66,32 +65,50 @@ SOURCES = {
     "plan": "enduser.plan; user.plan",
     "asn": "client.as.number",
 }
-_ROLE_BY_EVENT = {
-    "gen_ai.system.message": "system",
-    "gen_ai.user.message": "user",
-    "gen_ai.assistant.message": "assistant",
-    "gen_ai.tool.message": "tool",
-    "gen_ai.choice": "choice",
-}
-CONTENTS_MAX = 20_000  # traces whose content events are kept until the span itself comes
-_INDEXED_MAX = 200
-_SIDES = ("gen_ai.input.messages", "gen_ai.output.messages")
-Contents = OrderedDict[str, dict[str, list[dict[str, Any]]]]
-"""Messages of content events by trace, then by span, until the span itself comes."""
+HTTP_ERROR_MIN = 400
+_DETAILS = "gen_ai.client.inference.operation.details"  # all of a call in one event; mostly without account
 
 
-def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
-    """A decoder of this format; it keeps content events until their span comes, in this process only."""
-    contents: Contents = OrderedDict()
-    return DocumentDecoder(
-        NAME,
-        lambda message: read(message, contents),
-        SOURCES,
-        options,
-        recognise,
-        is_batched=True,
-        plain=lambda value, message: read_plain(value, message, contents),
-    )
+class SpanDecoder(DocumentDecoder):
+    """Decodes spans; content in log records and its span wait for each other."""
+
+    def __init__(
+        self,
+        name: str,
+        options: FormatOptions,
+        recognise: Recognise,
+        plain: Plain,
+        contents: SpanContents,
+        parse: Callable[[bytes], Any] = read_json,
+        is_batched: bool = False,
+    ) -> None:
+        reader = partial(read, contents=contents)
+        super().__init__(name, reader, SOURCES, options, recognise, is_batched, parse, plain)
+        self._contents = contents
+
+    def flush(self, now_ms: int) -> Decoded:
+        decoded = Decoded()
+        for trace, key in self._contents.late(now_ms):
+            give_up(decoded, self._options, self._contents, trace, key)
+        self._contents.forget(now_ms)
+        return decoded
+
+    def make_room(self, decoded: Decoded) -> None:
+        while (oldest := self._contents.crowded()) is not None:
+            give_up(decoded, self._options, self._contents, *oldest)
+
+    def snapshot(self) -> bytes:
+        return self._contents.snapshot()
+
+    def restore(self, state: bytes) -> None:
+        self._contents.restore(state, self._name)
+
+
+def make_decoder(options: FormatOptions, recognise: Recognise) -> SpanDecoder:
+    """A decoder of this format."""
+    contents = SpanContents(options)
+    plain = partial(read_plain, contents=contents)
+    return SpanDecoder(NAME, options, recognise, plain, contents, is_batched=True)
 
 
 FORMAT = Format(
@@ -103,7 +120,7 @@ FORMAT = Format(
 )
 
 
-def read_plain(value: bytes, message: LogMessage, contents: Contents) -> list[InferenceRecord] | None:
+def read_plain(value: bytes, message: LogMessage, contents: SpanContents) -> list[InferenceRecord] | None:
     """Records of an export of spans that each hold a chat of text, or ask no model; None for all else."""
     try:
         return plain_records(spans_of(value), message, contents)
@@ -112,7 +129,7 @@ def read_plain(value: bytes, message: LogMessage, contents: Contents) -> list[In
 
 
 def plain_records(
-    spans: list[tuple[Span, Attributes]], message: LogMessage, contents: Contents
+    spans: list[tuple[Span, Attributes]], message: LogMessage, contents: SpanContents
 ) -> list[InferenceRecord]:
     """Records of spans that each hold a chat of text.
 
@@ -127,7 +144,7 @@ def plain_records(
     return [record for record in found if record is not None]
 
 
-def read(message: LogMessage, contents: Contents) -> list[Reading]:
+def read(message: LogMessage, contents: SpanContents) -> list[Reading]:
     """One query for each span or log event that asked a model; all others are skipped."""
     document = message.document
     if not any(
@@ -135,8 +152,7 @@ def read(message: LogMessage, contents: Contents) -> list[Reading]:
     ):
         raise MessageFault("schema", "resourceSpans", "no OTLP/JSON: resourceSpans or resourceLogs is needed")
     items = list(items_of(document))
-    for item, attributes in items:
-        _keep_content(item, attributes, contents)
+    traces = [_keep_content(item, attributes, contents) for item, attributes in items]
     readings: list[Reading] = []
     for item, attributes in items:
         try:
@@ -145,208 +161,137 @@ def read(message: LogMessage, contents: Contents) -> list[Reading]:
             readings.append(fault)
             continue
         if fields is not None:
-            readings += _each_text(fields, attributes)
+            readings += each_text(fields, attributes)
+    for trace in dict.fromkeys(each for each in traces if each is not None):
+        for key in contents.waiting_in(trace, "span"):
+            readings += _completed(message, contents, trace, key)
     return readings
 
 
-def _each_text(fields: Fields, attributes: Attributes) -> list[Fields]:
-    """A query for each text of a span that embeds several."""
-    told = translated(attributes)
-    texts, vectors = told.get(TEXTS), told.get(VECTORS)
-    if isinstance(vectors, list) and vectors:
-        return numbered(split_embeddings(fields, texts, vectors))
-    if isinstance(texts, list) and texts:
-        return numbered([{**fields, "input": text} for text in texts])
-    return [fields]
+def _completed(message: LogMessage, contents: SpanContents, trace: str, key: str) -> list[Reading]:
+    """The span that waited, where all that its service sends is there now."""
+    pending = contents.pending(trace, key)
+    if pending is None:
+        return []
+    earlier = message_of(pending.batch(), 0, read_json(pending.value), message.options, message.notes)
+    [(item, attributes)] = items_of(earlier.document)
+    try:
+        fields = _fields_of(earlier, item, attributes, contents, is_again=True)
+    except MessageFault as fault:
+        contents.take(trace, key)
+        message.notes["joined"] += 1
+        return [fault]
+    if fields is None:
+        return []
+    contents.take(trace, key)
+    message.notes["joined"] += 1
+    return [*each_text(fields, attributes)]
 
 
-def _keep_content(item: dict[str, Any], attributes: Attributes, contents: Contents) -> None:
-    """Remember a log record that holds one message of a span's question or answer."""
-    name = first(item.get("eventName"), item.get("event_name"), attributes.get("event.name"))
-    if name not in _ROLE_BY_EVENT:
+def give_up(decoded: Decoded, options: FormatOptions, contents: SpanContents, trace: str, key: str) -> None:
+    """Read what waited by itself; a span without its question is judged as half."""
+    pending = contents.take(trace, key)
+    if pending is None:
         return
-    said = _message_of_event(name, first(_body_of(item), attributes))
+    batch = pending.batch()
+    message = message_of(batch, 0, read_json(pending.value), options, decoded.notes)
+    readings: list[Reading] = []
+    for item, attributes in items_of(message.document):
+        try:
+            fields = _fields_of(message, item, attributes, contents, is_last=True)
+        except MessageFault as fault:
+            readings.append(fault)
+            continue
+        readings += [] if fields is None else each_text(fields, attributes)
+    is_half = any(not isinstance(each, MessageFault) and each.get("input") is None for each in readings)
+    decoded.notes["unpaired"] += is_half
+    decoded.notes["split"] += max(len(readings) - 1, 0)
+    charge = Charge.UNJOINED if is_half else Charge.NONE
+    add_readings(decoded, batch, pending.position, readings, SOURCES, charge)
+
+
+def _keep_content(item: dict[str, Any], attributes: Attributes, contents: SpanContents) -> str | None:
+    """Remember a log record that holds one message of a span's question or answer; its trace."""
+    name = first(item.get("eventName"), item.get("event_name"), attributes.get("event.name"))
+    if name not in ROLE_BY_EVENT:
+        return None
+    said = message_of_event(name, first(body_of(item), attributes))
     trace = first_name(item.get("traceId"), item.get("trace_id"))
     if said is None or trace is None:
-        return
-    contents.setdefault(trace, {}).setdefault(_span_key(item) or trace, []).append(said)
-    if len(contents) > CONTENTS_MAX:
-        contents.popitem(last=False)
-
-
-def _kept_content(item: dict[str, Any], contents: Contents) -> list[dict[str, Any]]:
-    """What was kept for a span: under its own id, or under the only other one of its trace."""
-    if not contents:
-        return []
-    trace = first_name(item.get("traceId"), item.get("trace_id")) or ""
-    by_span = contents.get(trace, {})
-    own = by_span.pop(_span_key(item) or "", None)
-    if own is None and len(by_span) == 1:
-        own = by_span.popitem()[1]
-    if not by_span:
-        contents.pop(trace, None)
-    return own or []
-
-
-def _message_of_event(name: Any, body: Any) -> dict[str, Any] | None:
-    """A chat message out of an event `gen_ai.user.message` and the like; a choice has role `choice`."""
-    role = _ROLE_BY_EVENT.get(name) if isinstance(name, str) else None
-    if role is None:
         return None
-    body = nested_or_text(first(dig(body, "gen_ai.event.content"), body))
-    content = first(dig(body, "content"), dig(body, "message", "content"), dig(body, "message"))
-    return {"role": role, "content": nested_or_text(content), "finish_reason": dig(body, "finish_reason")}
+    contents.note(_service_of(attributes), "answered" if said["role"] == "choice" else "asked")
+    contents.keep(trace, span_key(item) or trace, said)
+    return trace
 
 
-def _body_of(item: dict[str, Any]) -> Any:
-    body = item.get("body")
-    return plain_value(body) if isinstance(body, dict) else body
-
-
-def _span_key(item: dict[str, Any]) -> str | None:
-    trace = first_name(item.get("traceId"), item.get("trace_id"))
-    span = first_name(item.get("spanId"), item.get("span_id"))
-    return f"{trace}-{span}" if trace and span else None
+def _service_of(attributes: Attributes) -> str:
+    return first_name(attributes.get("service.name")) or ""
 
 
 def _fields_of(
-    message: LogMessage, item: dict[str, Any], attributes: Attributes, contents: Contents
+    message: LogMessage,
+    item: dict[str, Any],
+    attributes: Attributes,
+    contents: SpanContents,
+    *,
+    is_again: bool = False,
+    is_last: bool = False,
 ) -> Fields | None:
+    """Fields of a span or log event; None where it is about no inference, or waits for its other part.
+
+    `is_again` is of what waits already; `is_last` of what waits no longer.
+    """
     name = first(item.get("eventName"), item.get("event_name"), attributes.get("event.name"))
-    if not is_about_models(attributes) or str(name) in _ROLE_BY_EVENT:
+    if not is_about_models(attributes) or str(name) in ROLE_BY_EVENT:
         return None
-    attributes = translated(attributes)
-    operation = first(attributes.get("gen_ai.operation.name"), attributes.get("traceloop.span.kind"))
-    model = first_name(attributes.get("gen_ai.request.model"), attributes.get("gen_ai.response.model"))
-    if str(operation).lower() in ENCLOSING:
+    trace, key = first_name(item.get("traceId"), item.get("trace_id")) or "", span_key(item) or ""
+    other = None if is_again or not key else contents.pending(trace, key)
+    if other is not None and (other.kind == "span") == (name == _DETAILS):
+        contents.take(trace, key)
+        message.notes["joined"] += 1
+        earlier = message_of(other.batch(), 0, read_json(other.value), message.options, message.notes)
+        [(other_item, others)] = items_of(earlier.document)
+        attributes = {**others, **attributes} if other.kind == "event" else {**attributes, **others}
+        if other.kind == "span":
+            message, item = earlier, other_item
+        is_last = True
+    # At first and at last, content under the only other span of the trace will do: some log it so.
+    takes_other = is_last or not is_again
+    fields = fields_there(message, item, attributes, contents, is_last=takes_other)
+    if fields is None or not key or is_last:
+        if fields is not None:
+            contents.drop(trace, key, is_last=True)
+        return fields
+    is_held = False
+    if name == _DETAILS:
+        if fields["account_id"] is None:
+            contents.note(_service_of(attributes), "asked", "answered")
+            is_held = contents.wait(message, trace, key, "event", _alone(item, attributes, is_log=True))
+    elif _lacks_content(fields, attributes, contents):
+        is_held = is_again or contents.wait(message, trace, key, "span", _alone(item, attributes))
+    if is_held:
         return None
-    if model is None and (operation is None or str(operation).lower() == "unknown"):
-        message.notes["unknown"] += 1
-        return None
-    for side in _SIDES:  # once: the text and what stands around it are both read from it
-        messages_given = nested_or_text(attributes.get(side))
-        if isinstance(messages_given, list):
-            attributes[side] = messages_given
-    body = _body_of(item)
-    events = dicts_of(item.get("events"))
-    said = [_message_of_event(each.get("name"), attributes_of(each.get("attributes"))) for each in events]
-    messages = [each for each in said if each is not None] + _kept_content(item, contents)
-    asked = [each for each in messages if each["role"] != "choice"]
-    answered = [each for each in messages if each["role"] == "choice"]
-    started = known_time(item, "startTimeUnixNano", "start_time_unix_nano")
-    ended = known_time(item, "endTimeUnixNano", "end_time_unix_nano")
-    logged = known_time(
-        item, "timeUnixNano", "time_unix_nano", "observedTimeUnixNano", "observed_time_unix_nano"
-    )
-    client_ip = message.client_ip(None, attributes.get("client.address"), attributes.get("net.peer.ip"))
-    accounts = (attributes.get(name) for name in ACCOUNT_NAMES)
-    return {
-        **_context_of(attributes, body, asked, answered),
-        "event_id": _event_id(message, item, attributes),
-        "event_time": message.time_ms(started, logged),
-        "account_id": message.account(attributes, *accounts, client_ip=client_ip),
-        "tenant_id": message.tenant(attributes.get("tenant.id"), attributes.get("organization.id")),
-        "user_agent": text_of(attributes.get("user_agent.original")),
-        "client_ip": client_ip,
-        "model_id": message.model(model),
-        "model_version": first_name(attributes.get("gen_ai.response.model")),
-        "input": _said(item, attributes, body, "input", "prompt") or messages_text(asked),
-        "output_text": _said(item, attributes, body, "output", "completion") or messages_text(answered),
-        "params": _params_of(attributes),
-        "input_tokens": _tally(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-        "output_tokens": _tally(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-        "latency_ms": latency_ms_of(started, ended),
-        "status": status_of(item, attributes),
-    }
+    contents.drop(trace, key, is_last=takes_other)
+    return fields
 
 
-def _context_of(
-    attributes: Attributes, body: Any, asked: list[dict[str, Any]], answered: list[dict[str, Any]]
-) -> Fields:
-    """What stands around the question."""
-
-    def found(name: str) -> Any:
-        return nested_or_text(first(attributes.get(name), dig(body, name)))
-
-    inputs, outputs = found("gen_ai.input.messages"), found("gen_ai.output.messages")
-    inputs = dicts_of(inputs) or _indexed_messages(attributes, "gen_ai.prompt") or asked
-    outputs = dicts_of(outputs) or _indexed_messages(attributes, "gen_ai.completion") or answered
-    context = conversation_fields(
-        inputs, found("gen_ai.system_instructions"), found("gen_ai.tool.definitions")
-    )
-    answer = response_context({"choices": outputs})
-    reason = word_of(found("gen_ai.response.finish_reasons"))
-    conversation = first_name(attributes.get("gen_ai.conversation.id"), attributes.get("session.id"))
-    previous = first_name(attributes.get("gen_ai.request.previous_response.id"))
-    return {
-        **context,
-        **answer,
-        "finish_reason": reason or answer.get("finish_reason"),
-        "conversation_id": conversation or context.get("conversation_id"),
-        "reasoning_refs": context.get("reasoning_refs") if previous is None else [previous],
-        "plan": first(attributes.get("enduser.plan"), attributes.get("user.plan")),
-        "asn": count_of(attributes.get("client.as.number")),
-    }
+def _lacks_content(fields: Fields, attributes: Attributes, contents: SpanContents) -> bool:
+    """Whether something is missing that the service of the span sends in log records."""
+    told = translated(attributes)
+    operation = str(told.get("gen_ai.operation.name")).lower()
+    if operation == "embeddings" or told.get(TEXTS) or told.get(VECTORS):
+        return False
+    service, status = _service_of(attributes), fields["status"]
+    if fields["input"] is None and not fields.get("turn") and contents.sends(service, "asked"):
+        return True
+    is_answered = fields["output_text"] is not None or fields.get("finish_reason") is not None
+    is_failed = isinstance(status, int) and status >= HTTP_ERROR_MIN
+    return not is_answered and not is_failed and contents.sends(service, "answered")
 
 
-def _event_id(message: LogMessage, item: dict[str, Any], attributes: Attributes) -> str | None:
-    # A span and the log event about it have both ids in common: whoever logs both counts the query once.
-    span = first_name(item.get("spanId"), item.get("span_id"))
-    return _span_key(item) or first_name(attributes.get("gen_ai.response.id"), span, message.origin)
-
-
-def _said(item: dict[str, Any], attributes: Attributes, body: Any, side: str, old: str) -> str | None:
-    """Text of the prompt or the answer, in whichever of five ways it is logged."""
-    whole = first(attributes.get(f"gen_ai.{side}.messages"), dig(body, f"gen_ai.{side}.messages"))
-    if whole is None:
-        whole = attributes.get(f"gen_ai.{old}")
-    if whole is None:
-        whole = _text_of_events(item, f"gen_ai.content.{old}", f"gen_ai.{old}")
-    if whole is None:
-        return _indexed(attributes, f"gen_ai.{old}")
-    document = nested_or_text(whole)
-    return messages_text(document) if isinstance(document, list) else text_of(whole)
-
-
-def _text_of_events(item: dict[str, Any], event_name: str, attribute: str) -> Any:
-    for event in dicts_of(item.get("events")):
-        if event.get("name") == event_name:
-            return attributes_of(event.get("attributes")).get(attribute)
-    return None
-
-
-def _indexed(attributes: Attributes, prefix: str) -> str | None:
-    """The last message of a user among `prefix.N.role` and `prefix.N.content`."""
-    return messages_text(_indexed_messages(attributes, prefix))
-
-
-def _indexed_messages(attributes: Attributes, prefix: str) -> list[dict[str, Any]]:
-    messages = []
-    for index in range(_INDEXED_MAX):
-        content = attributes.get(f"{prefix}.{index}.content")
-        if content is None:
-            break
-        messages.append(
-            {
-                "role": attributes.get(f"{prefix}.{index}.role"),
-                "content": nested_or_text(content),
-                "finish_reason": attributes.get(f"{prefix}.{index}.finish_reason"),
-            }
-        )
-    return messages
-
-
-def _params_of(attributes: Attributes) -> Fields | None:
-    params = {
-        "temperature": attributes.get("gen_ai.request.temperature"),
-        "n": count_of(attributes.get("gen_ai.request.choice.count")),
-        "max_tokens": count_of(attributes.get("gen_ai.request.max_tokens")),
-        "top_logprobs": count_of(attributes.get("gen_ai.request.top_logprobs")),
-    }
-    whole = attributes.get(PARAMETERS)
-    given = {name: value for name, value in params.items() if value is not None}
-    return {**((params_of(whole) or {}) if isinstance(whole, dict) else {}), **given} or None
-
-
-def _tally(attributes: Attributes, *names: str) -> Any:
-    return count_of(first(*(attributes.get(name) for name in names)))
+def _alone(item: dict[str, Any], attributes: Attributes, *, is_log: bool = False) -> dict[str, Any]:
+    """A document of this item alone."""
+    whole = {**item, "attributes": attributes}
+    if is_log:
+        return {"resourceLogs": [{"scopeLogs": [{"logRecords": [whole]}]}]}
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [whole]}]}]}

@@ -1,16 +1,16 @@
 """OTLP as protobuf, the collector's default for Kafka: read by the published package, then as `otel`."""
 
-from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from copycatch.formats import otel
-from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault, size_fault
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.messages import LogMessage
 from copycatch.formats.shared.otlp import Attributes
 from copycatch.formats.shared.recognise import Recognise
+from copycatch.formats.shared.span_contents import SpanContents
 from copycatch.formats.shared.typed_spans import ITEMS_MAX, NotPlain, attributes_read
 from copycatch.formats.shared.typed_spans import Span as PlainSpan
 from copycatch.records.wire import MESSAGE_BYTES_MAX, InferenceRecord
@@ -27,21 +27,13 @@ _DEPTH_MAX = 8
 _SCALARS = frozenset({"string_value", "int_value", "double_value", "bool_value"})
 
 
-def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecoder:
-    """A decoder of this format; it keeps content events until their span comes, as `otel` does."""
-    contents: otel.Contents = OrderedDict()
-    return DocumentDecoder(
-        NAME,
-        lambda message: otel.read(message, contents),
-        SOURCES,
-        options,
-        recognise,
-        parse=parse,
-        plain=lambda value, message: read_plain(value, message, contents),
-    )
+def make_decoder(options: FormatOptions, recognise: Recognise) -> otel.SpanDecoder:
+    """A decoder of this format."""
+    contents = SpanContents(options)
+    return otel.SpanDecoder(NAME, options, recognise, partial(read_plain, contents=contents), contents, parse)
 
 
-def read_plain(value: bytes, message: LogMessage, contents: otel.Contents) -> list[InferenceRecord] | None:
+def read_plain(value: bytes, message: LogMessage, contents: SpanContents) -> list[InferenceRecord] | None:
     """Records of spans that each hold a chat of text, or ask no model; None for all else."""
     if value[:1] == b"{":
         return otel.read_plain(value, message, contents)

@@ -1,7 +1,6 @@
 """Messages of the usual shape are read in one look; the records are those of the long way."""
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from copycatch.formats.catalog import FORMATS, make_decoder, recognise
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.envelopes import UnwrappingDecoder
 from copycatch.formats.shared.format import FormatOptions
+from copycatch.formats.shared.span_contents import SpanContents
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder
 from copycatch.records.wire import TEXT_CHARS_MAX
@@ -25,7 +25,7 @@ QUERY = Query("e-1", "acct-1", "What is it?", "That.", 3, [], [])
 
 
 def otel_long_way(options: FormatOptions) -> Decoder:
-    contents: otel.Contents = OrderedDict()
+    contents = SpanContents(options)
     return DocumentDecoder(
         "otel",
         lambda message: otel.read(message, contents),
@@ -37,7 +37,7 @@ def otel_long_way(options: FormatOptions) -> Decoder:
 
 
 def otlp_proto_long_way(options: FormatOptions) -> Decoder:
-    contents: otel.Contents = OrderedDict()
+    contents = SpanContents(options)
     return DocumentDecoder(
         "otlp_proto",
         lambda message: otel.read(message, contents),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Set
 from functools import lru_cache
 from typing import Any, Final
 
-from copycatch.formats.shared.messages import dig, first, nested_or_text
+from copycatch.formats.shared.messages import dig, first, nested_or_text, parts_or_text
 
 Attributes = dict[str, Any]
 
@@ -281,7 +281,7 @@ def _prompts(attributes: Attributes, prefix: str) -> list[dict[str, Any]]:
         if text is not None:
             role = first(dig(each, "role"), "user" if "prompt" in prefix else "assistant")
             messages.append(
-                {"role": role, "content": nested_or_text(text), "finish_reason": dig(each, "finish_reason")}
+                {"role": role, "content": parts_or_text(text), "finish_reason": dig(each, "finish_reason")}
             )
     return messages
 

@@ -82,7 +82,11 @@ class DocumentDecoder(Decoder):
                 continue
             readings = self._readings_of(batch, row, decoded.notes)
             add_readings(decoded, batch, batch.positions[row], readings, self._sources)
+            self.make_room(decoded)
         return decoded
+
+    def make_room(self, decoded: Decoded) -> None:
+        """Give up what has waited longest, where more waits than may; here nothing waits."""
 
     def _decode_plain(self, decoded: Decoded, batch: RawBatch, row: int, plain: Plain) -> bool:
         """Whether the message was of the usual shape, and is in the result."""
@@ -129,7 +133,7 @@ class DocumentDecoder(Decoder):
             return [
                 MessageFault("schema", None, f"expected a JSON object of format {self._name!r}, got {kind}")
             ]
-        n_unknown_before = message.notes["unknown"]
+        n_unknown_before, n_held_before = message.notes["unknown"], message.notes["held"]
         try:
             readings = self._read(message)
         except MessageFault as fault:
@@ -141,6 +145,7 @@ class DocumentDecoder(Decoder):
                 message.notes["unknown"] = n_unknown_before
                 return [foreign_fault(self._name, found)]
         n_parts = len(readings) + message.notes["unknown"] - n_unknown_before
+        n_parts += message.notes["held"] - n_held_before
         if not n_parts:
             message.notes["skipped"] += 1
         message.notes["split"] += max(n_parts - 1, 0)
@@ -161,6 +166,8 @@ def message_of(
         origin=f"{batch.topic}:{batch.partition}:{batch.positions[row]}",
         options=options,
         notes=notes,
+        batch=batch,
+        row=row,
     )
 
 

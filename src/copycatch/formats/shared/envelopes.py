@@ -1,7 +1,6 @@
 """What log pipelines wrap around the messages of a gateway, taken off before any format reads them."""
 
 import base64
-import binascii
 import re
 import zlib
 from collections import Counter
@@ -126,7 +125,7 @@ def in_order(batch: RawBatch, first: Decoded, second: Decoded) -> Decoded:
     both = Decoded()
     both.add(first)
     both.add(second)
-    order = sorted(range(len(both.records)), key=lambda index: row_by_position[both.positions[index]])
+    order = sorted(range(len(both.records)), key=lambda index: row_by_position.get(both.positions[index], -1))
     ordered = both.only(order)
     ordered.rejects = both.rejects
     return ordered
@@ -262,7 +261,7 @@ def _decoded(data: Any) -> str | None:
         found = base64.b64decode(data, validate=True)
         if found[:2] == b"\x1f\x8b":
             found = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(found, MESSAGE_BYTES_MAX)
-    except (binascii.Error, zlib.error):
+    except (ValueError, zlib.error):  # not only binascii.Error: text beyond ASCII is another one
         return None
     return found.decode("utf-8", errors="replace")
 

@@ -12,6 +12,7 @@ from copycatch.formats.shared.format import FormatOptions
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.streams import is_deltas, is_stream, joined_answer, json_lines, stream_events
 from copycatch.formats.shared.times import time_ms_of
+from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Note
 from copycatch.records.wire import TEXT_CHARS_MAX
 
@@ -47,6 +48,8 @@ class LogMessage:
     origin: str  # topic:partition:position
     options: FormatOptions
     notes: Counter[Note]
+    batch: RawBatch
+    row: int  # in the batch
 
     def account(self, scope: Any, *candidates: Any, client_ip: str | None = None) -> str | None:
         """Who pays: by the pointer of the options, what the log authenticated, headers, then the fallback.
@@ -324,6 +327,21 @@ def nested_or_text(value: Any) -> Any:
         return nested(value, "")
     except MessageFault:
         return value
+
+
+def parts_or_text(value: Any) -> Any:
+    """The content of a message: parts, which some logs hold as JSON in text, or the text as it stands.
+
+    Examples
+    --------
+    >>> parts_or_text('[{"type": "text", "text": "a"}]'), parts_or_text("42"), parts_or_text('{"a": 1}')
+    ([{'type': 'text', 'text': 'a'}], '42', '{"a": 1}')
+    """
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    found = nested_or_text(value)
+    are_parts = isinstance(found, list) and all(isinstance(each, dict) and "type" in each for each in found)
+    return found if found and are_parts else value
 
 
 def compact_text(value: Any) -> str | None:
