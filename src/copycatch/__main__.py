@@ -12,8 +12,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 COMMANDS = (
-    "run", "replay", "inspect", "check", "alerts", "explain", "verdict", "allow", "policy", "backtest",
-    "test", "decisions", "report", "evidence", "simulate", "demo", "schemas", "enforce", "warm",
+    "run", "learn", "replay", "inspect", "check", "alerts", "explain", "verdict", "allow", "policy",
+    "backtest", "test", "decisions", "report", "evidence", "simulate", "demo", "schemas", "enforce", "warm",
 )  # fmt: skip
 
 DESCRIPTION = """\

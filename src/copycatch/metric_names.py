@@ -174,6 +174,25 @@ METRICS: tuple[MetricSpec, ...] = (
         ("model",),
         "alerts opened over alerts budgeted, yesterday and today; far above 1 is an attack or a misfit",
     ),
+    MetricSpec(
+        "copycatch_version_lag_seconds",
+        "gauge",
+        (),
+        "event time that the newest version of what is learned is behind the newest record",
+    ),
+    MetricSpec("copycatch_version", "gauge", (), "version of what is learned: taken, or made by the learner"),
+    MetricSpec(
+        "copycatch_learning_messages_total",
+        "counter",
+        ("outcome",),
+        "messages between workers and learner: told, taken, refused (damaged, foreign) or lost (never sent)",
+    ),
+    MetricSpec(
+        "copycatch_ticks_without_version_total",
+        "counter",
+        (),
+        "five-minute ticks whose version had not come in time: judged by the one before",
+    ),
     MetricSpec("copycatch_policy_info", "gauge", ("version",), "1 for the policy in force"),
     MetricSpec(
         "copycatch_notes_total", "counter", ("note",), "messages that formats skipped, held, joined or split"

@@ -5,7 +5,7 @@ A *shard* is what can move between workers: a Kafka partition, or a file. A *pos
 record in its shard (offset, line number); a committed position is that of the next record to judge.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -122,6 +122,26 @@ class RecordSource(Protocol):
     def close(self) -> None: ...
 
 
+class LearnerLink(Protocol):
+    """The way between a worker and the learner: inputs there, versions back; every worker reads all of these.
+
+    Raises `RecoverableError` for what may work again, `TransportError` for what will not.
+    """
+
+    n_shards: int
+    """Shards of all workers together, each of which tells at every tick."""
+
+    def tell(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send keys and values; returns when they are kept."""
+        ...
+
+    def read(self, timeout_s: float = 0.0) -> list[bytes]:
+        """What has come, in order, waiting so long for the first; at the first call all that there is."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class OutcomeSink(Protocol):
     """Takes outcomes and positions as one unit.
 
@@ -215,7 +235,7 @@ class Metrics(Protocol):
     def observe(self, name: str, value: float, **labels: str) -> None: ...
 
 
-Kind = Literal["alert", "recommendation", "dead_letter"]
+Kind = Literal["alert", "recommendation", "dead_letter", "learning"]
 
 
 @dataclass(slots=True)

@@ -58,6 +58,7 @@ class ServiceProcess:
     policy: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
     module: str = "copycatch"
+    command: str = "run"
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
 
@@ -98,7 +99,7 @@ class ServiceProcess:
         name = self.instance or "worker"
         settings = self.folder / f"{name}.yaml"
         settings.write_text(yaml.safe_dump(self.settings()))
-        command = [sys.executable, "-m", self.module, "run", "--settings", str(settings), *arguments]
+        command = [sys.executable, "-m", self.module, self.command, "--settings", str(settings), *arguments]
         if self.policy is not None:
             policy = self.folder / "policy.yaml"
             if not policy.exists():

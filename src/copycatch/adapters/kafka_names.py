@@ -12,13 +12,41 @@ from copycatch.settings.service import Kafka, Outputs, Security, Service
 METADATA_AGE_MS_MAX = 60_000
 
 
-def topic_by_kind(outputs: Outputs) -> dict[Kind, str]:
-    """Where each kind of outcome goes."""
-    return {
+def topic_by_kind(outputs: Outputs, learning: str | None = None) -> dict[Kind, str]:
+    """Where each kind of outcome goes; `learning` is the topic that this role writes for the other."""
+    topics: dict[Kind, str] = {
         "alert": outputs.alerts,
         "recommendation": outputs.recommendations,
         "dead_letter": outputs.dead_letters,
     }
+    if learning is not None:
+        topics["learning"] = learning
+    return topics
+
+
+# A worker that lags takes versions of its own event time: they stay for six hours.
+KEPT_VERSIONS = {"cleanup.policy": "compact", "min.compaction.lag.ms": "21600000", "segment.ms": "3600000"}
+KEPT_INPUTS = {"cleanup.policy": "delete", "retention.ms": "604800000"}
+
+
+def missing_learning(settings: Service, present: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Topics of the learner that are to be created, each with one partition and its options.
+
+    Raises
+    ------
+    TransportError
+        If some are missing and the settings do not say to create them.
+    """
+    learner = settings.learner
+    wanted = {learner.inputs: KEPT_INPUTS, learner.versions: KEPT_VERSIONS}
+    missing = {topic: options for topic, options in wanted.items() if topic and topic not in set(present)}
+    if missing and not settings.outputs.create_missing:
+        msg = (
+            f"learner: topic {', '.join(missing)} does not exist (or is hidden); create it with one "
+            "partition (versions with cleanup.policy=compact), or set outputs.create_missing: true"
+        )
+        raise TransportError(msg)
+    return missing
 
 
 def missing_outputs(outputs: Outputs, present: Iterable[str]) -> dict[str, str]:

@@ -37,6 +37,8 @@ def messages_of(outcomes: Outcomes, alert_format: AlertFormat, now_ms: int) -> I
             yield Addressed("recommendation", tombstone)
     for reject in outcomes.rejects:
         yield Addressed("dead_letter", _dead_letter(reject, now_ms))
+    for key, value in outcomes.learning:
+        yield Addressed("learning", Message(key, value, now_ms))
 
 
 def _headers(content_type: bytes, schema_version: str, ce_id: str, ce_type: str) -> list[tuple[str, bytes]]:

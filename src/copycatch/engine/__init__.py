@@ -19,6 +19,7 @@ from copycatch.engine.snapshot import (
 )
 from copycatch.engine.state import EngineState, new_state
 from copycatch.engine.step import advance, next_deadline_ms, settle_at, step, tell_at
+from copycatch.engine.versions import take, tell_all
 from copycatch.engine.warm import compile_ahead
 
 __all__ = [
@@ -36,5 +37,7 @@ __all__ = [
     "settle_at",
     "snapshot",
     "step",
+    "take",
+    "tell_all",
     "tell_at",
 ]

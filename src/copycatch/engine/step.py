@@ -7,8 +7,8 @@ version is taken, idle episodes are worked off and room is made for new accounts
 of records, not to how a broker cut it into batches, and each account's own state is a sequential fold:
 therefore the same records give the same outcomes, however cut.
 
-Where the learner is another process (`Remote`), what a tick tells is handed out with the outcomes, and the
-version is whatever `versions.take` was given last.
+Where the learner is another process, `at_tick` is given what a tick tells, and may give the version of the
+tick; else the one that was taken last stands.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ from copycatch.engine.over_models import (
 from copycatch.engine.reasons import add_reasons
 from copycatch.engine.span import BatchSpan, fold_span, segment_stops, tick_ms
 from copycatch.engine.state import EngineState
-from copycatch.engine.turn import Turn
+from copycatch.engine.turn import AtTick, Turn
 from copycatch.engine.versions import take
 from copycatch.features.catalog import SPECS
 from copycatch.records.columns import Evaluations, Outcomes, RecordBatch, Scores
@@ -54,6 +54,7 @@ def step(
     policy: Policy,
     silent: frozenset[str] = frozenset(),
     behind: frozenset[str] = frozenset(),
+    at_tick: AtTick | None = None,
 ) -> Outcomes:
     """Take one batch through every stage.
 
@@ -72,6 +73,9 @@ def step(
         Other shards of which records are still to come: their episodes go by their own clock, as those of
         this one do, while quiet shards go by the latest of all. Else who lags would seem to have fallen
         silent.
+    at_tick : callable
+        Where the learner is another process: given what shards tell at a tick and its event time, gives the
+        version to judge by from here on, or None for the one at hand.
 
     Returns
     -------
@@ -79,6 +83,7 @@ def step(
         `counts` has every record of the batch exactly once.
     """
     turn = Turn(state, policy, silent)
+    turn.at_tick = at_tick
     shard_name = f"{batch.raw.topic}:{batch.raw.partition}"
     batch, latest_ms = admit(turn, batch, shard_name, now_ms)
     clocks_ms = np.maximum(np.maximum.accumulate(latest_ms), state.clock_ms) if len(latest_ms) else latest_ms
@@ -154,7 +159,9 @@ def _tick(turn: Turn, shard: str, now_ms: int, n_later: int, clock_by_shard: dic
     state = turn.state
     told = tell(state, now_ms, {shard: n_later})
     if state.is_remote:
-        turn.outcomes.told += told
+        version = None if turn.at_tick is None else turn.at_tick(told, now_ms)
+        if version is not None:
+            take(state, version)
     else:
         learn(state.learned, told, now_ms)
         take(state, state.learned)

@@ -1,6 +1,6 @@
 """One turn of the engine: verdicts, deadlines and eviction, with what all of them read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,8 @@ from copycatch.decisions.judge import Verdicts, judge
 from copycatch.decisions.judge import advance as advance_decisions
 from copycatch.engine.campaigns import judge_sightings, search_campaigns
 from copycatch.engine.gathering import tell_of_forgotten
+from copycatch.engine.inputs import LearningInputs
+from copycatch.engine.learned import Learned
 from copycatch.engine.model_watch import check_models
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import SPECS
@@ -16,6 +18,8 @@ from copycatch.population.account_table import FLAG_MS
 from copycatch.records.columns import BoolArray, Evaluations, Outcomes, Scores, pick
 from copycatch.records.policy import Policy
 from copycatch.windows.slots import rows_to_evict
+
+AtTick = Callable[[list[LearningInputs], int], Learned | None]
 
 
 @dataclass(slots=True)
@@ -29,6 +33,7 @@ class Turn:
     policy: Policy
     silent: frozenset[str] = frozenset()
     outcomes: Outcomes = field(default_factory=Outcomes)
+    at_tick: AtTick | None = None
 
     def judge(self, evaluations: Evaluations, scores: Scores, over: EngineState | None = None) -> BoolArray:
         """Verdicts, account by account's home shard; who is over a threshold is flagged, bool (n,).

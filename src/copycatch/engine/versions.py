@@ -11,11 +11,6 @@ from copycatch.records.columns import IntArray
 
 def take(state: EngineState, learned: Learned) -> None:
     """Judge by this version; what accounts were measured by in a space that is no more is forgotten."""
-    if state.is_remote and learned.version < state.learned.version:
-        # A learner that begins again knows of nobody.
-        known = np.flatnonzero(state.rows.judged_ms[: state.slots.n_rows] > 0)
-        state.changed.update(known.tolist())
-        state.links_told[:] = 0
     state.learned = learned
     if state.over is not None:
         state.over.learned = learned
@@ -27,6 +22,13 @@ def take(state: EngineState, learned: Learned) -> None:
         if not epoch:
             state.epochs.pop(model_id, None)
         _tell_anew(state, model_id)
+
+
+def tell_all(state: EngineState) -> None:
+    """A learner that begins again knows of nobody: tell it of everybody at the next tick."""
+    known = np.flatnonzero(state.rows.judged_ms[: state.slots.n_rows] > 0)
+    state.changed.update(known.tolist())
+    state.links_told[:] = 0
 
 
 def _forget_measures(state: EngineState, model_id: str) -> None:

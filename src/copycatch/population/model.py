@@ -80,6 +80,7 @@ class ModelPopulation:
     calibrated_h: int = -1
     is_settled: bool = False
     epoch: int = 0  # names the geometry; 0 before there is one
+    line_elsewhere: tuple[int, int | None] | None = None  # of a learner in another process
     voters: Newcomers = field(default_factory=Newcomers)
     others: Others = NO_OTHERS  # what others ask a language model
     others_made_h: int = UNMADE_H
@@ -94,7 +95,7 @@ class ModelPopulation:
     @property
     def line(self) -> tuple[int, int | None]:
         """How many queries wait, and when the first of them was asked."""
-        return len(self.pool.waiting), self.pool.first_ms
+        return self.line_elsewhere or (len(self.pool.waiting), self.pool.first_ms)
 
     @property
     def label_shares(self) -> FloatArray:

@@ -326,7 +326,7 @@ class Outcomes:
     evaluations: list[tuple[Evaluations, Scores]] = field(default_factory=list)  # for --features and views
     # By shard, of whom (tenant, account, model) there are alerts or recommendations.
     announced: dict[str, set[tuple[str | None, str, str]]] = field(default_factory=dict)
-    told: list[Any] = field(default_factory=list)  # learning inputs, where the learner is another process
+    learning: list[tuple[bytes, bytes]] = field(default_factory=list)  # keys and values for workers
 
     def add(self, other: "Outcomes") -> None:
         """Take over what another batch has brought about, after what is here."""
@@ -334,7 +334,7 @@ class Outcomes:
         self.recommendations += other.recommendations
         self.rejects += other.rejects
         self.evaluations += other.evaluations
-        self.told += other.told
+        self.learning += other.learning
         self.counts.add(other.counts)
         for shard, keys in other.announced.items():
             self.announced.setdefault(shard, set()).update(keys)

@@ -17,7 +17,8 @@ from copycatch.adapters.fan_out import FanOutSink
 from copycatch.adapters.file_identities import FileIdentities
 from copycatch.adapters.file_sink import FileSink
 from copycatch.adapters.files import FileSource
-from copycatch.adapters.kafka.sink import KafkaSink
+from copycatch.adapters.kafka.learner_link import KafkaLearnerLink
+from copycatch.adapters.kafka.sink import KafkaSink, make_learning_topics
 from copycatch.adapters.kafka.source import KafkaSource
 from copycatch.adapters.outputs import check_outputs, lock_folder
 from copycatch.adapters.prometheus import PrometheusMetrics
@@ -38,11 +39,13 @@ from copycatch.service.failpoints import hook_of
 from copycatch.service.findings import Summary
 from copycatch.service.health import Health
 from copycatch.service.http import HttpPort
-from copycatch.service.judging import EngineJudge
+from copycatch.service.judging import EngineJudge, Judge
+from copycatch.service.learner import LearnerJudge
 from copycatch.service.logs import watch_level
 from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.quarantine import Quarantine
 from copycatch.service.recognition import UNRECOGNISED, RecognisingDecoder
+from copycatch.service.remote_learning import RemoteLearning
 from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service
@@ -96,8 +99,29 @@ def make_judge(
     hmac_key: bytes,
     decoders: Mapping[str, Callable[[], Decoder]],
     metrics: Metrics,
+    remote: RemoteLearning | None = None,
 ) -> EngineJudge:
-    return EngineJudge(policy, accounts_max, Intake(hmac_key, TextEmbedder(), decoders), metrics)
+    return EngineJudge(policy, accounts_max, Intake(hmac_key, TextEmbedder(), decoders), metrics, remote)
+
+
+def as_learner(settings: Service) -> Service:
+    """Settings of the learner's role: it reads what workers tell, in a group of its own.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name no topics for it.
+    """
+    if settings.learner.inputs is None:
+        message = "learner.inputs: a learner needs the topics learner.inputs and learner.versions; name both"
+        raise ConfigError(message)
+    group_id = f"{settings.kafka.group_id}-learner"
+    return settings.model_copy(
+        update={
+            "kafka": settings.kafka.model_copy(update={"group_id": group_id, "client": "kafka-python"}),
+            "inputs": [Input(topic=settings.learner.inputs)],
+        }
+    )
 
 
 def confluent_ends(
@@ -157,8 +181,14 @@ class Instance:
     """
 
     def __init__(
-        self, settings: Service, endpoints: Endpoints, environment: Mapping[str, str] | None = None
+        self,
+        settings: Service,
+        endpoints: Endpoints,
+        environment: Mapping[str, str] | None = None,
+        *,
+        is_learner: bool = False,
     ) -> None:
+        settings = as_learner(settings) if is_learner else settings
         environment = os.environ if environment is None else environment
         self._settings = settings
         self.clock: Clock = SystemClock()
@@ -171,11 +201,17 @@ class Instance:
         store = self._store(directory, endpoints)
         given = read_secret(settings.hmac_key, settings.hmac_key_file, "hmac_key_file")
         hmac_key = self._key("hmac.key", given, "hmac_key")
-        judge = make_judge(
-            self.policy_watch.policy, settings.accounts_max, hmac_key, self._decoders(endpoints), self.metrics
-        )
+        self._is_learner = is_learner
+        judge: Judge
+        if is_learner:
+            judge = LearnerJudge(self.policy_watch.policy, self._learner_key(), self.metrics)
+        else:
+            judge = make_judge(
+                self.policy_watch.policy, settings.accounts_max, hmac_key, self._decoders(endpoints),
+                self.metrics, self._remote(endpoints),
+            )  # fmt: skip
         # A member of a consumer group must not be silent for as long as a first compilation takes.
-        self._compiles_ahead = not endpoints.sources
+        self._compiles_ahead = not endpoints.sources and not is_learner
         self.http = self._http()
         source, sink = self._ends(endpoints, directory)
         if settings.sinks:
@@ -233,6 +269,23 @@ class Instance:
             raise ConfigError(msg)
         return kept_key(Path(directory), name, given, setting)
 
+    def _learner_key(self) -> bytes:
+        learner = self._settings.learner
+        return self._key(
+            "learner.key", read_secret(learner.key, learner.key_file, "learner.key_file"), "learner.key"
+        )
+
+    def _remote(self, endpoints: Endpoints) -> RemoteLearning | None:
+        """The learner's side of a worker; None where it learns by itself."""
+        learner = self._settings.learner
+        if learner.versions is None or endpoints.sources:
+            return None
+        make_learning_topics(self._settings)
+        return RemoteLearning(
+            KafkaLearnerLink(self._settings), self._learner_key(), self.metrics, self.clock,
+            hold_s=learner.hold, warn_after_s=learner.warn_after,
+        )  # fmt: skip
+
     def _decoders(self, endpoints: Endpoints) -> dict[str, Callable[[], Decoder]]:
         if endpoints.sources:
             options = dict(endpoints.source_options)
@@ -250,8 +303,11 @@ class Instance:
                 raise ConfigError(msg)
             if settings.kafka.client == "confluent":
                 return confluent_ends(settings, alert_format, self.clock.now_ms)
+            if self._is_learner:
+                make_learning_topics(settings)
             kafka_source = KafkaSource(settings)
-            return kafka_source, KafkaSink(settings, kafka_source, alert_format, self.clock.now_ms)
+            writes = settings.learner.versions if self._is_learner else None
+            return kafka_source, KafkaSink(settings, kafka_source, alert_format, self.clock.now_ms, writes)
         targets = sink_targets(endpoints.sink)
         is_piped = "-" in endpoints.sources or endpoints.sink in (None, "-")
         ledger = None if is_piped else directory / "ledger.json"

@@ -15,6 +15,7 @@ from copycatch.ports import Metrics, Shard
 from copycatch.records.columns import Outcomes, RawBatch, RecordBatch
 from copycatch.records.policy import Policy
 from copycatch.service.findings import Learning
+from copycatch.service.remote_learning import RemoteLearning
 from copycatch.units import UNIX_MS_MIN, UnixMs
 
 log = structlog.get_logger(__name__)
@@ -99,15 +100,22 @@ class EngineJudge:
         accounts_max: int,
         intake: Intake,
         metrics: Metrics,
+        remote: RemoteLearning | None = None,
     ) -> None:
         self._policy = policy
+        self._remote = remote
         self._accounts_max = accounts_max
         self._intake = intake
         self._metrics = metrics
         self._newest_event_ms: UnixMs | None = None
         self._bounds = NO_BOUNDS  # as far as they are counted
         self._fields: set[str] = set()
-        self._state = engine.new_state(policy, accounts_max, link_key=intake.link_key)
+        self._state = self._new_state()
+
+    def _new_state(self) -> engine.EngineState:
+        state = engine.new_state(self._policy, self._accounts_max, link_key=self._intake.link_key)
+        state.is_remote = self._remote is not None
+        return state
 
     @property
     def newest_event_ms(self) -> UnixMs | None:
@@ -143,7 +151,13 @@ class EngineJudge:
             self._newest_event_ms = UnixMs(max(newest_ms, self._newest_event_ms or newest_ms))
             self._fields |= _fields_of(batch)
         silenced, lagging = frozenset(map(str, silent)), frozenset(map(str, behind))
-        outcomes = engine.step(self._state, batch, now_ms, self._policy, silenced, lagging)
+        if self._remote is not None:
+            first_ms = int(batch.event_times_ms[0]) if len(batch) else self._state.clock_ms
+            self._remote.begin(self._state, first_ms, silenced)
+        at_tick = None if self._remote is None else self._remote.at_tick
+        outcomes = engine.step(self._state, batch, now_ms, self._policy, silenced, lagging, at_tick)
+        if self._remote is not None:
+            self._remote.say_how_far(self._newest_event_ms)
         outcomes.rejects[:0] = read.rejects
         outcomes.counts.rejected += len(read.rejects)
         for name, labels, value in measure(self._state.decisions.values(), self._policy):
@@ -198,6 +212,8 @@ class EngineJudge:
         engine.snapshot(self._state, str(shard), write)
 
     def restore(self, shard: Shard, data: memoryview) -> None:
+        if self._remote is not None:
+            self._remote.prepare(self._state, must_read=True)
         n = int.from_bytes(data[:_LENGTH_BYTES], "little")
         if n > len(data) - _LENGTH_BYTES:
             msg = f"snapshot of {shard}: the part of the decoder is cut short"
@@ -214,6 +230,10 @@ class EngineJudge:
         engine.load_journal(self._state, str(shard), entries)
 
     def reconcile(self, shard: Shard) -> None:
+        if self._remote is not None and str(shard) in self._remote.mixed:
+            # Put aside by a replay behind the clock of other shards: most of it was told before.
+            self._remote.mixed.discard(str(shard))
+            self._state.inputs.pop(str(shard), None)
         n_changed = engine.reconcile(self._state, str(shard))
         if n_changed:
             log.info(
@@ -226,7 +246,9 @@ class EngineJudge:
         engine.forget(self._state, str(shard))
 
     def reset(self) -> None:
-        self._state = engine.new_state(self._policy, self._accounts_max, link_key=self._intake.link_key)
+        learned, self._state = self._state.learned, self._new_state()
+        if self._remote is not None:
+            engine.take(self._state, learned)
         self._intake.reset()
         self._bounds = NO_BOUNDS
         self._newest_event_ms = None

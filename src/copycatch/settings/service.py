@@ -163,6 +163,34 @@ class Outputs(_Strict):
     """Of topics that are made; -1 is the broker's default."""
 
 
+class Learner(_Strict):
+    """One learner for all workers, over two topics; without them each worker learns by itself.
+
+    `inputs` has one partition; `versions` has one too, and is compacted. Every worker and learner has the
+    same `key`, which signs what they tell each other.
+    """
+
+    inputs: Topic | None = None
+    """Topic of what workers tell; one partition. A learner needs both topics."""
+    versions: Topic | None = None
+    """Topic of what is normal; one partition, compacted."""
+    key: SecretStr | None = None
+    """Signs what workers and learner tell each other. Made in the snapshots' folder where it is not given."""
+    key_file: Path | None = None
+    """A file with that key."""
+    hold: Duration = 1.0
+    """How long a tick waits for its version; without it the version before judges on."""
+    warn_after: Duration = 3600.0
+    """Event time that the newest version may be behind before the log says so."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Learner":
+        if (self.inputs is None) != (self.versions is None):
+            msg = "needs both topics, inputs and versions, or none"
+            raise ValueError(msg)
+        return self
+
+
 class Snapshots(_Strict):
     """Where state is kept. `directory` may be an fsspec URL (s3://...) with the extra copycatch[remote]."""
 
@@ -210,6 +238,7 @@ class Service(_Strict):
     """After SIGTERM, how long a delivery is tried again; 5 s later the process ends whatever it does."""
     accounts_max: int = Field(default=100_000, ge=1, le=10_000_000)
     """Bounds the memory: idle and unsuspicious accounts make room."""
+    learner: Learner = Learner()
     snapshots: Snapshots = Snapshots()
     http: Http = Http()
     policy: Path | None = None

@@ -1,6 +1,6 @@
 """A producer as an `OutcomeSink`: outcomes and offsets in one transaction, or one after the other."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 from kafka.admin import KafkaAdminClient, NewTopic
@@ -16,7 +16,13 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from copycatch.adapters.kafka.client import FATAL, NO_SENSORS, common_options, translated
 from copycatch.adapters.kafka.source import KafkaSource
-from copycatch.adapters.kafka_names import mark_of, missing_outputs, topic_by_kind, transactional_id
+from copycatch.adapters.kafka_names import (
+    mark_of,
+    missing_learning,
+    missing_outputs,
+    topic_by_kind,
+    transactional_id,
+)
 from copycatch.adapters.messages import messages_of
 from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import FencedError, TransportError
@@ -31,6 +37,35 @@ CLOSE_S_MAX = 5.0
 MAX_BLOCK_MS = 15_000  # for metadata of an output topic; the runner tries again after that
 
 
+def make_learning_topics(settings: Service) -> None:
+    """Create the learner's topics where they are missing and may be.
+
+    Raises
+    ------
+    TransportError
+        If they are missing and may not be created.
+    """
+    with translated("checking the learner's topics"):
+        admin = KafkaAdminClient(**common_options(settings.kafka))
+        try:
+            missing = missing_learning(settings, admin.list_topics())
+            _create(admin, missing, 1, settings.outputs.replication)
+        finally:
+            admin.close()
+
+
+def _create(
+    admin: KafkaAdminClient, missing: Mapping[str, dict[str, str]], partitions: int, replication: int
+) -> None:
+    for topic, options in missing.items():
+        new = NewTopic(topic, partitions, replication, topic_configs=options)
+        try:
+            admin.create_topics([new])
+            log.info("created topic", topic=topic, cleanup=options["cleanup.policy"])
+        except TopicAlreadyExistsError:
+            log.info("another worker created the topic", topic=topic)
+
+
 class KafkaSink:
     """Writes the outputs and commits the inputs' offsets.
 
@@ -39,13 +74,18 @@ class KafkaSink:
     """
 
     def __init__(
-        self, settings: Service, source: KafkaSource, alert_format: AlertFormat, now_ms: Callable[[], UnixMs]
+        self,
+        settings: Service,
+        source: KafkaSource,
+        alert_format: AlertFormat,
+        now_ms: Callable[[], UnixMs],
+        learning: str | None = None,
     ) -> None:
         self._settings = settings
         self._source = source
         self._alert_format = alert_format
         self._now_ms = now_ms
-        self._topic_by_kind = topic_by_kind(settings.outputs)
+        self._topic_by_kind = topic_by_kind(settings.outputs, learning)
         self._is_transactional = settings.delivery == "exactly_once"
         self._transactional_id = transactional_id(settings.kafka)
         self._abandoned: list[KafkaProducer] = []
@@ -84,14 +124,11 @@ class KafkaSink:
         with translated("checking the output topics"):
             admin = KafkaAdminClient(**common_options(self._settings.kafka))
             try:
-                for topic, cleanup in missing_outputs(outputs, admin.list_topics()).items():
-                    configs = {"cleanup.policy": cleanup}
-                    new = NewTopic(topic, outputs.partitions, outputs.replication, topic_configs=configs)
-                    try:
-                        admin.create_topics([new])
-                        log.info("created topic", topic=topic, cleanup=cleanup)
-                    except TopicAlreadyExistsError:
-                        log.info("another worker created the topic", topic=topic)
+                missing = {
+                    topic: {"cleanup.policy": cleanup}
+                    for topic, cleanup in missing_outputs(outputs, admin.list_topics()).items()
+                }
+                _create(admin, missing, outputs.partitions, outputs.replication)
             finally:
                 admin.close()
 
