@@ -134,7 +134,8 @@ def weigh(population: Population, group: Group) -> Evidence | None:
     parts["handed"] = min(handed / HANDED_MIN, WEAK_PART_MAX)
     parts["moved"] = min(moved / MOVED_MIN, WEAK_PART_MAX)
     parts = {name: min(max(part, 0.0), PART_MAX) for name, part in parts.items()}
-    weight = sum(parts.values())
+    # Who takes over within minutes is active when the other is: that is one sign, not two.
+    weight = sum(parts.values()) - min(parts["together"], parts["handed"])
     reason = max(parts, key=lambda name: parts[name])
     is_member: BoolArray = ~(deck.own > OWN_SPREAD_MAX)
     is_by_time = reason == "together"

@@ -121,6 +121,14 @@ def test_ids_of_conversations_alone_name_nobody(n_ids: int) -> None:
     assert bool(len(ties.takers)) != bool(n_ids)
 
 
+@pytest.mark.parametrize("seed", range(40, 44))
+def test_a_desk_that_hands_over_within_minutes_is_no_campaign(seed: int) -> None:
+    traffic = Traffic(seed=seed)
+    traffic.honest(40)
+    conversing(traffic, 8, anybody(traffic, 8), blocks=False)
+    assert named(play(new_links(traffic.n_rows), traffic.log())) == set()
+
+
 def test_conversations_add_to_other_evidence() -> None:
     traffic = Traffic(seed=35)
     traffic.honest(40)
