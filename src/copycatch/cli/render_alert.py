@@ -121,7 +121,7 @@ def _recommended(alert: Alert, recommendation: Recommendation | None) -> str:
 def _allow_lines(alert: Alert) -> list[str]:
     """A policy snippet that `copycatch check` accepts once owner and date are filled in."""
     match = {"tenant_id": alert.tenant_id}
-    if alert.entity.kind != "campaign" or alert.model_id != ALL_MODELS:
+    if alert.model_id != ALL_MODELS:  # an entry without a model holds for each, and for all together
         match["model_id"] = alert.model_id
     lines = ["  allow:"]
     accounts = alert.entity.accounts or [alert.entity.id]

@@ -96,7 +96,7 @@ def flood_text(model_id: str, accounts_total: int, minute_start: str, alerts_max
         f"{accounts_total} more accounts on model {printable(model_id)} were over the alert threshold in the "
         f"minute from {minute_start}, but no more than {alerts_max} alerts a minute go out "
         "(budget.alerts_per_minute_max). They are not lost: each is alerted by itself when it is judged "
-        "again and still odd. So many at once are a campaign over many accounts, a release that changed "
+        "again, still anomalous. So many at once are a campaign over many accounts, a release that changed "
         "everybody's queries, or a reference that no longer fits; look at the accounts listed and at the "
         "budget metric."
     )

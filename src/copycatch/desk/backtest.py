@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from copycatch.decisions.budget import severity_rank
+from copycatch.decisions.campaigns import ALL_MODELS
 from copycatch.decisions.judge import advance, judge
 from copycatch.decisions.plan import exemption_at, make_plan
 from copycatch.decisions.state import DecisionState
@@ -112,21 +113,23 @@ class PolicyTrial:
 
 @dataclass(slots=True)
 class AccountDays:
-    """Accounts that were evaluated, each once per day of event time."""
+    """Accounts of a model that were evaluated, each once per day of event time.
+
+    Who is judged over all models, too, is no further account.
+    """
 
     days: set[tuple[str | None, str, str, int]] = field(default_factory=set)
 
     def take(self, outcomes: Outcomes) -> None:
         for evaluations, _ in outcomes.evaluations:
-            self.days.update(
-                zip(
-                    evaluations.tenant_ids,
-                    evaluations.account_ids,
-                    evaluations.model_ids,
-                    (evaluations.event_times_ms // MS_PER_DAY).tolist(),
-                    strict=True,
-                )
+            evaluated = zip(
+                evaluations.tenant_ids,
+                evaluations.account_ids,
+                evaluations.model_ids,
+                (evaluations.event_times_ms // MS_PER_DAY).tolist(),
+                strict=True,
             )
+            self.days.update(each for each in evaluated if each[2] != ALL_MODELS)
 
     def rate(self, n_named: int) -> float:
         """Named per 1,000 accounts and day."""

@@ -143,6 +143,19 @@ def test_the_allow_snippet_is_accepted_once_filled_in_and_names_the_exact_accoun
     assert policy.allow[0].match.tenant_id == "acme"
 
 
+def test_the_allow_snippet_of_who_is_judged_over_all_models_holds_for_each(
+    alerts_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alert = json.loads(alerts_path.read_text().splitlines()[0])
+    alerts_path.write_text(json.dumps(alert | {"model_id": "*"}) + "\n")
+    assert _run("explain", str(alerts_path)) == 0
+    snippet = capsys.readouterr().out.partition("put this into the policy\n")[2]
+    filled = snippet.replace("...", "words").replace("YYYY-MM-DD", "2027-01-01")
+    policy = parse_policy("version: 1\n" + "\n".join(line[2:] for line in filled.splitlines()), "p.yaml")
+    assert policy.allow[0].match.model_id is None
+    assert policy.allow[0].match.account_id == HOSTILE
+
+
 def test_explain_reads_standard_input_and_pretty_printed_files(
     alerts_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,11 @@
 """Several policies on one replay: each names what a replay of its own would name."""
 
+from dataclasses import replace
+
 import pytest
 from tests.support.evaluations import CATALOG, DAY_MS, MINUTE_MS, Seen, columns
 
+from copycatch.decisions.campaigns import ALL_MODELS
 from copycatch.desk.backtest import AccountDays, PolicyTrial, compare
 from copycatch.desk.curve import BudgetCurve
 from copycatch.errors import ConfigError
@@ -66,3 +69,11 @@ def test_an_account_counts_once_a_day() -> None:
     days.take(_outcomes(_seen("a", 0.5), _seen("a", 0.5, 1), _seen("a", 0.5, 24 * 60), _seen("b", 0.5)))
     assert len(days.days) == 3
     assert days.rate(3) == 1000.0
+
+
+def test_being_judged_over_all_models_makes_no_further_account() -> None:
+    days, outcomes = AccountDays(), _outcomes(_seen("a", 0.5))
+    evaluations, scores = outcomes.evaluations[0]
+    outcomes.evaluations.append((replace(evaluations, model_ids=[ALL_MODELS]), scores))
+    days.take(outcomes)
+    assert len(days.days) == 1

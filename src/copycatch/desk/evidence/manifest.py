@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.dsse.json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "https://copycatch.dev/evidence/v1"
+PREDICATE_TYPE = "urn:copycatch:evidence:v1"
 CHUNK_BYTES = 1 << 20
 MANIFEST_BYTES_MAX = 64 << 20
 MISSING = "signed evidence needs another package; install it with: pip install 'copycatch[evidence]'"
