@@ -9,10 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from copycatch.errors import StateError
 from copycatch.features.catalog import FEATURE_INDEX
 from copycatch.records.columns import FloatArray, IntArray
-from copycatch.records.packing import aligned, pack, unpack
+from copycatch.scoring.account_rows import AccountRows
 from copycatch.scoring.protocol import Takes, within_unit
 
 ACTIVITY: Final = ("queries_per_s_long", "total_queries", "hour_entropy")
@@ -20,7 +19,6 @@ ACTIVITY_COLUMNS: IntArray = np.array([FEATURE_INDEX[name] for name in ACTIVITY]
 S_PER_DAY = 86_400
 LOG_MAX = 20.0  # of queries, or of queries a day
 ACCOUNTS_MIN = 40
-ACCOUNTS_MAX = 512
 HIGH = 0.9  # quantile that gives the scale: attackers, unless they are a tenth of all accounts, are beyond it
 SCALES_PER_HIGH = 1.2816  # of a normal distribution, from its median to that quantile
 SCALE_MIN = 0.0025  # a twentieth, in the logarithm of queries
@@ -44,7 +42,7 @@ class Activity:
 
     def __init__(self, inputs: tuple[str, ...]) -> None:
         self._inputs = inputs
-        self._row_by_account: dict[int, FloatArray] = {}  # the longest silent first
+        self._rows = AccountRows(inputs)
         self._median = self._scale = np.empty(0)
 
     def parts(self, values: FloatArray) -> FloatArray:
@@ -61,16 +59,10 @@ class Activity:
         return scores
 
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
-        kept = np.where(np.isnan(values), np.nan, within_unit(values, 0.0))
-        for account, row in zip(account_hashes.tolist(), kept, strict=True):
-            if np.isnan(row).all():
-                continue
-            self._row_by_account.pop(account, None)
-            self._row_by_account[account] = row.copy()  # not the batch that it came in
-        while len(self._row_by_account) > ACCOUNTS_MAX:
-            del self._row_by_account[next(iter(self._row_by_account))]
-        if len(self._row_by_account) >= ACCOUNTS_MIN:
-            self._fit(np.array(list(self._row_by_account.values())))
+        is_known = ~np.isnan(values).all(axis=1)
+        self._rows.put(account_hashes[is_known], values[is_known])
+        if is_known.any() and len(self._rows) >= ACCOUNTS_MIN:
+            self._fit(self._rows.values())
 
     def _fit(self, rows: FloatArray) -> None:
         self._median, self._scale = np.zeros(rows.shape[1]), np.full(rows.shape[1], np.inf)
@@ -81,20 +73,11 @@ class Activity:
                 self._scale[column] = max((high - self._median[column]) / SCALES_PER_HIGH, SCALE_MIN)
 
     def snapshot(self) -> bytes:
-        rows = np.array(list(self._row_by_account.values())).reshape(-1, len(self._inputs))
-        accounts = np.array(list(self._row_by_account), dtype=np.int64)
-        return pack({"inputs": list(self._inputs), "accounts": accounts, "rows": rows})
+        return self._rows.snapshot()
 
     def restore(self, data: bytes) -> str | None:
-        found = unpack(data)
-        try:
-            accounts = found["accounts"]
-            whole = found["rows"].reshape(len(accounts), len(found["inputs"]))
-            rows = aligned(whole, found["inputs"], self._inputs, np.nan)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            message = f"the snapshot's activity scorer lacks or garbles a part: {error!r}"
-            raise StateError(message) from error
-        self._row_by_account, self._scale = {}, np.empty(0)
+        accounts, rows = self._rows.saved(data, self.name)
+        self._rows, self._scale = AccountRows(self._inputs), np.empty(0)
         self.learn_many(accounts, rows)
         return None
 

@@ -10,13 +10,11 @@ References
 import numpy as np
 
 from copycatch.compiled import njit
-from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray, IntArray
-from copycatch.records.packing import aligned, pack, unpack
+from copycatch.scoring.account_rows import AccountRows
 from copycatch.scoring.protocol import Takes, within_unit
 
 ACCOUNTS_MIN = 40
-ACCOUNTS_MAX = 512
 SPREAD_MIN = 0.03  # of a family's value in [0, 1]: an eighth in the log of the deviation
 
 
@@ -49,7 +47,7 @@ class Multivariate:
 
     def __init__(self, inputs: tuple[str, ...]) -> None:
         self._inputs = inputs
-        self._row_by_account: dict[int, FloatArray] = {}  # the longest silent first
+        self._rows = AccountRows(inputs)
         self._centre = self._spread = np.empty(0)
         self._inverse: FloatArray | None = None
 
@@ -67,14 +65,9 @@ class Multivariate:
         return scores
 
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
-        kept = np.where(np.isnan(values), np.nan, within_unit(values, 0.0))
-        for account, row in zip(account_hashes.tolist(), kept, strict=True):
-            self._row_by_account.pop(account, None)
-            self._row_by_account[account] = row.copy()  # not the batch that it came in
-        while len(self._row_by_account) > ACCOUNTS_MAX:
-            del self._row_by_account[next(iter(self._row_by_account))]
-        if len(values) and len(self._row_by_account) >= ACCOUNTS_MIN:
-            self._fit(np.array(list(self._row_by_account.values())))
+        self._rows.put(account_hashes, values)
+        if len(values) and len(self._rows) >= ACCOUNTS_MIN:
+            self._fit(self._rows.values())
 
     def _fit(self, rows: FloatArray) -> None:
         known = ~np.isnan(rows)
@@ -86,20 +79,11 @@ class Multivariate:
         self._inverse = np.linalg.inv(shrunk_covariance(away / self._spread)).astype(np.float64)
 
     def snapshot(self) -> bytes:
-        rows = np.array(list(self._row_by_account.values())).reshape(-1, len(self._inputs))
-        accounts = np.array(list(self._row_by_account), dtype=np.int64)
-        return pack({"inputs": list(self._inputs), "accounts": accounts, "rows": rows})
+        return self._rows.snapshot()
 
     def restore(self, data: bytes) -> str | None:
-        found = unpack(data)
-        try:
-            accounts = found["accounts"]
-            whole = found["rows"].reshape(len(accounts), len(found["inputs"]))
-            rows = aligned(whole, found["inputs"], self._inputs, np.nan)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            message = f"the snapshot's multivariate judge lacks or garbles a part: {error!r}"
-            raise StateError(message) from error
-        self._row_by_account, self._inverse = {}, None
+        accounts, rows = self._rows.saved(data, self.name)
+        self._rows, self._inverse = AccountRows(self._inputs), None
         self.learn_many(accounts, rows)
         return None
 
