@@ -1,14 +1,19 @@
 """`copycatch run`: the service, from Kafka to Kafka, or from files and pipes to files and pipes."""
 
 import argparse
-import os
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from copycatch.cli.format_options import add_format_arguments, given_by
-from copycatch.errors import ConfigError, CopycatchError
+from copycatch.cli.serving import add_log_level_argument, add_settings_argument, serve
+
+if TYPE_CHECKING:
+    from copycatch.service.findings import Summary
+    from copycatch.settings.service import Service
 
 DESCRIPTION = """\
 Judge inference records as they come, and write alerts and recommendations.
@@ -42,13 +47,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--settings",
-        type=Path,
-        metavar="FILE",
-        default=os.environ.get("COPYCATCH_SETTINGS"),
-        help="what operators set; YAML (default: COPYCATCH_SETTINGS)",
-    )
+    add_settings_argument(parser, "what operators set")
     parser.add_argument(
         "--policy", type=Path, metavar="FILE", help="what analysts set; YAML (see copycatch check)"
     )
@@ -63,44 +62,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--sink", metavar="PLACE", help="file, folder/ or - (the default with --source) instead of Kafka"
     )
     add_format_arguments(parser, default=None)
-    parser.add_argument(
-        "--log-level",
-        choices=["debug", "info", "warning", "error"],
-        help="log_level of the settings instead (default: info)",
-    )
+    add_log_level_argument(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until stopped; see EPILOG for the exit codes."""
-    from copycatch.service.bootstrap import Endpoints, Instance, files_kept
-    from copycatch.service.logs import set_up_logging
-    from copycatch.settings.service import load_service
-
-    set_up_logging(args.log_level or "info")
+    summary = serve(args, partial(_play, args))
+    if isinstance(summary, int):
+        return summary
     log = structlog.get_logger("copycatch")
-    try:
-        settings = load_service(args.settings)
-        if args.log_level is not None:
-            settings = settings.model_copy(update={"log_level": args.log_level})
-        set_up_logging(settings.log_level)
-        if args.policy is not None:
-            settings = settings.model_copy(update={"policy": args.policy})
-        if args.source:
-            # A pipe beside the service on the same machine must not fail because the port is taken.
-            settings = settings.model_copy(update={"http": settings.http.model_copy(update={"is_on": False})})
-        endpoints = Endpoints(tuple(args.source), args.sink, args.format, given_by(args.option))
-        with files_kept(settings, endpoints):
-            summary = Instance(settings, endpoints).run()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except CopycatchError as error:
-        log.critical("stopped", kind=type(error).__name__, reason=str(error))
-        return 3
-    except Exception:  # whatever it is: the supervisor gets an exit code, the log the reason
-        log.critical("stopped by an error in copycatch; please report it", exc_info=True)
-        return 3
     counts = summary.counts
     log.info(
         "done",
@@ -114,3 +85,16 @@ def run(args: argparse.Namespace) -> int:
     for sentence in summary.unjudged if args.source else ():
         print(sentence, file=sys.stderr)
     return 1 if args.source and not summary.findings.is_judged else 0
+
+
+def _play(args: argparse.Namespace, settings: "Service") -> "Summary":
+    from copycatch.service.bootstrap import Endpoints, Instance, files_kept
+
+    if args.policy is not None:
+        settings = settings.model_copy(update={"policy": args.policy})
+    if args.source:
+        # A pipe beside the service on the same machine must not fail because the port is taken.
+        settings = settings.model_copy(update={"http": settings.http.model_copy(update={"is_on": False})})
+    endpoints = Endpoints(tuple(args.source), args.sink, args.format, given_by(args.option))
+    with files_kept(settings, endpoints):
+        return Instance(settings, endpoints).run()
