@@ -77,7 +77,8 @@ nightly: $(VENV)/.stamp-dev ## what draws new seeds: the red team, property test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --hypothesis-profile=nightly \
 	  --hypothesis-seed="$$seed" tests/redteam tests/unit; \
 	mkdir -p .cache/fuzz; \
-	$(BIN)/python -m tests.fuzz.decoders .cache/fuzz -seed="$$seed" -max_total_time=$(FUZZ_S) -print_final_stats=1
+	$(BIN)/python -m tests.fuzz.decoders .cache/fuzz -seed="$$seed" -max_total_time=$(FUZZ_S) -max_len=100000 \
+	  -print_final_stats=1
 	@$(MAKE) --no-print-directory test-bounds
 
 bench: $(VENV)/.stamp-dev ## throughput, latency and memory, beside peers
