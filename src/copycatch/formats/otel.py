@@ -213,7 +213,7 @@ def give_up(decoded: Decoded, options: FormatOptions, contents: SpanContents, tr
 def _keep_content(item: dict[str, Any], attributes: Attributes, contents: SpanContents) -> str | None:
     """Remember a log record that holds one message of a span's question or answer; its trace."""
     name = first(item.get("eventName"), item.get("event_name"), attributes.get("event.name"))
-    if name not in ROLE_BY_EVENT:
+    if not isinstance(name, str) or name not in ROLE_BY_EVENT:
         return None
     said = message_of_event(name, first(body_of(item), attributes))
     trace = first_name(item.get("traceId"), item.get("trace_id"))

@@ -186,6 +186,7 @@ class ColumnBuilder:
 
 
 def _cosine(a: Float32Array, b: Float32Array) -> float:
+    a, b = a.astype(np.float64), b.astype(np.float64)  # squares of what float32 holds
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9))
 
 

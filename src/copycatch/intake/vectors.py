@@ -13,6 +13,7 @@ from copycatch.intake.json_vectors import read_vectors
 from copycatch.records.columns import Float32Array, IntArray, Uint64Array, VectorBlock
 from copycatch.records.wire import VECTOR_LENGTH_MAX, Blob
 
+VALUE_MAX = np.float32(1e30)  # beyond it sums of a vector's values overflow; as far off as anything can be
 _DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "u1": np.dtype("u1"),
     "f2": np.dtype("<f2"),
@@ -153,15 +154,14 @@ def _stacked(members: list[list[float] | bytes], dtype: str) -> Float32Array:
 
 
 def _finite(rows: IntArray, values: Float32Array, faults: dict[int, str]) -> tuple[IntArray, Float32Array]:
-    """The rows without NaN and infinity; the others become faults."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):  # a sum with a NaN or an infinity in it is never finite
-            return rows, values
+    """The rows without NaN and infinity, values within +-VALUE_MAX; the others become faults."""
+    if values.max() <= VALUE_MAX and values.min() >= -VALUE_MAX:  # neither where one is NaN
+        return rows, values
     is_finite = np.isfinite(values)
     is_good = is_finite.all(axis=1)
     for index in np.flatnonzero(~is_good):
         faults[int(rows[index])] = f"value {int(np.argmin(is_finite[index]))} is not finite"
-    return rows[is_good], values[is_good]
+    return rows[is_good], np.clip(values[is_good], -VALUE_MAX, VALUE_MAX)
 
 
 def _joined(model_id: str, parts: list[tuple[IntArray, Float32Array]]) -> VectorBlock:

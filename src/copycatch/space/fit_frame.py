@@ -17,6 +17,7 @@ CLASSES_MAX = 256  # whose means are kept, the most frequent first
 CLASS_PRIOR = 3.0  # queries' worth of the overall mean in each class mean
 WITHIN_SHARE_MIN = 0.3  # of the queries, as degrees of freedom within classes: few per class leave few
 PAIR_PRIOR = 0.5
+EXTREME_SPREADS, EXTREME_ROWS = 20.0, 1_000
 
 
 def fit_frame(vectors: Sequence[Float32Array], labels: IntArray) -> Frame:
@@ -35,7 +36,7 @@ def fit_frame(vectors: Sequence[Float32Array], labels: IntArray) -> Frame:
     >>> frame.basis.shape, frame.class_means.shape, frame.pair_logs.shape
     ((5, 5), (3, 16), (5, 64))
     """
-    x = np.stack(vectors).astype(np.float64)
+    x = _without_extremes(np.stack(vectors).astype(np.float64))
     means, deviations = x.mean(axis=0), x.std(axis=0)
     scales = np.maximum(deviations, SCALE_FLOOR_SHARE * deviations.mean() + 1e-9)
     means, scales = means.astype(np.float32), scales.astype(np.float32)
@@ -58,6 +59,17 @@ def fit_frame(vectors: Sequence[Float32Array], labels: IntArray) -> Frame:
         n_main=min(main, len(values) - 1, rank), partners=partners, pair_logs=pair_logs,
         class_labels=class_labels, class_means=class_means, class_weights=class_weights,
     )  # fmt: skip
+
+
+def _without_extremes(x: FloatArray) -> FloatArray:
+    """Coordinates within `EXTREME_SPREADS` of their middle: no absurd query scales all others to nothing.
+
+    The spread is that between quartiles; of a coordinate that hardly ever varies, the largest of all.
+    """
+    low, middle, high = np.quantile(x[:: max(len(x) // EXTREME_ROWS, 1)], (0.25, 0.5, 0.75), axis=0)
+    spreads = high - low
+    reach = EXTREME_SPREADS * np.where(spreads > 0, spreads, spreads.max())
+    return np.clip(x, middle - reach, middle + reach) if spreads.max() > 0 else x
 
 
 def _pairs(z: Float32Array, covariance: FloatArray) -> tuple[IntArray, Float32Array]:

@@ -184,3 +184,13 @@ def test_what_came_too_early_is_forgotten() -> None:
     take(decoder, [span()], 4)
     decoder.flush(30_000)
     assert said(decoder.flush(40_000)) == [(None, None)]
+
+
+@pytest.mark.parametrize("name", [{"a": 1}, ["gen_ai.user.message"], 7, True])
+def test_an_event_whose_name_is_no_text_is_skipped(name: object) -> None:
+    event = {"traceId": "t1", "spanId": "s1", "eventName": name, "body": {"stringValue": "x"}}
+    document = {"resourceLogs": [{"scopeLogs": [{"logRecords": [event]}]}]}
+    decoded = make_decoder("otel", FormatOptions()).decode(
+        RawBatch("logs", 0, [0], [json.dumps(document).encode()])
+    )
+    assert decoded.notes["skipped"] == 1

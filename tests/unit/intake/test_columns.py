@@ -116,6 +116,23 @@ def test_a_part_that_cannot_be_read_is_missing_and_the_query_counts(fields: dict
         assert all(np.isfinite(block.values).all() for block in blocks)
 
 
+def test_values_beyond_any_measure_stay_within_what_can_be_summed() -> None:
+    batch, rejects = columns(
+        raw_batch(
+            [record(0, input=[3e38, -3e38, 1.0], embedding=[3e38, 1e38]), record(1, input=[0.0, 1.0, 2.0])]
+        )
+    )
+    assert not rejects
+    assert batch.inputs[0].values.tolist() == [[np.float32(1e30), np.float32(-1e30), 1.0], [0.0, 1.0, 2.0]]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_client_that_shouts_beside_a_huge_embedding_is_no_overflow() -> None:
+    shouting = record(0, input="WHERE IS MY CARD AND WHEN WILL IT COME", embedding=[3e38] * 64)
+    batch, rejects = columns(raw_batch([shouting]), native_intake(embedder=TextEmbedder()))
+    assert (len(batch), rejects) == (1, [])
+
+
 def test_every_kind_of_bad_record_at_once_is_counted_once() -> None:
     records = [record(index, **fields) for index, (fields, _) in enumerate(BAD)]
     batch, rejects = columns(raw_batch([*records, b"not json", record(99)]))

@@ -65,3 +65,20 @@ def test_inputs_that_never_vary_give_finite_coordinates() -> None:
             assert np.isfinite(getattr(frame, name)).all(), name
         assert (frame.scales > 0).all()
         assert (frame.variances > 0).all()
+
+
+def test_one_account_of_absurd_queries_does_not_scale_all_others_to_nothing() -> None:
+    x = correlated(2_400, 10)
+    x[:, 9] = np.random.default_rng(2).random(2_400) < 0.002  # hardly ever set
+    usual = fit(x)
+    np.testing.assert_array_equal(usual.scales, fit(x).scales)
+    absurd = x.copy()
+    absurd[500:524] = 1e30  # an account's share of a pool of 100
+    ratio = fit(absurd).scales[:9] / usual.scales[:9]
+    assert (ratio < 3).all(), ratio
+    assert (ratio >= 1).all()
+
+
+def test_usual_queries_are_left_as_they_are() -> None:
+    x = np.random.default_rng(3).lognormal(0, 0.8, (2_000, 4))
+    np.testing.assert_allclose(fit(x).scales, x.std(axis=0), rtol=1e-5)
