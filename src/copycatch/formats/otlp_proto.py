@@ -11,7 +11,7 @@ from copycatch.formats.shared.messages import LogMessage
 from copycatch.formats.shared.otlp import Attributes
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.formats.shared.span_contents import SpanContents
-from copycatch.formats.shared.typed_spans import ITEMS_MAX, NotPlain, attributes_read
+from copycatch.formats.shared.typed_spans import ITEMS_MAX, NotPlain, places_read
 from copycatch.formats.shared.typed_spans import Span as PlainSpan
 from copycatch.records.wire import MESSAGE_BYTES_MAX, InferenceRecord
 
@@ -148,9 +148,10 @@ def _spans_read(traces: "TracesData") -> list[tuple[PlainSpan, Attributes]]:
                 raise NotPlain
             for span in scope.spans:
                 entries = [*shared, *span.attributes]
-                attributes = attributes_read(tuple([each.key for each in entries]), entries, _plain_of)
-                if attributes is not None:
-                    found.append((_plain_span(span), attributes))
+                places = places_read(tuple([each.key for each in entries]))
+                if places is not None:
+                    read = {name: _plain_of(entries[place]) for name, place in places}
+                    found.append((_plain_span(span), read))
     return found
 
 

@@ -6,6 +6,12 @@ from copycatch.formats.shared.messages import first, text_of
 
 PARTS_MAX = 10_000  # of one message's content, or of one request for embeddings
 REDACTIONS = frozenset({"redacted-by-litellm", "[REDACTED]", "redacted"})
+_REDACTION_CHARS_MAX = max(map(len, REDACTIONS))
+
+
+def is_redacted(text: str) -> bool:
+    """Whether a text stands for one that was blacked out; long ones are not even hashed."""
+    return len(text) <= _REDACTION_CHARS_MAX and text in REDACTIONS
 
 
 def messages_text(messages: Any) -> str | None:
@@ -18,7 +24,7 @@ def messages_text(messages: Any) -> str | None:
     'a'
     """
     if isinstance(messages, str):
-        return None if messages in REDACTIONS else text_of(messages)
+        return None if is_redacted(messages) else text_of(messages)
     if not isinstance(messages, list):
         return None
     spoken = [message for message in messages[-PARTS_MAX:] if isinstance(message, dict)]
@@ -27,7 +33,7 @@ def messages_text(messages: Any) -> str | None:
     for message in [*reversed(asked), *reversed(spoken)]:
         text = content_text(first(message.get("content"), message.get("parts"), message.get("text")))
         if text:
-            return None if text in REDACTIONS else text
+            return None if is_redacted(text) else text
     return None
 
 

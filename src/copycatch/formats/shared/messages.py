@@ -294,9 +294,9 @@ def count_of(value: Any) -> Any:
     >>> count_of(3.0), count_of("12"), count_of(None), count_of("many")
     (3, 12, None, 'many')
     """
+    if isinstance(value, str):
+        return int(value) if len(value) < 17 and value.isascii() and value.isdecimal() else value
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 17:
         return int(value)
     return value
 

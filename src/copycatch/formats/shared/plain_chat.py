@@ -6,7 +6,7 @@ type, gives None, and tests hold the two ways to the same fields.
 
 from typing import Any
 
-from copycatch.formats.shared.contents import REDACTIONS
+from copycatch.formats.shared.contents import is_redacted
 from copycatch.formats.shared.context import WORD_CHARS_MAX, hash_of
 from copycatch.formats.shared.messages import Fields
 from copycatch.records.wire import TEXT_CHARS_MAX
@@ -96,7 +96,7 @@ def _plain_context(messages: Any) -> Fields | None:
         if type(message) is not dict or not message.keys() <= _MESSAGE_KEYS:
             return None
         role, content = message.get("role"), message.get("content")
-        is_text = type(content) is str and 0 < len(content) <= TEXT_CHARS_MAX and content not in REDACTIONS
+        is_text = type(content) is str and 0 < len(content) <= TEXT_CHARS_MAX and not is_redacted(content)
         if not is_text or type(role) is not str or role not in _ROLES:
             return None
         if role in _SYSTEM:

@@ -4,12 +4,12 @@ Whatever is of another kind raises `NotPlain`, and the message goes the long way
 the two ways to the same records.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import msgspec
 from msgspec import Meta, Struct
 
-from copycatch.formats.shared.contents import REDACTIONS
+from copycatch.formats.shared.contents import is_redacted
 from copycatch.formats.shared.context import WORD_CHARS_MAX, hash_of, system_text, word_of
 from copycatch.formats.shared.messages import LogMessage, compact_text, first_name, nested_or_text, text_of
 from copycatch.formats.shared.otlp import Attributes, latency_ms_of, status_of
@@ -18,7 +18,7 @@ from copycatch.formats.shared.typed_spans import ACCOUNT_NAMES, NotPlain, Span
 from copycatch.records.wire import TEXT_CHARS_MAX, InferenceRecord, Params
 
 _COUNT_MAX = 1 << 53
-_NANOS_CHARS, _NANOS_MIN = 19, 10**18
+_NANOS_CHARS = 19
 _UNKNOWN_TIMES = (None, 0, "0", "")
 # Spans of these enclose spans that ask a model, and would count them twice; any other operation asks one.
 ENCLOSING = frozenset(
@@ -100,21 +100,21 @@ def talk_of(attributes: Attributes) -> Talk:
     if len(answers) != 1 or answer.role != "assistant":
         raise NotPlain
     systems = _instructions(get("gen_ai.system_instructions"))
-    beginning: list[str] = []
+    beginning: list[tuple[str, str]] = []
     question, n_turns, is_answered = "", 0, False
     for each in turns:
-        text = each.said()
-        if each.role == "user":
+        text, role = each.said(), each.role
+        if role == "user":
             question = text
             n_turns += 1
-        elif each.role != "assistant":
+        elif role != "assistant":
             systems.append(text)
             continue
         if not is_answered:
-            beginning.append(f"{each.role}: {text}")
-            is_answered = each.role == "assistant"
+            beginning.append((role, text))
+            is_answered = role == "assistant"
     answered, reason = answer.said(), _reason(get("gen_ai.response.finish_reasons"), answer)
-    if not n_turns or question in REDACTIONS or answered in REDACTIONS:
+    if not n_turns or is_redacted(question) or is_redacted(answered):
         raise NotPlain
     spoken = "\n".join(systems)
     return Talk(
@@ -124,7 +124,7 @@ def talk_of(attributes: Attributes) -> Talk:
         reason,
         hash_of(spoken) if spoken else None,
         _tools_hash(get("gen_ai.tool.definitions")),
-        hash_of("\n".join([spoken, *beginning])) if is_answered else None,
+        hash_of("\n".join([spoken, *map(": ".join, beginning)])) if is_answered else None,
     )
 
 
@@ -180,13 +180,25 @@ def time_of(given: str | int | None) -> str | int | None:
     return None if given in _UNKNOWN_TIMES else given
 
 
-def _time_ms(message: LogMessage, started: str | int | None) -> int | None:
-    """As `LogMessage.time_ms`; nanoseconds of today need no look at their unit."""
-    if type(started) is str and len(started) == _NANOS_CHARS and started.isascii() and started.isdigit():
-        nanos = int(started)
-        if nanos >= _NANOS_MIN:
-            return nanos // 1_000_000
-    return message.time_ms(started)
+def _times_of(message: LogMessage, span: Span) -> tuple[int | None, float | None]:
+    """When a span began, as `LogMessage.time_ms`, and its milliseconds."""
+    started, ended = span.startTimeUnixNano, span.endTimeUnixNano
+    if _is_nanos(started) and _is_nanos(ended):
+        started_ns = int(started)
+        return started_ns // 1_000_000, (int(ended) - started_ns) / 1e6
+    started = time_of(started)
+    return message.time_ms(started), latency_ms_of(started, time_of(ended))
+
+
+def _is_nanos(time: str | int | None) -> TypeGuard[str]:
+    """Whether a time is in nanoseconds of today, which need no look at their unit."""
+    return (
+        type(time) is str
+        and len(time) == _NANOS_CHARS
+        and time[0] >= "1"
+        and time.isascii()
+        and time.isdigit()
+    )
 
 
 def event_id_of(span: Span) -> str:
@@ -213,11 +225,11 @@ def plain_record(message: LogMessage, span: Span, attributes: Attributes) -> Inf
     if span.events or (version is None and asked is None):
         raise NotPlain
     talk = talk_of(attributes)
-    started = time_of(span.startTimeUnixNano)
     client_ip = message.client_ip(None, get("client.address"), get("net.peer.ip"))
     account = message.account(None, *map(get, ACCOUNT_NAMES), client_ip=client_ip)
     tenant = message.tenant(get("tenant.id"), get("organization.id"))
-    event_id, event_time = event_id_of(span), _time_ms(message, started)
+    event_id = event_id_of(span)
+    event_time, latency_ms = _times_of(message, span)
     conversation = first_name(get("gen_ai.conversation.id"), get("session.id")) or talk.conversation_id
     if account is None or model is None or event_time is None:
         raise NotPlain
@@ -237,7 +249,7 @@ def plain_record(message: LogMessage, span: Span, attributes: Attributes) -> Inf
         params=params_of_span(attributes),
         input_tokens=tally(get("gen_ai.usage.input_tokens"), get("gen_ai.usage.prompt_tokens")),
         output_tokens=tally(get("gen_ai.usage.output_tokens"), get("gen_ai.usage.completion_tokens")),
-        latency_ms=latency_ms_of(started, time_of(span.endTimeUnixNano)),
+        latency_ms=latency_ms,
         status=_status(span, attributes),
         conversation_id=conversation,
         turn=talk.turn,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
-from copycatch.formats.shared.contents import REDACTIONS
+from copycatch.formats.shared.contents import is_redacted
 from copycatch.formats.shared.context import WORD_CHARS_MAX, hash_of
 from copycatch.records.wire import ID_CHARS_MAX, TEXT_CHARS_MAX, Count, Params
 
@@ -131,7 +131,7 @@ def asked_in(messages: list[Message]) -> Asked | None:
     is_answered = False
     for message in messages:
         role, content = message.role, message.content
-        if content in REDACTIONS:
+        if is_redacted(content):
             return None
         if role == "user":
             turns += 1

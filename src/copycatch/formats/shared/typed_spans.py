@@ -4,8 +4,7 @@ Whatever is of another kind raises `NotPlain`, and the message goes the long way
 the two ways to the same records.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -73,13 +72,15 @@ class _Value(_Scalar, forbid_unknown_fields=True, gc=False):
     arrayValue: _Array | UnsetType = UNSET  # noqa: N815
 
     def plain(self) -> Any:
-        if self.arrayValue is UNSET:
+        whole, listed = self.intValue, self.arrayValue
+        if self.stringValue is self.doubleValue is self.boolValue is UNSET:
+            if listed is UNSET and whole is not UNSET:  # most that are no text
+                return count_of(whole)
+            if listed is not UNSET and whole is UNSET:
+                return [each.plain() for each in listed.values]
+        if listed is UNSET:
             return _Scalar.plain(self)
-        if any(each is not UNSET for each in (self.intValue, self.doubleValue, self.boolValue)):
-            raise NotPlain
-        if self.stringValue is not UNSET:
-            raise NotPlain
-        return [each.plain() for each in self.arrayValue.values]
+        raise NotPlain
 
 
 class _Attribute(Struct, gc=False):
@@ -131,9 +132,9 @@ class _Export(Struct, gc=False):
 
 _decode_export = msgspec.json.Decoder(_Export).decode
 
-_Entry = TypeVar("_Entry")
-_UNKNOWN: Final = (-1,)
-_kept_places: dict[tuple[str, ...], tuple[int, ...] | None] = {}  # spans of one exporter have the same names
+_Places = tuple[tuple[str, int], ...]
+_UNKNOWN: Final = (("", -1),)
+_kept_places: dict[tuple[str, ...], _Places | None] = {}  # spans of one exporter have the same names
 
 
 def spans_of(value: bytes) -> list[tuple[Span, Attributes]]:
@@ -158,16 +159,22 @@ def spans_of(value: bytes) -> list[tuple[Span, Attributes]]:
                 raise NotPlain
             for span in scope.spans:
                 entries = [*shared, *span.attributes]
-                attributes = attributes_read(tuple([each.key for each in entries]), entries, _plain_of)
-                if attributes is not None:
-                    found.append((span, attributes))
+                places = places_read(tuple([each.key for each in entries]))
+                if places is not None:
+                    read = {
+                        name: held.plain()
+                        if (text := (held := entries[place].value).stringValue) is UNSET
+                        else text
+                        for name, place in places
+                    }
+                    found.append((span, read))
     return found
 
 
-def attributes_read(
-    names: tuple[str, ...], entries: Sequence[_Entry], plain_of: Callable[[_Entry], Any]
-) -> Attributes | None:
-    """Attributes of a span that are read; None where it is about no model. Of one name the last counts.
+def places_read(names: tuple[str, ...]) -> _Places | None:
+    """Names of a span's attributes that are read, and where; None where it is about no model.
+
+    Of one name the last counts.
 
     Raises
     ------
@@ -185,11 +192,11 @@ def attributes_read(
         return None
     if not places:
         raise NotPlain
-    return {names[place]: plain_of(entries[place]) for place in places}
+    return places
 
 
-def _places_of(names: tuple[str, ...]) -> tuple[int, ...] | None:
-    """Where names stand that are read; none where the span goes the long way, None where it is skipped."""
+def _places_of(names: tuple[str, ...]) -> _Places | None:
+    """Names that are read; none where the span goes the long way, None where it is skipped."""
     if "event.name" in names:
         return ()
     roots = frozenset(name.partition(".")[0] for name in names)
@@ -197,9 +204,4 @@ def _places_of(names: tuple[str, ...]) -> tuple[int, ...] | None:
         return None
     if not (TOLD_ROOTS.isdisjoint(roots) and _RARE.isdisjoint(names)):
         return ()
-    return tuple(place for place, name in enumerate(names) if name in _READ)
-
-
-def _plain_of(entry: _Attribute) -> Any:
-    text = entry.value.stringValue
-    return entry.value.plain() if text is UNSET else text
+    return tuple({name: place for place, name in enumerate(names) if name in _READ}.items())
