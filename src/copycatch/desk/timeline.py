@@ -84,16 +84,30 @@ class OtherAccounts:
 
     def usual(self, queries: int, column: int) -> tuple[float, float] | None:
         """5 and 95 % quantile of a feature among those at about so many queries; None: too few."""
+        known = self._near(queries, column)
+        if known is None:
+            return None
+        low, high = np.quantile(known, [LOW, HIGH])
+        return float(low), float(high)
+
+    def quantiles(self, queries: int, column: int, n: int) -> list[float] | None:
+        """`n` quantiles of the same, from the least to the greatest at even steps; None: too few."""
+        known = self._near(queries, column)
+        return None if known is None else np.quantile(known, np.linspace(0, 1, n)).tolist()
+
+    def copy(self) -> "OtherAccounts":
+        """One that does not change while this takes more; the arrays are shared, as nothing writes them."""
+        return OtherAccounts(self.queries.copy(), self.values.copy(), self.n_seen)
+
+    def _near(self, queries: int, column: int) -> FloatArray | None:
+        """Known values of a feature among those at about so many queries, (k,); None: too few."""
         if not self.queries:
             return None
         counts = np.concatenate(self.queries)
         values = np.concatenate([part[:, column] for part in self.values])
         is_near = (counts >= queries / QUERIES_FACTOR) & (counts <= queries * QUERIES_FACTOR)
-        known = values[is_near & np.isfinite(values)]
-        if len(known) < OTHERS_MIN:
-            return None
-        low, high = np.quantile(known, [LOW, HIGH])
-        return float(low), float(high)
+        known: FloatArray = values[is_near & np.isfinite(values)]
+        return known if len(known) >= OTHERS_MIN else None
 
 
 class AccountTimeline:
