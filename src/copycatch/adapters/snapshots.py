@@ -29,6 +29,7 @@ MAGIC = b"copycatch-snapshot-1\n"
 MAC_BYTES = 32
 TRAILER_BYTES = 4 + MAC_BYTES
 KEY_BYTES_MIN = 16
+KEY_BYTES = 32  # of keys that are made
 HEADER_BYTES_MAX = 1 << 16  # a header is a few hundred bytes; more is not ours
 NAME = re.compile(r"(\d{12})-(\d{1,19})\.snapshot")
 ENTRY = re.compile(r"(\d{12})-(\d{12})\.note")
@@ -163,7 +164,17 @@ def put(content: bytes, write: Callable[[bytes | memoryview], object]) -> None:
     write(content)
 
 
-def kept_key(directory: Path, name: str, given: bytes | None, setting: str) -> bytes:
+def random_key() -> bytes:
+    return os.urandom(KEY_BYTES)
+
+
+def kept_key(
+    directory: Path,
+    name: str,
+    given: bytes | None,
+    setting: str,
+    make: Callable[[], bytes] = random_key,
+) -> bytes:
     """The operator's key, or one that is made at first start and kept with mode 0600 in `directory`.
 
     Raises
@@ -180,7 +191,7 @@ def kept_key(directory: Path, name: str, given: bytes | None, setting: str) -> b
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
-            _make_key(path)
+            _make_key(path, make())
         key = path.read_bytes()
     except OSError as error:
         msg = f"snapshots.directory: cannot use {directory}: {error.strerror}"
@@ -191,12 +202,12 @@ def kept_key(directory: Path, name: str, given: bytes | None, setting: str) -> b
     return key
 
 
-def _make_key(path: Path) -> None:
+def _make_key(path: Path, key: bytes) -> None:
     """Whole or not at all, though the disk be full; of several workers that start at once the first one's."""
     part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(os.urandom(32))
+            file.write(key)
             file.flush()
             os.fsync(file.fileno())
         try:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from copycatch.cli.format_options import add_format_arguments, given_by
 from copycatch.cli.serving import add_log_level_argument, add_settings_argument, serve
 
 if TYPE_CHECKING:
+    from copycatch.service.bootstrap import Instance
     from copycatch.service.findings import Summary
     from copycatch.settings.service import Service
 
@@ -32,6 +34,8 @@ policy: --policy, or `policy:` in the settings; read again when it changes or on
   whole when something in it is wrong (the one before stays in force).
 log: SIGUSR1 switches the running service to debug, SIGUSR2 back.
 http: /live, /ready, /status and /metrics on 127.0.0.1:9464 by default.
+desk: with desk.is_on (COPYCATCH_DESK__IS_ON=true) the pages of `copycatch report`, live, on 127.0.0.1:9465,
+  for who has the token (desk.token in the state folder unless you set it); `copycatch top` shows the same.
 
 exit codes: 0 drained and done; 1 with --source: done, but not judged, or not all of it (it says why);
   2 wrong settings, policy or options; 3 the broker, a file or the state
@@ -97,4 +101,25 @@ def _play(args: argparse.Namespace, settings: "Service") -> "Summary":
         settings = settings.model_copy(update={"http": settings.http.model_copy(update={"is_on": False})})
     endpoints = Endpoints(tuple(args.source), args.sink, args.format, given_by(args.option))
     with files_kept(settings, endpoints):
-        return Instance(settings, endpoints).run()
+        instance = Instance(settings, endpoints)
+        with _desk(settings, instance):
+            return instance.run()
+
+
+def _desk(settings: "Service", instance: "Instance") -> AbstractContextManager[object]:
+    """The live pages, where they are on."""
+    if not settings.desk.is_on:
+        return nullcontext()
+    from copycatch.desk.live import LiveDesk
+
+    desk = LiveDesk(
+        settings.desk.bind,
+        settings.desk.port,
+        instance.desk_token(),
+        instance.clock,
+        lambda: instance.policy_watch.policy,
+        instance.health.status,
+    )
+    instance.runner.on_delivered = desk.take
+    structlog.get_logger("copycatch").info("desk is up", bind=settings.desk.bind, port=desk.port)
+    return desk

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_urlsafe
 from types import FrameType
 from typing import Any
 
@@ -23,7 +24,7 @@ from copycatch.adapters.kafka.source import KafkaSource
 from copycatch.adapters.outputs import check_outputs, lock_folder
 from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.adapters.remote_snapshots import RemoteSnapshots, is_url
-from copycatch.adapters.snapshots import DirectorySnapshots, kept_key
+from copycatch.adapters.snapshots import DirectorySnapshots, kept_key, random_key
 from copycatch.alert_formats.catalog import ALERT_FORMATS, AlertFormat
 from copycatch.embedding.embedder import TextEmbedder
 from copycatch.engine import compile_ahead
@@ -259,7 +260,21 @@ class Instance:
         group = "files" if endpoints.sources else self._settings.kafka.group_id
         return Quarantine(directory / f"crashes-{group}", self.metrics)
 
-    def _key(self, name: str, given: bytes | None, setting: str) -> bytes:
+    def desk_token(self) -> bytes:
+        """The operator's, or one of 43 letters and digits that is made in the state folder.
+
+        Raises
+        ------
+        ConfigError
+            If it is too short, cannot be read, or cannot be made there.
+        """
+        desk = self._settings.desk
+        given = read_secret(desk.token, desk.token_file, "desk.token_file")
+        return self._key("desk.token", given, "desk.token", lambda: token_urlsafe().encode())
+
+    def _key(
+        self, name: str, given: bytes | None, setting: str, make: Callable[[], bytes] = random_key
+    ) -> bytes:
         directory = self._settings.snapshots.directory
         if given is None and is_url(directory):
             msg = (
@@ -267,7 +282,7 @@ class Instance:
                 "it is not made there, beside what it protects"
             )
             raise ConfigError(msg)
-        return kept_key(Path(directory), name, given, setting)
+        return kept_key(Path(directory), name, given, setting, make)
 
     def _learner_key(self) -> bytes:
         learner = self._settings.learner

@@ -53,6 +53,11 @@ class Runner:
         Asked once a turn; gives a checked policy when a new one is to be taken.
     on_turn : callable
         Told once a turn: progress bars, live views.
+
+    Attributes
+    ----------
+    on_delivered : callable
+        Told each unit of outcomes once it is delivered, while judging waits; set before `run`.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Runner:
         self._quarantine = quarantine or Quarantine(None, self._metrics)
         self._next_policy = next_policy
         self._on_turn = on_turn
+        self.on_delivered: Callable[[Outcomes], None] = lambda _unit: None
         self._silent_until: dict[Shard, int] = {}
         self._shards: set[Shard] = set()
         self._behind: set[Shard] = set()  # those with records to come
@@ -225,6 +231,7 @@ class Runner:
         self.summary.findings.take(unit)
         self.summary.alerts += len(unit.alerts)
         self.summary.recommendations += len(unit.recommendations)
+        self.on_delivered(unit)
         return True
 
     def _finish(self) -> None:

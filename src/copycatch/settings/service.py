@@ -217,6 +217,21 @@ class Http(_Strict):
     """0 takes a free one."""
 
 
+class Desk(_Strict):
+    """The pages of `copycatch report`, live; they show accounts and what was found of them."""
+
+    is_on: bool = False
+    """Whether the live pages are served; needs the extra `report`."""
+    bind: str = "127.0.0.1"
+    """Address. Others see the token on the way unless a proxy with TLS stands before it."""
+    port: int = Field(default=9465, ge=0, le=65535)
+    """0 takes a free one."""
+    token: SecretStr | None = None
+    """Who shows it may read the pages; 16 bytes or more. Made in the snapshots' folder where not given."""
+    token_file: Path | None = None
+    """A file with that token."""
+
+
 class Service(_Strict):
     """The whole file."""
 
@@ -241,6 +256,7 @@ class Service(_Strict):
     learner: Learner = Learner()
     snapshots: Snapshots = Snapshots()
     http: Http = Http()
+    desk: Desk = Desk()
     policy: Path | None = None
     """What analysts set; read again when it changes."""
     policy_check_interval: Duration = 2.0

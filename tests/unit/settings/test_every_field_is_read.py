@@ -29,6 +29,7 @@ OWNERS: dict[type, set[str]] = {
     service.Outputs: {"outputs"},
     service.Snapshots: {"snapshots"},
     service.Http: {"http"},
+    service.Desk: {"desk"},
     service.Learner: {"learner"},
     syslog.SyslogSettings: {"settings", "self", "sink"},
     webhook.WebhookSettings: {"settings", "self", "sink"},
