@@ -200,3 +200,9 @@ def test_addresses_leave_without_the_zone_of_an_interface(name: str) -> None:
     assert found["ip"] == "fe80::1"
     if name == "ecs":
         assert document["related"]["ip"] == ["fe80::1", "fe80::2"]
+
+
+def test_cef_writes_addresses_without_the_zone_of_an_interface() -> None:
+    alert = msgspec.structs.replace(EXAMPLE, client_ips=["fe80::1%eth0"])
+    _, fields = read_cef(ALERT_FORMATS["cef"].encode(alert).decode())
+    assert fields["c6a2"] == "fe80::1"

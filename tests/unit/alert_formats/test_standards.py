@@ -39,13 +39,14 @@ KINDS: dict[str, Alert] = {
     "campaign": msgspec.structs.replace(
         EXAMPLE, rule="campaign", entity=CAMPAIGN, score=NO_SCORE, reasons=[]
     ),
+    "member": msgspec.structs.replace(EXAMPLE, part_of="uid-of-the-campaign"),
     "model": msgspec.structs.replace(
-        EXAMPLE, rule="not_judged", entity=MODEL, techniques=[], tenant_id=None, **BARE
+        EXAMPLE, rule="model_not_judged", entity=MODEL, techniques=[], tenant_id=None, **BARE
     ),
     "set aside": msgspec.structs.replace(
         EXAMPLE,
         model_id="*",
-        rule="set_aside",
+        rule="records_set_aside",
         policy_version="none",
         window_s=0.0,
         entity=MODEL,
@@ -67,8 +68,9 @@ OCSF: dict[str, tuple[str, str]] = {
     "metadata.product": ("name vendor_name", "version"),
     "finding_info": (
         "title uid",
-        "desc types created_time first_seen_time last_seen_time related_events_count analytic attacks",
+        "desc types created_time first_seen_time last_seen_time related_events_count related_events analytic attacks",
     ),
+    "finding_info.related_events": ("uid", "type_uid"),
     "finding_info.analytic": ("type_id", "uid name type version state_id state"),
     "finding_info.attacks": ("", "version tactic technique sub_technique"),
     "finding_info.attacks.tactic": ("uid", "name src_url"),

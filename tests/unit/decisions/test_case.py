@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.evaluations import CATALOG, MINUTE_MS, NAN, Seen, columns
 
-from copycatch.decisions.judge import advance, judge
+from copycatch.decisions.judge import Verdicts, advance, judge
 from copycatch.decisions.state import DecisionState
 from copycatch.records.policy import Allow, Budget, Enforcement, LimitRule, Match, Policy, Silence, When
 from copycatch.records.wire import ACTION_RANKS, ENCODER, SEVERITIES, Alert, Recommendation
@@ -193,3 +193,47 @@ def test_who_is_over_by_the_slow_rule(seen: list[Seen]) -> None:
     budget = POLICY.budget.alerts_per_1000_accounts_per_day / 1000
     must = np.array([s.tail_prob <= budget and s.queries >= 15 for s in seen], dtype=bool)
     assert np.all(np.array(told.is_over, dtype=bool)[must])
+
+
+def _play_with_crashes(seen: list[Seen], kept: set[int], crashes: set[int]) -> Told:
+    """One evaluation at a time; a crash goes back to the last snapshot, and what was announced since stands."""
+    state, told = DecisionState(100), Told()
+    snapshot, entries, since = state.snapshot(), [], 0
+
+    def step(position: int) -> list[Verdicts]:
+        one, later = seen[position], seen[position + 1 : position + 2]
+        until_ms = later[0].time_ms if later else one.time_ms + 400 * 24 * 60 * MINUTE_MS
+        return [judge(*columns([one]), POLICY, CATALOG, state), advance(state, until_ms, POLICY)]
+
+    for position in range(len(seen)):
+        for verdicts in step(position):
+            told.alerts += verdicts.alerts
+            keys = {(each.tenant_id, each.entity.id, each.model_id) for each in verdicts.alerts}
+            keys |= {(each.tenant_id, each.value, each.model_id) for each in verdicts.recommendations}
+            entries.append(state.journal.entry(keys))
+        if position in crashes:
+            state = DecisionState.restore(snapshot, 100)
+            state.journal.load(entries)
+            for again in range(since, position + 1):
+                step(again)
+            state.reconcile()
+        if position in kept:
+            snapshot, entries, since = state.snapshot(), [], position + 1
+    return told
+
+
+@settings(max_examples=100, deadline=None)
+@given(streams(), POSITIONS, POSITIONS)
+def test_over_crashes_too_only_a_reopen_follows_a_close(
+    seen: list[Seen], kept: set[int], crashes: set[int]
+) -> None:
+    told = _play_with_crashes(seen, kept, crashes)
+    by_uid: dict[str, list[str]] = defaultdict(list)
+    for alert in told.alerts:
+        if alert.rule != "flood_cap":
+            by_uid[alert.uid].append(alert.op)
+    for ops in by_uid.values():
+        assert ops[0] == "open"
+        assert ops.count("open") == 1
+        for before, after in itertools.pairwise(ops):
+            assert (before == "close") == (after == "reopen"), ops
