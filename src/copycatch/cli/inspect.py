@@ -1,6 +1,7 @@
 """`copycatch inspect`: does copycatch fit this log, and what has to be set?"""
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     report = inspect_batch(batch, SPECS, options, args.format)
     if report.format_name is None:
         report.fitting_mapping = _fitting(batch)
+    elif not report.n_records:
+        report.helping_options = _helping(batch, report, args.option)
     if args.json:
         print(msgspec.json.encode(report).decode())
     else:
@@ -88,6 +91,26 @@ def run(args: argparse.Namespace) -> int:
     if args.write is not None:
         _write(args, report.format_name, batch)
     return 0 if report.n_records and not report.rejects else 1
+
+
+# What the log may lack, and what else can be taken for it; the fewest that help are proposed.
+_HELPING = ("account_fallback=key", "account_fallback=client_ip", "model_id=my-model", "times=UTC")
+
+
+def _helping(batch: Any, report: Any, given: list[str]) -> list[str]:
+    """Options with which the log decodes; none where no such few do."""
+    from copycatch.service.inspection import inspect_batch
+
+    if report.format_name == "native":
+        return []
+    keys = {option.partition("=")[0] for option in given}
+    offered = [option for option in _HELPING if option.partition("=")[0] not in keys]
+    for n in range(1, len(offered) + 1):
+        for more in itertools.combinations(offered, n):
+            options = options_of(report.format_name, [*given, *more])
+            if inspect_batch(batch, (), options, report.format_name).n_records:
+                return list(more)
+    return []
 
 
 def _fitting(batch: Any) -> str | None:

@@ -21,6 +21,13 @@ _WORDS_BY_NOTE = {
     "unpaired": "requests taken without their response",
 }
 
+_WORDS_BY_OPTION = {
+    "account_fallback=key": "the key of the Kafka message for the account",
+    "account_fallback=client_ip": "the client's address for the account",
+    "model_id=my-model": "one name for the model",
+    "times=UTC": "times without an offset for UTC",
+}
+
 
 def report_text(report: Inspection, batch: RawBatch, args: argparse.Namespace) -> str:
     """The whole report."""
@@ -157,13 +164,7 @@ def _feature_lines(report: Inspection) -> list[str]:
 
 def _next_lines(report: Inspection, args: argparse.Namespace) -> list[str]:
     if not report.n_records:
-        if report.n_waiting and not report.rejects:
-            return [
-                "",
-                "next      Only one half of each pair is here: log requests and responses,",
-                "          or take requests alone with --option unpaired=keep.",
-            ]
-        return ["", "next      Nothing decodes yet: mend what is rejected above, or choose another --format."]
+        return ["", *_nothing_yet(report, args)]
     words = [
         "--format",
         report.format_name or "",
@@ -179,6 +180,25 @@ def _next_lines(report: Inspection, args: argparse.Namespace) -> list[str]:
         replay = ["copycatch", "replay", args.source, *words, "--alerts", _free("alerts.jsonl")]
         lines.append(f"          {shlex.join(replay)}")
     return ["", *lines]
+
+
+def _nothing_yet(report: Inspection, args: argparse.Namespace) -> list[str]:
+    """What to do about a known format of which nothing decodes."""
+    if report.helping_options:
+        words = ["--format", report.format_name or ""]
+        words += [word for each in (*args.option, *report.helping_options) for word in ("--option", each)]
+        told = [_WORDS_BY_OPTION[each] for each in report.helping_options]
+        return [
+            f"next      {shlex.join(['copycatch', 'inspect', *_source_words(args), *words])}",
+            f"          takes {' and '.join(told)}; better, have the log say it.",
+        ]
+    if report.n_waiting and not report.rejects:
+        if "unpaired=reject" in args.option:
+            return [
+                "next      No request has its answer here: log both, or leave out --option unpaired=reject."
+            ]
+        return ["next      Only answers are here: log their requests, too."]
+    return ["next      Nothing decodes yet: mend what is rejected above, or choose another --format."]
 
 
 def _is_topic(args: argparse.Namespace) -> bool:

@@ -62,6 +62,7 @@ class Inspection:
     n_accounts: int = 0
     biggest_accounts: list[tuple[str, int]] = field(default_factory=list)  # with their records
     fitting_mapping: str | None = None  # name of a shipped one, where no format is recognised
+    helping_options: list[str] = field(default_factory=list)  # with which a log decodes that does not yet
     n_waiting: int = 0  # requests and responses whose counterpart lies outside of the sample
     notes: Counter[str] = field(default_factory=Counter)
     fields: list[FieldReport] = field(default_factory=list)
@@ -93,9 +94,12 @@ def inspect_batch(
         return report
     decoder = make_decoder(report.format_name, options)
     decoded = decoder.decode(batch)
-    _reject_implausible_times(batch, decoded)
     decoder.flush(0)  # the wait begins
-    report.n_waiting = len(decoder.flush(_FAR_MS).rejects)
+    given_up = decoder.flush(_FAR_MS)
+    report.n_waiting = sum(each.reason == "unjoined" for each in given_up.rejects)
+    given_up.rejects = [each for each in given_up.rejects if each.reason != "unjoined"]
+    decoded.add(given_up)  # as replay judges it: a request by what it asks
+    _reject_implausible_times(batch, decoded)
     report.n_records = len(decoded.records)
     accounts = Counter(record.account_id for record in decoded.records)
     report.n_accounts, report.biggest_accounts = len(accounts), accounts.most_common(BIGGEST_MAX)

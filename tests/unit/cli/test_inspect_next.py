@@ -111,13 +111,54 @@ def test_options_go_with_what_is_printed(
     assert all(command[2:6] == ["--format", "openai", *option] for command in commands)
 
 
+def kserve(kind: str, data: Any) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": "e", "source": "s", "type": f"org.kubeflow.serving.inference.{kind}", "time": TIME,
+            "inferenceservicename": "m", "namespace": "n", "metadata": {"x-account-id": ["a1"]}, "data": data}  # fmt: skip
+
+
 def test_half_of_a_pair_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     half = tmp_path / "half.jsonl"
-    half.write_text(
-        json.dumps({"id": "e", "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]})
-    )
+    half.write_text(json.dumps(kserve("response", {"predictions": [1]})))
     out, commands = printed(["inspect", str(half)], capsys)
-    assert "Only one half of each pair is here" in out
+    assert "Only answers are here: log their requests, too." in out
+    assert commands == []
+    half.write_text(json.dumps(kserve("request", {"instances": [[1, 2]]})))
+    out, [_, replay] = printed(["inspect", str(half)], capsys)
+    assert "decoded   1 records of 1 accounts" in out, "as replay counts it"
+    assert "1 requests taken without their response" in out
+    assert replay[0] == "replay"
+    out, commands = printed(["inspect", str(half), "--option", "unpaired=reject"], capsys)
+    assert "leave out --option unpaired=reject" in out
+
+
+@pytest.mark.parametrize(
+    ("document", "options"),
+    [
+        ({"time": TIME, "client_ip": "203.0.113.7", "request": CHAT}, ["account_fallback=client_ip"]),
+        ({"time": TIME, "account_id": "a", "request": {"prompt": "hi"}}, ["model_id=my-model"]),
+        ({"time": "2026-07-01 10:00:00", "account_id": "a", "request": CHAT}, ["times=UTC"]),
+        ({"time": "2026-07-01 10:00:00", "client_ip": "203.0.113.7", "request": {"prompt": "hi"}},
+         ["account_fallback=client_ip", "model_id=my-model", "times=UTC"]),
+    ],
+)  # fmt: skip
+def test_options_that_a_log_needs_are_proposed_and_help(
+    document: Any, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps({**document, "response": {}}))
+    out, [again] = printed(["inspect", str(log)], capsys)
+    assert [word for word in again if "=" in word] == options
+    assert "better, have the log say it" in out
+    out, [_, replay] = printed(again, capsys)
+    assert "decoded   1 records" in out
+    assert [word for word in replay if "=" in word] == options
+
+
+def test_no_option_helps_where_there_is_no_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps({"account_id": "a", "request": CHAT, "response": {}}))
+    out, commands = printed(["inspect", str(log)], capsys)
+    assert "event_time is missing" in out
     assert commands == []
 
 
