@@ -196,7 +196,7 @@ def test_who_is_over_by_the_slow_rule(seen: list[Seen]) -> None:
 
 
 def _play_with_crashes(seen: list[Seen], kept: set[int], crashes: set[int]) -> Told:
-    """One evaluation at a time; a crash goes back to the last snapshot, and what was announced since stands."""
+    """One evaluation at a time; a crash goes back to the last snapshot, and what was announced stands."""
     state, told = DecisionState(100), Told()
     snapshot, entries, since = state.snapshot(), [], 0
 

@@ -94,6 +94,14 @@ def test_a_half_that_waits_too_long_is_rejected_with_its_place() -> None:
     assert len(decoder) == 0
 
 
+def test_at_the_end_of_a_log_no_time_is_named() -> None:
+    decoder = decoder_of()
+    decoder.decode(batch_of([response()]))
+    for flush_ms in (0, 1 << 62):  # as the intake ends a source
+        given_up = decoder.flush(flush_ms).rejects
+    assert "got no request before the log ended" in given_up[0].message
+
+
 def test_requests_without_response_may_be_kept() -> None:
     decoder = decoder_of(join_timeout_s=1.0, unpaired="keep")
     decoder.decode(batch_of([request("e1"), response("e2")]))

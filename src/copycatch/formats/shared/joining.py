@@ -16,6 +16,7 @@ from copycatch.formats.shared.messages import LogMessage, Reading
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import Charge, RawBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
+from copycatch.units import UNIX_MS_MAX
 
 SNAPSHOT_VERSION = 1
 _ENTRY_BYTES = 400  # of a waiting message besides its bytes: object, key, entry of the table
@@ -172,7 +173,9 @@ class JoiningDecoder(Decoder):
                 pending.since_ms = now_ms
             elif now_ms - pending.since_ms >= timeout_ms:
                 waited_s = (now_ms - pending.since_ms) / 1000
-                self._give_up(decoded, key, f"within {waited_s:.0f} s; see join_timeout_s")
+                is_end = now_ms > UNIX_MS_MAX  # no clock says so: the source has ended
+                within = f"within {waited_s:.0f} s; see join_timeout_s"
+                self._give_up(decoded, key, "before the log ended" if is_end else within)
         return decoded
 
     def snapshot(self) -> bytes:
