@@ -12,7 +12,7 @@ from tests.unit.formats.support import batch_of, fields_of
 from copycatch.errors import StateError
 from copycatch.formats.catalog import FORMATS, recognise
 from copycatch.formats.shared.format import FormatOptions
-from copycatch.formats.shared.joining import JoiningDecoder
+from copycatch.formats.shared.joining import SAME_ID_MAX, JoiningDecoder
 
 TYPES = {kind: f"org.kubeflow.serving.inference.{kind}" for kind in ("request", "response")}
 
@@ -127,13 +127,41 @@ def test_the_table_is_bounded_by_number_and_by_bytes() -> None:
     assert len(small) < 10
 
 
-def test_a_second_request_of_the_same_id_does_not_swallow_the_first() -> None:
+def test_requests_under_one_id_are_all_joined() -> None:
+    """Clients choose ids: three requests at once under one id are three queries."""
     decoder = decoder_of()
-    decoded = decoder.decode(batch_of([request("e"), request("e"), response("e")]))
-    assert len(decoded.records) == 1
-    [reject] = decoded.rejects
-    assert reject.offset == 100
-    assert "another request of the same id" in reject.message
+    asked = [event("e", "request", {"instances": [[index, 2]]}) for index in range(3)]
+    decoded = decoder.decode(batch_of([*asked, *[response("e")] * 3]))
+    assert sorted(map(repr, (record.input for record in decoded.records))) == [
+        "[0.0, 2.0]",
+        "[1.0, 2.0]",
+        "[2.0, 2.0]",
+    ]
+    assert (decoded.rejects, len(decoder)) == ([], 0)
+
+
+def test_a_lost_answer_does_not_shift_those_that_follow() -> None:
+    decoder = decoder_of()
+    asked = [event("e", "request", {"instances": [[index, 2]]}) for index in range(4)]
+    answers = [event("e", "response", {"predictions": [index]}) for index in range(4)]
+    decoded = decoder.decode(batch_of([asked[0], asked[1], answers[1], asked[2], answers[2]]))
+    assert [(record.input, record.predicted_label) for record in decoded.records] == [
+        ([1, 2], 1),
+        ([2, 2], 2),
+    ]
+    decoder.flush(0)
+    [reject] = decoder.flush(10**9).rejects
+    assert (reject.offset, reject.reason) == (100, "unjoined")
+
+
+def test_requests_under_one_id_are_bounded_and_kept_in_snapshots() -> None:
+    decoder = decoder_of()
+    decoded = decoder.decode(batch_of([request("e")] * (SAME_ID_MAX + 2)))
+    assert [reject.offset for reject in decoded.rejects] == [100, 101]
+    other = decoder_of()
+    other.restore(decoder.snapshot())
+    assert other.snapshot() == decoder.snapshot()
+    assert len(other.decode(batch_of([response("e")] * SAME_ID_MAX)).records) == SAME_ID_MAX
 
 
 def test_snapshot_and_restore_go_on_where_they_were() -> None:

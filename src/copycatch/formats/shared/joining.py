@@ -1,6 +1,6 @@
 """Requests joined with their responses: a bounded table of messages that wait."""
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -19,6 +19,7 @@ from copycatch.records.decoding import Decoded, Decoder, Note
 from copycatch.units import UNIX_MS_MAX
 
 SNAPSHOT_VERSION = 1
+SAME_ID_MAX = 8  # requests, or responses, that wait under one id
 _ENTRY_BYTES = 400  # of a waiting message besides its bytes: object, key, entry of the table
 
 Kind = Literal["request", "response"]
@@ -119,8 +120,9 @@ class JoiningDecoder(Decoder):
     """Decodes messages of which two make one query.
 
     Whichever comes first waits. It is given up, as a reject `unjoined` or as a record of its own if the
-    options say so, when it has waited for too long, when the table is full and it is the oldest, or when
-    another of the same kind and key comes.
+    options say so, when it has waited for too long, or when the table is full and it is the oldest. Clients
+    choose ids: several requests may wait under one, up to `SAME_ID_MAX`. The latest gets the next answer, so
+    that one whose answer is lost does not shift those of all that follow.
     """
 
     def __init__(
@@ -139,11 +141,13 @@ class JoiningDecoder(Decoder):
         self._options = options
         self._recognise = recognise
         self._pending: OrderedDict[str, Pending] = OrderedDict()
+        self._behind: dict[str, deque[Pending]] = {}  # older ones of the same kind and key
+        self._n_behind = 0
         self._pending_bytes = 0
 
     def __len__(self) -> int:
         """How many messages wait."""
-        return len(self._pending)
+        return len(self._pending) + self._n_behind
 
     def decode(self, batch: RawBatch) -> Decoded:
         decoded = Decoded()
@@ -168,7 +172,7 @@ class JoiningDecoder(Decoder):
     def flush(self, now_ms: int) -> Decoded:
         decoded = Decoded()
         timeout_ms = round(1000 * self._options.join_timeout_s)
-        for key, pending in list(self._pending.items()):
+        for key, pending in self._all():
             if pending.since_ms is None:
                 pending.since_ms = now_ms
             elif now_ms - pending.since_ms >= timeout_ms:
@@ -178,15 +182,26 @@ class JoiningDecoder(Decoder):
                 self._give_up(decoded, key, "before the log ended" if is_end else within)
         return decoded
 
+    def _all(self) -> list[tuple[str, Pending]]:
+        """What waits, of one key in the order in which it came."""
+        return [
+            (key, pending)
+            for key, latest in self._pending.items()
+            for pending in (*self._behind.get(key, ()), latest)
+        ]
+
     def snapshot(self) -> bytes:
-        return msgspec.msgpack.encode(_Snapshot(SNAPSHOT_VERSION, list(self._pending.items())))
+        return msgspec.msgpack.encode(_Snapshot(SNAPSHOT_VERSION, self._all()))
 
     def restore(self, state: bytes) -> None:
         snapshot = read_waiting(state, _Snapshot, self._name)
         # One decoder serves all shards of its topic, and each shard's snapshot holds all that waits:
         # restoring a second shard must not drop those that are here already.
-        self._pending = OrderedDict(snapshot.pending) | self._pending
-        self._pending_bytes = sum(pending.size_bytes for pending in self._pending.values())
+        here = self._all()
+        taken = set(self._pending)
+        self._pending, self._behind, self._n_behind, self._pending_bytes = OrderedDict(), {}, 0, 0
+        for key, pending in [*(each for each in snapshot.pending if each[0] not in taken), *here]:
+            self._append(key, pending)
 
     def _take(
         self, decoded: Decoded, batch: RawBatch, row: int, message: LogMessage, is_of_array: bool
@@ -204,13 +219,13 @@ class JoiningDecoder(Decoder):
             return self._read(decoded.notes, message, message)
         waiting = self._pending.get(key)
         if waiting is not None and waiting.kind != kind:
-            self._remove(key)
+            self._take_latest(key)
             other = self._message_of(waiting, decoded.notes)
             decoded.notes["joined"] += 1
             pair = (message, other) if kind == "request" else (other, message)
             return self._read(decoded.notes, *pair)
-        if waiting is not None:
-            self._give_up(decoded, key, f"before another {kind} of the same id came")
+        if len(self._behind.get(key, ())) == SAME_ID_MAX - 1:
+            self._give_up(decoded, key, f"before {SAME_ID_MAX} more {kind}s of the same id came")
         value = msgspec.json.encode(message.document) if is_of_array else batch.values[row]
         self._hold(decoded, key, kind, batch, row, value)
         return []
@@ -227,24 +242,43 @@ class JoiningDecoder(Decoder):
         return readings
 
     def _hold(self, decoded: Decoded, key: str, kind: Kind, batch: RawBatch, row: int, value: bytes) -> None:
-        pending = Pending.of(kind, batch, row, value)
-        self._pending[key] = pending
-        self._pending_bytes += pending.size_bytes
+        self._append(key, Pending.of(kind, batch, row, value))
         decoded.notes["held"] += 1
-        while (
-            len(self._pending) > self._options.pending_max
-            or self._pending_bytes > self._options.pending_bytes_max
-        ):
+        while len(self) > self._options.pending_max or self._pending_bytes > self._options.pending_bytes_max:
             oldest = next(iter(self._pending))
             self._give_up(decoded, oldest, "before the table of pending messages was full; see pending_max")
 
-    def _remove(self, key: str) -> Pending:
+    def _append(self, key: str, pending: Pending) -> None:
+        if key in self._pending:
+            self._behind.setdefault(key, deque()).append(self._pending[key])
+            self._n_behind += 1
+        self._pending[key] = pending
+        self._pending_bytes += pending.size_bytes
+
+    def _take_latest(self, key: str) -> Pending:
         pending = self._pending.pop(key)
+        if key in self._behind:
+            self._pending[key] = self._pop_behind(key, -1)
+            self._pending.move_to_end(key, last=False)  # it has waited for longer
         self._pending_bytes -= pending.size_bytes
         return pending
 
+    def _take_oldest(self, key: str) -> Pending:
+        pending = self._pop_behind(key, 0) if key in self._behind else self._pending.pop(key)
+        self._pending_bytes -= pending.size_bytes
+        return pending
+
+    def _pop_behind(self, key: str, at: int) -> Pending:
+        behind = self._behind[key]
+        pending = behind[at]
+        del behind[at]
+        self._n_behind -= 1
+        if not behind:
+            del self._behind[key]
+        return pending
+
     def _give_up(self, decoded: Decoded, key: str, why: str) -> None:
-        pending = self._remove(key)
+        pending = self._take_oldest(key)
         batch = pending.batch()
         other = "response" if pending.kind == "request" else "request"
         readings: list[Reading]
