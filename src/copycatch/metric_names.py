@@ -35,6 +35,13 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "copycatch_replayed_records_total", "counter", (), "records judged again silently after a start"
     ),
+    MetricSpec(
+        "copycatch_identities_of_one_account",
+        "gauge",
+        ("field",),
+        "most tenants, models, addresses or keys of one account in the first 500 records of a poll; many "
+        "where clients choose them",
+    ),
     MetricSpec("copycatch_alerts_total", "counter", ("op", "severity"), "alerts delivered"),
     MetricSpec("copycatch_recommendations_total", "counter", ("op", "action"), "recommendations delivered"),
     MetricSpec("copycatch_units_total", "counter", (), "units of outcomes and positions that were committed"),

@@ -46,6 +46,11 @@ def report_text(report: Inspection, batch: RawBatch, args: argparse.Namespace) -
         lines.append(f"          most of {_biggest(report)}")
         lines.append(f"          from {report.first_time} to {report.last_time}")
     lines += [
+        f"          {printable(account, 60)} shows {n} values of {name} in {n_records} records: "
+        "if clients choose it, take it from an authenticated field"
+        for account, name, n, n_records in report.many
+    ]
+    lines += [
         f"          {n} {_WORDS_BY_NOTE[note]}" for note, n in report.notes.items() if note in _WORDS_BY_NOTE
     ]
     if report.n_waiting:

@@ -26,6 +26,8 @@ from copycatch.units import (
 )
 
 BIGGEST_MAX = 3
+IDENTITY_FIELDS = ("tenant_id", "model_id", "client_ip", "api_key_id")
+MANY_MIN = 10
 _FAR_MS = 1 << 52  # later than any timeout
 
 
@@ -64,6 +66,8 @@ class Inspection:
     fitting_mapping: str | None = None  # name of a shipped one, where no format is recognised
     helping_options: list[str] = field(default_factory=list)  # with which a log decodes that does not yet
     n_waiting: int = 0  # requests and responses whose counterpart lies outside of the sample
+    many: list[tuple[str, str, int, int]] = field(default_factory=list)
+    """Account, field, its different values and the account's records: what a client seems to choose."""
     notes: Counter[str] = field(default_factory=Counter)
     fields: list[FieldReport] = field(default_factory=list)
     rejects: list[RejectReport] = field(default_factory=list)
@@ -103,6 +107,7 @@ def inspect_batch(
     report.n_records = len(decoded.records)
     accounts = Counter(record.account_id for record in decoded.records)
     report.n_accounts, report.biggest_accounts = len(accounts), accounts.most_common(BIGGEST_MAX)
+    report.many = _many_identities(decoded.records)
     report.notes = Counter({str(note): n for note, n in decoded.notes.items() if n})
     report.rejects = _rejects_of(decoded)
     times_ms = [_time_ms(record.event_time) for record in decoded.records]
@@ -115,6 +120,20 @@ def inspect_batch(
     if decoded.records:
         report.switched_off = switched_off(specs, filled)
     return report
+
+
+def _many_identities(records: Sequence[InferenceRecord]) -> list[tuple[str, str, int, int]]:
+    """Accounts that show another tenant, model, address or key with every other record, or more often."""
+    by_account: dict[str, list[InferenceRecord]] = {}
+    for record in records:
+        by_account.setdefault(record.account_id, []).append(record)
+    found = []
+    for account, own in by_account.items():
+        for name in IDENTITY_FIELDS:
+            n_values = len({value for each in own if (value := getattr(each, name)) is not None})
+            if n_values >= MANY_MIN and 2 * n_values >= len(own):
+                found.append((account, name, n_values, len(own)))
+    return sorted(found, key=lambda each: (-each[2], each[:2]))[:BIGGEST_MAX]
 
 
 def _time_ms(event_time: str | int) -> int | None:

@@ -146,3 +146,18 @@ def test_formats_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"api_key_id", "embedding", "input", "output_text"} <= set(re.findall(r"\w+", envoy))
     assert "model_id" not in envoy
     assert "epoch_ns" in out
+
+
+def test_an_account_that_changes_its_tenant_with_each_request_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hopping = [
+        {**NATIVE, "account_id": "hops[/b]", "tenant_id": f"t{n}", "client_ip": "192.0.2.1"}
+        for n in range(20)
+    ]
+    honest = [{**NATIVE, "account_id": "b", "tenant_id": f"t{n % 3}"} for n in range(30)]
+    assert main(["inspect", write(tmp_path / "log.jsonl", *hopping, *honest)]) == 0
+    out = capsys.readouterr().out
+    [line] = [each for each in out.splitlines() if " values of " in each]
+    assert "shows 20 values of tenant_id in 20 records" in line
+    assert "hops" in line
