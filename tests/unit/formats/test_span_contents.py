@@ -194,3 +194,18 @@ def test_an_event_whose_name_is_no_text_is_skipped(name: object) -> None:
         RawBatch("logs", 0, [0], [json.dumps(document).encode()])
     )
     assert decoded.notes["skipped"] == 1
+
+
+@pytest.mark.parametrize("same_trace", [False, True])
+def test_what_has_been_joined_takes_no_room(same_trace: bool) -> None:
+    """Clients choose trace ids: one for all of their requests, the next asked before the last is answered."""
+    options = FormatOptions(pending_bytes_max=3_000)
+    values = [*WARM]
+    for number in range(100):
+        trace = "t" if same_trace else f"t{number}"
+        values += [event("user", f"q{number}", number, trace), event("choice", f"a{number}", number, trace)]
+        values += [span(number, trace)] if not same_trace else []
+        values += [span(number - 1, trace)] if same_trace and number else []
+    found = read(values, options=options)
+    joined = [(f"q{number}", f"a{number}") for number in range(100 - same_trace)]
+    assert said(found)[1:] == joined

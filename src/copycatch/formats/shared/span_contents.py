@@ -75,16 +75,15 @@ class SpanContents:
     def keep(self, trace: str, key: str, said: dict[str, Any]) -> None:
         """Keep a message of a span until the span comes; the trace that has waited longest makes room."""
         if trace not in self._kept:
+            self._kept[trace] = _Kept({})
             self._kept_bytes += _ENTRY_BYTES
-        kept = self._kept.setdefault(trace, _Kept({}))
+        kept = self._kept[trace]
         if kept.n_messages == MESSAGES_MAX:
             return
-        size_bytes = len(msgspec.json.encode(said))
         kept.by_span.setdefault(key, []).append(said)
         kept.n_messages += 1
-        kept.size_bytes += size_bytes
-        self._kept_bytes += size_bytes + (_ENTRY_BYTES if kept.n_messages == 1 else 0)
-        while (
+        self._grow(kept, _size_of(said))
+        while self._kept and (
             len(self._kept) > self._options.pending_max or self._kept_bytes > self._options.pending_bytes_max
         ):
             self._kept_bytes -= self._kept.popitem(last=False)[1].size_bytes
@@ -108,8 +107,13 @@ class SpanContents:
             return
         gone = kept.by_span.pop(self._name_in(kept, trace, key, is_last) or "", [])
         kept.n_messages -= len(gone)
+        self._grow(kept, -sum(map(_size_of, gone)))
         if not kept.by_span:
             self._kept_bytes -= self._kept.pop(trace).size_bytes
+
+    def _grow(self, kept: _Kept, n_bytes: int) -> None:
+        kept.size_bytes += n_bytes
+        self._kept_bytes += n_bytes
 
     def wait(self, message: LogMessage, trace: str, key: str, kind: str, document: Any) -> bool:
         """Let a span, or a log record that needs one, wait as a document, if it is short enough."""
@@ -196,3 +200,7 @@ class SpanContents:
         self._kept_bytes = sum(kept.size_bytes for kept in self._kept.values())
         pending = [each for by_key in self._waiting.values() for each in by_key.values()]
         self._n_waiting, self._waiting_bytes = len(pending), sum(each.size_bytes for each in pending)
+
+
+def _size_of(said: dict[str, Any]) -> int:
+    return len(msgspec.json.encode(said))
