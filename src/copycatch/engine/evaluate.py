@@ -11,6 +11,7 @@ from copycatch.layout.structs import as_bytes
 from copycatch.layout.view import WindowView
 from copycatch.records.columns import (
     Baseline,
+    BoolArray,
     Charge,
     Evaluations,
     Features,
@@ -36,14 +37,22 @@ COUPLING_MIN = 0.02  # below which the usual inputs' coordinates hardly go toget
 REFUSALS = (401, 403, 429)
 
 
+def _is_answered(batch: RecordBatch) -> BoolArray:
+    """Whether each record may have taught something; so may an error with its answer: a client hung up."""
+    is_error = batch.statuses >= SERVER_ERROR
+    for row in np.flatnonzero(is_error).tolist():
+        is_error[row] = batch.label_codes[row] < 0 and not batch.output_texts[row]
+    answered: BoolArray = ~(is_error | np.isin(batch.statuses, REFUSALS))
+    return answered
+
+
 def fold_segment(
     state: EngineState, batch: RecordBatch, rows: IntArray, signals: SignalColumns, policy: Policy
 ) -> Evaluations:
     """Add the records to their accounts' windows; gives the evaluations that became due, in event order."""
     counters, history = state.windows.counters, state.windows.history
     short_s, long_s = policy.windows.short_s / SHORT_PANES, policy.windows.long_s / LONG_PANES
-    statuses = batch.statuses
-    is_answered = ~((statuses >= SERVER_ERROR) | np.isin(statuses, REFUSALS))
+    is_answered = _is_answered(batch)
     records = Events(
         rows, batch.event_times_ms, is_answered, batch.charges, batch.input_hashes, batch.label_codes,
         batch.margins, _extras(batch), measured_of(signals),

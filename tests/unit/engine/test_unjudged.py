@@ -133,3 +133,15 @@ def test_inputs_that_cannot_be_measured_reach_a_limit(normal: Normal, unfit: str
     refused = [each | {"status": 400} for each in records]
     assert np.isnan(features(fold(normal, refused))["unfit_share"]), "the server did not take them either"
     assert len(normal.means[0]) == D
+
+
+@pytest.mark.parametrize("answer", [{"predicted_label": 1}, {"output_text": "all but the last word"}])
+def test_an_error_with_its_answer_is_judged(normal: Normal, answer: dict[str, Any]) -> None:
+    """Who hangs up just before the end of a stream has the answer, and is logged with an error."""
+    asked = queries(normal, normal.draw(np.random.default_rng(8), 40))
+    for each in asked:
+        del each["predicted_label"], each["probabilities"]
+    failed = [each | {"status": 500} for each in asked]
+    hung_up = [each | answer for each in failed]
+    assert fold(normal, hung_up).answered.tolist() == fold(normal, asked).answered.tolist() != []
+    assert not fold(normal, failed).answered.any()
