@@ -1,6 +1,6 @@
 """Noise on a model of thirty columns is no client with wrong units, as in two of three seeds it once was.
 
-Every coordinate of uniform noise lies far off, all alike, which looked like a mistake of preprocessing, and so
+Every coordinate of uniform noise lies far off, all alike, which looked like a mistake of preprocessing:
 its novelty counted a fifth. What tells it is that its coordinates do not go together (`input_coupling`). Over
 seeds 1, 2, 3 and 51 all eight thieves were named, after 13 to 204 of 300 queries; 15 teach all of this model.
 """
