@@ -60,6 +60,13 @@ def test_other_use_is_not_explained_by_a_mistake(name: str) -> None:
     assert explained(OTHERS[name]) < 0.1
 
 
+def test_inputs_that_go_together_otherwise_are_another_domains() -> None:
+    """They may lie off and vary less, as a mistaken client's do: mistakes keep what goes together."""
+    coupled = np.array([0.3, 0.45, 0.6, 1.0])
+    found = displacement(np.full(4, 0.7), np.full(4, 0.5), coupled)
+    assert found.tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
 def test_what_is_explained_speaks_low_and_the_marks_of_extraction_do_not() -> None:
     unknown = np.array([np.nan])
     factors = damping(unknown, np.array([2.0]), np.array([1.0]), np.array([1.0]))[0]
