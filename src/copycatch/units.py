@@ -24,6 +24,8 @@ UNIX_MS_MAX = 253_402_300_799_999
 
 LOG_MS_MIN = 1_262_304_000_000
 """2010-01-01: no inference log is older; a time before it was read in the wrong unit."""
+LOG_MS_MAX = 4_102_444_800_000
+"""2100-01-01: a time from then on is of another unit, or of a clock that is broken."""
 
 # Numbers of logs of this century tell their unit by size: 1e11 s is the year 5138 and 1e11 ms is 1973.
 _S_MAX, _MS_MAX, _US_MAX = 10**11, 10**14, 10**17
@@ -74,11 +76,30 @@ def parse_rfc3339(text: str) -> UnixMs:
     >>> parse_rfc3339("2026-01-05T01:00:00+01:00")
     1767571200000
     """
-    moment = dt.datetime.fromisoformat(text)
+    moment = dt.datetime.fromisoformat(f"{text[:-1]}Z" if text[-1:] == "z" else text)
     if moment.tzinfo is None:
         message = f"{text!r} names no offset from UTC; write 2026-01-05T00:00:00Z"
         raise ValueError(message)
     return UnixMs(round(moment.timestamp() * MS_PER_S))
+
+
+def event_time_ms(value: str | int) -> UnixMs:
+    """Epoch milliseconds of an event time: RFC 3339, or a whole number in any unit, as text as well.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> event_time_ms("2026-01-05T00:00:00z"), event_time_ms("1767571200"), event_time_ms(1767571200)
+    (1767571200000, 1767571200000, 1767571200000)
+    """
+    if isinstance(value, int):
+        return epoch_ms(value)
+    is_number = value.isascii() and value.isdecimal() and len(value) < 20
+    return epoch_ms(int(value)) if is_number else parse_rfc3339(value)
 
 
 def format_rfc3339(time_ms: int) -> str:
@@ -104,9 +125,10 @@ def to_ms(duration_s: float) -> int:
     return round(duration_s * MS_PER_S)
 
 
-def too_old_text(time_ms: int) -> str:
+def odd_time_text(time_ms: int) -> str:
     """What is wrong with a time that no inference log can hold, and the remedy."""
+    where = "before" if time_ms < LOG_MS_MIN else "after"
     return (
-        f"{format_rfc3339(time_ms)[:10]} lies years before any inference log; is it another unit? The size "
+        f"{format_rfc3339(time_ms)[:10]} lies years {where} any inference log; is it another unit? The size "
         "of a number tells seconds to nanoseconds; a mapping says `as: epoch_s` (or _ms, _us, _ns)"
     )

@@ -13,6 +13,8 @@ log = structlog.get_logger(__name__)
 STDIN = "-"
 COMPRESSED = (".gz", ".zst", ".bz2")
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".csv", ".tsv", ".parquet", *COMPRESSED)
+_BEGINNINGS = (b"{", b"[", b"PAR1", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh")
+_HEAD_BYTES = 64
 # What rotation appends: a number that grows with age (app.log.2), or a date (app.log-20260701).
 _ROTATED = re.compile(
     r"(?P<base>.+?\.[a-z]+)[.-](?:(?P<number>\d{1,3})|(?P<old>old|prev|bak)|(?P<date>\d{4}[\dT:_.-]*))",
@@ -89,8 +91,11 @@ def _files_below(folder: Path) -> list[str]:
         if each.is_file() and not any(part.startswith((".", "_")) for part in each.relative_to(folder).parts)
     ]
     logs = [each for each in files if _is_log(each.name)]
+    if not logs:  # sinks of object stores name theirs part-0000, or by time and id
+        logs = [each for each in files if _begins_as_log(each)]
     if not logs:
-        msg = f"{folder}: the folder holds no file that ends in {', '.join(SUFFIXES)}; name its files"
+        endings = ", ".join(SUFFIXES)
+        msg = f"{folder}: the folder holds no file that ends in {endings}, or begins as one; name its files"
         raise ConfigError(msg)
     if len(logs) < len(files):
         others = sorted(str(each) for each in set(files) - set(logs))
@@ -100,6 +105,16 @@ def _files_below(folder: Path) -> list[str]:
         names.setdefault(each.parent, set()).add(_unpacked(each.name))
     ordered = sorted(logs, key=lambda each: (each.parent.parts, _age(each.name, names[each.parent])))
     return [str(each) for each in ordered]
+
+
+def _begins_as_log(path: Path) -> bool:
+    """Whether a file whose name says nothing begins with JSON, Parquet, or as something packed."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_BEGINNINGS)
 
 
 def _is_log(name: str) -> bool:

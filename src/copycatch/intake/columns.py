@@ -29,7 +29,7 @@ from copycatch.records.columns import (
 from copycatch.records.decoding import Decoded
 from copycatch.records.rejects import reject
 from copycatch.records.wire import Blob, InferenceRecord, Rejected, RejectReason
-from copycatch.units import LOG_MS_MIN, UNIX_MS_MAX, UNIX_MS_MIN, epoch_ms, parse_rfc3339, too_old_text
+from copycatch.units import LOG_MS_MAX, LOG_MS_MIN, UNIX_MS_MAX, UNIX_MS_MIN, event_time_ms, odd_time_text
 
 # Rounded vectors sum to 1 only about; what is far outside is logits or a bug, and its margin would lie.
 PROB_TOLERANCE = 1e-3
@@ -269,8 +269,8 @@ def _common_times_of(values: Sequence[str | int]) -> IntArray | None:
 def _times_of(values: Sequence[str | int], found: _Faults) -> IntArray:
     common = _common_times_of(values)
     times_ms = _each_time_of(values, found) if common is None else common
-    for row in np.flatnonzero(times_ms < LOG_MS_MIN).tolist():
-        found.add(row, "schema", "event_time", too_old_text(int(times_ms[row])))
+    for row in np.flatnonzero((times_ms < LOG_MS_MIN) | (times_ms >= LOG_MS_MAX)).tolist():
+        found.add(row, "schema", "event_time", odd_time_text(int(times_ms[row])))
     return times_ms
 
 
@@ -278,7 +278,7 @@ def _each_time_of(values: Sequence[str | int], found: _Faults) -> IntArray:
     times_ms = np.zeros(len(values), dtype=np.int64)
     for row, value in enumerate(values):
         try:
-            time_ms = epoch_ms(value) if isinstance(value, int) else parse_rfc3339(value)
+            time_ms = event_time_ms(value)
         except ValueError as error:
             found.add(row, "schema", "event_time", f"no RFC 3339 time: {error}")
             continue

@@ -7,7 +7,7 @@ import numpy as np
 
 from copycatch.intake.pseudonymise import Pseudonymiser
 from copycatch.records.columns import IntArray
-from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, epoch_ms, parse_rfc3339
+from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, event_time_ms
 
 MISSING = -1
 _COLUMN_BY_HASHED_FIELD = {
@@ -79,7 +79,7 @@ def _times_of(values: Sequence[str | int | None]) -> tuple[IntArray, int]:
         if value is None:
             continue
         try:
-            time_ms = epoch_ms(value) if isinstance(value, int) else parse_rfc3339(value)
+            time_ms = event_time_ms(value)
         except (ValueError, OverflowError):
             n_unread += 1
             continue

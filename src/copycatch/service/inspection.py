@@ -16,13 +16,14 @@ from copycatch.records.wire import InferenceRecord
 from copycatch.safe_text import printable
 from copycatch.service.recognition import recognise_all
 from copycatch.units import (
+    LOG_MS_MAX,
     LOG_MS_MIN,
     UNIX_MS_MAX,
     UNIX_MS_MIN,
     epoch_ms,
+    event_time_ms,
     format_rfc3339,
-    parse_rfc3339,
-    too_old_text,
+    odd_time_text,
 )
 
 BIGGEST_MAX = 3
@@ -138,7 +139,7 @@ def _many_identities(records: Sequence[InferenceRecord]) -> list[tuple[str, str,
 
 def _time_ms(event_time: str | int) -> int | None:
     try:
-        time_ms = epoch_ms(event_time) if isinstance(event_time, int) else parse_rfc3339(event_time)
+        time_ms = event_time_ms(event_time)
     except ValueError:
         return None
     return time_ms if UNIX_MS_MIN <= time_ms <= UNIX_MS_MAX else None
@@ -151,8 +152,8 @@ def _reject_implausible_times(batch: RawBatch, decoded: Decoded) -> None:
         time_ms = _time_ms(record.event_time)
         if time_ms is None:
             text = f"{str(record.event_time)[:40]!r} is no time with an offset; see the option times"
-        elif time_ms < LOG_MS_MIN:
-            text = too_old_text(time_ms)
+        elif not LOG_MS_MIN <= time_ms < LOG_MS_MAX:
+            text = odd_time_text(time_ms)
         else:
             kept.append((record, position))
             continue

@@ -31,6 +31,21 @@ def test_oldest_first(names: list[str], tmp_path: Path) -> None:
     assert [Path(found).name for found in find_files([str(tmp_path)])] == names
 
 
+def test_where_no_name_says_so_the_beginning_of_a_file_does(tmp_path: Path) -> None:
+    folder = tmp_path / "2026" / "07" / "01"
+    folder.mkdir(parents=True)
+    begins = {
+        "README": b"# no log",
+        "part-0000": b'{"a": 1}',
+        "s-1-2026-07-01-10-00-00-0d1f": b"\x1f\x8b\x08",
+        "x": b"\xef\xbb\xbf [1]",
+    }
+    for name, beginning in begins.items():
+        (folder / name).write_bytes(beginning)
+    found = [Path(each).name for each in find_files([str(tmp_path)])]
+    assert sorted(found) == ["part-0000", "s-1-2026-07-01-10-00-00-0d1f", "x"]
+
+
 def test_two_logs_of_one_folder_stay_together(tmp_path: Path) -> None:
     names = ["a.log.1", "a.log", "b.1.log", "b.log"]
     for name in names:

@@ -196,6 +196,32 @@ def test_times_that_lie_years_away_are_refused_with_the_remedy(
     assert "as: epoch_s" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("time", "side"), [(1_772_359, "before"), ("1772359", "before"), (4_102_444_800, "after")]
+)
+def test_a_number_of_1970_is_not_taken_for_another_unit_later(
+    time: Any, side: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    log = write(tmp_path / "log.jsonl", {"time": time, "account_id": "a", "request": chat, "response": {}})
+    assert main(["inspect", log]) == 1
+    assert f"lies years {side} any inference log" in capsys.readouterr().out
+    log = write(tmp_path / "native.jsonl", {**native(1), "event_time": "2100-01-01T00:00:00Z"})
+    assert main(["replay", log]) == 1
+    assert "lies years after any inference log" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("time", [f"{START_MS // 1000}", f"{START_MS}000", "2026-03-01t10:00:00z"])
+def test_other_spellings_of_native_times(
+    time: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = write(tmp_path / "log.jsonl", {**native(1), "event_time": time})
+    assert main(["inspect", log]) == 0
+    capsys.readouterr()
+    main(["replay", log])
+    assert "1 records: 1 accepted" in capsys.readouterr().err
+
+
 def test_a_time_of_zero_is_one_that_nobody_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "user.id": "u"}
     attributes = [{"key": key, "value": {"stringValue": value}} for key, value in named.items()]

@@ -13,7 +13,7 @@ from tests.unit.formats.test_shared_cases import ROOT, case
 from copycatch.formats.shared.envelopes import DEPTH_MAX
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.service.recognition import recognise_all
-from copycatch.settings.mapping import load_mapping
+from copycatch.settings.mapping import load_mapping, parse_mapping
 
 LINES: list[dict[str, Any]] = [
     {"event_id": f"e{i}", "event_time": 1784000000000 + i, "account_id": "a", "model_id": "m"}
@@ -50,6 +50,20 @@ ENVELOPES: dict[str, list[Any]] = {
     "CloudWatch to a function": [{"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps({
         "messageType": "DATA_MESSAGE", "logGroup": "g", "logEvents": [{"message": text} for text in TEXTS]}).encode())).decode()}}],
     "Debezium": [{"schema": {}, "payload": {"before": None, "after": line, "op": "c", "source": {}}} for line in LINES],
+    "Elasticsearch": [{"_index": "i", "_id": "1", "_source": line} for line in LINES],
+    "Elasticsearch of Filebeat": [{"_index": "i", "_source": {"@timestamp": "2026-01-01", "message": text}} for text in TEXTS],
+    "answer of Elasticsearch": [{"took": 1, "hits": {"total": 3, "hits": [{"_index": "i", "_source": line} for line in LINES]}}],
+    "Cloud Logging's API": [{"entries": [{"insertId": "i", "logName": "l", "jsonPayload": line} for line in LINES]}],
+    "Loki": [{"labels": {"app": "g"}, "line": text, "timestamp": "2026-01-01T00:00:00Z"} for text in TEXTS],
+    "answer of Loki": [{"status": "success", "data": {"resultType": "streams", "result": [
+        {"stream": {"app": "g"}, "values": [["1784000000000000000", text] for text in TEXTS]}]}}],
+    "Datadog's archive": [{"_id": "1", "date": "2026-01-01", "service": "g", "attributes": line, "message": "m"} for line in LINES],
+    "Datadog's API": [{"data": [{"id": "1", "type": "log", "attributes": {"service": "g", "attributes": line}} for line in LINES]}],
+    "Event Grid": [{"id": "1", "eventType": "t", "subject": "s", "eventTime": "2026-01-01", "data": line} for line in LINES],
+    "CloudEvents": [{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": line} for line in LINES],
+    "Splunk's export": [{"preview": False, "result": {"_raw": text, "_time": "2026-01-01"}} for text in TEXTS],
+    "pages of an API": [{"data": LINES, "meta": {"page": 1}}],
+    "Connect of Event Hubs": [{"schema": {}, "payload": {"records": LINES}}],
     "two layers": [{"log": json.dumps({"records": LINES}), "stream": "stdout"}],
 }  # fmt: skip
 
@@ -86,6 +100,19 @@ def test_envelopes_within_envelopes_are_bounded() -> None:
 def test_a_record_with_the_keys_of_an_envelope_is_read_as_what_it_is() -> None:
     record = {**LINES[0], "message": '{"account_id": "forged"}', "log": "{}", "records": [{}]}
     assert [each.account_id for each in decode("native", batch_of([record])).records] == ["a"]
+
+
+def test_what_a_mapping_points_into_stays_as_it_is() -> None:
+    text = "version: 1\nfields:\n  event_id: /id\n  event_time: /at\n  account_id: /data/account_id\n  model_id: /data/model_id\n"
+    spec = parse_mapping(text, "m.yaml")
+    documents = [{"id": f"x{i}", "at": 1784000000000, "data": line} for i, line in enumerate(LINES)]
+    decoded = decode("mapping", batch_of(documents), FormatOptions(mapping=spec))
+    assert [record.event_id for record in decoded.records] == ["x0", "x1", "x2"]
+
+
+def test_what_is_held_is_left_where_nothing_of_it_is_known() -> None:
+    documents = [{"data": [{"a": 1}]}, {"_source": {"b": 2}}, {"hits": {"hits": []}}, {"line": "{no"}]
+    assert recognise_all(batch_of(documents)) == {"unknown JSON": len(documents)}
 
 
 def test_shared_subscription() -> None:

@@ -98,6 +98,8 @@ CARRIERS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
     "events": as_events,
     "events with CRLF": lambda chunks: as_events(chunks, "\r\n"),
     "data only": lambda chunks: "".join(f"data:{json.dumps(each)}\n\n" for each in chunks),
+    "events behind a byte order mark": lambda chunks: "\ufeff" + as_events(chunks),
+    "events one by one": lambda chunks: [f"data: {json.dumps(each)}" for each in chunks],
     "cut off": lambda chunks: as_events(chunks).rpartition("data: [DONE]")[0] + 'data: {"cut',
     "lines of JSON": lambda chunks: "\n".join(map(json.dumps, chunks)),
     "a list": lambda chunks: chunks,

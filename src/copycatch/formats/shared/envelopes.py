@@ -13,6 +13,7 @@ import msgspec
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.kafka_dumps import opened
+from copycatch.formats.shared.messages import dig
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
@@ -26,6 +27,17 @@ _KEYS = re.compile(
     rb'|resourceLogs|MESSAGE|textPayload|Message|detail-type|sourcetype|awslogs|Records|log_processed|json)"'
     rb'|"data"\s*:\s*"'
 )
+# Exports and queries of log stores, and events: taken out only where what is within is of a known format.
+_HOLDERS = re.compile(
+    rb'"(?:_source|_raw|hits|line|eventType|specversion)"|"(?:entries|items|logs|data)"\s*:\s*\['
+    rb'|"(?:data|content|attributes|result|stream)"\s*:\s*\{'
+)
+_KUBEFLOW = b"org.kubeflow"  # CloudEvents that are a format of their own
+_HELD = (
+    *(("_source",), ("line",), ("_raw",), ("result", "_raw"), ("attributes",), ("content", "attributes")),
+    *(("attributes", "attributes"), ("data",)),
+)
+_LISTED = (("entries",), ("items",), ("logs",), ("data",), ("hits", "hits"), ("data", "result"), ("values",))
 _CRI_LINE = re.compile(rb"\S{20,40} (?:stdout|stderr) F (?=[\[{])")  # of containerd and CRI-O
 _MAGIC = 0  # of Confluent's wire format: this byte, four of a schema's id, then the message
 _MAGIC_BYTES = 5
@@ -42,14 +54,17 @@ class UnwrappingDecoder(Decoder):
     inner : Decoder
     recognise : callable
         Tells formats: what is in one is no envelope.
+    is_pointed : bool
+        Whether pointers say what is where, so that exports of log stores stay as they are.
     """
 
-    def __init__(self, inner: Decoder, recognise: Recognise) -> None:
+    def __init__(self, inner: Decoder, recognise: Recognise, is_pointed: bool = False) -> None:
         self._inner = inner
         self._recognise = recognise
+        self._is_pointed = is_pointed
 
     def decode(self, batch: RawBatch) -> Decoded:
-        unwrapped, notes = unwrap_batch(batch, self._recognise)
+        unwrapped, notes = unwrap_batch(batch, self._recognise, self._is_pointed)
         decoded = self._inner.decode(unwrapped)
         decoded.notes += notes
         return decoded
@@ -72,8 +87,10 @@ class UnwrappingDecoder(Decoder):
         self._inner.restore(state)
 
 
-def unwrap_batch(batch: RawBatch, recognise: Recognise) -> tuple[RawBatch, Counter[Note]]:
-    """The messages within a batch's envelopes, each at the position of its envelope.
+def unwrap_batch(
+    batch: RawBatch, recognise: Recognise, is_pointed: bool = False
+) -> tuple[RawBatch, Counter[Note]]:
+    """The messages within a batch's envelopes, each at the position of its envelope; see `UnwrappingDecoder`.
 
     Returns
     -------
@@ -89,6 +106,8 @@ def unwrap_batch(batch: RawBatch, recognise: Recognise) -> tuple[RawBatch, Count
         if not _may_be_wrapped(value):
             continue
         inner = _unwrap(value, recognise, 0)
+        if inner is None and not is_pointed:
+            inner = _held(value, recognise, 0)
         if inner is not None:
             inner_by_row[row] = inner
             notes["split"] += max(len(inner) - 1, 0)
@@ -137,6 +156,8 @@ def _may_be_wrapped(value: bytes) -> bool:
         return False
     if value[0] == _MAGIC or _KEYS.search(value, 0, _HEAD_BYTES) is not None:
         return True
+    if _HOLDERS.search(value, 0, _HEAD_BYTES) is not None and _KUBEFLOW not in value[:_HEAD_BYTES]:
+        return True
     return value[0] not in b"{[" and _CRI_LINE.match(value, 0, 128) is not None
 
 
@@ -160,11 +181,62 @@ def _unwrap(value: bytes, recognise: Recognise, depth: int) -> Inner:
             continue
         messages: list[bytes] = []
         for each in found[:INNER_MAX]:
-            encoded = each.encode(errors="replace") if isinstance(each, str) else msgspec.json.encode(each)
+            encoded = _encoded_line(each)
             inner = _unwrap(encoded, recognise, depth + 1)
             messages += [encoded] if inner is None else inner
         return messages[:INNER_MAX]
     return None
+
+
+def _held(value: bytes, recognise: Recognise, depth: int) -> Inner:
+    """What exports of log stores hold, where that is of a known format or an envelope itself."""
+    if depth == DEPTH_MAX or _HOLDERS.search(value, 0, _HEAD_BYTES) is None:
+        return None
+    try:
+        document = read_json(value)
+    except MessageFault:
+        return None
+    if not isinstance(document, dict) or recognise(document, {}) is not None:
+        return None
+    for path in _HELD:
+        inner = _known(dig(document, *path), recognise, depth)
+        if inner is not None:
+            return inner
+    for path in _LISTED:
+        entries = dig(document, *path)
+        if not isinstance(entries, list) or not entries:
+            continue
+        # Loki's are pairs of a time and a line.
+        entries = [each[-1] if isinstance(each, list) and each else each for each in entries[:INNER_MAX]]
+        found = [_known(each, recognise, depth) for each in entries]
+        if any(each is not None for each in found):
+            lines = [
+                [_encoded_line(entry)] if each is None else each
+                for entry, each in zip(entries, found, strict=True)
+            ]
+            return [line for each in lines for line in each][:INNER_MAX]
+    return None
+
+
+def _known(held: Any, recognise: Recognise, depth: int) -> Inner:
+    if isinstance(held, str) and not _is_json_text(held):
+        return None
+    if not isinstance(held, str | dict):
+        return None
+    encoded = _encoded_line(held)
+    inner = _unwrap(encoded, recognise, depth + 1)
+    if inner is None:
+        inner = _held(encoded, recognise, depth + 1)
+    if inner is not None:
+        return inner
+    try:
+        return [encoded] if recognise(read_json(encoded), {}) is not None else None
+    except MessageFault:
+        return None
+
+
+def _encoded_line(held: Any) -> bytes:
+    return held.encode(errors="replace") if isinstance(held, str) else msgspec.json.encode(held)
 
 
 def _bare(value: bytes) -> bytes | None:

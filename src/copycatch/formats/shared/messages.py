@@ -72,6 +72,9 @@ class LogMessage:
     def body(self, value: Any) -> Any:
         """A request or answer as it was logged: a document, JSON or a stream of events as text, or text."""
         body = nested_or_text(value)
+        if isinstance(body, list) and body and all(isinstance(each, str) for each in body):
+            body = "\n\n".join(body)  # the events of a stream, one by one
+            body = body if is_stream(body) else value
         if isinstance(body, str):
             if is_stream(body):
                 return joined_answer(stream_events(body))

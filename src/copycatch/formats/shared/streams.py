@@ -36,13 +36,16 @@ _REPEATS = frozenset(
 
 def is_stream(text: str) -> bool:
     """Whether text is a stream of server-sent events."""
-    return text.lstrip()[:6].startswith(("data:", "event:", ":", "id:", "retry:")) and "data:" in text
+    return (
+        text.lstrip("\ufeff \t\r\n")[:6].startswith(("data:", "event:", ":", "id:", "retry:"))
+        and "data:" in text
+    )
 
 
 def stream_events(text: str) -> list[dict[str, Any]]:
     """The JSON objects of a stream of server-sent events; what is none, as `[DONE]`, is left out."""
     found = []
-    for event in sseclient.SSEClient(iter([text.strip().encode(errors="replace")])).events():
+    for event in sseclient.SSEClient(iter([text.strip("\ufeff \t\r\n").encode(errors="replace")])).events():
         for data in (event.data, *(event.data.split("\n") if "\n" in event.data else ())):
             try:
                 document = read_json(data.encode())

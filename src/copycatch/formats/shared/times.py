@@ -7,7 +7,16 @@ import re
 from typing import Any
 
 from copycatch.formats.shared.faults import MessageFault
-from copycatch.units import UNIX_MS_MAX, UNIX_MS_MIN, UnixMs, epoch_unit, parse_rfc3339
+from copycatch.units import (
+    LOG_MS_MAX,
+    LOG_MS_MIN,
+    UNIX_MS_MAX,
+    UNIX_MS_MIN,
+    UnixMs,
+    epoch_unit,
+    odd_time_text,
+    parse_rfc3339,
+)
 
 UNITS_PER_MS: dict[str, float] = {"epoch_s": 1e-3, "epoch_ms": 1.0, "epoch_us": 1e3, "epoch_ns": 1e6}
 TIME_CHARS_MAX = 64
@@ -60,6 +69,9 @@ def time_ms_of(
     time_ms = number // int(per_ms) if is_exact else round(number / per_ms)
     if not UNIX_MS_MIN <= time_ms <= UNIX_MS_MAX:
         raise MessageFault("schema", field, f"{field}: {str(value)[:24]} lies outside of the years 1 to 9999")
+    if unit is None and not LOG_MS_MIN <= time_ms < LOG_MS_MAX:
+        # Here, where the number is known: milliseconds of 1970 would later be taken for seconds of today.
+        raise MessageFault("schema", field, f"{field}: {str(value)[:24]}: {odd_time_text(int(time_ms))}")
     return int(time_ms)
 
 
