@@ -39,7 +39,7 @@ from copycatch.records.wire import InferenceRecord
 NAME = "otel"
 SOURCES = {
     "event_id": "traceId and spanId; gen_ai.response.id",
-    "event_time": "startTimeUnixNano of spans, timeUnixNano of log events",
+    "event_time": "startTimeUnixNano (else endTimeUnixNano) of spans, timeUnixNano of log events",
     "account_id": "user.id; enduser.id; gen_ai.user.id; userId of metadata (AI SDK), properties (Traceloop)",
     "tenant_id": "tenant.id; organization.id",
     "user_agent": "user_agent.original",

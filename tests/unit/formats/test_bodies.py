@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.formats.support import batch_of, decode, fields_of
 
+from copycatch.formats.catalog import recognise
+
 HI = [{"role": "user", "content": [{"text": "hi"}]}]
 PICTURE = "QUJD" * 100
 ANSWERED = [{"input": "hi", "output_text": "yo"}]
@@ -154,3 +156,23 @@ def test_sagemaker(name: str, is_encoded: bool) -> None:
     decoded = decode("sagemaker", batch_of([{"captureData": capture, "eventMetadata": metadata}]))
     assert decoded.rejects == []
     assert shown(decoded.records, expected) == expected
+
+
+def test_bodies_that_are_logged_as_text_are_recognised() -> None:
+    chat = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    answer = {"model": "m", "choices": [{"message": {"role": "assistant", "content": "yo"}}]}
+    envelope = {"time": "2026-03-01T10:00:00Z", "account_id": "a"}
+    document = {**envelope, "request": json.dumps(chat), "response": json.dumps(answer)}
+    assert recognise(document, {}) == "openai"
+    assert recognise({**document, "request": "{no"}, {}) is None
+    [record] = decode("openai", batch_of([document])).records
+    assert (record.input, record.output_text) == ("hi", "yo")
+
+
+def test_a_span_without_a_beginning_has_the_time_of_its_end() -> None:
+    named = {"gen_ai.request.model": "m", "user.id": "u", "gen_ai.prompt": "hi"}
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in named.items()]
+    span = {"traceId": "t", "spanId": "s", "startTimeUnixNano": "0", "endTimeUnixNano": "1784000000000000000"}
+    spans = [{"scopeSpans": [{"spans": [{**span, "attributes": attributes}]}]}]
+    [record] = decode("otel", batch_of([{"resourceSpans": spans}])).records
+    assert (record.event_time, record.latency_ms) == (1_784_000_000_000, None)

@@ -64,6 +64,7 @@ ENVELOPES: dict[str, list[Any]] = {
     "Splunk's export": [{"preview": False, "result": {"_raw": text, "_time": "2026-01-01"}} for text in TEXTS],
     "pages of an API": [{"data": LINES, "meta": {"page": 1}}],
     "Connect of Event Hubs": [{"schema": {}, "payload": {"records": LINES}}],
+    "Loki in Filebeat": [{"@timestamp": "2026-01-01T00:00:00Z", "message": json.dumps({"labels": {}, "line": text})} for text in TEXTS],
     "two layers": [{"log": json.dumps({"records": LINES}), "stream": "stdout"}],
 }  # fmt: skip
 

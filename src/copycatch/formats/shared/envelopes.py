@@ -105,9 +105,7 @@ def unwrap_batch(
     for row, value in enumerate(batch.values):
         if not _may_be_wrapped(value):
             continue
-        inner = _unwrap(value, recognise, 0)
-        if inner is None and not is_pointed:
-            inner = _held(value, recognise, 0)
+        inner = _unwrap(value, recognise, 0, is_pointed)
         if inner is not None:
             inner_by_row[row] = inner
             notes["split"] += max(len(inner) - 1, 0)
@@ -161,12 +159,18 @@ def _may_be_wrapped(value: bytes) -> bool:
     return value[0] not in b"{[" and _CRI_LINE.match(value, 0, 128) is not None
 
 
-def _unwrap(value: bytes, recognise: Recognise, depth: int) -> Inner:
+def _unwrap(value: bytes, recognise: Recognise, depth: int, is_pointed: bool = False) -> Inner:
+    inner = _taken(value, recognise, depth, is_pointed)
+    return inner if inner is not None or is_pointed else _held(value, recognise, depth)
+
+
+def _taken(value: bytes, recognise: Recognise, depth: int, is_pointed: bool) -> Inner:
+    """What envelopes that are told by their keys hold."""
     if depth == DEPTH_MAX:
         return None
     bare = _bare(value)
     if bare is not None:
-        inner = _unwrap(bare, recognise, depth + 1)
+        inner = _unwrap(bare, recognise, depth + 1, is_pointed)
         return [bare] if inner is None else inner
     try:
         document = read_json(value)
@@ -182,7 +186,7 @@ def _unwrap(value: bytes, recognise: Recognise, depth: int) -> Inner:
         messages: list[bytes] = []
         for each in found[:INNER_MAX]:
             encoded = _encoded_line(each)
-            inner = _unwrap(encoded, recognise, depth + 1)
+            inner = _unwrap(encoded, recognise, depth + 1, is_pointed)
             messages += [encoded] if inner is None else inner
         return messages[:INNER_MAX]
     return None
@@ -225,8 +229,6 @@ def _known(held: Any, recognise: Recognise, depth: int) -> Inner:
         return None
     encoded = _encoded_line(held)
     inner = _unwrap(encoded, recognise, depth + 1)
-    if inner is None:
-        inner = _held(encoded, recognise, depth + 1)
     if inner is not None:
         return inner
     try:

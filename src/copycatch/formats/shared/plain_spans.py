@@ -186,8 +186,8 @@ def _times_of(message: LogMessage, span: Span) -> tuple[int | None, float | None
     if _is_nanos(started) and _is_nanos(ended):
         started_ns = int(started)
         return started_ns // 1_000_000, (int(ended) - started_ns) / 1e6
-    started = time_of(started)
-    return message.time_ms(started), latency_ms_of(started, time_of(ended))
+    started, ended = time_of(started), time_of(ended)
+    return message.time_ms(started, ended), latency_ms_of(started, ended)
 
 
 def _is_nanos(time: str | int | None) -> TypeGuard[str]:

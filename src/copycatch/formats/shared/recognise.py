@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.json_text import read_json
+
 Marks = tuple[tuple[str, ...], ...]
 """Ways to recognise a format, each a tuple of marks that must all be there. A mark is a path of keys; "|"
 separates other spellings, "=" begins what the value must start with, and "header:" names a header."""
@@ -26,6 +29,8 @@ def has_marks(marks: Marks, document: Any, headers: Mapping[str, str]) -> bool:
     True
     >>> has_marks((("header:ce_type=org.kubeflow",),), {}, {"ce_type": "org.kubeflow.serving"})
     True
+    >>> has_marks((("request.model", "response"),), {"request": '{"model": "m"}', "response": ""}, {})
+    True
     >>> has_marks((("object=chat.completion", "model"),), {"object": "list", "model": "m"}, {})
     False
     """
@@ -48,7 +53,16 @@ def _has_one(document: Mapping[str, Any], headers: Mapping[str, str], way: str) 
         found = document[path]
     else:
         for key in path.split("."):
+            if isinstance(found, str) and found.startswith("{"):
+                found = _nested(found)  # bodies that are logged as text
             if not isinstance(found, dict) or key not in found:
                 return False
             found = found[key]
     return not start or (isinstance(found, str) and found.startswith(start))
+
+
+def _nested(text: str) -> Any:
+    try:
+        return read_json(text.encode(errors="replace"))
+    except MessageFault:
+        return None

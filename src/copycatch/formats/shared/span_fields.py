@@ -80,7 +80,7 @@ def fields_there(
     return {
         **_context_of(attributes, body, asked, answered),
         "event_id": _event_id(message, item, attributes),
-        "event_time": message.time_ms(started, logged),
+        "event_time": message.time_ms(started, logged, ended),
         "account_id": message.account(attributes, *accounts, client_ip=client_ip),
         "tenant_id": message.tenant(attributes.get("tenant.id"), attributes.get("organization.id")),
         "user_agent": text_of(attributes.get("user_agent.original")),
