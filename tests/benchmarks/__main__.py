@@ -24,6 +24,7 @@ from tests.benchmarks import (
     state,
     text,
     workers,
+    worst,
 )
 from tests.benchmarks.machine import machine_words
 from tests.benchmarks.measure import Part
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Scale], Part]] = {
     "start": start.run,
     "growth": engine.run_growth,
     "text": text.run,
+    "worst": worst.run,
     "campaigns": campaigns.run,
     "workers": workers.run,
 }

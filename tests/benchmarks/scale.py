@@ -23,6 +23,7 @@ class Scale:
     kafka_rounds: int = 3
     latency_s: float = 20.0
     texts: int = 10_000
+    worst: int = 100
     peer_accounts: int = 1_000
     peer_records: int = 3_000
     prada_queries: int = 1_000
@@ -44,6 +45,7 @@ QUICK = Scale(
     kafka_rounds=1,
     latency_s=8.0,
     texts=4_000,
+    worst=50,
     peer_records=1_500,
 )
 TOY = Scale(
@@ -63,6 +65,7 @@ TOY = Scale(
     kafka_rounds=1,
     latency_s=2.0,
     texts=40,
+    worst=4,
     peer_accounts=20,
     peer_records=60,
     prada_queries=60,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from copycatch.redteam.verdicts import judge_trace
-from tests.benchmarks import engine, files, formats, kafka_loop, start, state, text
+from tests.benchmarks import engine, files, formats, kafka_loop, start, state, text, worst
 from tests.benchmarks.detection import peers, product
 from tests.benchmarks.detection.judging import disagreement, judge, write_firsts
 from tests.benchmarks.detection.report import Study, write_study
@@ -141,6 +141,22 @@ def test_a_family_that_is_off_is_missing(trace: Path, tmp_path: Path) -> None:
     off = np.array([spec.family == "boundary" for spec in SPECS])
     assert np.isnan(values[:, off]).all()
     assert not np.isnan(values[:, ~off]).all()
+
+
+def test_the_dearest_records_are_judged_and_measured() -> None:
+    stream = worst.Stream("nested 500 deep", queries=1, records=8)
+    stream.feed(stream.block(with_dear=True))
+    assert stream.n_judged == 9
+    for number, kind in enumerate(worst.KINDS):
+        before = stream.n_judged
+        stream.feed(worst.dear(kind, [4_000 + number]))
+        n = {"2,000 rows of a request": 2_000, "1,000 prompts of a request": 1_000, "500 spans": 500}.get(
+            kind, 1
+        )
+        assert stream.n_judged == before + n, kind
+    found = worst.measure("2,001 messages", queries=2, records=8, rounds=1)
+    assert found["bytes"] > 50_000
+    assert found["usual_ns"][0] > 0
 
 
 def test_a_profile_adds_up() -> None:

@@ -15,6 +15,8 @@ ANY_TOPIC = "*"
 # Enough for the fixed costs of a span to vanish (256 take an eighth longer), few enough for what is read of
 # them to stay in the processor's cache.
 SPAN_RECORDS = 1_024
+SPAN_BYTES = 2 << 20
+PIECE_RECORDS = 1 << 16
 _AFTER_ANY_TIMEOUT_MS = 1 << 62
 
 
@@ -66,14 +68,24 @@ class Intake:
         now_ms : int
             Wall clock: requests and responses that have waited too long for each other are given up.
         """
+        return _joined(raw, list(self.read_in_pieces(raw, now_ms)))
+
+    def read_in_pieces(self, raw: RawBatch, now_ms: int) -> Iterator[Read]:
+        """The same, at most about `PIECE_RECORDS` at a time: a short message may hold thousands of rows.
+
+        All pieces are to be taken before anything else is read.
+        """
         decoder = self._decoder(raw.topic)
-        reads = [self._read(span, decoder.decode_lazily(span)) for span in _spans(raw)]
+        reads: list[Read] = []
+        for span in _spans(raw):
+            reads.append(self._read(span, decoder.decode_lazily(span)))
+            if sum(len(read.batch) for read in reads) >= PIECE_RECORDS:
+                yield _joined(raw, reads)
+                reads = []
         given_up = decoder.flush(now_ms)
-        if given_up.records or given_up.rejects:
+        if given_up.records or given_up.rejects or not reads:
             reads.append(self._read(raw, given_up))
-        notes = sum((read.notes for read in reads), Counter[Note]())
-        batch = concatenate(raw, [read.batch for read in reads])
-        return Read(batch, [reject for read in reads for reject in read.rejects], notes)
+        yield _joined(raw, reads)
 
     def give_up(self, now_ms: int) -> Iterator[Read]:
         """What becomes of requests and responses that have waited too long; for topics that are quiet."""
@@ -112,10 +124,25 @@ class Intake:
         self._decoder_by_topic.clear()
 
 
+def _joined(raw: RawBatch, reads: list[Read]) -> Read:
+    notes = sum((read.notes for read in reads), Counter[Note]())
+    batch = concatenate(raw, [read.batch for read in reads])
+    return Read(batch, [reject for read in reads for reject in read.rejects], notes)
+
+
 def _spans(raw: RawBatch) -> Iterator[RawBatch]:
-    """The messages in order, at most `SPAN_RECORDS` at a time; one empty span where there are none."""
-    for start in range(0, max(len(raw.values), 1), SPAN_RECORDS):
-        part = slice(start, start + SPAN_RECORDS)
+    """The messages in order; one empty span where there are none.
+
+    A span has at most `SPAN_RECORDS` messages, and beyond its first at most `SPAN_BYTES`.
+    """
+    start, n = 0, len(raw.values)
+    while start < n or start == 0:
+        stop, n_bytes = min(start + 1, n), 0
+        while stop < min(n, start + SPAN_RECORDS) and n_bytes < SPAN_BYTES:
+            n_bytes += len(raw.values[stop])
+            stop += 1
+        part = slice(start, stop)
+        start = max(stop, 1)
         yield RawBatch(
             raw.topic, raw.partition, raw.positions[part], raw.values[part], raw.timestamps_ms[part],
             raw.headers[part], raw.keys[part],

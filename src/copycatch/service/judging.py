@@ -130,7 +130,10 @@ class EngineJudge:
         silent: Collection[Shard] = (),
         behind: Collection[Shard] = (),
     ) -> Outcomes:
-        return self._judge(self._intake.read(raw, now_ms), now_ms, silent, behind)
+        outcomes = Outcomes()
+        for read in self._intake.read_in_pieces(raw, now_ms):
+            outcomes.add(self._judge(read, now_ms, silent, behind))
+        return outcomes
 
     def end(self, now_ms: UnixMs) -> Outcomes:
         """The source has ended: requests and responses that still wait for each other are given up."""

@@ -1,14 +1,21 @@
 """Each topic has its own decoder; what waits survives a restart and is given up when the source ends."""
 
+from collections import Counter
+
 import pytest
 from tests.support.traffic import HMAC_KEY, NOW_MS, raw_batch, record
-from tests.unit.formats.test_joining import request, response
+from tests.unit.formats.test_joining import event, request, response
 
+from copycatch.adapters.memory import MemoryMetrics
 from copycatch.errors import StateError
 from copycatch.formats.catalog import make_decoder
 from copycatch.formats.shared.format import FormatOptions
+from copycatch.intake import read as read_module
 from copycatch.intake.read import ANY_TOPIC, Intake, Read
 from copycatch.records.columns import Charge, RawBatch
+from copycatch.records.policy import Policy
+from copycatch.service.judging import EngineJudge
+from copycatch.units import UnixMs
 
 TIMEOUT_MS = round(1000 * FormatOptions().join_timeout_s)
 
@@ -72,3 +79,30 @@ def test_reset_forgets_what_waits() -> None:
     reader.read(pairs(request()), NOW_MS)
     reader.reset()
     assert list(reader.end()) == []
+
+
+def test_messages_of_many_rows_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poll of small messages may hold millions of rows: no more than a piece of them is held at once."""
+    monkeypatch.setattr(read_module, "PIECE_RECORDS", 1_000)
+    monkeypatch.setattr(read_module, "SPAN_BYTES", 4_000)
+    documents = []
+    for number in range(12):
+        rows = {"instances": [[number, row] for row in range(500)]}
+        documents += [
+            event(f"e{number}", "request", rows),
+            event(f"e{number}", "response", {"predictions": [1] * 500}),
+        ]
+    pieces = list(intake().read_in_pieces(pairs(*documents), NOW_MS))
+    sizes = [len(piece.batch) for piece in pieces]
+    assert sum(sizes) == 6_000
+    assert max(sizes) <= 1_500, "a piece and at most one more message's rows"
+    assert sum((piece.notes for piece in pieces), Counter()) == intake().read(pairs(*documents), NOW_MS).notes
+    whole = intake().read(pairs(*documents), NOW_MS).batch
+    assert [each for piece in pieces for each in piece.batch.event_ids] == whole.event_ids
+    metrics = MemoryMetrics()
+    outcomes = EngineJudge(Policy(), 100, intake(), metrics).step(pairs(*documents), UnixMs(NOW_MS + 10**10))
+    assert outcomes.counts.accepted == 6_000
+
+
+def test_a_poll_without_messages_is_one_empty_piece() -> None:
+    assert [len(piece.batch) for piece in intake().read_in_pieces(pairs(), NOW_MS)] == [0]
