@@ -33,7 +33,10 @@ class EvaluationLog:
     accounts: list[str]
     models: list[str]
     times_ms: IntArray
+    queries: IntArray
+    answered: IntArray
     values: FloatArray
+    families: FloatArray  # (n, n_families): values that calibrate the families' tails
     tail_probs: FloatArray
 
 
@@ -43,7 +46,10 @@ def read_evaluations(folder: Path) -> EvaluationLog:
             found["accounts"].tolist(),
             found["models"].tolist(),
             found["times_ms"],
+            found["queries"],
+            found["answered"],
             found["values"],
+            found["families"],
             found["tail_probs"],
         )
 
@@ -104,7 +110,10 @@ def run_product(
         accounts=np.array([name for each, _ in found for name in each.account_ids]),
         models=np.array([name for each, _ in found for name in each.model_ids]),
         times_ms=np.concatenate([each.event_times_ms for each, _ in found]),
+        queries=np.concatenate([each.queries for each, _ in found]),
+        answered=np.concatenate([each.answered for each, _ in found]),
         values=np.concatenate([scores.values for _, scores in found]),
+        families=np.concatenate([scores.basis.families for _, scores in found]),
         tail_probs=np.concatenate([scores.tail_probs for _, scores in found]),
     )
     return {"records": summary.counts.total, "alerts": summary.alerts, "cpu_s": time.process_time() - began_s}
