@@ -26,6 +26,13 @@ ACTIVE_SHARE = 0.15
 HOUR_ENTROPY = 0.45
 BURSTY = 0.5
 FEW_TOPICS = 3.0
+# Of a language model's use. On the development logs who fills templates has shares of 1, who chats of 0;
+# successive queries of conversations are .1 more alike than any two of the account, of agents .5.
+TEMPLATE_SHARE = 0.6
+IN_CONVERSATION, BY_AN_AGENT = 0.08, 0.3
+UNLIKE_SHARE = 0.6
+AGAIN_SHARE = 0.3
+REBIASED_SHARE = 0.1
 
 
 class Seen(NamedTuple):
@@ -59,13 +66,18 @@ class Seen(NamedTuple):
         return far
 
 
+def _is_harvest(seen: Seen) -> BoolArray:
+    """The same prompts under other logit biases: repeated for what the answers' logits tell."""
+    return seen.value("rebiased_share") > REBIASED_SHARE
+
+
 def _health_check(seen: Seen) -> BoolArray:
-    return seen.value("duplicate_share") >= COPY_SHARE
+    return (seen.value("duplicate_share") >= COPY_SHARE) & ~_is_harvest(seen)
 
 
 def _resubmitter(seen: Seen) -> BoolArray:
     share = seen.value("duplicate_share")
-    return (share >= REPEAT_SHARE) & (share < COPY_SHARE)
+    return (share >= REPEAT_SHARE) & (share < COPY_SHARE) & ~_is_harvest(seen)
 
 
 def _robustness_test(seen: Seen) -> BoolArray:
@@ -100,6 +112,20 @@ def _niche(seen: Seen) -> BoolArray:
     return is_narrow & (seen.away("label_divergence") > ANOMALOUS) & ~seen.is_novel
 
 
+def _templated(seen: Seen) -> BoolArray:
+    share = np.fmax(seen.value("opening_common"), seen.value("ending_common"))
+    return (share >= TEMPLATE_SHARE) & (seen.value("duplicate_share") < COPY_SHARE)
+
+
+def _conversations(seen: Seen) -> BoolArray:
+    return (seen.value("step_excess") >= IN_CONVERSATION) & (seen.value("unlike_share") >= UNLIKE_SHARE)
+
+
+def _agent(seen: Seen) -> BoolArray:
+    is_growing = (seen.value("step_excess") >= BY_AN_AGENT) & (seen.value("repeat_share") >= AGAIN_SHARE)
+    return is_growing & ~_is_harvest(seen) & (seen.value("duplicate_share") < REPEAT_SHARE)
+
+
 class Kind(NamedTuple):
     description: str  # may name "{repeats}", the per cent of exact repeats
     applies: Callable[[Seen], BoolArray]
@@ -113,6 +139,9 @@ KINDS: tuple[Kind, ...] = (
     Kind("a hard-case reviewer: usual inputs close to decision boundaries", _hard_cases),
     Kind("a nightly batch: bursts in few hours of the day", _nightly_batch),
     Kind("a niche user: few topics and labels", _niche),
+    Kind("templated use: most of its prompts begin or end alike", _templated),
+    Kind("conversations: what it asks next is about the same, else it repeats itself little", _conversations),
+    Kind("an agent: each prompt holds most of the one before", _agent),
 )
 
 

@@ -48,6 +48,17 @@ CASES = [
         {"topics": 1.5, "label_divergence": 2.0},
         FAR | {"topics": 1.5, "label_divergence": 2.0, "class_drift": 20.0},
     ),
+    ("templated use", {"ending_common": 0.9}, {"opening_common": 0.9, "duplicate_share": 0.99}),
+    (
+        "conversations",
+        {"step_excess": 0.15, "unlike_share": 0.9},
+        {"step_excess": 0.01, "unlike_share": 0.9},
+    ),
+    (
+        "an agent",
+        {"step_excess": 0.5, "repeat_share": 0.6},
+        {"step_excess": 0.9, "repeat_share": 0.98, "rebiased_share": 0.9},
+    ),
 ]
 
 
@@ -66,6 +77,12 @@ def test_a_kind_is_named_where_it_shows_and_only_there(
     assert any(said.startswith(words) for said in said_of(shows)), said_of(shows)
     kind = words.split(":", maxsplit=1)[0]
     assert not any(said.startswith(kind) for said in said_of(misses)), said_of(misses)
+
+
+def test_a_harvest_of_logits_is_taken_for_no_health_check_nor_resubmission() -> None:
+    for share in (0.5, 0.99):
+        assert said_of({"duplicate_share": share}) != []
+        assert said_of({"duplicate_share": share, "rebiased_share": 0.8}) == []
 
 
 def test_every_kind_has_its_case() -> None:
