@@ -69,18 +69,20 @@ class OtherAccounts:
     queries: list[IntArray] = field(default_factory=list)
     values: list[FloatArray] = field(default_factory=list)
     n_seen: int = 0
+    n_kept: int = 0
 
     def add(self, queries: IntArray, values: FloatArray) -> None:
         self.n_seen += len(queries)
+        self.n_kept += len(queries)
         self.queries.append(queries)
         self.values.append(values)
-        if sum(map(len, self.queries)) > 2 * OTHERS_KEPT_MAX:
+        if self.n_kept > 2 * OTHERS_KEPT_MAX:
             self._thin()
 
     def _thin(self) -> None:
         queries, values = np.concatenate(self.queries), np.concatenate(self.values)
         kept = np.random.default_rng(self.n_seen).choice(len(queries), OTHERS_KEPT_MAX, replace=False)
-        self.queries, self.values = [queries[kept]], [values[kept]]
+        self.queries, self.values, self.n_kept = [queries[kept]], [values[kept]], len(kept)
 
     def usual(self, queries: int, column: int) -> tuple[float, float] | None:
         """5 and 95 % quantile of a feature among those at about so many queries; None: too few."""
@@ -97,7 +99,7 @@ class OtherAccounts:
 
     def copy(self) -> "OtherAccounts":
         """One that does not change while this takes more; the arrays are shared, as nothing writes them."""
-        return OtherAccounts(self.queries.copy(), self.values.copy(), self.n_seen)
+        return OtherAccounts(self.queries.copy(), self.values.copy(), self.n_seen, self.n_kept)
 
     def _near(self, queries: int, column: int) -> FloatArray | None:
         """Known values of a feature among those at about so many queries, (k,); None: too few."""
