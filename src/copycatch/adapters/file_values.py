@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,16 +38,36 @@ def read_errors(name: str) -> Iterator[None]:
         raise TransportError(msg) from error
 
 
+class _Whole(io.RawIOBase):
+    """What is unpacked, as far as it can be: a file that breaks off gives all before that."""
+
+    def __init__(self, file: gzip.GzipFile | bz2.BZ2File) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        data = self._file.read1(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 def unpacked(raw: BinaryIO) -> BinaryIO:
     """The content of a file from its beginning, decompressed as its first bytes say."""
     magic = raw.read(4)
     raw.seek(0)
     if magic[:2] == b"\x1f\x8b":
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), CHUNK_BYTES)
+        return io.BufferedReader(_Whole(gzip.GzipFile(fileobj=raw)), CHUNK_BYTES)
     if magic == b"\x28\xb5\x2f\xfd":
         return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
     if magic[:3] == b"BZh":
-        return io.BufferedReader(bz2.BZ2File(raw), CHUNK_BYTES)
+        return io.BufferedReader(_Whole(bz2.BZ2File(raw)), CHUNK_BYTES)
     return raw
 
 
@@ -55,9 +75,14 @@ def head_of(name: str, n_bytes: int = HEAD_BYTES) -> bytes:
     """The first bytes of a file's content."""
     with read_errors(name), Path(name).open("rb") as raw:
         file = unpacked(raw)
+        read: Callable[[int], bytes] = getattr(file, "read1", file.read)  # no more than is there
         head = b""
-        while len(head) < n_bytes and (chunk := file.read(n_bytes - len(head))):
-            head += chunk
+        try:
+            while len(head) < n_bytes and (chunk := read(n_bytes - len(head))):
+                head += chunk
+        except EOFError:  # whoever reads on is told
+            if not head:
+                raise
         return head
 
 

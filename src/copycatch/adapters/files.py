@@ -8,7 +8,7 @@ import codecs
 import os
 import select
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +33,7 @@ class _Lines:
         self._is_cutting = False
         self._is_at_start = True
         self._ready: list[bytes] = []
+        self._read: Callable[[int], bytes] = getattr(file, "read1", file.read)  # no more than is there
         self.is_ended = False
         self.line = 0
 
@@ -59,9 +60,7 @@ class _Lines:
 
     def _fill(self) -> None:
         with read_errors(self._name):
-            chunk = (
-                os.read(self._raw.fileno(), CHUNK_BYTES) if self._is_live else self._file.read(CHUNK_BYTES)
-            )
+            chunk = os.read(self._raw.fileno(), CHUNK_BYTES) if self._is_live else self._read(CHUNK_BYTES)
         if self._is_at_start and chunk:
             self._is_at_start = False
             self._check_is_text(chunk)
@@ -87,6 +86,10 @@ class _Lines:
             msg = f"{self._name}: is compressed, or Parquet; unpack it first (zcat), or name the file"
             raise TransportError(msg)
 
+    def end(self) -> None:
+        """Nothing more can be read."""
+        self.is_ended = True
+
     @property
     def is_done(self) -> bool:
         return self.is_ended and not self._ready
@@ -108,17 +111,30 @@ class _Values:
         self._values = values
         self._raw = raw
         self._name = name
+        self._fault: TransportError | None = None
         self.position = 0
         self.is_done = False
 
     def take(self, values_max: int, _timeout_s: float) -> tuple[list[int], list[bytes]]:
         """Numbers and texts of the next messages; blank ones are counted but not given."""
-        with read_errors(self._name):
-            values = list(islice(self._values, values_max))
-        self.is_done = len(values) < values_max
+        if self._fault is not None:
+            raise self._fault
+        values: list[bytes] = []
+        try:
+            with read_errors(self._name):
+                values.extend(islice(self._values, values_max))
+        except TransportError as fault:
+            if not values:
+                raise
+            self._fault = fault  # told when what came before it is taken
+        self.is_done = len(values) < values_max and self._fault is None
         first, self.position = self.position, self.position + len(values)
         kept = [(at, each) for at, each in enumerate(values, first) if each and not each.isspace()]
         return [at for at, _ in kept], [each for _, each in kept]
+
+    def end(self) -> None:
+        """Nothing more can be read."""
+        self.is_done = True
 
     def skip_to(self, position: int) -> None:
         while self.position < position and not self.is_done:
@@ -159,9 +175,15 @@ class FileSource:
         Files, folders, or "-".
     identities : FileIdentities, optional
         Knows files that were read before by their content; else a file's name is its path.
+    goes_on : bool
+        Whether a file that breaks off is left for the next one, and told in `faults`.
     """
 
-    def __init__(self, paths: Iterable[str], identities: FileIdentities | None = None) -> None:
+    def __init__(
+        self, paths: Iterable[str], identities: FileIdentities | None = None, goes_on: bool = False
+    ) -> None:
+        self._goes_on = goes_on
+        self.faults: list[str] = []
         files = find_files(paths)
         self._names = files if identities is None else identities.names_of(files)
         self._path_by_name = dict(zip(self._names, files, strict=True))
@@ -196,7 +218,14 @@ class FileSource:
             if self._lines is None:
                 self._lines = _open(self._path_by_name[name])
                 self._lines.skip_to(self._start_by_name.get(name, 0))
-            positions, values = self._lines.take(records_max, timeout_s)
+            try:
+                positions, values = self._lines.take(records_max, timeout_s)
+            except TransportError as fault:
+                if not self._goes_on:
+                    raise
+                self.faults.append(str(fault))
+                self._lines.end()
+                continue
             if values:
                 return [RawBatch(name, 0, positions, values)]
             if not self._lines.is_done:

@@ -32,7 +32,8 @@ examples:
 
 exit codes: 0 judged; 1 read to the end but not judged, or not all of it: nothing decoded, 1 % or more
   rejected or late, or no account scored (it says why); 2 wrong options or policy, an output that exists or
-  is read; 3 a file cannot be read or written.
+  is read; 3 a file cannot be written, or not
+  read to its end (what could be read is judged).
 """
 
 
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.cli.progress import ReplayBar
     from copycatch.desk.curve import BudgetCurve
     from copycatch.service.logs import logging_at
-    from copycatch.service.replay import replay
+    from copycatch.service.replay import BrokenLogError, replay
 
     make_decoder = decoders_of(args)
     policy = policy_of(args.policy)
@@ -79,9 +80,12 @@ def run(args: argparse.Namespace) -> int:
         stack.enter_context(logging_at("warning"))
         writers = _open_outputs(stack, args)
         bar = stack.enter_context(ReplayBar(is_quiet=args.quiet))
-        summary = replay(
-            args.files, policy, _writer(writers, frames, curve), bar.update, make_decoder=make_decoder
-        )
+        is_broken = False
+        write = _writer(writers, frames, curve)
+        try:
+            summary = replay(args.files, policy, write, bar.update, make_decoder=make_decoder)
+        except BrokenLogError as fault:
+            summary, is_broken = fault.summary, True
     frames.write()
     if not args.quiet:
         counts = summary.counts
@@ -94,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         print(curve.sentence(), file=sys.stderr)
     for sentence in summary.unjudged:
         print(sentence, file=sys.stderr)
-    return 0 if summary.findings.is_judged else 1
+    return 3 if is_broken else 0 if summary.findings.is_judged else 1
 
 
 Writer = tuple[OutputFile, Callable[[Outcomes], list[Any]]]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from copycatch.adapters.clock import ManualClock, SystemClock
 from copycatch.adapters.files import FileSource
 from copycatch.adapters.memory import MemoryMetrics
+from copycatch.errors import TransportError
 from copycatch.ports import Clock, Committed, Delivery, Shard
 from copycatch.records.columns import Outcomes
 from copycatch.records.decoding import Decoder
@@ -31,6 +32,15 @@ class Progress:
     bytes_total: int
     records: int
     alerts: int
+
+
+class BrokenLogError(TransportError):
+    """Files that break off; `summary` is of all that could be read."""
+
+    def __init__(self, summary: Summary, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.summary = summary
+        summary.unjudged += [f"NOT JUDGED: what follows where a file breaks off: {each}" for each in faults]
 
 
 class _CallbackSink:
@@ -86,11 +96,13 @@ def replay(
     Raises
     ------
     ConfigError, TransportError
-        If a file does not exist, or breaks off.
+        If a file does not exist, or cannot be opened.
+    BrokenLogError
+        At the end, if a file broke off; all that could be read is judged.
     """
     clock: Clock = ManualClock(SystemClock().now_ms() if now_ms is None else now_ms)
     metrics = MemoryMetrics()
-    source = FileSource(paths)
+    source = FileSource(paths, goes_on=True)
     judge = make_judge(policy, ACCOUNTS_MAX, REPLAY_KEY, {"*": make_decoder or decoder_maker(log)}, metrics)
     sink = _CallbackSink(on_outcomes)
     checkpoint = Checkpoint(judge, sink, None, clock, metrics)
@@ -105,4 +117,7 @@ def replay(
         pace=Pace(records_max=records_max),
         on_turn=tell,
     )
-    return runner.run()
+    summary = runner.run()
+    if source.faults:
+        raise BrokenLogError(summary, source.faults)
+    return summary

@@ -1,9 +1,11 @@
 """Log files as a source, files as a sink: what breaks, and what then stands."""
 
+import bz2
 import gzip
 import io
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,25 @@ def test_a_compressed_file_that_breaks_off_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TransportError, match=r"a.jsonl.gz: cannot be read on"):
         read(FileSource([str(tmp_path / "a.jsonl.gz")]))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
+@pytest.mark.parametrize("n", [300, 200_000])
+def test_what_stands_before_a_file_breaks_off_is_read(
+    pack: Callable[[bytes], bytes], n: int, tmp_path: Path
+) -> None:
+    lines = [f'{{"a": {number * 7919 % 1_000_003}}}'.encode() for number in range(n)]
+    whole = pack(b"\n".join(lines))
+    broken, after = tmp_path / "a.jsonl.gz", tmp_path / "b.jsonl"
+    broken.write_bytes(whole[:-9] if n < 1_000 else whole[: len(whole) * 3 // 4])
+    after.write_bytes(b"next")
+    source = FileSource([str(broken), str(after)], goes_on=True)
+    found = [value for _, value in read(source)]
+    assert found[-1] == b"next", "the next file is read"
+    assert found[:-1] == lines[: len(found) - 1]
+    assert len(found) > (n // 2 if pack is gzip.compress else 0)
+    [fault] = source.faults
+    assert "a.jsonl.gz: cannot be read on" in fault
 
 
 def test_places_that_are_not_there(tmp_path: Path) -> None:

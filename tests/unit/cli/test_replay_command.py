@@ -133,6 +133,20 @@ def test_outputs_are_checked_before_a_byte_is_written(
     assert old.read_text() == ""
 
 
+def test_a_log_that_breaks_off_is_judged_up_to_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = "".join(json.dumps({**native(1), "event_id": f"e{i}"}) + "\n" for i in range(500))
+    broken = tmp_path / "a.jsonl.gz"
+    broken.write_bytes(gzip.compress(lines.encode())[:-20])
+    assert main(["replay", str(broken)]) == 3
+    told = capsys.readouterr().err
+    n = int(told.split(" records: ")[0].split()[-1])
+    assert 400 < n <= 500
+    assert "NOT JUDGED: what follows where a file breaks off: " in told
+    assert "a.jsonl.gz: cannot be read on: Compressed file ended" in told
+
+
 def test_a_full_disk_ends_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = write(tmp_path / "log.jsonl", "broken")
     assert main(["replay", log, "--dead-letters", "/dev/full"]) == 3
