@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.support.maven import JVM, ServerMissing, die_with_parent, free_port, jars, pom
 
@@ -52,6 +53,8 @@ class Broker:
         Further listeners, name to protocol; their ports are in `port_by_listener`.
     scram : mapping of str to str
         Users and passwords for SCRAM-SHA-512.
+    advertised : mapping of str to int
+        Ports that clients are sent to instead, by listener: those of a proxy.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Broker:
         extra: Mapping[str, str] | None = None,
         listeners: Mapping[str, str] | None = None,
         scram: Mapping[str, str] | None = None,
+        advertised: Mapping[str, int] | None = None,
     ) -> None:
         self._libs = jars(
             f"kafka-{KAFKA_VERSION}",
@@ -70,12 +74,13 @@ class Broker:
         protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **(listeners or {})}
         self.port_by_listener = {name: free_port() for name in protocols}
         bound = {name: f"{name}://127.0.0.1:{port}" for name, port in self.port_by_listener.items()}
-        advertised = {name: text.replace("127.0.0.1", "localhost") for name, text in bound.items()}
+        told = {
+            name: f"{name}://localhost:{(advertised or {}).get(name, port)}"
+            for name, port in self.port_by_listener.items()
+        }
         config = CONFIG | {
             "listeners": ",".join(bound.values()),
-            "advertised.listeners": ",".join(
-                text for name, text in advertised.items() if name != "CONTROLLER"
-            ),
+            "advertised.listeners": ",".join(text for name, text in told.items() if name != "CONTROLLER"),
             "listener.security.protocol.map": ",".join(f"{name}:{kind}" for name, kind in protocols.items()),
             "controller.quorum.voters": f"1@127.0.0.1:{self.port_by_listener['CONTROLLER']}",
             "log.dirs": str(self._folder / "data"),
@@ -156,8 +161,8 @@ class Broker:
 
 
 @contextlib.contextmanager
-def running_broker(**options: Mapping[str, str]) -> Iterator[Broker]:
-    """A started broker; tried again when another process was quicker to take a port."""
+def running_broker(**options: Any) -> Iterator[Broker]:
+    """A started broker; made again when another process was quicker to take a port."""
     for attempt in range(3):
         broker = Broker(**options)
         try:

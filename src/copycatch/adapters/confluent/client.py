@@ -61,6 +61,28 @@ REMEDIES = {
 OPAQUE_TOKEN_S = 300.0  # a token that does not say when it ends is asked for again after so long
 
 
+class LostConnections(logging.Filter):
+    """Counts connections that were lost, as the library logs it; most are closed by brokers, and no news."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drop what `log.connection.close: false` would."""
+        is_lost = isinstance(record.args, tuple) and record.args[:1] == ("FAIL",)
+        self.n += is_lost
+        is_news = not is_lost or record.levelno > logging.INFO
+        return is_news and logger.isEnabledFor(record.levelno)
+
+    def options(self) -> dict[str, Any]:
+        """For a client that is to be watched."""
+        own = logging.Logger(logger.name, logging.INFO)  # noqa: LOG001 (one a client, gone with it)
+        own.parent = logger
+        own.addFilter(self)
+        return {"log.connection.close": True, "logger": own}
+
+
 def security_options(security: Security) -> dict[str, Any]:
     """The library's options for TLS and SASL.
 

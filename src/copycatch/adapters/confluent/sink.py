@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from copycatch.adapters.confluent.client import (
     FATAL,
     FENCED,
+    LostConnections,
     cause_of,
     common_options,
     message_of,
@@ -28,6 +29,10 @@ from copycatch.units import UnixMs
 log = structlog.get_logger(__name__)
 
 QUEUE_WAIT_S = 0.1
+# The coordinator refuses a transaction while it still writes the end of the one before, some milliseconds.
+# The library asks again after this time, then twice that and so on; its default of 100 ms would be paid by
+# every unit, and five times over in delay at 80 % of the highest rate.
+RETRY_MS = 5
 COMMIT_TRIES = 3  # a commit that may be repeated is; after that its fate is open
 
 
@@ -44,30 +49,38 @@ class ConfluentSink:
         source: ConfluentSource,
         alert_format: AlertFormat,
         now_ms: Callable[[], UnixMs],
+        before_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._source = source
         self._alert_format = alert_format
         self._now_ms = now_ms
+        self._before_commit = before_commit
         self._topic_by_kind = topic_by_kind(settings.outputs)
         self._is_transactional = settings.delivery == "exactly_once"
         self._transactional_id = transactional_id(settings.kafka)
         self._timeout_s = settings.kafka.request_timeout
         self._undelivered: list[KafkaError] = []
+        self._lost, self._lost_before = LostConnections(), 0
         self._check_topics()
         self._producer = self._connect()
 
     def _connect(self) -> Producer:
         kafka = self._settings.kafka
-        options: dict[str, Any] = common_options(kafka) | {
-            "compression.type": kafka.compression,
-            "allow.auto.create.topics": False,
-            "enable.idempotence": True,
-            "acks": "all",
-            "linger.ms": 5,
-            "batch.size": 1 << 18,
-            "delivery.timeout.ms": round(2 * kafka.request_timeout * 1000),
-        }
+        options: dict[str, Any] = (
+            common_options(kafka)
+            | self._lost.options()
+            | {
+                "compression.type": kafka.compression,
+                "allow.auto.create.topics": False,
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 5,
+                "batch.size": 1 << 18,
+                "retry.backoff.ms": RETRY_MS,
+                "delivery.timeout.ms": round(2 * kafka.request_timeout * 1000),
+            }
+        )
         if self._is_transactional:
             timeout_ms = round(kafka.transaction_timeout * 1000)
             options |= {
@@ -79,6 +92,8 @@ class ConfluentSink:
             producer = Producer(options)
             if self._is_transactional:
                 producer.init_transactions(self._timeout_s)
+        producer.poll(0)
+        self._lost_before = self._lost.n
         return producer
 
     def _check_topics(self) -> None:
@@ -119,6 +134,7 @@ class ConfluentSink:
             self._source.commit(offsets)
 
     def _deliver_as_transaction(self, delivery: Delivery, offsets: list[TopicPartition]) -> None:
+        self._begin_anew_after_loss()
         try:
             self._producer.begin_transaction()
             self._send_all(delivery)
@@ -138,7 +154,18 @@ class ConfluentSink:
                 raise FencedError(message_of("writing outcomes", cause)) from error
             with translated("writing outcomes"):
                 raise
+        self._before_commit()
         self._commit()
+
+    def _begin_anew_after_loss(self) -> None:
+        """Where a connection was lost the end of a transaction may have been sent twice.
+
+        The first one may still be on its way, and brokers take it for the end of the transaction that is open
+        by then (KAFKA-17754). A new epoch makes it void.
+        """
+        self._producer.poll(0)  # what it logs comes here
+        if self._lost.n > self._lost_before:
+            self.reopen()
 
     def _commit(self) -> None:
         for attempt in range(COMMIT_TRIES):

@@ -14,6 +14,7 @@ from kafka.errors import (
 from kafka.producer.future import FutureRecordMetadata
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
+from copycatch.adapters.clock import SystemClock
 from copycatch.adapters.kafka.client import FATAL, NO_SENSORS, common_options, translated
 from copycatch.adapters.kafka.source import KafkaSource
 from copycatch.adapters.kafka_names import (
@@ -28,12 +29,16 @@ from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import FencedError, TransportError
 from copycatch.ports import Committed, Delivery, Shard
 from copycatch.settings.service import Service
-from copycatch.units import UnixMs
+from copycatch.units import MS_PER_S, UnixMs
 from kafka import KafkaProducer, TopicPartition
 
 log = structlog.get_logger(__name__)
 
 CLOSE_S_MAX = 5.0
+# The library waits so long before it sends a request again. An end of a transaction that took longer may have
+# been sent twice, and the first one may still be on its way: brokers take it for the end of the transaction
+# that is open by then (KAFKA-17754). A new epoch makes it void.
+RETRY_MS = 100
 MAX_BLOCK_MS = 15_000  # for metadata of an output topic; the runner tries again after that
 
 
@@ -80,15 +85,18 @@ class KafkaSink:
         alert_format: AlertFormat,
         now_ms: Callable[[], UnixMs],
         learning: str | None = None,
+        before_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._source = source
         self._alert_format = alert_format
         self._now_ms = now_ms
+        self._before_commit = before_commit
         self._topic_by_kind = topic_by_kind(settings.outputs, learning)
         self._is_transactional = settings.delivery == "exactly_once"
         self._transactional_id = transactional_id(settings.kafka)
         self._abandoned: list[KafkaProducer] = []
+        self._clock, self._may_end_late = SystemClock(), False
         self._check_topics()
         self._producer = self._connect()
 
@@ -102,6 +110,7 @@ class KafkaSink:
                 "allow_auto_create_topics": False,
                 "max_block_ms": MAX_BLOCK_MS,
                 "linger_ms": 5,
+                "retry_backoff_ms": RETRY_MS,
                 "batch_size": 1 << 18,
                 "delivery_timeout_ms": round(2 * kafka.request_timeout * 1000),
             }
@@ -149,6 +158,8 @@ class KafkaSink:
     def _deliver_as_transaction(
         self, delivery: Delivery, offsets: dict[TopicPartition, OffsetAndMetadata]
     ) -> None:
+        if self._may_end_late:
+            self.reopen()
         with translated("writing outcomes"):
             try:
                 self._producer.begin_transaction()
@@ -158,8 +169,9 @@ class KafkaSink:
             except KafkaError as error:
                 self._abort(error)
                 raise
+        self._before_commit()
         try:
-            self._producer.commit_transaction()
+            self._end(self._producer.commit_transaction)
         except FATAL as error:
             msg = f"Kafka, committing: {type(error).__name__}: {error}"
             raise TransportError(msg) from error
@@ -180,10 +192,17 @@ class KafkaSink:
         if isinstance(cause, (ProducerFencedError, InvalidProducerEpochError)):
             return  # this producer can do nothing any more; reopen() makes a new one
         try:
-            self._producer.abort_transaction()
+            self._end(self._producer.abort_transaction)
         except KafkaError as error:
             msg = f"Kafka, aborting after {type(cause).__name__}: {error}"
             raise FencedError(msg) from error
+
+    def _end(self, end: Callable[[], None]) -> None:
+        began_s = self._clock.monotonic_s()
+        try:
+            end()
+        finally:
+            self._may_end_late |= self._clock.monotonic_s() - began_s >= RETRY_MS / MS_PER_S
 
     def _send_and_wait(self, delivery: Delivery) -> None:
         """Until every message is acknowledged.
@@ -215,6 +234,7 @@ class KafkaSink:
     def reopen(self) -> None:
         self._abandon(self._producer)
         self._producer = self._connect()
+        self._may_end_late = False
 
     def close(self) -> None:
         self._abandon(self._producer, CLOSE_S_MAX)
