@@ -13,7 +13,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 COMMANDS = (
     "run", "learn", "replay", "inspect", "check", "alerts", "explain", "verdict", "allow", "policy",
-    "backtest", "test", "decisions", "report", "top", "evidence", "simulate", "demo", "schemas", "enforce",
+    "backtest", "test", "drill", "decisions", "report", "top", "evidence", "simulate", "demo", "schemas",
+    "enforce",
     "warm",
 )  # fmt: skip
 

@@ -205,6 +205,18 @@ METRICS: tuple[MetricSpec, ...] = (
         "copycatch_notes_total", "counter", ("note",), "messages that formats skipped, held, joined or split"
     ),
     MetricSpec(
+        "copycatch_drill_messages_total",
+        "counter",
+        ("kind",),
+        "of drills: record (taken), alert and recommendation (delivered); they are in no other metric",
+    ),
+    MetricSpec(
+        "copycatch_drill_sink_messages_total",
+        "counter",
+        ("sink", "outcome"),
+        "the same as copycatch_sink_messages_total, of drills",
+    ),
+    MetricSpec(
         "copycatch_sink_messages_total",
         "counter",
         ("sink", "outcome"),

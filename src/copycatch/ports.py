@@ -246,3 +246,4 @@ class Message:
     value: bytes | None
     timestamp_ms: int
     headers: list[tuple[str, bytes]] = field(default_factory=list)
+    is_drill: bool = False

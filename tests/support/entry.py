@@ -12,7 +12,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     run.add_parser(parser.add_subparsers())
     args = parser.parse_args()
-    bootstrap.make_judge = lambda *_arguments: CountingJudge()  # type: ignore[assignment]
+    bootstrap.make_judge = lambda *_arguments, **_options: CountingJudge()  # type: ignore[assignment]
     return run.run(args)
 
 

@@ -59,7 +59,8 @@ def _alert(alert: Alert, alert_format: AlertFormat) -> Message:
         f"{alert.uid}/{alert.op}/{alert.time}",
         f"copycatch.alert.{alert.op}",
     )
-    return Message(alert.uid.encode(), alert_format.encode(alert), parse_rfc3339(alert.time), headers)
+    value, time_ms, is_drill = alert_format.encode(alert), parse_rfc3339(alert.time), alert.drill is True
+    return Message(alert.uid.encode(), value, time_ms, headers, is_drill)
 
 
 def _recommendation(recommendation: Recommendation) -> Message:
@@ -70,7 +71,8 @@ def _recommendation(recommendation: Recommendation) -> Message:
         f"{recommendation.decision_key}/{recommendation.epoch}/{recommendation.revision}",
         f"copycatch.recommendation.{recommendation.op}",
     )
-    return Message(key, ENCODER.encode(recommendation), parse_rfc3339(recommendation.issued_at), headers)
+    value, time_ms = ENCODER.encode(recommendation), parse_rfc3339(recommendation.issued_at)
+    return Message(key, value, time_ms, headers, recommendation.drill is True)
 
 
 def _dead_letter(reject: Rejected, now_ms: int) -> Message:

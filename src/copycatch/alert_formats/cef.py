@@ -54,6 +54,8 @@ def encode_cef(alert: Alert) -> bytes:
         fields |= {"cfp2": number_text(alert.score.attack_prob), "cfp2Label": "attackProbability"}
     if alert.part_of is not None:
         fields |= {"flexString1": printable(alert.part_of, 1023), "flexString1Label": "partOf"}
+    if alert.drill is True:
+        fields |= {"flexString2": "true", "flexString2Label": "drill"}
     fields["msg"] = printable(alert.words, _ID_CHARS_MAX)
     header = "|".join(
         (

@@ -137,6 +137,7 @@ class Own(Strict, frozen=True, kw_only=True):
     looks_like: list[str]
     reasons: list[dict[str, Any]]
     part_of: str | None
+    drill: bool | UnsetType = UNSET
 
 
 class EcsAlert(Strict, frozen=True, kw_only=True):
@@ -144,6 +145,7 @@ class EcsAlert(Strict, frozen=True, kw_only=True):
 
     timestamp: str = field(name="@timestamp")
     ecs: EcsVersion
+    tags: list[str] | UnsetType = UNSET  # "drill" on what is about nobody
     event: Event
     rule: Rule
     threat: Threat | UnsetType = UNSET
@@ -176,6 +178,7 @@ def ecs_of(alert: Alert) -> EcsAlert:
     return EcsAlert(
         timestamp=alert.time,
         ecs=EcsVersion(),
+        tags=["drill"] if alert.drill is True else UNSET,
         event=_event_of(alert, risk),
         rule=Rule(
             id=alert.rule,
@@ -262,4 +265,5 @@ def _own_of(alert: Alert) -> Own:
         looks_like=alert.looks_like,
         reasons=[msgspec.to_builtins(reason) for reason in alert.reasons],
         part_of=alert.part_of,
+        drill=alert.drill,
     )

@@ -356,7 +356,8 @@ def _observables_of(alert: Alert) -> list[Observable]:
 
 
 def _unmapped_of(alert: Alert) -> dict[str, str | int | float | None]:
-    return {
+    drill: dict[str, str | int | float | None] = {"copycatch.drill": True} if alert.drill is True else {}
+    return drill | {
         "copycatch.mode": alert.mode,
         "copycatch.tail_prob": alert.score.tail_prob,
         "copycatch.rank": alert.score.rank,

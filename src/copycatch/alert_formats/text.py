@@ -62,6 +62,8 @@ def title_of(alert: Alert) -> str:
 
     Ids come from logs, so control characters in them are escaped: a terminal must not obey them.
     """
+    if alert.drill is True:
+        return printable(f"DRILL, not an attack: {alert.entity.id} on {alert.model_id}", 256)
     if alert.entity.kind == "model":
         return printable(f"Model not judged: {alert.model_id}", 256)
     count = alert.entity.accounts_total

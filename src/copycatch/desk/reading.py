@@ -45,6 +45,7 @@ class Announced:
     faults: list[str] = field(default_factory=list)
     n_faults: int = 0
     n_recommendations: int = 0
+    n_drills: int = 0  # messages of drills: left out
 
     def add(self, place: str, value: bytes) -> None:
         """Take one line; what is neither alert nor recommendation becomes a fault."""
@@ -65,12 +66,19 @@ class Announced:
         if probe.decision_key is not None:
             self._put(_RECOMMENDATION.decode(value))
         elif probe.uid is not None:
-            self.alerts.append(_ALERT.decode(value))
+            alert = _ALERT.decode(value)
+            if alert.drill is True:
+                self.n_drills += 1
+            else:
+                self.alerts.append(alert)
         else:
             msg = "neither a native alert (uid) nor a recommendation (decision_key)"
             raise ValueError(msg)
 
     def _put(self, row: Recommendation) -> None:
+        if row.drill is True:
+            self.n_drills += 1
+            return
         self.n_recommendations += 1
         known = self.rows.get(row.decision_key)
         if known is None or (row.epoch, row.revision) >= (known.epoch, known.revision):

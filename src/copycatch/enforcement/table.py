@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from copycatch.enforcement.identity import forms_of, spellings_of, stored_form
+from copycatch.records.drill import ACCOUNT_PREFIX
 from copycatch.records.wire import ACTION_RANKS, Ack, Action, ActionParams, Recommendation
 from copycatch.units import MS_PER_S, format_rfc3339, parse_rfc3339
 
@@ -176,12 +177,15 @@ class DecisionTable:
         if recommendation.op == "revoke":
             self.counts.revoked += 1
             return _ack(key, recommendation, "applied", now_ms)
+        if recommendation.drill is True and not _is_about_drill(recommendation):
+            return _ack(key, recommendation, "rejected", now_ms, "a drill may hold for its own account only")
         if expires_ms <= now_ms:
             return None  # it ended while nobody was here; there is nothing to say about it
         if recommendation.requires_human and not self._is_approved(recommendation):
             return _ack(key, recommendation, "rejected", now_ms, "waits for a person to agree")
         action: Action | None = recommendation.action
-        message = None
+        message = "a drill: it holds for its own account only" if recommendation.drill is True else None
+        is_supported = action in self._supported
         if action not in self._supported:
             action = recommendation.fallback_action
             message = f"{recommendation.action} is not supported here; {action or 'nothing'} is done instead"
@@ -193,11 +197,11 @@ class DecisionTable:
             self._state.bucket_by_key[key] = bucket  # a renewal is no new allowance
         for place in _places(recommendation):
             self._state.keys_by_value.setdefault(place, set()).add(key)
-        self.counts.applied += 1
+        self.counts.applied += recommendation.drill is not True
         while len(self._state.entry_by_key) > self._entries_max:
             self._remove(next(iter(self._state.entry_by_key)))
             self.counts.dropped += 1
-        return _ack(key, recommendation, "applied" if message is None else "unsupported", now_ms, message)
+        return _ack(key, recommendation, "applied" if is_supported else "unsupported", now_ms, message)
 
     def _remove(self, key: str) -> None:
         entry = self._state.entry_by_key.pop(key, None)
@@ -277,6 +281,10 @@ def _places(recommendation: Recommendation) -> set[tuple[str, str]]:
     if recommendation.scope == "campaign":
         return {("account", stored_form(account)) for account in recommendation.accounts}
     return {(recommendation.scope, stored_form(recommendation.value))}
+
+
+def _is_about_drill(recommendation: Recommendation) -> bool:
+    return recommendation.scope == "account" and recommendation.value.startswith(ACCOUNT_PREFIX)
 
 
 def _concerns(recommendation: Recommendation, subject: Subject) -> bool:

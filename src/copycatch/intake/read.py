@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from copycatch.intake.columns import ColumnBuilder
+from copycatch.intake.drill_marks import DrillMarks
 from copycatch.intake.embed import Embedder
 from copycatch.records.columns import RawBatch, RecordBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
+from copycatch.records.drill import DrillQuery
 from copycatch.records.selection import concatenate
 from copycatch.records.wire import Rejected
 
@@ -27,6 +29,7 @@ class Read:
     batch: RecordBatch
     rejects: list[Rejected]
     notes: Counter[Note]
+    drills: list[DrillQuery] = field(default_factory=list)  # records of drills: in nothing else
 
 
 class Intake:
@@ -40,6 +43,8 @@ class Intake:
         Embeds text inputs that bring no embedding; None leaves them without one.
     make_decoder_by_topic : mapping of str to callable
         One decoder a topic; the key "*" serves topics that are not named (files of any name).
+    drill_marks : DrillMarks, optional
+        Tells records of drills; without it, none is.
     """
 
     def __init__(
@@ -47,7 +52,9 @@ class Intake:
         hmac_key: bytes,
         embedder: Embedder | None,
         make_decoder_by_topic: Mapping[str, Callable[[], Decoder]],
+        drill_marks: DrillMarks | None = None,
     ) -> None:
+        self._drill_marks = drill_marks
         self._columns = ColumnBuilder(hmac_key, embedder)
         self.link_key = self._columns.link_key  # of the hashes by which accounts are linked
         self._make_decoder_by_topic = dict(make_decoder_by_topic)
@@ -68,7 +75,8 @@ class Intake:
         now_ms : int
             Wall clock: requests and responses that have waited too long for each other are given up.
         """
-        return _joined(raw, list(self.read_in_pieces(raw, now_ms)))
+        pieces = list(self.read_in_pieces(raw, now_ms))
+        return replace(_joined(raw, pieces), drills=[each for piece in pieces for each in piece.drills])
 
     def read_in_pieces(self, raw: RawBatch, now_ms: int) -> Iterator[Read]:
         """The same, at most about `PIECE_RECORDS` at a time: a short message may hold thousands of rows.
@@ -80,12 +88,17 @@ class Intake:
         for span in _spans(raw):
             reads.append(self._read(span, decoder.decode_lazily(span)))
             if sum(len(read.batch) for read in reads) >= PIECE_RECORDS:
-                yield _joined(raw, reads)
+                yield self._without_drills(_joined(raw, reads), now_ms)
                 reads = []
         given_up = decoder.flush(now_ms)
         if given_up.records or given_up.rejects or not reads:
             reads.append(self._read(raw, given_up))
-        yield _joined(raw, reads)
+        yield self._without_drills(_joined(raw, reads), now_ms)
+
+    def _without_drills(self, read: Read, now_ms: int) -> Read:
+        if self._drill_marks is not None:
+            read.batch, read.drills = self._drill_marks.split(read.batch, now_ms, read.notes)
+        return read
 
     def give_up(self, now_ms: int) -> Iterator[Read]:
         """What becomes of requests and responses that have waited too long; for topics that are quiet."""

@@ -143,18 +143,20 @@ class SignalColumns:
 
 @dataclass(slots=True)
 class Counts:
-    """Every input record exactly once: n = accepted + duplicates + late + rejected."""
+    """Every input record exactly once: n = accepted + duplicates + late + rejected, drills apart."""
 
     accepted: int = 0
     duplicates: int = 0
     late: int = 0
     rejected: int = 0
+    drills: int = 0  # marked records: no traffic, and in no total
 
     def add(self, other: "Counts") -> None:
         self.accepted += other.accepted
         self.duplicates += other.duplicates
         self.late += other.late
         self.rejected += other.rejected
+        self.drills += other.drills
 
     @property
     def total(self) -> int:

@@ -17,6 +17,8 @@ Note = Literal[
     "sampled",  # messages whose source says that it logs only a share of the traffic
     "unread",  # parts of records that could not be read: the part is missing, the query counts
     "unpaired",  # requests given as a record without response, because the options say so
+    "drill_forged",  # marked as a drill, by a mark that does not hold: judged as any other record
+    "drill_stale",  # marked as a drill, too long ago: likewise
 ]
 """Nothing is lost without being counted: once nothing waits any more,
 messages + split == records + rejects + skipped + unknown + joined."""

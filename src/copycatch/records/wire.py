@@ -7,11 +7,12 @@ are generated from these classes.
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
-RECORD_BYTES_MAX = (
-    1 << 20
-)  # the broker's own default limit (message.max.bytes); longer ones are attacks or bugs
+from copycatch.records.drill import DrillFlag
+
+# The broker's own default limit (message.max.bytes); longer ones are attacks or bugs.
+RECORD_BYTES_MAX = 1 << 20
 MESSAGE_BYTES_MAX = 16 << 20  # of a log line: one with a photo in it still counts as a query
 ID_CHARS_MAX = 512  # an id is a name, not a payload; ids become state, log fields and message keys
 TEXT_CHARS_MAX = 1 << 18
@@ -306,9 +307,8 @@ class Alert(Struct, frozen=True, kw_only=True):
     looks_like: Annotated[
         list[str], Meta(description="Kinds of harmless use that the account resembles, in words.")
     ] = []
-    part_of: Annotated[str | None, Meta(description="Uid of the campaign's alert that goes on instead.")] = (
-        None
-    )
+    part_of: Annotated[str | None, Meta(description="Uid of the campaign's alert that goes on.")] = None
+    drill: DrillFlag = UNSET
     schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 
 
@@ -374,6 +374,7 @@ class Recommendation(Struct, frozen=True, kw_only=True):
         str | None, Meta(description="Who made this revision, where a person did and not the detector.")
     ] = None
     decided_why: Annotated[str | None, Meta(description="Why that person did.")] = None
+    drill: DrillFlag = UNSET
     schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 
 

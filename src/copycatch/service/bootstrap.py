@@ -30,6 +30,7 @@ from copycatch.embedding.embedder import TextEmbedder
 from copycatch.engine import compile_ahead
 from copycatch.errors import ConfigError
 from copycatch.formats.catalog import make_decoder
+from copycatch.intake.drill_marks import DrillMarks
 from copycatch.intake.read import Intake
 from copycatch.ports import Clock, Kind, Metrics, OutcomeSink, RecordSource, SnapshotStore
 from copycatch.records.decoding import Decoder
@@ -101,8 +102,13 @@ def make_judge(
     decoders: Mapping[str, Callable[[], Decoder]],
     metrics: Metrics,
     remote: RemoteLearning | None = None,
+    *,
+    has_drills: bool = False,
 ) -> EngineJudge:
-    return EngineJudge(policy, accounts_max, Intake(hmac_key, TextEmbedder(), decoders), metrics, remote)
+    """Intake and engine; with drills only where `hmac_key` is a secret."""
+    marks = DrillMarks(hmac_key) if has_drills else None
+    intake = Intake(hmac_key, TextEmbedder(), decoders, marks)
+    return EngineJudge(policy, accounts_max, intake, metrics, remote)
 
 
 def as_learner(settings: Service) -> Service:
@@ -209,7 +215,7 @@ class Instance:
         else:
             judge = make_judge(
                 self.policy_watch.policy, settings.accounts_max, hmac_key, self._decoders(endpoints),
-                self.metrics, self._remote(endpoints),
+                self.metrics, self._remote(endpoints), has_drills=True,
             )  # fmt: skip
         # A member of a consumer group must not be silent for as long as a first compilation takes.
         self._compiles_ahead = not endpoints.sources and not is_learner

@@ -55,6 +55,7 @@ from copycatch.ports import (
     SnapshotStore,
 )
 from copycatch.records.columns import Outcomes
+from copycatch.service.counting import count_outcomes
 from copycatch.service.judging import Judge
 
 log = structlog.get_logger(__name__)
@@ -133,7 +134,7 @@ class Checkpoint:
         self._sequence += 1
         self._position_by_shard |= positions
         self._changed |= set(positions)
-        self._count(outcomes)
+        count_outcomes(self._metrics, outcomes)
 
     def _append_entries(self, outcomes: Outcomes, positions: dict[Shard, int]) -> dict[Shard, int]:
         """Append to the journal what the unit announces; gives its positions, with those of each shard named.
@@ -158,30 +159,6 @@ class Checkpoint:
             self.snapshot_soon()
         self._hook("after journal entry")
         return positions
-
-    def _count(self, outcomes: Outcomes) -> None:
-        metrics, counts = self._metrics, outcomes.counts
-        metrics.count("copycatch_units_total")
-        for name, n in (
-            ("accepted", counts.accepted),
-            ("duplicate", counts.duplicates),
-            ("late", counts.late),
-            ("rejected", counts.rejected),
-        ):
-            if n:
-                metrics.count("copycatch_records_total", n, outcome=name)
-        for _, scores in outcomes.evaluations:
-            for name, n in (("yes", int(scores.is_warm.sum())), ("no", int((~scores.is_warm).sum()))):
-                if n:
-                    metrics.count("copycatch_evaluations_total", n, scored=name)
-            for tail_prob in scores.tail_probs[scores.is_warm].tolist():
-                metrics.observe("copycatch_tail_probability", tail_prob)
-        for reject in outcomes.rejects:
-            metrics.count("copycatch_rejects_total", reason=reject.reason)
-        for alert in outcomes.alerts:
-            metrics.count("copycatch_alerts_total", op=alert.op, severity=alert.severity)
-        for each in outcomes.recommendations:
-            metrics.count("copycatch_recommendations_total", op=each.op, action=each.action)
 
     # ---- state
 

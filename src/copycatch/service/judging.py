@@ -15,6 +15,7 @@ from copycatch.population.model import WARM_UP_MS
 from copycatch.ports import Metrics, Shard
 from copycatch.records.columns import Outcomes, RawBatch, RecordBatch
 from copycatch.records.policy import Policy
+from copycatch.service.drills import Drills
 from copycatch.service.findings import Learning
 from copycatch.service.remote_learning import RemoteLearning
 from copycatch.units import UNIX_MS_MIN, UnixMs
@@ -112,6 +113,7 @@ class EngineJudge:
         self._newest_event_ms: UnixMs | None = None
         self._bounds = NO_BOUNDS  # as far as they are counted
         self._fields: set[str] = set()
+        self._drills = Drills()
         self._state = self._new_state()
 
     def _new_state(self) -> engine.EngineState:
@@ -131,8 +133,11 @@ class EngineJudge:
         behind: Collection[Shard] = (),
     ) -> Outcomes:
         outcomes = Outcomes()
+        is_silent = Shard(raw.topic, raw.partition) in silent
         for read in self._intake.read_in_pieces(raw, now_ms):
             outcomes.add(self._judge(read, now_ms, silent, behind))
+            if read.drills:
+                outcomes.add(self._drills.take(read.drills, self._policy, is_silent=is_silent))
         return outcomes
 
     def end(self, now_ms: UnixMs) -> Outcomes:
@@ -257,6 +262,7 @@ class EngineJudge:
         if self._remote is not None:
             engine.take(self._state, learned)
         self._intake.reset()
+        self._drills = Drills()
         self._bounds = NO_BOUNDS
         self._newest_event_ms = None
 

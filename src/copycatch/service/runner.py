@@ -229,8 +229,8 @@ class Runner:
             self._rebuild(error)
             return False
         self.summary.findings.take(unit)
-        self.summary.alerts += len(unit.alerts)
-        self.summary.recommendations += len(unit.recommendations)
+        self.summary.alerts += sum(alert.drill is not True for alert in unit.alerts)
+        self.summary.recommendations += sum(each.drill is not True for each in unit.recommendations)
         self.on_delivered(unit)
         return True
 

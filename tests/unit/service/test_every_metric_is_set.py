@@ -9,8 +9,10 @@ from copycatch.adapters.clock import ManualClock
 from copycatch.adapters.fan_out import FanOutSink
 from copycatch.adapters.memory import MemoryLog, MemorySink, MemorySnapshots, MemorySource
 from copycatch.adapters.prometheus import PrometheusMetrics
+from copycatch.desk.drill_records import NATIVE, Drill
 from copycatch.engine.learned import MODELS_MAX
 from copycatch.errors import RecoverableError
+from copycatch.intake.drill_marks import DrillMarks
 from copycatch.metric_names import METRICS
 from copycatch.ports import Shard
 from copycatch.records.columns import Outcomes, RawBatch
@@ -105,6 +107,8 @@ def full_log() -> MemoryLog:
     lines += [b"{", record(1)]
     log.append(PLAIN, [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines])
     event = {"id": "p1", "account": "a1", "ts": START_MS}
+    drill = Drill("3fa2", "m1", NATIVE, DrillMarks(b"k"))
+    log.append(PLAIN, [drill.record(n, UnixMs(NOW_MS)).value or b"" for n in range(1, 14)])
     log.append(SPLIT, [json.dumps({"all": [event, event | {"id": "p2"}]}).encode()] * 3)
     return log
 
@@ -126,7 +130,7 @@ def run(log: MemoryLog, snapshots: MemorySnapshots, metrics: Recording, folder: 
             Input(topic=SPLIT.topic, format="mapping", options={"mapping": str(mapping)})
         ),
     }
-    judge = make_judge(watch.policy, 60, b"k", decoders, metrics)
+    judge = make_judge(watch.policy, 60, b"k", decoders, metrics, has_drills=True)
     source, main = Shaky(log), MemorySink(log)
     nobody = SyslogSettings(name="siem", type="syslog", host="127.0.0.1", port=1)
     sink = FanOutSink(main, make_sinks([nobody], clock.now_ms), clock, metrics)
