@@ -9,13 +9,14 @@ from pathlib import Path
 import msgspec
 
 from copycatch.adapters.clock import SystemClock
-from copycatch.cli.render_policy import policy_lines, policy_warnings
+from copycatch.cli.render_policy import policy_lines
 from copycatch.contracts.example_policy import example_policy
 from copycatch.errors import ConfigError
 from copycatch.features.catalog import NAMES
 from copycatch.settings.faults import Fault
 from copycatch.settings.load import read_file
 from copycatch.settings.policy import check_policy
+from copycatch.settings.policy_notes import policy_warnings
 from copycatch.settings.service_check import Kind, check_service, kind_of
 from copycatch.units import UnixMs, parse_rfc3339
 
@@ -29,9 +30,10 @@ are not the default, and its version (the content hash that goes on every alert)
 with every key, its default and a comment.
 
 Settings are read with the environment over them, as the service does; formats and their options, and the
-policy that they name, are checked along. Notes tell what may be meant so, as a key file that this
-machine does not have; with --strict they count as faults. --kind says which of the two a file is where
-its keys do not.
+policy that they name, are checked along. Notes tell what may be meant so: a key file that this machine does
+not have, a placeholder for a reason, an entry that has expired, a limit that can never be passed, a budget
+outside the range that was measured. With --strict they count as faults. --kind says which of the two a file
+is where its keys do not.
 
 exit codes: 0 good; 1 faults found; 2 the file cannot be read, or wrong usage
 """
@@ -95,6 +97,10 @@ def run(args: argparse.Namespace) -> int:
             print("".join(f"  note: {note}\n" for note in report.notes), end="")
         if not is_good:
             exit_code = max(exit_code, 1)
+            if not report.faults:
+                print(
+                    f"{path}: {len(report.notes)} notes, and --strict takes them for faults", file=sys.stderr
+                )
     return exit_code
 
 
@@ -117,14 +123,14 @@ def _report(path: Path, kind: Kind | None, now_ms: UnixMs) -> _Report:
     text = read_file(path)
     kind = kind or kind_of(text)
     if kind == "settings":
-        checked = check_service(path, os.environ, NAMES)
+        checked = check_service(path, os.environ, NAMES, now_ms)
         return _Report(path, kind, "good settings", None, checked.faults, checked.notes, [])
     policy, faults = check_policy(text, str(path), NAMES)
     if policy is None:
         return _Report(path, kind, "", None, faults, [], [])
     version = policy.content_version
     notes = policy_warnings(policy, now_ms)
-    return _Report(path, kind, f"good, version {version}", version, [], notes, policy_lines(policy))
+    return _Report(path, kind, f"good, version {version}", version, [], notes, policy_lines(policy, now_ms))
 
 
 def _print_json(report: _Report, is_good: bool) -> None:

@@ -5,17 +5,20 @@ from collections.abc import Iterator
 from copycatch.contracts.example_policy import key_of, value_text
 from copycatch.decisions.alert_text import ACTION_TEXTS
 from copycatch.decisions.explain import readable_duration, readable_number
-from copycatch.records.policy import Exemption, ExtractionRule, Match, Override, Policy
-from copycatch.records.wire import SEVERITIES
+from copycatch.decisions.recommend import RANK_LIMITED_MIN
+from copycatch.records.policy import Exemption, ExtractionRule, Override, Policy
+from copycatch.records.wire import ACTION_RANKS, SEVERITIES, Action
 from copycatch.safe_text import printable
-from copycatch.units import MS_PER_DAY, format_rfc3339
+from copycatch.settings.policy_notes import match_text
+from copycatch.units import format_rfc3339
 
-EXPIRY_WARNED_MS = 14 * MS_PER_DAY
 LISTED_MAX = 20
 
 
-def policy_lines(policy: Policy) -> list[str]:
+def policy_lines(policy: Policy, now_ms: int = 0) -> list[str]:
     """The policy as an analyst would tell it to a colleague, one sentence a line.
+
+    Entries that have expired at `now_ms` say so.
 
     Examples
     --------
@@ -51,56 +54,17 @@ def policy_lines(policy: Policy) -> list[str]:
         f"records may come {readable_duration(policy.windows.late_s_max)} late."
     )
     lines.extend(
-        f"Override for {_match_text(o.match)}: {_override_text(o)}." for o in policy.overrides[:LISTED_MAX]
+        f"Override for {match_text(o.match)}: {_override_text(o)}." for o in policy.overrides[:LISTED_MAX]
     )
     for title, exemptions in (
         ("Allowed", policy.allow),
         ("Known attack", policy.attacks),
         ("Silenced", policy.silences),
     ):
-        lines.extend(f"{title}: {_exemption_text(e)}." for e in exemptions[:LISTED_MAX])
+        lines.extend(f"{title}: {_exemption_text(e, now_ms)}." for e in exemptions[:LISTED_MAX])
         if len(exemptions) > LISTED_MAX:
             lines.append(f"{title}: {len(exemptions) - LISTED_MAX} more.")
     return [*lines, *_changed_lines(policy)]
-
-
-def policy_warnings(policy: Policy, now_ms: int) -> list[str]:
-    """What is allowed but probably not meant.
-
-    Examples
-    --------
-    >>> from copycatch.records.policy import Allow
-    >>> until = Allow(match=Match(account_id="ci"), reason="tests", owner="ops", expires_ms=1000)
-    >>> policy_warnings(Policy(allow=[until]), 2000)
-    ['allow for account ci expired at 1970-01-01T00:00:01.000Z; remove it or set a new date']
-    """
-    warnings = []
-    for title, exemptions in (("allow", policy.allow), ("silence", policy.silences)):
-        for exemption in exemptions:
-            who = _match_text(exemption.match)
-            if exemption.expires_ms is None:
-                warnings.append(f"{title} for {who} never expires; set expires")
-            elif exemption.expires_ms <= now_ms:
-                expired = format_rfc3339(exemption.expires_ms)
-                warnings.append(f"{title} for {who} expired at {expired}; remove it or set a new date")
-            elif title == "allow" and exemption.expires_ms <= now_ms + EXPIRY_WARNED_MS:
-                warnings.append(f"allow for {who} expires soon, at {format_rfc3339(exemption.expires_ms)}")
-            if title == "allow" and exemption.match.account_id is None:
-                warnings.append(
-                    f"allow for {who} exempts every account there; name account_id to be narrower"
-                )
-    rule = policy.extraction
-    if rule is None:
-        warnings.append("extraction is off: model extraction will not be detected")
-    elif "low" not in rule.severity_shares and rule.severity_shares.get("medium", 1.0) < 1.0:
-        loosest = max(rule.severity_shares.values())
-        warnings.append(f"the loosest severity uses {loosest:.0%} of the budget; the rest is never spent")
-    if policy.extraction is not None and policy.extraction.queries_min > 50:
-        warnings.append(
-            f"queries_min is {policy.extraction.queries_min}: an attacker has half of what they will ever "
-            "get after about 50 queries"
-        )
-    return warnings
 
 
 def _changed_lines(policy: Policy) -> Iterator[str]:
@@ -119,11 +83,11 @@ def _extraction_lines(rule: ExtractionRule, policy: Policy) -> list[str]:
     lines = [f"Rule extraction speaks from {rule.queries_min} queries of an account on."]
     for severity in SEVERITIES:
         if severity in rule.severity_shares:
-            one_in = 1 / (budget * rule.severity_shares[severity])
+            threshold = budget * rule.severity_shares[severity]
             action = rule.actions.get(severity, "observe")
             lines.append(
-                f"  {severity}: more anomalous than all but one in {one_in:,.0f} normal account-days: "
-                f"{ACTION_TEXTS[action]} ({action})."
+                f"  {severity}: rarer than one in {1 / threshold:,.0f} normal account-days: "
+                f"{ACTION_TEXTS[action]} ({action}).{_held_to(action, threshold, policy)}"
             )
     lines.append(
         f"  Released after looking normal for {readable_duration(rule.clear_after_s)}; alerted again at most "
@@ -132,19 +96,24 @@ def _extraction_lines(rule: ExtractionRule, policy: Policy) -> list[str]:
     return lines
 
 
+def _held_to(action: Action, threshold: float, policy: Policy) -> str:
+    """What the smaller budget of restrictions leaves of an action."""
+    least = policy.budget.recommendations_per_1000_accounts_per_day / 1000 * policy.sensitivity
+    if ACTION_RANKS[action] < RANK_LIMITED_MIN or threshold <= least:
+        return ""
+    beyond = f"one in {1 / least:,.0f}"
+    return f" That only beyond {beyond}; before it a milder action, by the budget of restrictions."
+
+
 def _lengths(policy: Policy) -> tuple[float, ...]:
     return (policy.windows.short_s, policy.windows.long_s, policy.windows.memory_s)
 
 
-def _match_text(match: Match) -> str:
-    parts = (("account", match.account_id), ("tenant", match.tenant_id), ("model", match.model_id))
-    return (
-        ", ".join(f"{kind} {printable(value)}" for kind, value in parts if value is not None) or "everybody"
-    )
-
-
 def _override_text(override: Override) -> str:
+    budget = override.budget
     changes = [
+        ("alerts per 1,000 accounts and day", budget and budget.alerts_per_1000_accounts_per_day),
+        ("restrictions", budget and budget.recommendations_per_1000_accounts_per_day),
         ("budget times", override.sensitivity and readable_number(override.sensitivity)),
         ("mode", override.mode),
         ("from queries", override.queries_min),
@@ -156,7 +125,9 @@ def _override_text(override: Override) -> str:
     return "; ".join(f"{name} {value}" for name, value in changes if value is not None)
 
 
-def _exemption_text(exemption: Exemption) -> str:
+def _exemption_text(exemption: Exemption, now_ms: int) -> str:
     until = "for ever" if exemption.expires_ms is None else f"until {format_rfc3339(exemption.expires_ms)}"
+    if exemption.expires_ms is not None and exemption.expires_ms <= now_ms:
+        until = f"EXPIRED at {format_rfc3339(exemption.expires_ms)}"
     owner = f", {printable(exemption.owner)}" if exemption.owner else ""
-    return f"{_match_text(exemption.match)} {until} ({printable(exemption.reason, 200)}{owner})"
+    return f"{match_text(exemption.match)} {until} ({printable(exemption.reason, 200)}{owner})"

@@ -19,7 +19,7 @@ from copycatch.records.policy import (
     Silence,
     When,
 )
-from copycatch.records.policy_rules import BUILT_IN_LIMITS
+from copycatch.records.policy_rules import BUILT_IN_LIMITS, OverrideBudget
 from copycatch.records.policy_values import DURATION_PATTERN, SENSITIVITY_FACTORS, duration_text
 from copycatch.units import format_rfc3339, parse_rfc3339
 
@@ -42,7 +42,11 @@ SAMPLE = Policy(
         LimitRule(name="hard_limits", when=When(feature="queries_per_s", above=50.0, for_s=60.0)),
     ],
     overrides=[
-        Override(match=Match(model_id="fraud-v3"), queries_min=20),
+        Override(
+            match=Match(model_id="fraud-v3"),
+            budget=OverrideBudget(alerts_per_1000_accounts_per_day=3.0),
+            queries_min=20,
+        ),
         Override(match=FRAUD, sensitivity=SENSITIVITY_FACTORS["low"]),
         Override(match=Match(account_id="pilot-customer"), mode="shadow"),
     ],

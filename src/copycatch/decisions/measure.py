@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from copycatch.decisions.budget import BudgetGuard
+from copycatch.decisions.plan import alerts_per_1000
 from copycatch.decisions.state import DecisionState
 from copycatch.records.policy import Policy
 
@@ -45,9 +46,12 @@ def measure(states: Iterable[DecisionState], policy: Policy) -> list[Measure]:
         for model_id, days in guard.days_by_model.items():
             accounts[model_id] = accounts.get(model_id, 0) + days.accounts_today + days.accounts_yesterday
             alerts[model_id] = alerts.get(model_id, 0) + days.alerts_today + days.alerts_yesterday
-    per_account = policy.budget.alerts_per_1000_accounts_per_day * policy.sensitivity / 1000
     measures += [
-        Measure("copycatch_alert_budget_ratio", {"model": model}, alerts[model] / (n * per_account))
+        Measure(
+            "copycatch_alert_budget_ratio",
+            {"model": model},
+            1000 * alerts[model] / (n * alerts_per_1000(policy, (None, "", model))),
+        )
         for model, n in accounts.items()
         if n
     ]

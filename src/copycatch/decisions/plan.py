@@ -85,10 +85,12 @@ def make_plan(policy: Policy, catalog: Sequence[FeatureSpec]) -> Plan:
         shares = [o.severity_shares for o in policy.overrides if o.severity_shares is not None]
         # Layers mix (factor of one, shares of another), so the bound takes the loosest of each.
         factor = max(policy.sensitivity, *factors, 0.0)
+        budgets = [o.budget.alerts_per_1000_accounts_per_day or 0.0 for o in policy.overrides if o.budget]
+        budget = max(policy.budget.alerts_per_1000_accounts_per_day, *budgets, 0.0)
         share = max(
             (s for by_severity in (rule.severity_shares, *shares) for s in by_severity.values()), default=0.0
         )
-        threshold = policy.budget.alerts_per_1000_accounts_per_day / 1000 * factor * share
+        threshold = budget / 1000 * factor * share
         queries_min = min(
             rule.queries_min, *(o.queries_min for o in policy.overrides if o.queries_min is not None), 2**62
         )
@@ -167,20 +169,46 @@ def _layer(match: Match) -> int:
     return 4 * weights[0] + 2 * weights[1] + weights[2]
 
 
+def _layers(policy: Policy, key: EntityKey) -> list[Override]:
+    """What overrides the policy for an entity, the narrowest last."""
+    return sorted((o for o in policy.overrides if is_match(o.match, key)), key=lambda o: _layer(o.match))
+
+
+def _budgets(policy: Policy, layers: Sequence[Override]) -> tuple[float, float]:
+    """Alerts and restrictions per 1,000 accounts and day, before sensitivity."""
+    alerts = policy.budget.alerts_per_1000_accounts_per_day
+    few = policy.budget.recommendations_per_1000_accounts_per_day
+    for budget in (layer.budget for layer in layers if layer.budget is not None):
+        alerts = budget.alerts_per_1000_accounts_per_day or alerts
+        few = budget.recommendations_per_1000_accounts_per_day or few
+    return alerts, min(few, alerts)
+
+
+def alerts_per_1000(policy: Policy, key: EntityKey) -> float:
+    """Alerts per 1,000 accounts and day that the policy allows of accounts like this one.
+
+    Examples
+    --------
+    >>> alerts_per_1000(Policy(sensitivity=0.25), (None, "a", "m"))
+    0.5
+    """
+    layers = _layers(policy, key)
+    factors = [layer.sensitivity for layer in layers if layer.sensitivity is not None]
+    return _budgets(policy, layers)[0] * (factors[-1] if factors else policy.sensitivity)
+
+
 def _layered(policy: Policy, key: EntityKey) -> EntitySettings:
     rule = policy.extraction if policy.extraction is not None else ExtractionRule()
-    layers: list[Override] = sorted(
-        (o for o in policy.overrides if is_match(o.match, key)), key=lambda o: _layer(o.match)
-    )
+    layers = _layers(policy, key)
     values: dict[str, Any] = {"mode": policy.mode, "sensitivity": policy.sensitivity}
     values |= {name: getattr(rule, name) for name in ExtractionRule.model_fields}
     for layer in layers:
         own = {name: getattr(layer, name) for name in layer.model_fields_set}
         values |= {name: value for name, value in own.items() if value is not None}
-    budget = policy.budget.alerts_per_1000_accounts_per_day / 1000 * values["sensitivity"]
+    alerts, recommendations = _budgets(policy, layers)
+    budget = alerts / 1000 * values["sensitivity"]
     shares = values["severity_shares"]
     strongest_first = [s for s in reversed(SEVERITIES) if s in shares] if policy.extraction else []
-    recommendations = policy.budget.recommendations_per_1000_accounts_per_day
     return EntitySettings(
         mode=values["mode"],
         queries_min=values["queries_min"],

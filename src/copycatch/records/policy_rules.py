@@ -213,10 +213,31 @@ Rule = Annotated[
 ]
 
 
+class OverrideBudget(Strict):
+    """Another false-alarm budget; what is left out stays."""
+
+    alerts_per_1000_accounts_per_day: float | None = Field(
+        default=None, gt=0, le=1000, description="Of 1,000 normal accounts, how many may be alerted in a day."
+    )
+    recommendations_per_1000_accounts_per_day: float | None = Field(
+        default=None, gt=0, le=1000, description="The same for restrictions; never more than alerts."
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        alerts, few = self.alerts_per_1000_accounts_per_day, self.recommendations_per_1000_accounts_per_day
+        if alerts is None and few is None:
+            refuse("a budget that changes nothing", "set alerts_per_1000_accounts_per_day")
+        if alerts is not None and few is not None and few > alerts:
+            refuse(f"{few:g} recommendations out of {alerts:g} alerts", "at most as many as alerts")
+        return self
+
+
 class Override(Strict):
     """Other numbers for some records: defaults, then model, then tenant, then account; later ones win."""
 
     match: Match
+    budget: OverrideBudget | None = Field(default=None, description="Another budget.")
     sensitivity: Sensitivity | None = Field(default=None, description="Another factor on the budget.")
     mode: Mode | None = Field(default=None, description="Another mode.")
     queries_min: int | None = Field(default=None, ge=1, description="Another least number of queries.")
@@ -246,5 +267,5 @@ class Override(Strict):
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if self.model_fields_set <= {"match"}:
-            refuse("an override that changes nothing", "set sensitivity, mode, queries_min or another key")
+            refuse("an override that changes nothing", "set budget, sensitivity, mode or another key")
         return self

@@ -38,7 +38,9 @@ class PolicyWatch:
         self._next_s = clock.monotonic_s() + interval_s
         self._is_told = False
         self._health = health or Health()
-        self.policy = load_policy(path, KNOWN_FEATURES) if path else Policy()
+        # Nobody has looked at what would be blocked: without a policy of theirs nothing is enforced.
+        self.policy = load_policy(path, KNOWN_FEATURES) if path else Policy(mode="shadow")
+        log.info("policy in force", **self._told())
         self._tell_version(self.policy.content_version, 1)
 
     def look_now(self) -> None:
@@ -68,11 +70,23 @@ class PolicyWatch:
         if policy.content_version == self.policy.content_version:
             return None
         self._metrics.count("copycatch_policy_reloads_total", result="taken")
-        log.info("policy taken", version=policy.content_version, before=self.policy.content_version)
+        before = self.policy.content_version
         self._tell_version(self.policy.content_version, 0)
         self._tell_version(policy.content_version, 1)
         self.policy = policy
+        log.info("policy taken", before=before, **self._told())
         return policy
+
+    def _told(self) -> dict[str, str | float]:
+        budget, factor = self.policy.budget, self.policy.sensitivity
+        return {
+            "policy": str(self._path or "built-in"),
+            "version": self.policy.content_version,
+            "mode": self.policy.mode,
+            "alerts_per_1000_accounts_per_day": budget.alerts_per_1000_accounts_per_day * factor,
+            "restrictions_per_1000_accounts_per_day": budget.recommendations_per_1000_accounts_per_day
+            * factor,
+        }
 
     def _tell_version(self, version: str, value: int) -> None:
         self._metrics.set("copycatch_policy_info", value, version=version)

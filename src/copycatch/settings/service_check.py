@@ -10,6 +10,7 @@ from copycatch.settings.faults import Fault, PathParts
 from copycatch.settings.formats import format_options
 from copycatch.settings.load import read_file
 from copycatch.settings.policy import check_policy
+from copycatch.settings.policy_notes import is_placeholder, policy_warnings
 from copycatch.settings.service import Service, read_service
 from copycatch.settings.yaml_document import Document, read_document
 
@@ -39,8 +40,12 @@ def kind_of(text: bytes) -> Kind:
     return "settings" if of_settings > len(keys & set(Policy.model_fields)) else "policy"
 
 
-def check_service(path: Path, environment: Mapping[str, str], known_features: tuple[str, ...]) -> Checked:
+def check_service(
+    path: Path, environment: Mapping[str, str], known_features: tuple[str, ...], now_ms: int
+) -> Checked:
     """Read settings as the service would, with the environment over them, and look at what they name.
+
+    `now_ms` is for what has expired in the policy that they name.
 
     Raises
     ------
@@ -51,8 +56,11 @@ def check_service(path: Path, environment: Mapping[str, str], known_features: tu
     faults = [*document.faults, *_format_faults(document, path.parent)]
     notes: list[str] = []
     if settings is not None:
-        faults += _policy_faults(settings, document, known_features)
+        policy, policy_faults = _policy_of(settings, document, known_features)
+        faults += policy_faults
         notes = _notes(settings)
+        if policy is not None:
+            notes += [f"{settings.policy}: {note}" for note in policy_warnings(policy, now_ms)]
     return Checked(None if faults else settings, sorted(set(faults)), notes)
 
 
@@ -73,13 +81,15 @@ def _format_faults(document: Document, folder: Path) -> list[Fault]:
     return faults
 
 
-def _policy_faults(settings: Service, document: Document, known_features: tuple[str, ...]) -> list[Fault]:
+def _policy_of(
+    settings: Service, document: Document, known_features: tuple[str, ...]
+) -> tuple[Policy | None, list[Fault]]:
     if settings.policy is None:
-        return []
+        return None, []
     try:
-        return check_policy(read_file(settings.policy), str(settings.policy), known_features)[1]
+        return check_policy(read_file(settings.policy), str(settings.policy), known_features)
     except ConfigError as error:
-        return [document.fault(("policy",), str(error), "")]
+        return None, [document.fault(("policy",), str(error), "")]
 
 
 def _notes(settings: Service) -> list[str]:
@@ -87,7 +97,9 @@ def _notes(settings: Service) -> list[str]:
     notes = [f"{name}: there is no file {path} on this machine" for name, path in _files(settings, "")
              if not path.is_file() and name != "policy"]  # fmt: skip
     if settings.policy is None:
-        notes.append("policy: none is named; the built-in one decides")
+        notes.append("policy: none is named; the built-in one decides, in shadow mode")
+    notes += [f"{key}: {text!r} is a placeholder" for key, text in _texts(settings.model_dump(), "")
+              if is_placeholder(text)]  # fmt: skip
     if settings.kafka.instance_id is None:
         notes.append("kafka.instance_id: none; each restart moves the partitions")
     security = settings.kafka.security
@@ -101,6 +113,17 @@ def _notes(settings: Service) -> list[str]:
     if http.is_on and http.bind not in ("127.0.0.1", "::1", "localhost"):
         notes.append(f"http.bind: {http.bind} is reached from other machines, and asks nobody who they are")
     return notes
+
+
+def _texts(value: Any, key: str) -> list[tuple[str, str]]:
+    """Every text of the settings, with its key; secrets are none."""
+    if isinstance(value, str):
+        return [(key, value)] if value else []
+    if isinstance(value, dict):
+        return [found for name, each in value.items() for found in _texts(each, f"{key}.{name}".lstrip("."))]
+    if isinstance(value, list):
+        return [found for index, each in enumerate(value) for found in _texts(each, f"{key}[{index}]")]
+    return []
 
 
 def _files(model: Any, prefix: str) -> list[tuple[str, Path]]:
