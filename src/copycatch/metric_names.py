@@ -200,6 +200,24 @@ METRICS: tuple[MetricSpec, ...] = (
         (),
         "five-minute ticks whose version had not come in time: judged by the one before",
     ),
+    MetricSpec(
+        "copycatch_policy_verdicts",
+        "gauge",
+        ("section", "holds"),
+        "entries of the policy that follow from verdicts; what is beyond the bounds does not hold",
+    ),
+    MetricSpec(
+        "copycatch_verdicts",
+        "gauge",
+        ("verdict", "days"),
+        "alerts by their latest verdict, of the last days; alerts without one are in none",
+    ),
+    MetricSpec(
+        "copycatch_alert_precision",
+        "gauge",
+        ("days",),
+        "attacks among the alerts of the last days that were judged attack or benign; NaN where none was",
+    ),
     MetricSpec("copycatch_policy_info", "gauge", ("version",), "1 for the policy in force"),
     MetricSpec(
         "copycatch_notes_total", "counter", ("note",), "messages that formats skipped, held, joined or split"

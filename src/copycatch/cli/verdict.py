@@ -17,18 +17,26 @@ Say what an alert was about. The verdict is added to a file (one JSON object a l
 it), and the policy file gets what follows from it:
 
   benign   an entry in `allow`, for 30 days: what holds is released at once, and the account is quiet,
-           unless it gets ten times rarer than it was
+           unless it gets ten times rarer than it was (where a limit found it: unless the score does)
   attack   an entry in `attacks`: whatever the account sends, it is never taken for normal
   unsure   nothing
+
+Verdicts are bounded, so that nobody blinds the detector by calling everybody benign: of each kind 20 a day
+and 100 at a time hold; benign ones end within 31 days. Beyond that the verdict is noted and the policy stays
+as it is. For longer, or for more, use `copycatch allow add`. Name the verdicts' file in the settings
+(`verdicts`) for the metric copycatch_alert_precision: attacks among the alerts that were judged; what nobody
+judged counts neither way.
 """
 EPILOG = """\
 examples:
   copycatch verdict 3f2a91 benign --alerts alerts.jsonl --policy policy.yaml --reason "load test" --by kim
   copycatch verdict 3f2a91 attack --alerts copycatch.alerts --kafka broker:9092 --policy policy.yaml ...
 
-exit codes: 0 noted; 1 no such alert, or more than one; 2 wrong options or policy; 3 a file cannot be written
+exit codes: 0 noted; 1 no such alert, or more than one, or beyond the bounds;
+  2 wrong options or policy; 3 a file cannot be written
 """
 WORSE_FACTOR = 10.0
+LEAST = 1e-12  # a score is off: it never speaks
 KEPT_FOR = {"benign": "30d", "attack": "366d"}
 
 
@@ -64,6 +72,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Look the alert up, change the policy, note the verdict; see EPILOG for the exit codes."""
     from copycatch.adapters.clock import SystemClock
+    from copycatch.decisions.verdicts import VERDICTS_A_DAY_MAX, VERDICTS_MAX, held
     from copycatch.desk.policy_changes import entry_of, with_entry, write_policy
     from copycatch.desk.reading import read_announced
 
@@ -82,24 +91,45 @@ def run(args: argparse.Namespace) -> int:
         return 1
     alert = alerts[-1]
     tail_prob = min((a.score.tail_prob for a in alerts if a.score.tail_prob is not None), default=None)
-    text = ""
+    text, is_held = "", True
     if args.verdict != "unsure":
         match = {
             "account_id": alert.entity.id,
             "tenant_id": alert.tenant_id,
             "model_id": None if alert.model_id == "*" else alert.model_id,
         }
-        entry = entry_of(match, args.reason, args.by, expires)
-        if args.verdict == "benign" and tail_prob:
-            entry["unless_below"] = tail_prob / WORSE_FACTOR
+        entry = entry_of(match, args.reason, args.by, expires) | {"given": format_rfc3339(now_ms)}
+        if args.verdict == "benign":
+            entry["unless_below"] = _unless_below(args.policy, alert, tail_prob)
         section = "allow" if args.verdict == "benign" else "attacks"
         policy, text, diff = with_entry(args.policy, section, entry)
-        print(diff, end="")
+        is_held = not any(each.given_ms == now_ms for each in held(getattr(policy, section))[1])
+        print(diff if is_held else "", end="")
     _note(args.verdicts, _line(args, alert, tail_prob, format_rfc3339(now_ms)))
+    if not is_held:
+        print(
+            f"{args.policy}: left as it is: the verdict is noted, but beyond what verdicts may do "
+            f"({VERDICTS_A_DAY_MAX} a day, {VERDICTS_MAX} at a time, benign for 31 days); use `copycatch "
+            "allow add` if it is right",
+            file=sys.stderr,
+        )
+        return 1
     if text:
         write_policy(args.policy, text)
         print(f"{args.policy}: written, version {policy.content_version}", file=sys.stderr)
     return 0
+
+
+def _unless_below(path: Path, alert: Any, tail_prob: float | None) -> float:
+    """From where on it speaks again: ten times rarer, or, of a limit, as soon as the score alerts."""
+    from copycatch.cli.options import policy_of
+    from copycatch.decisions.plan import make_plan
+
+    if tail_prob:
+        return tail_prob / WORSE_FACTOR
+    model_id = "" if alert.model_id == "*" else alert.model_id
+    settings = make_plan(policy_of(path), []).settings_for((alert.tenant_id, alert.entity.id, model_id))
+    return min(settings.alert_threshold or LEAST, 0.999)
 
 
 def _line(args: argparse.Namespace, alert: Any, tail_prob: float | None, time: str) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def value_text(model: type[BaseModel], name: str, value: Any) -> str:
         return duration_text(value)
     if name == "sensitivity":
         return next((word for word, factor in SENSITIVITY_FACTORS.items() if factor == value), f"{value:g}")
-    if name == "expires_ms":
+    if name in ("expires_ms", "given_ms"):
         return format_rfc3339(value)
     if isinstance(value, str):
         return _scalar(value)

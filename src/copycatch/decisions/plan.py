@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from copycatch.decisions.verdicts import held
 from copycatch.records.columns import FeatureSpec, FloatArray, IntArray
 from copycatch.records.policy import (
     Allow,
     Exemption,
     ExtractionRule,
+    KnownAttack,
     LimitRule,
     Match,
     Override,
@@ -58,13 +60,15 @@ class Plan:
     limit_values: FloatArray
     limits: tuple[LimitRule, ...]  # those whose feature the catalogue knows
     settings_by_entity: dict[EntityKey, EntitySettings]
+    allow: list[Allow]  # those that hold, as `attacks`: verdicts are bounded
+    attacks: list[KnownAttack]
 
     def settings_for(self, key: EntityKey) -> EntitySettings:
         settings = self.settings_by_entity.get(key)
         if settings is None:
             if len(self.settings_by_entity) >= SETTINGS_CACHED_MAX:
                 self.settings_by_entity.clear()
-            settings = self.settings_by_entity[key] = _layered(self.policy, key)
+            settings = self.settings_by_entity[key] = _layered(self, key)
         return settings
 
 
@@ -103,6 +107,8 @@ def make_plan(policy: Policy, catalog: Sequence[FeatureSpec]) -> Plan:
         limit_values=np.array([limit.when.above for limit in limits], dtype=np.float64),
         limits=limits,
         settings_by_entity={},
+        allow=held(policy.allow)[0],
+        attacks=held(policy.attacks)[0],
     )
 
 
@@ -197,7 +203,8 @@ def alerts_per_1000(policy: Policy, key: EntityKey) -> float:
     return _budgets(policy, layers)[0] * (factors[-1] if factors else policy.sensitivity)
 
 
-def _layered(policy: Policy, key: EntityKey) -> EntitySettings:
+def _layered(plan: Plan, key: EntityKey) -> EntitySettings:
+    policy = plan.policy
     rule = policy.extraction if policy.extraction is not None else ExtractionRule()
     layers = _layers(policy, key)
     values: dict[str, Any] = {"mode": policy.mode, "sensitivity": policy.sensitivity}
@@ -217,7 +224,7 @@ def _layered(policy: Policy, key: EntityKey) -> EntitySettings:
         actions=values["actions"],
         clear_after_ms=to_ms(values["clear_after_s"]),
         repeat_after_ms=to_ms(values["repeat_after_s"]),
-        allow=tuple(e for e in policy.allow if is_exempt(e.match, key)),
+        allow=tuple(e for e in plan.allow if is_exempt(e.match, key)),
         silences=tuple(e for e in policy.silences if is_exempt(e.match, key)),
-        attacks=tuple(e for e in policy.attacks if is_match(e.match, key)),
+        attacks=tuple(e for e in plan.attacks if is_match(e.match, key)),
     )

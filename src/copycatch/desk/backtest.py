@@ -6,7 +6,6 @@ the first policy and judges by each; a second pass is needed only where windows 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from copycatch.decisions.budget import severity_rank
 from copycatch.decisions.campaigns import ALL_MODELS
@@ -19,10 +18,10 @@ from copycatch.features.catalog import SPECS
 from copycatch.records.columns import FeatureSpec, Outcomes
 from copycatch.records.policy import Policy
 from copycatch.records.wire import Alert, Recommendation, Severity
+from copycatch.settings.verdicts import Verdict
 from copycatch.units import MS_PER_DAY, parse_rfc3339
 
 MEMBERS_MIN = 2  # of a campaign that are not exempt
-Verdict = Literal["attack", "benign", "unsure"]
 
 
 @dataclass(slots=True)

@@ -46,6 +46,7 @@ __all__ = [
     "Enforcement",
     "Exemption",
     "ExtractionRule",
+    "Judged",
     "KnownAttack",
     "LimitRule",
     "Match",
@@ -135,10 +136,20 @@ class Exemption(Strict):
     )
 
 
-class Allow(Exemption):
-    """Accounts that are neither alerted nor recommended; somebody answers for each entry."""
+class Judged(Exemption):
+    """What a person may have found out about somebody."""
 
     owner: str = Field(min_length=1, max_length=320, description="Who answers for the entry.")
+    given_ms: Expiry | None = Field(
+        default=None,
+        validation_alias="given",
+        description="When a verdict gave it; such entries are bounded: 20 a day, 100 at a time.",
+    )
+
+
+class Allow(Judged):
+    """Accounts that are neither alerted nor recommended; somebody answers for each entry."""
+
     unless_below: float | None = Field(
         default=None,
         gt=0,
@@ -147,10 +158,8 @@ class Allow(Exemption):
     )
 
 
-class KnownAttack(Exemption):
+class KnownAttack(Judged):
     """Accounts that a person found to attack: never learned from, whatever their score."""
-
-    owner: str = Field(min_length=1, max_length=320, description="Who answers for the entry.")
 
 
 class Silence(Exemption):

@@ -49,6 +49,7 @@ from copycatch.service.quarantine import Quarantine
 from copycatch.service.recognition import UNRECOGNISED, RecognisingDecoder
 from copycatch.service.remote_learning import RemoteLearning
 from copycatch.service.runner import Pace, Runner, RunnerParts
+from copycatch.service.verdict_watch import VerdictWatch
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service
 from copycatch.sinks.catalog import make_sinks
@@ -204,6 +205,9 @@ class Instance:
         self.policy_watch = PolicyWatch(
             settings.policy, self.clock, self.metrics, settings.policy_check_interval, self.health
         )
+        self._verdict_watch = VerdictWatch(
+            settings.verdicts, self.clock, self.metrics, settings.policy_check_interval
+        )
         directory = Path(settings.snapshots.directory)
         store = self._store(directory, endpoints)
         given = read_secret(settings.hmac_key, settings.hmac_key_file, "hmac_key_file")
@@ -241,9 +245,13 @@ class Instance:
             ),
             health=self.health,
             quarantine=self._quarantine(directory, endpoints),
-            next_policy=self.policy_watch.next_policy,
+            next_policy=self._next_policy,
         )
         self.runner.summary.findings.position_name = "line" if endpoints.sources else "offset"
+
+    def _next_policy(self) -> Policy | None:
+        self._verdict_watch.look()
+        return self.policy_watch.next_policy()
 
     def _store(self, directory: Path, endpoints: Endpoints) -> SnapshotStore | None:
         if "-" in endpoints.sources:

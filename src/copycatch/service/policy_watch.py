@@ -4,6 +4,7 @@ from pathlib import Path
 
 import structlog
 
+from copycatch.decisions.verdicts import held
 from copycatch.errors import ConfigError
 from copycatch.features.catalog import SPECS
 from copycatch.ports import Clock, Metrics
@@ -41,6 +42,7 @@ class PolicyWatch:
         # Nobody has looked at what would be blocked: without a policy of theirs nothing is enforced.
         self.policy = load_policy(path, KNOWN_FEATURES) if path else Policy(mode="shadow")
         log.info("policy in force", **self._told())
+        self._tell_verdicts()
         self._tell_version(self.policy.content_version, 1)
 
     def look_now(self) -> None:
@@ -75,6 +77,7 @@ class PolicyWatch:
         self._tell_version(policy.content_version, 1)
         self.policy = policy
         log.info("policy taken", before=before, **self._told())
+        self._tell_verdicts()
         return policy
 
     def _told(self) -> dict[str, str | float]:
@@ -87,6 +90,19 @@ class PolicyWatch:
             "restrictions_per_1000_accounts_per_day": budget.recommendations_per_1000_accounts_per_day
             * factor,
         }
+
+    def _tell_verdicts(self) -> None:
+        for section, entries in (("allow", self.policy.allow), ("attacks", self.policy.attacks)):
+            beyond = held(entries)[1]
+            n_given = sum(each.given_ms is not None for each in entries)
+            self._metrics.set(
+                "copycatch_policy_verdicts", n_given - len(beyond), section=section, holds="yes"
+            )
+            self._metrics.set("copycatch_policy_verdicts", len(beyond), section=section, holds="no")
+            if beyond:
+                log.error(
+                    "verdicts beyond their bounds do not hold; who gave them?", section=section, n=len(beyond)
+                )
 
     def _tell_version(self, version: str, value: int) -> None:
         self._metrics.set("copycatch_policy_info", value, version=version)

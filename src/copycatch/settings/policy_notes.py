@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from copycatch.decisions.plan import alerts_per_1000, make_plan
+from copycatch.decisions.verdicts import VERDICTS_A_DAY_MAX, VERDICTS_MAX, held
 from copycatch.features.catalog import SPECS
 from copycatch.records.policy import Exemption, Match, Policy
 from copycatch.records.policy_rules import BUILT_IN_LIMITS
@@ -87,6 +88,14 @@ def _of_exemptions(policy: Policy, now_ms: int) -> Iterator[str]:
     for title, exemptions in sections:
         for exemption in exemptions:
             yield from _of_exemption(title, exemption, now_ms)
+    for title, beyond in (("allow", held(policy.allow)[1]), ("attacks", held(policy.attacks)[1])):
+        if beyond:
+            yield (
+                f"{len(beyond)} entries of {title} do not hold, the first for {match_text(beyond[0].match)}: "
+                f"verdicts are bounded ({VERDICTS_A_DAY_MAX} a day, {VERDICTS_MAX} at a time; benign ones "
+                "need account_id, unless_below and an end within 31 days); look who gave them, and remove "
+                "`given` from what is right"
+            )
     attacks = {entry.match for entry in policy.attacks}
     for entry in policy.allow:
         who = match_text(entry.match)
@@ -153,7 +162,7 @@ def _of_budgets(policy: Policy) -> Iterator[str]:
         alerts = alerts_per_1000(policy, key)
         if not least <= alerts <= most:
             yield (
-                f"{what} comes to {alerts:g} alerts per 1,000 accounts and day, outside {least:g} to {most:g},"
+                f"{what} comes to {alerts:g} alerts per 1,000 accounts a day, outside {least:g} to {most:g},"
                 " where it was measured; what it gives there is not known"
             )
 

@@ -259,6 +259,8 @@ class Service(_Strict):
     desk: Desk = Desk()
     policy: Path | None = None
     """What analysts set; read again when it changes."""
+    verdicts: Path | None = None
+    """Where `copycatch verdict` notes what analysts found (`--verdicts`); gives the metric of precision."""
     policy_check_interval: Duration = 2.0
     """How often to look whether the policy has changed."""
     log_level: LogLevel = "info"

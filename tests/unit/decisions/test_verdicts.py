@@ -1,10 +1,22 @@
 """What a person found out: benign is quiet until it gets worse, an attack is never taken for normal."""
 
+import json
+import math
+from pathlib import Path
+
+import pytest
 from tests.support.evaluations import CATALOG, DAY_MS, MINUTE_MS, Seen, columns
 
+from copycatch.adapters.clock import ManualClock
+from copycatch.adapters.memory import MemoryMetrics
 from copycatch.decisions.judge import Verdicts, advance, judge
 from copycatch.decisions.state import DecisionState
-from copycatch.records.policy import Allow, KnownAttack, Match, Policy
+from copycatch.decisions.verdicts import VERDICTS_A_DAY_MAX, VERDICTS_MAX, held
+from copycatch.records.policy import Allow, Budget, KnownAttack, Match, Policy
+from copycatch.service.policy_watch import PolicyWatch
+from copycatch.service.verdict_watch import VerdictWatch
+from copycatch.settings.policy_notes import policy_warnings
+from copycatch.units import UnixMs, format_rfc3339
 
 BENIGN = Policy(
     allow=[
@@ -63,3 +75,110 @@ def test_a_known_attack_is_not_learned_from_whatever_its_score() -> None:
     assert harmless.alerts == []
     assert _judge(state, policy, 0, 0.5, "b").is_over.tolist() == [False]
     assert _judge(state, policy, 24 * 60, 0.5).is_over.tolist() == [False], "until it expires"
+
+
+def _benign(account: str, given_ms: int, days: int = 30) -> Allow:
+    return Allow(
+        match=Match(account_id=account), reason="fine, I say", owner="mallory",
+        unless_below=1e-9, given_ms=given_ms, expires_ms=given_ms + days * DAY_MS,
+    )  # fmt: skip
+
+
+def test_who_calls_everybody_benign_blinds_nobody() -> None:
+    """An insider, or a stolen token, with 400 thieves to hide."""
+    policy = Policy(allow=[_benign(f"t{n}", DAY_MS + n) for n in range(400)])
+    seen = [Seen(f"t{n}", DAY_MS + 10 * MINUTE_MS, 1e-6) for n in range(400)]
+    state = DecisionState()
+    loud = Policy(allow=policy.allow, budget=Budget(alerts_per_minute_max=1000))
+    alerted = {alert.entity.id for alert in judge(*columns(seen), loud, CATALOG, state).alerts}
+    assert alerted == {f"t{n}" for n in range(VERDICTS_A_DAY_MAX, 400)}
+    # What is hushed speaks once it gets ten times worse, and after a month whatever it does.
+    worse = [Seen("t0", DAY_MS + 20 * MINUTE_MS, 1e-10)]
+    assert judge(*columns(worse), loud, CATALOG, state).alerts
+    later = [Seen("t1", 32 * DAY_MS, 1e-6)]
+    assert judge(*columns(later), loud, CATALOG, state).alerts
+
+
+def test_patience_does_not_lift_the_bounds() -> None:
+    slow = [_benign(f"t{day}-{n}", day * DAY_MS + n) for day in range(1, 60) for n in range(50)]
+    kept, beyond = held(slow)
+    assert len(kept) + len(beyond) == len(slow)
+    for day in range(1, 60):
+        today = [each for each in kept if (each.given_ms or 0) // DAY_MS == day]
+        in_force = [
+            each for each in kept if (each.given_ms or 0) < (day + 1) * DAY_MS <= (each.expires_ms or 0)
+        ]
+        assert len(today) <= VERDICTS_A_DAY_MAX
+        assert len(in_force) <= VERDICTS_MAX
+
+
+def test_a_verdict_that_would_hush_for_good_does_not_hold() -> None:
+    given = _benign("a", 0)
+    for wrong in (
+        given.model_copy(update={"unless_below": None}),
+        given.model_copy(update={"expires_ms": None}),
+        given.model_copy(update={"expires_ms": 60 * DAY_MS}),
+        given.model_copy(update={"match": Match(model_id="m")}),
+    ):
+        assert held([wrong]) == ([], [wrong])
+    own = given.model_copy(update={"given_ms": None, "expires_ms": None})
+    assert held([own]) == ([own], []), "the policy's own entries are what its owners made them"
+
+
+def test_who_calls_everybody_an_attack_starves_nothing() -> None:
+    attacks = [
+        KnownAttack(match=Match(account_id=f"a{n}"), reason="r", owner="mallory", given_ms=n)
+        for n in range(90)
+    ]
+    seen = [Seen(f"a{n}", DAY_MS, 0.5) for n in range(90)]
+    judged = judge(*columns(seen), Policy(attacks=attacks), CATALOG, DecisionState())
+    assert judged.is_over.sum() == VERDICTS_A_DAY_MAX
+
+
+def test_the_service_says_when_verdicts_do_not_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = (
+        "{{match: {{account_id: t{n}}}, reason: r, owner: m, unless_below: 0.0001, "
+        "given: 2026-11-01T00:00:00Z, expires: 2026-11-30T00:00:00Z}}"
+    )
+    lines = [entry.format(n=n) for n in range(25)]
+    path, metrics = tmp_path / "policy.yaml", MemoryMetrics()
+    path.write_text("version: 1\nallow:\n" + "".join(f"  - {line}\n" for line in lines))
+    watch = PolicyWatch(path, ManualClock(UnixMs(0)), metrics)
+    assert metrics.get("copycatch_policy_verdicts", section="allow", holds="no") == 5
+    assert metrics.get("copycatch_policy_verdicts", section="allow", holds="yes") == 20
+    assert "verdicts beyond their bounds do not hold" in capsys.readouterr().out
+    assert any("5 entries of allow do not hold" in note for note in policy_warnings(watch.policy, 0))
+
+
+def test_precision_is_of_what_was_judged(tmp_path: Path) -> None:
+    clock, metrics, path = ManualClock(UnixMs(40 * DAY_MS)), MemoryMetrics(), tmp_path / "verdicts.jsonl"
+    watch = VerdictWatch(path, clock, metrics, interval_s=0.0)
+    watch.look()
+    assert math.isnan(metrics.get("copycatch_alert_precision", days="7"))
+    lines = [
+        ("u1", "attack", 39), ("u2", "attack", 39), ("u3", "benign", 39), ("u4", "unsure", 39),
+        ("u5", "benign", 20), ("u6", "benign", 39), ("u6", "attack", 39),
+    ]  # fmt: skip
+
+    def at(day: int) -> str:
+        return format_rfc3339(day * DAY_MS)
+
+    path.write_text(
+        "".join(
+            json.dumps(
+                {"account_id": "a", "uid": uid, "verdict": verdict, "time": format_rfc3339(day * DAY_MS)}
+            )
+            + "\n"
+            for uid, verdict, day in lines
+        )
+    )
+    watch.look()
+    # Unsure and unjudged alerts are neither right nor false; the latest verdict on an alert counts.
+    assert metrics.get("copycatch_alert_precision", days="7") == 0.75
+    assert metrics.get("copycatch_alert_precision", days="30") == 0.6
+    assert metrics.get("copycatch_verdicts", verdict="unsure", days="7") == 1
+    path.write_text("no verdict\n")
+    watch.look()
+    assert metrics.get("copycatch_alert_precision", days="7") == 0.75

@@ -22,6 +22,7 @@ from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.quarantine import Quarantine
 from copycatch.service.runner import Pace, Runner, RunnerParts
+from copycatch.service.verdict_watch import VerdictWatch
 from copycatch.settings.service import Input
 from copycatch.sinks.catalog import make_sinks
 from copycatch.sinks.syslog import SyslogSettings
@@ -124,6 +125,7 @@ def run(log: MemoryLog, snapshots: MemorySnapshots, metrics: Recording, folder: 
     policy = folder / "policy.yaml"
     policy.write_text(POLICY)
     watch = PolicyWatch(policy, clock, metrics)
+    VerdictWatch(folder / "verdicts.jsonl", clock, metrics).look()
     decoders = {
         PLAIN.topic: decoder_maker(Input(topic=PLAIN.topic)),
         SPLIT.topic: decoder_maker(
