@@ -223,6 +223,12 @@ METRICS: tuple[MetricSpec, ...] = (
         "copycatch_notes_total", "counter", ("note",), "messages that formats skipped, held, joined or split"
     ),
     MetricSpec(
+        "copycatch_evaluations_kept_bytes", "gauge", (), "size of the files of evaluations when a day began"
+    ),
+    MetricSpec(
+        "copycatch_evaluations_lost_total", "counter", (), "units whose evaluations could not be kept"
+    ),
+    MetricSpec(
         "copycatch_drill_messages_total",
         "counter",
         ("kind",),

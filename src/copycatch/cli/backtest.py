@@ -9,6 +9,7 @@ import msgspec
 
 from copycatch.cli.format_options import add_format_arguments
 from copycatch.cli.options import policy_of
+from copycatch.errors import ConfigError
 from copycatch.safe_text import printable
 from copycatch.units import format_rfc3339
 
@@ -18,6 +19,9 @@ alerted on, restrictions, alerts per 1,000 accounts and day, and how many accoun
 Verdicts of analysts (one JSON object a line: {"account_id": ..., "verdict": "attack" | "benign" | "unsure"})
 stand beside the names and decide the exit code.
 
+With --evaluations the log is not needed: it reads what `copycatch run` has kept (`evaluations` of the
+settings), judged and scored by the service itself, in seconds.
+
 Scores are learned under the old policy; what a policy flags is not learned, so that a far looser or stricter
 one is judged approximately. Campaigns are found without a budget: both policies name them, but for whom they
 exempt.
@@ -25,6 +29,7 @@ exempt.
 EPILOG = """\
 examples:
   copycatch backtest gateway.jsonl.gz --new policy.new.yaml                 # beside the built-in policy
+  copycatch backtest --evaluations kept/ --old policy.yaml --new policy.new.yaml     # what `run` has kept
   copycatch backtest logs/ --old policy.yaml --new policy.new.yaml --verdicts verdicts.jsonl --json
 
 exit codes: 0 compared; 1 the new policy loses an account whose verdict is attack, or gains one whose verdict
@@ -41,7 +46,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="log files or folders; - is standard input")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="log files or folders; - is standard input")
+    parser.add_argument(
+        "--evaluations", type=Path, metavar="FOLDER", help="what `copycatch run` has kept, instead of a log"
+    )
     parser.add_argument("--new", type=Path, required=True, metavar="FILE", help="the policy to try")
     parser.add_argument(
         "--old", type=Path, metavar="FILE", help="the policy to compare with (default: the built-in one)"
@@ -64,6 +72,9 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.service.logs import logging_at
     from copycatch.service.replay import replay
 
+    if bool(args.files) == (args.evaluations is not None):
+        message = "name log files, or what `copycatch run` has kept with --evaluations"
+        raise ConfigError(message)
     old_policy = policy_of(args.old)
     new_policy = policy_of(args.new)
     verdicts = {} if args.verdicts is None else read_verdicts(args.verdicts)
@@ -77,17 +88,39 @@ def run(args: argparse.Namespace) -> int:
         for evaluations, scores in outcomes.evaluations:
             curve.take(evaluations, scores)
 
-    with logging_at("warning"), ReplayBar(is_quiet=args.quiet) as bar:
-        summary = replay(args.files, old_policy, take, bar.update, make_decoder=decoders_of(args))
+    if args.evaluations is not None:
+        is_judged, unjudged = _kept(args, old_policy, take)
+    else:
+        with logging_at("warning"), ReplayBar(is_quiet=args.quiet) as bar:
+            summary = replay(args.files, old_policy, take, bar.update, make_decoder=decoders_of(args))
+        is_judged, unjudged = summary.findings.is_judged, summary.unjudged
     change = compare(old, new, verdicts)
     if args.json:
         report = _report(old, new, change, days, curve, verdicts)
         print(msgspec.json.encode(report).decode())
     else:
         print("\n".join(_lines(old, new, change, days, curve, verdicts)))
-    for sentence in summary.unjudged:
+    for sentence in unjudged:
         print(sentence, file=sys.stderr)
-    return 0 if summary.findings.is_judged and not change.wrong else 1
+    return 0 if is_judged and not change.wrong else 1
+
+
+def _kept(args: argparse.Namespace, old_policy: Any, take: Any) -> tuple[bool, list[str]]:
+    """Hand on what `run` has kept; whether anything of it has a score, and what is to be said."""
+    from copycatch.adapters.evaluation_store import read_evaluations
+    from copycatch.features.catalog import NAMES
+
+    is_scored = False
+    for outcomes, windows in read_evaluations(args.evaluations, NAMES):
+        if windows != old_policy.windows:
+            message = (
+                f"{args.evaluations}: was judged with other windows than those of the old policy; name the "
+                "policy that was in force with --old"
+            )
+            raise ConfigError(message)
+        take(outcomes)
+        is_scored = is_scored or any(bool(scores.is_warm.any()) for _, scores in outcomes.evaluations)
+    return is_scored, [] if is_scored else ["NOT JUDGED: no evaluation that was kept has a score"]
 
 
 def _lines(old: Any, new: Any, change: Any, days: Any, curve: Any, verdicts: dict[str, Any]) -> list[str]:

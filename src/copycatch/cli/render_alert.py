@@ -76,7 +76,10 @@ def _advice_lines(alert: Alert, recommendation: Recommendation | None) -> list[s
             lines.append(f"  {after_close_text(alert.queries)}")
     if alert.part_of is not None:
         lines.append(f"  It goes on in alert {printable(alert.part_of)}, which is about the whole campaign")
-    lines += [f"  Ask the owner first: it resembles {printable(name)}" for name in alert.looks_like]
+    if alert.looks_like:
+        names = "; ".join(printable(name) for name in alert.looks_like)
+        lines.append(f"  Ask the owner first: it also resembles {names}")
+        lines.append("  That acquits nobody: most attacks resemble harmless use; look at the queries")
     if alert.sample_event_ids:
         shown = ", ".join(printable(e) for e in alert.sample_event_ids[:SAMPLES_SHOWN_MAX])
         lines.append(f"  Look at what it asked, for example at events {shown}")

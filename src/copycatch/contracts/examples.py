@@ -4,7 +4,7 @@ from typing import Any
 
 _SCORE = {
     "tail_prob": 0.0002,
-    "rank": "more anomalous than 99.98 % of normal account-days",
+    "rank": "rarer than 1 in 5,000 normal account-days",
     "attack_prob": None,
 }
 _REASON = {

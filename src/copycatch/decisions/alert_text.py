@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from copycatch.decisions.case import ActiveRecommendation
 from copycatch.decisions.explain import readable_duration, readable_number
 from copycatch.decisions.plan import EntityKey
 from copycatch.records.wire import Action, Reason, Score
 from copycatch.safe_text import printable
+from copycatch.units import format_rfc3339
 
 REASONS_IN_TEXT_MAX = 3
 
@@ -55,13 +57,26 @@ def finding_text(
         parts.append("Seen: " + "; ".join(r.words for r in reasons[:REASONS_IN_TEXT_MAX]) + ".")
     if looks_like:
         names = ", ".join(printable(name) for name in looks_like)
-        parts.append(f"Ask the owner first: it also resembles {names}.")
+        # Of 45 true attackers on the development traces 35 resemble one, and 4 of 5 false alarms.
+        parts.append(f"Ask the owner first: it also resembles {names}, as most attacks do.")
     parts.append(f"Recommended: {ACTION_TEXTS[action]} ({action}).")
     return " ".join(parts)
 
 
 def closing_text(key: EntityKey, rule: str, why: str) -> str:
     return f"{who_text(key)}: finding of rule {printable(rule)} closed, {why}."
+
+
+def ran_out_text(last_seen_ms: int, active: ActiveRecommendation | None) -> str:
+    """Why a finding ends that nothing has renewed.
+
+    Examples
+    --------
+    >>> ran_out_text(0, None)
+    'no further sign of it since 1970-01-01T00:00Z; it has run out'
+    """
+    what = "it" if active is None else active.action
+    return f"no further sign of it since {format_rfc3339(last_seen_ms)[:16]}Z; {what} has run out"
 
 
 def after_close_text(queries: int) -> str:

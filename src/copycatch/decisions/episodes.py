@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from copycatch.decisions.alert_text import closing_text, finding_text, flood_text
+from copycatch.decisions.alert_text import closing_text, finding_text, flood_text, ran_out_text
 from copycatch.decisions.budget import BudgetGuard, FloodCap, FloodGroup, severity_rank
 from copycatch.decisions.case import (
     IDLE_MS,
@@ -262,7 +262,7 @@ def _expire(context: JudgingContext, case: Case, time_ms: int) -> None:
     """The recommendation has run out and was not renewed: the evidence is old, or it is silenced."""
     for episode in case.open_episodes:
         if time_ms - episode.last_over_ms >= episode.clear_after_ms:
-            release(context, case, episode, time_ms, "its recommendation ran out and nothing more was seen")
+            release(context, case, episode, time_ms, ran_out_text(episode.last_seen_ms, case.active))
     _revoke(context, case, time_ms)
 
 

@@ -34,26 +34,32 @@ def readable_number(value: float) -> str:
     return f"{value:.3g}"
 
 
+SEEN_MAX = 1e-5
+"""No reference has seen more than some 100,000 normal account-days: what is rarer is extrapolated."""
+
+
 def readable_share(tail_prob: float, of_what: str) -> str:
     """A tail probability as an analyst would say it.
 
     Examples
     --------
     >>> readable_share(0.0002, "normal account-days")
-    'more anomalous than 99.98 % of normal account-days'
+    'rarer than 1 in 5,000 normal account-days'
+    >>> readable_share(0.3, "normal accounts")
+    'as 30 % of normal accounts are'
+    >>> readable_share(1e-9, "normal account-days")
+    'beyond all normal account-days seen (extrapolated: 1 in 1,000,000,000)'
     >>> readable_share(0.0, "normal accounts")
-    'more anomalous than all normal accounts seen'
+    'beyond all normal accounts seen'
     """
     if tail_prob <= 0:
-        return f"more anomalous than all {of_what} seen"
-    tail_prob = max(tail_prob, 1e-10)  # no reference has seen more normal account-days than that
-    per_cent = 100 * (1 - tail_prob)
-    # As many nines as the probability has, plus one digit that tells neighbours apart.
-    digits = max(0, min(8, math.ceil(-math.log10(tail_prob)) - 2)) if tail_prob < 0.1 else 0
-    if f"{per_cent:.{digits}f}".startswith("100"):
-        digits += 1
-    shown = f"{per_cent:.{digits}f}"
-    return f"more anomalous than {shown.rstrip('0').rstrip('.') if digits else shown} % of {of_what}"
+        return f"beyond all {of_what} seen"
+    if tail_prob >= 0.1:
+        return f"as {100 * tail_prob:.0f} % of {of_what} are"
+    one_in = float(f"{1 / max(tail_prob, 1e-10):.2g}")
+    if tail_prob < SEEN_MAX:
+        return f"beyond all {of_what} seen (extrapolated: 1 in {one_in:,.0f})"
+    return f"rarer than 1 in {one_in:,.0f} {of_what}"
 
 
 def readable_duration(duration_s: float) -> str:

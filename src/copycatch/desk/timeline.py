@@ -169,7 +169,7 @@ def why_not(timeline: AccountTimeline, policy: Policy) -> str:
     """Why an account was or was not alerted on, as one sentence."""
     if timeline.alerts:
         first = timeline.alerts[0]
-        return f"It was alerted on at {first.time}, by rule {first.rule}."
+        return f"It was alerted on at {first.time}, by rule {first.rule}. {_silencing(timeline, policy)}"
     if not timeline.points:
         return "It was never evaluated: it sent too few queries, or is not in the log under this id."
     worst = timeline.worst
@@ -188,6 +188,27 @@ def why_not(timeline: AccountTimeline, policy: Policy) -> str:
         f"queries), and alerts begin at {settings.alert_threshold:.2g}. A budget of {budget:.3g} alerts per "
         "1,000 accounts and day would have named it."
     )
+
+
+def _silencing(timeline: AccountTimeline, policy: Policy) -> str:
+    """What would have kept each rule quiet that spoke."""
+    columns = {spec.name: column for column, spec in enumerate(timeline.catalog)}
+    rules = dict.fromkeys(alert.rule for alert in timeline.alerts)
+    said, worst = [], timeline.worst
+    if "extraction" in rules and worst is not None:
+        key = (worst.tenant_id, timeline.account_id, worst.model_id)
+        settings = make_plan(policy, timeline.catalog).settings_for(key)
+        allowed = policy.budget.alerts_per_1000_accounts_per_day
+        least = allowed * worst.tail_prob / max(settings.alert_threshold, 1e-12)
+        said.append(f"a budget below {least:.2g} alerts per 1,000 accounts and day")
+    for limit in policy.limits:
+        column = columns.get(limit.when.feature)
+        if limit.name in rules and column is not None:
+            highest = max(float(point.values[column]) for point in timeline.points)
+            said.append(f"a limit {limit.name} above {highest:.3g}")
+    if not said:
+        return "No number of the policy silences that, only an entry in allow."
+    return f"Quiet it would have been with {' and '.join(said)}, or an entry in allow."
 
 
 def _why_held_back(worst: Point, settings: EntitySettings) -> str:

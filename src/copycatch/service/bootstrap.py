@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from copycatch.adapters.clock import SystemClock
+from copycatch.adapters.evaluation_store import KeepingSink
 from copycatch.adapters.fan_out import FanOutSink
 from copycatch.adapters.file_identities import FileIdentities
 from copycatch.adapters.file_sink import FileSink
@@ -25,10 +26,11 @@ from copycatch.adapters.outputs import check_outputs, lock_folder
 from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.adapters.remote_snapshots import RemoteSnapshots, is_url
 from copycatch.adapters.snapshots import DirectorySnapshots, kept_key, random_key
-from copycatch.alert_formats.catalog import ALERT_FORMATS, AlertFormat
+from copycatch.alert_formats.catalog import ALERT_FORMATS
 from copycatch.embedding.embedder import TextEmbedder
 from copycatch.engine import compile_ahead
 from copycatch.errors import ConfigError
+from copycatch.features.catalog import NAMES
 from copycatch.formats.catalog import make_decoder
 from copycatch.intake.drill_marks import DrillMarks
 from copycatch.intake.read import Intake
@@ -37,6 +39,7 @@ from copycatch.records.decoding import Decoder
 from copycatch.records.policy import Policy
 from copycatch.secret_files import read_secret
 from copycatch.service.checkpoint import Checkpoint
+from copycatch.service.confluent_ends import confluent_ends
 from copycatch.service.failpoints import hook_of
 from copycatch.service.findings import Summary
 from copycatch.service.health import Health
@@ -53,7 +56,6 @@ from copycatch.service.verdict_watch import VerdictWatch
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service
 from copycatch.sinks.catalog import make_sinks
-from copycatch.units import UnixMs
 
 log = structlog.get_logger(__name__)
 
@@ -132,28 +134,6 @@ def as_learner(settings: Service) -> Service:
     )
 
 
-def confluent_ends(
-    settings: Service, alert_format: AlertFormat, now_ms: Callable[[], UnixMs]
-) -> tuple[RecordSource, OutcomeSink]:
-    """Source and sink through librdkafka.
-
-    Raises
-    ------
-    ConfigError
-        If the extra is not installed.
-    """
-    try:
-        from copycatch.adapters.confluent.sink import ConfluentSink
-        from copycatch.adapters.confluent.source import ConfluentSource
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("confluent_kafka"):
-            raise
-        message = "kafka.client: confluent needs the extra: pip install 'copycatch[confluent]'"
-        raise ConfigError(message) from error
-    source = ConfluentSource(settings)
-    return source, ConfluentSink(settings, source, alert_format, now_ms)
-
-
 @contextmanager
 def files_kept(settings: Service, endpoints: Endpoints) -> Iterator[None]:
     """While a run of files lasts: it writes none that it reads, and has its state for itself.
@@ -225,6 +205,7 @@ class Instance:
         self._compiles_ahead = not endpoints.sources and not is_learner
         self.http = self._http()
         source, sink = self._ends(endpoints, directory)
+        sink = self._keeping = self._kept(sink)
         if settings.sinks:
             others = make_sinks(settings.sinks, self.clock.now_ms)
             sink = FanOutSink(sink, others, self.clock, self.metrics)
@@ -249,9 +230,22 @@ class Instance:
         )
         self.runner.summary.findings.position_name = "line" if endpoints.sources else "offset"
 
+    def _kept(self, sink: OutcomeSink) -> OutcomeSink:
+        kept = self._settings.evaluations
+        if kept.directory is None or self._is_learner:
+            return sink
+        keeping = KeepingSink(
+            sink, kept.directory, NAMES, kept.days, kept.bytes_max, self.clock, self.metrics
+        )
+        keeping.windows = self.policy_watch.policy.windows
+        return keeping
+
     def _next_policy(self) -> Policy | None:
         self._verdict_watch.look()
-        return self.policy_watch.next_policy()
+        policy = self.policy_watch.next_policy()
+        if policy is not None and isinstance(self._keeping, KeepingSink):
+            self._keeping.windows = policy.windows
+        return policy
 
     def _store(self, directory: Path, endpoints: Endpoints) -> SnapshotStore | None:
         if "-" in endpoints.sources:

@@ -206,6 +206,17 @@ class Snapshots(_Strict):
     """A file with that key."""
 
 
+class KeptEvaluations(_Strict):
+    """Evaluations for `copycatch backtest --evaluations`: features and scores by account, no inputs."""
+
+    directory: Path | None = None
+    """Where they are kept; without it they are not."""
+    days: int = Field(default=14, ge=1, le=366)
+    """How long."""
+    bytes_max: int = Field(default=2**30, ge=2**20)
+    """Of all files together; the oldest go first."""
+
+
 class Http(_Strict):
     """Health and metrics. Loopback unless told otherwise: it has no authentication."""
 
@@ -255,6 +266,7 @@ class Service(_Strict):
     """Bounds the memory: idle and unsuspicious accounts make room."""
     learner: Learner = Learner()
     snapshots: Snapshots = Snapshots()
+    evaluations: KeptEvaluations = KeptEvaluations()
     http: Http = Http()
     desk: Desk = Desk()
     policy: Path | None = None

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from tests.support.evaluations import CATALOG, DAY_MS, MINUTE_MS, Seen, columns
 
+from copycatch.decisions.judge import judge
+from copycatch.decisions.state import DecisionState
 from copycatch.desk.samples import Samples, read_samples
 from copycatch.desk.timeline import AccountTimeline, why_not
 from copycatch.formats.catalog import make_decoder
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.records.columns import Outcomes
-from copycatch.records.policy import Allow, Match, Policy
+from copycatch.records.policy import Allow, LimitRule, Match, Policy, When
 
 
 def _timeline(*probs: float, others: int = 40) -> AccountTimeline:
@@ -43,6 +45,15 @@ def test_features_stand_beside_those_of_others_at_about_as_many_queries() -> Non
 
 def test_why_not_names_the_budget_that_would_have_named_it() -> None:
     assert "A budget of 10 alerts per 1,000 accounts and day" in why_not(_timeline(0.3, 0.01), Policy())
+    limit = LimitRule(name="fast", when=When(feature="queries_per_s", above=5.0))
+    alerted = _timeline(0.3, 1e-4)
+    alerted.alerts += judge(
+        *columns([Seen("a", DAY_MS, 1e-4, {"queries_per_s": 9.0})]),
+        Policy(rules=[limit]), CATALOG, DecisionState(),
+    ).alerts  # fmt: skip
+    told = why_not(alerted, Policy(rules=[limit]))
+    assert "Quiet it would have been with a budget below 0.1 alerts per 1,000 accounts and day" in told
+    assert "a limit fast above 9" in told
     assert "never evaluated" in why_not(_timeline(), Policy())
     assert "no score" in why_not(_timeline(float("nan")), Policy())
     allow = Policy(allow=[Allow(match=Match(account_id="a"), reason="our own tests", owner="qa")])

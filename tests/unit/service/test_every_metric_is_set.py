@@ -2,19 +2,22 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 from copycatch.adapters.clock import ManualClock
+from copycatch.adapters.evaluation_store import KeepingSink
 from copycatch.adapters.fan_out import FanOutSink
 from copycatch.adapters.memory import MemoryLog, MemorySink, MemorySnapshots, MemorySource
 from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.desk.drill_records import NATIVE, Drill
 from copycatch.engine.learned import MODELS_MAX
 from copycatch.errors import RecoverableError
+from copycatch.features.catalog import NAMES
 from copycatch.intake.drill_marks import DrillMarks
 from copycatch.metric_names import METRICS
-from copycatch.ports import Shard
+from copycatch.ports import Delivery, Shard
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.service.bootstrap import decoder_maker, make_judge
@@ -162,13 +165,18 @@ def run(log: MemoryLog, snapshots: MemorySnapshots, metrics: Recording, folder: 
         return
 
 
-def score(metrics: Recording, *tail_probs: float) -> None:
-    """One delivered unit with these scores, and one evaluation without."""
+def score(metrics: Recording, folder: Path, *tail_probs: float) -> None:
+    """One delivered unit with these scores, and one evaluation without; kept, and where it cannot be."""
     log, clock = MemoryLog(), ManualClock(UnixMs(NOW_MS))
     judge = make_judge(Policy(), 60, b"k", {}, metrics)
-    checkpoint = Checkpoint(judge, MemorySink(log), None, clock, metrics)
+    keeping = KeepingSink(MemorySink(log), folder, NAMES, 3, 1 << 20, clock, metrics)
+    checkpoint = Checkpoint(judge, keeping, None, clock, metrics)
     seen = [Seen(f"a{n}", START_MS, tail_prob) for n, tail_prob in enumerate((*tail_probs, math.nan))]
-    checkpoint.deliver(Outcomes(evaluations=[columns(seen)]), {})
+    evaluated = Outcomes(evaluations=[columns(seen)])
+    checkpoint.deliver(evaluated, {})
+    keeping.close()
+    shutil.rmtree(folder)
+    keeping.deliver(Delivery(evaluated, {}))
 
 
 def test_a_run_sets_every_metric(tmp_path: Path) -> None:
@@ -177,7 +185,9 @@ def test_a_run_sets_every_metric(tmp_path: Path) -> None:
         next(iter(Quarantine(tmp_path / "crashes", metrics).pieces(RawBatch(*PLAIN, [3], [b"x"]))))
     run(log, snapshots, metrics, tmp_path, turns=9)
     run(log, snapshots, metrics, tmp_path, turns=0)
-    score(metrics, 0.004, 0.5)  # a model is scored after two days, and this run is of half a day
+    score(
+        metrics, tmp_path / "kept", 0.004, 0.5
+    )  # a model is scored after two days, and this run is of half a day
     assert metrics.value("copycatch_tail_probability_bucket", le="0.01") == 1
     assert metrics.value("copycatch_tail_probability_count") == 2
     assert {spec.name for spec in METRICS} - metrics.touched == OF_LEARNER, "nothing sets these: drop them"

@@ -42,6 +42,7 @@ OWNERS: dict[type, set[str]] = {
     core.ExtractionRule: {"rule", "extraction", "values"},
     core.LimitRule: {"limit", "rule"},
     core.Override: {"layer", "o", "override", "values", "each"},
+    service.KeptEvaluations: {"kept"},
     policy_rules.OverrideBudget: {"budget"},
     core.Exemption: {"exemption", "e"},
     core.Judged: {"exemption", "e", "each"},
