@@ -46,11 +46,14 @@ def enforcing(servers: str, topics: Topics, acks: str) -> Iterator[str]:
     try:
         while (found := re.search(r"answering on (\S+)", process.stderr.readline())) is None:
             assert process.poll() is None
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        reader = threading.Thread(target=process.stderr.read)
+        reader.start()
         yield f"http://{found[1]}"
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+    reader.join()
+    process.stderr.close()
 
 
 def drill(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:

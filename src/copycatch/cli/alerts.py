@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -51,6 +52,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--open", action="store_true", help="only cases that are not closed")
     parser.add_argument("--at", metavar="TIME", help="what is in force at this RFC 3339 time (default: now)")
+    parser.add_argument(
+        "--verdicts",
+        type=Path,
+        metavar="FILE",
+        help="what `copycatch verdict` noted: beside each, and precision",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.set_defaults(run=run)
 
@@ -60,10 +67,12 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.adapters.clock import SystemClock
     from copycatch.desk.overview import cases_of, matching
     from copycatch.desk.reading import read_announced
+    from copycatch.desk.verdicts import read_verdicts
 
     now_ms = time_of("--at", args.at) or SystemClock().now_ms()
     since_ms = time_of("--since", args.since)
     found = read_announced(args.sources, kafka_of(args))
+    verdicts = {} if args.verdicts is None else read_verdicts(args.verdicts)
     cases = matching(
         cases_of(found.alerts, found.rows),
         account=args.account,
@@ -74,10 +83,17 @@ def run(args: argparse.Namespace) -> int:
         only_open=args.open,
     )
     for case in cases:
-        as_text = msgspec.json.encode(_as_json(case, now_ms)).decode() if args.json else _text(case, now_ms)
-        print(as_text)
+        verdict = verdicts.get(case.entity_id)
+        if args.json:
+            print(msgspec.json.encode(_as_json(case, now_ms) | {"verdict": verdict}).decode())
+        else:
+            print(_text(case, now_ms) + ("" if verdict is None else f"\n  verdict: {verdict}"))
     if not args.json:
         print(_summary(cases, len(found.alerts), now_ms), file=sys.stderr)
+        if args.verdicts is not None:
+            print(_precision(cases, verdicts), file=sys.stderr)
+        if found.n_drills:
+            print(f"{found.n_drills} messages of drills are left out", file=sys.stderr)
     tell_faults(found.faults, found.n_faults)
     return 1 if found.n_faults else 0
 
@@ -143,3 +159,15 @@ def _summary(cases: Sequence[Any], n_alerts: int, now_ms: int) -> str:
         f"{len(cases)} {'case' if len(cases) == 1 else 'cases'} of {n_alerts} alert records: {n_open} open, "
         f"{n_held} restricted now"
     )
+
+
+def _precision(cases: Sequence[Any], verdicts: dict[str, Any]) -> str:
+    """How often it was right, of the cases that somebody judged."""
+    from copycatch.settings.verdicts import VERDICTS, precision_of
+
+    said = [verdicts[case.entity_id] for case in cases if case.entity_id in verdicts]
+    counts = {verdict: said.count(verdict) for verdict in VERDICTS}
+    precision = precision_of(counts)
+    share = "no precision yet" if precision is None else f"precision {precision:.0%}"
+    parts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    return f"{share}: {parts}; {len(cases) - len(said)} not judged, which counts neither way"

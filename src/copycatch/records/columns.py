@@ -1,6 +1,6 @@
 """Records as columns: what moves between the stages of the engine."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
@@ -329,6 +329,14 @@ class Outcomes:
     # By shard, of whom (tenant, account, model) there are alerts or recommendations.
     announced: dict[str, set[tuple[str | None, str, str]]] = field(default_factory=dict)
     learning: list[tuple[bytes, bytes]] = field(default_factory=list)  # keys and values for workers
+
+    def without_drills(self) -> "Outcomes":
+        """What is about real accounts; the same object where all of it is."""
+        if not self.counts.drills:
+            return self
+        alerts = [alert for alert in self.alerts if alert.drill is not True]
+        rows = [row for row in self.recommendations if row.drill is not True]
+        return replace(self, alerts=alerts, recommendations=rows)
 
     def add(self, other: "Outcomes") -> None:
         """Take over what another batch has brought about, after what is here."""

@@ -228,10 +228,11 @@ class Runner:
         except FencedError as error:
             self._rebuild(error)
             return False
-        self.summary.findings.take(unit)
-        self.summary.alerts += sum(alert.drill is not True for alert in unit.alerts)
-        self.summary.recommendations += sum(each.drill is not True for each in unit.recommendations)
-        self.on_delivered(unit)
+        real = unit.without_drills()
+        self.summary.findings.take(real)
+        self.summary.alerts += len(real.alerts)
+        self.summary.recommendations += len(real.recommendations)
+        self.on_delivered(real)
         return True
 
     def _finish(self) -> None:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from copycatch.decisions.plan import alerts_per_1000, make_plan
+from copycatch.decisions.plan import EntityKey, alerts_per_1000, make_plan
 from copycatch.decisions.verdicts import VERDICTS_A_DAY_MAX, VERDICTS_MAX, held
 from copycatch.features.catalog import SPECS
 from copycatch.records.policy import Exemption, Match, Policy
@@ -149,7 +149,7 @@ def _of_extraction(policy: Policy) -> Iterator[str]:
 def _of_budgets(policy: Policy) -> Iterator[str]:
     """Budgets that nobody has tried: what is flagged is not learned, so that large ones feed themselves."""
     least, most = BUDGET_MEASURED
-    places = [("the budget", (None, "", ""))]
+    places: list[tuple[str, EntityKey]] = [("the budget", (None, "", ""))]
     places += [
         (
             f"the budget for {match_text(each.match)}",

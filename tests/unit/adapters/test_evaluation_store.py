@@ -53,7 +53,7 @@ def test_a_backtest_needs_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
     out = tmp_path / "out.jsonl"
     assert main(["run", "--settings", str(settings), "--source", str(log), "--sink", str(out)]) == 0
-    assert b"acct-0" not in b"".join(path.read_bytes() for path in kept.iterdir()), "compressed"
+    assert [path.stat().st_mode & 0o777 for path in kept.iterdir()] == [0o600]
     capsys.readouterr()
     said = []
     for where in ([str(log), "--quiet"], ["--evaluations", str(kept)]):

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -43,12 +45,28 @@ def policy(tmp_path: Path) -> str:
     return str(path)
 
 
+def _lines(path: str) -> list[bytes]:
+    return Path(path).read_bytes().splitlines()
+
+
 def test_what_replay_writes_alerts_lists(
     log: str, policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     alerts, rows = str(tmp_path / "alerts.jsonl"), str(tmp_path / "rows.jsonl")
     assert main(["replay", log, "--policy", policy, "--alerts", alerts, "--recommendations", rows]) == 1
     told = capsys.readouterr().err
+    verdicts = tmp_path / "verdicts.jsonl"
+    verdicts.write_text('{"account_id": "fast", "verdict": "benign"}\n')
+    assert main(["alerts", alerts, rows, "--verdicts", str(verdicts)]) == 0
+    judged = capsys.readouterr()
+    assert "  verdict: benign" in judged.out
+    assert "precision 0%: 0 attack, 1 benign, 0 unsure; 0 not judged, which counts neither way" in judged.err
+    wrapped = b"".join(b'{"kind":"alert","key":"k","value":%s}\n' % line for line in _lines(alerts))
+    piped = subprocess.run(
+        [sys.executable, "-m", "copycatch", "alerts", "-", "--json"],
+        input=wrapped, capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert json.loads(piped.stdout)["entity"]["id"] == "fast", "what `run --sink -` writes, from a pipe"
     assert "at a budget of 0.5: 0, 1: 0, 2: 0, 5: 0 per 1,000 accounts and day" in told
     assert main(["alerts", alerts, rows, "--at", "2026-03-01T10:01:00Z"]) == 0
     shown = capsys.readouterr()
