@@ -296,11 +296,13 @@ def _judge(args: argparse.Namespace, campaign: "Campaign", folder: Path, console
     from rich.console import Console
 
     from copycatch.cli.progress import ReplayBar
-    from copycatch.redteam.judging import judge_log
+    from copycatch.redteam.judging import WarmUp, judge_log
 
+    warm_up = WarmUp()
     with ReplayBar(is_quiet=args.quiet) as bar:
-        verdicts = judge_log(folder, policy_of(args.policy), on_progress=bar.update)
+        verdicts = judge_log(folder, policy_of(args.policy), warm_up.add, bar.update)
     plot = args.plot or folder / "fidelity.png"
     title = f"Stealing {campaign.plan.victim}: what the thief has, and when it was noticed"
     show_verdicts(verdicts, Console(), plot, title)
+    console.print(warm_up.words())
     console.print(f"alerts, recommendations and labels in {folder}, plot in {plot}")

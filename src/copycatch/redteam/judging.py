@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from copycatch.adapters.memory import MemoryMetrics
@@ -15,7 +16,7 @@ from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.logs import logging_at
 from copycatch.service.replay import REPLAY_KEY, Progress, replay
 from copycatch.settings.service import Input
-from copycatch.units import MS_PER_DAY, UnixMs, parse_rfc3339
+from copycatch.units import MS_PER_DAY, UnixMs, format_rfc3339, parse_rfc3339
 
 ALERTS_NAME, RECOMMENDATIONS_NAME = "alerts.jsonl", "recommendations.jsonl"
 
@@ -41,6 +42,34 @@ def live_judge(policy: Policy) -> Listen:
         ]
 
     return listen
+
+
+@dataclass
+class WarmUp:
+    """How long a judge knew too little to score anybody: until then only limits and campaigns speak."""
+
+    scored: int = 0
+    waiting: int = 0  # evaluations before the first that was scored
+    first_scored_ms: int | None = None
+
+    def add(self, outcomes: Outcomes) -> None:
+        """Count what was judged; batches in the order of the log."""
+        for evaluations, scores in outcomes.evaluations:
+            for time_ms, is_warm in zip(
+                evaluations.event_times_ms.tolist(), scores.is_warm.tolist(), strict=True
+            ):
+                self.scored += is_warm
+                if is_warm and self.first_scored_ms is None:
+                    self.first_scored_ms = time_ms
+                self.waiting += self.first_scored_ms is None
+
+    def words(self) -> str:
+        """For the person who reads the verdicts."""
+        rest = "only limits and campaigns could speak"
+        if self.first_scored_ms is None:
+            return f"the judge was WARMING UP throughout: {rest}; simulate more accounts or more days"
+        until = format_rfc3339(UnixMs(self.first_scored_ms))
+        return f"the judge was warming up until {until}: {rest} about the first {self.waiting} evaluations"
 
 
 def judge_log(
