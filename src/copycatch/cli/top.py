@@ -34,6 +34,7 @@ URL = "http://127.0.0.1:9465"
 TOKEN_VARIABLE = "COPYCATCH_DESK__TOKEN"  # noqa: S105, its name
 EVERY_S = 2.0
 TIMEOUT_S = 10.0
+ONCE_LINES = 24  # beside the cases, without a terminal that says how many
 KEY = re.compile(r"\x1b[\[O][A-Z]|.", re.DOTALL)
 ESCAPES = {"\x1b[A": "up", "\x1b[B": "down", "\x1bOA": "up", "\x1bOB": "down", "\x1b": "esc"}
 
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     data = read()
     if args.once or not (sys.stdin.isatty() and console.is_terminal):
-        console.print(draw(data, View(), console.width, len(data["cases"]) + len(data["accounts"]) + 12))
+        console.print(draw(data, View(), console.width, len(data["cases"]) + ONCE_LINES))
         return 0
     with _keys() as key_within:
         _watch(console, read, data, key_within)
