@@ -17,7 +17,7 @@ CLASSES_MAX = 256  # whose means are kept, the most frequent first
 CLASS_PRIOR = 3.0  # queries' worth of the overall mean in each class mean
 WITHIN_SHARE_MIN = 0.3  # of the queries, as degrees of freedom within classes: few per class leave few
 PAIR_PRIOR = 0.5
-EXTREME_SPREADS, EXTREME_ROWS = 20.0, 1_000
+EXTREME_SPREADS, EXTREME_ROWS, SPREAD_FLOOR_SHARE = 20.0, 1_000, 0.2
 
 
 def fit_frame(vectors: Sequence[Float32Array], labels: IntArray) -> Frame:
@@ -64,11 +64,11 @@ def fit_frame(vectors: Sequence[Float32Array], labels: IntArray) -> Frame:
 def _without_extremes(x: FloatArray) -> FloatArray:
     """Coordinates within `EXTREME_SPREADS` of their middle: no absurd query scales all others to nothing.
 
-    The spread is that between quartiles; of a coordinate that hardly ever varies, the largest of all.
+    The spread is that between quartiles, but at least a fifth of the largest: pixels at an edge seldom vary.
     """
     low, middle, high = np.quantile(x[:: max(len(x) // EXTREME_ROWS, 1)], (0.25, 0.5, 0.75), axis=0)
     spreads = high - low
-    reach = EXTREME_SPREADS * np.where(spreads > 0, spreads, spreads.max())
+    reach = EXTREME_SPREADS * np.maximum(spreads, SPREAD_FLOOR_SHARE * spreads.max())
     return np.clip(x, middle - reach, middle + reach) if spreads.max() > 0 else x
 
 

@@ -82,3 +82,10 @@ def test_one_account_of_absurd_queries_does_not_scale_all_others_to_nothing() ->
 def test_usual_queries_are_left_as_they_are() -> None:
     x = np.random.default_rng(3).lognormal(0, 0.8, (2_000, 4))
     np.testing.assert_allclose(fit(x).scales, x.std(axis=0), rtol=1e-5)
+
+
+def test_pixels_that_seldom_vary_are_left_as_they_are() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 200, (2_000, 6)).astype(np.float64)
+    x[:, 5] = np.where(rng.random(2_000) < 0.02, 255, rng.integers(0, 2, 2_000))
+    np.testing.assert_allclose(fit(x).scales[5], x[:, 5].std(), rtol=1e-5)
