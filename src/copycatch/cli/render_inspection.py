@@ -203,6 +203,10 @@ def _nothing_yet(report: Inspection, args: argparse.Namespace) -> list[str]:
                 "next      No request has its answer here: log both, or leave out --option unpaired=reject."
             ]
         return ["next      Only answers are here: log their requests, too."]
+    others = [name for name, _ in report.recognised.most_common() if name in FORMATS]
+    if others and others[0] != report.format_name:
+        words = ["copycatch", "inspect", *_source_words(args), "--format", others[0]]
+        return [f"next      {shlex.join(words)}"]
     return ["next      Nothing decodes yet: mend what is rejected above, or choose another --format."]
 
 

@@ -162,6 +162,17 @@ def test_no_option_helps_where_there_is_no_time(tmp_path: Path, capsys: pytest.C
     assert commands == []
 
 
+def test_the_format_that_a_log_is_in_is_proposed_where_another_was_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps({"time": TIME, "account_id": "a", "request": CHAT, "response": {}}))
+    _, [again] = printed(["inspect", str(log), "--format", "litellm"], capsys)
+    assert again[-2:] == ["--format", "openai"]
+    out, _ = printed(again, capsys)
+    assert "decoded   1 records" in out
+
+
 def inspected(documents: list[Any], text: str) -> Inspection:
     values = [json.dumps(each).encode() for each in documents]
     batch = RawBatch("log", 0, list(range(len(values))), values)
