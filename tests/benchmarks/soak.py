@@ -1,6 +1,9 @@
 """Soak: accelerated traffic through the service's own runner and snapshots; memory must stay flat.
 
 python -m tests.benchmarks.soak --minutes 60
+python -m tests.benchmarks.soak --minutes 60 --text-share 0.3 --records-per-s 2500   beside others
+
+Records are of a classifier and, as `--text-share` says, of a language model: a grammar writes its prompts.
 
 Days of event time pass in minutes. Accounts come and go: each day a share of them is replaced by ones never
 seen, so that eviction, idle episodes, id horizons and populations all turn over. The first third is warm-up;
@@ -16,6 +19,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import structlog
 
@@ -25,15 +29,18 @@ from copycatch.adapters.snapshots import DirectorySnapshots
 from copycatch.ports import Shard, ShardListener
 from copycatch.records.columns import IntArray, RawBatch
 from copycatch.records.policy import Policy
+from copycatch.redteam.inputs import draw_many_styles
+from copycatch.redteam.llm import prompt_texts
 from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.settings.service import Input
 from tests.benchmarks.machine import resident_bytes
-from tests.benchmarks.traffic import DAY_MS, START_MS, Draw, Pool, Shape
+from tests.benchmarks.traffic import DAY_MS, N_CLASSES, START_MS, TOPICS, Draw, account_name
 
 SHARD = Shard("soak", 0)
 LOOK_EVERY_S = 10.0
+LENGTH = 16  # of an input
 GROWTH_PER_HOUR_MAX = 0.02
 QUANTILES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
@@ -47,15 +54,72 @@ class Comers(Draw):
         return super().accounts(n) + self.offset
 
 
-class EndlessSource:
-    """Records without end until the time is over, made as they are asked for."""
+class Records:
+    """Records of a classifier and a language model, no two alike and no account's address another's.
 
-    def __init__(self, accounts: int, records_per_day: int, churn: float, seconds: float) -> None:
-        self._pool = Pool(Shape(), n_bodies=20_000, seed=5)
+    Bodies that many accounts drew from one pool would be a deck dealt to them, and openings that a few share
+    a kit: campaigns. So each account opens its prompts with its own name.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng([seed, 3])
+        self._centres = self._rng.normal(0, 2, (TOPICS, LENGTH))
+        self._weights = self._rng.normal(0, 1, (LENGTH, N_CLASSES))
+        self._prompts = prompt_texts(seed)
+        self._sent = 0
+
+    def lines(self, accounts: IntArray, start_ms: int, per_s: float, text_share: float) -> Iterator[bytes]:
+        """One an account number, in order of time, `per_s` of them a second of event time."""
+        n = len(accounts)
+        is_text = self._rng.random(n) < text_share
+        texts = iter(draw_many_styles(self._prompts, int(is_text.sum()), self._rng)[0].tolist())
+        topics = (accounts + self._rng.integers(3, size=n)) % TOPICS
+        inputs = self._centres[topics] + self._rng.normal(0, 0.8, (n, LENGTH))
+        logits = inputs @ self._weights
+        probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probs /= probs.sum(axis=1, keepdims=True)
+        encode = msgspec.json.Encoder().encode
+        for at, account in enumerate(accounts.tolist()):
+            self._sent += 1
+            spread = account * 40_503 % (1 << 24)
+            record: dict[str, object] = {
+                "event_id": f"{self._sent:012x}",
+                "event_time": start_ms + int(at * 1000 / per_s),
+                "account_id": account_name(account),
+                "client_ip": f"10.{spread >> 16}.{spread >> 8 & 255}.{spread & 255}",
+                "status": 200,
+            }
+            if is_text[at]:
+                record |= {
+                    "model_id": "language-model",
+                    "input": f"{account_name(account)}: {next(texts)}",
+                    "output_tokens": int(topics[at]),
+                }
+                record["params"] = {"temperature": 0.7, "max_tokens": 512}
+            else:
+                record |= {"model_id": "classifier", "input": np.round(inputs[at], 2).tolist()}
+                record |= {"probabilities": np.round(probs[at], 4).tolist()}
+            yield encode(record)
+
+
+class EndlessSource:
+    """Records without end until the time is over, made as they are asked for.
+
+    Of every poll `text_share` is of a language model; there are at most `records_per_s` where that is not 0.
+    """
+
+    def __init__(
+        self, accounts: int, records_per_day: int, churn: float, seconds: float,
+        text_share: float = 0.0, records_per_s: float = 0.0,
+    ) -> None:  # fmt: skip
+        self._records = Records(seed=5)
+        self._text_share = text_share
+        self._records_per_s = records_per_s
         self._draw = Comers(accounts, "zipf", seed=6)
         self._records_per_day = records_per_day
         self._churned_per_day = round(accounts * churn)
-        self._end_s = time.monotonic() + seconds
+        self._began_s = time.monotonic()
+        self._end_s = self._began_s + seconds
         self._listener: ShardListener | None = None
         self.position = 0
         self.gaps = self.records_lost = 0  # nothing is ever lost here
@@ -74,10 +138,13 @@ class EndlessSource:
         listener.on_assigned([SHARD])
 
     def poll(self, records_max: int, timeout_s: float) -> list[RawBatch]:
+        if self._records_per_s:
+            ahead_s = self.position / self._records_per_s - (time.monotonic() - self._began_s)
+            time.sleep(max(ahead_s, 0.0))
         self._draw.offset = self.churned
         start_ms = START_MS + round(self.days * DAY_MS)
-        per_s = self._records_per_day / 86_400
-        values = list(self._pool.lines(records_max, self._draw, start_ms, per_s))
+        accounts, per_s = self._draw.accounts(records_max), self._records_per_day / 86_400
+        values = list(self._records.lines(accounts, start_ms, per_s, self._text_share))
         positions = list(range(self.position, self.position + len(values)))
         self.position += len(values)
         return [RawBatch(SHARD.topic, SHARD.partition, positions, values)]
@@ -112,11 +179,12 @@ class EndlessSource:
 
 
 def soak(
-    minutes: float, accounts: int, accounts_max: int, records_per_day: int, churn: float
-) -> dict[str, float]:
+    minutes: float, accounts: int, accounts_max: int, records_per_day: int, churn: float,
+    text_share: float = 0.0, records_per_s: float = 0.0,
+) -> dict[str, float]:  # fmt: skip
     """Run, tell on stderr every few seconds, and give the figures."""
     clock, metrics = SystemClock(), MemoryMetrics()
-    source = EndlessSource(accounts, records_per_day, churn, minutes * 60)
+    source = EndlessSource(accounts, records_per_day, churn, minutes * 60, text_share, records_per_s)
     log = MemoryLog()
     sink = MemorySink(log)
     decoders = {"*": decoder_maker(Input(topic="soak"))}
@@ -186,9 +254,14 @@ def main() -> int:
     parser.add_argument("--accounts-max", type=int, default=60_000, help="rows that the engine keeps")
     parser.add_argument("--records-per-day", type=int, default=2_000_000)
     parser.add_argument("--churn", type=float, default=0.1, help="share of accounts replaced each day")
+    parser.add_argument("--text-share", type=float, default=0.3, help="of the records, of a language model")
+    parser.add_argument("--records-per-s", type=float, default=0.0, help="at most; 0 for as many as it can")
     args = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    figures = soak(args.minutes, args.accounts, args.accounts_max, args.records_per_day, args.churn)
+    figures = soak(
+        args.minutes, args.accounts, args.accounts_max, args.records_per_day, args.churn,
+        args.text_share, args.records_per_s,
+    )  # fmt: skip
     print("\n".join(_lines(figures)))
     print(json.dumps(figures))
     is_flat = not figures["growth_per_hour"] > GROWTH_PER_HOUR_MAX

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from copycatch.features.catalog import NAMES
+from copycatch.service.bootstrap import as_learner
 from copycatch.settings.policy import load_policy
 from copycatch.settings.service import load_service
 
@@ -56,18 +57,31 @@ EVERYTHING: dict[str, Any] = IMAGE | {
         }
     ],
 }
+TOPICS = {"inputs": "copycatch.learning-inputs", "versions": "copycatch.versions"}
+LEARNER: dict[str, Any] = EVERYTHING | {
+    "keda": {"enabled": False},
+    "learner": {"enabled": True, "resources": {"requests": {"memory": "3Gi"}}},
+    "settings": {"version": 1, "learner": TOPICS},
+}
 REFUSED = {
     "no image": ({}, "image.repository"),
     "two workers apart": (IMAGE | {"replicaCount": 2}, "snapshots that all of them reach"),
     "keda with volumes apart": (IMAGE | {"keda": {"enabled": True}}, "snapshots that all of them reach"),
     "typing error": (IMAGE | {"replicas": 2}, "replicas"),
     "short drain": (IMAGE | {"drainSeconds": 5}, "drainSeconds"),
+    "learner without topics": (LEARNER | {"settings": {"version": 1}}, "settings.learner.inputs"),
+    "learner with volumes apart": (
+        LEARNER | {"snapshots": {}, "replicaCount": 1},
+        "workers and learner need",
+    ),
+    "topics without a learner": (LEARNER | {"learner": {"enabled": False}}, "nobody learns"),
     "port that the chart sets": (IMAGE | {"settings": {"version": 1, "http": {"port": 1}}}, "settings.http"),
 }
 CASES = [
     IMAGE,
     EVERYTHING,
     IMAGE | {"snapshots": {"url": "s3://b/c"}},
+    LEARNER,
     *(values for values, _ in REFUSED.values()),
 ]
 
@@ -103,6 +117,13 @@ def _kinds(number: int) -> dict[str, dict[str, Any]]:
     return {each["kind"]: each for each in _answers()["cases"][number]["documents"]}
 
 
+def _named(number: int, kind: str, name: str) -> dict[str, Any]:
+    documents = _answers()["cases"][number]["documents"]
+    (found,) = [each for each in documents if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    assert isinstance(found, dict)
+    return found
+
+
 def _config(number: int, name: str) -> str:
     documents = _answers()["cases"][number]["documents"]
     (found,) = [each["data"] for each in documents if name in each.get("data", {})]
@@ -115,7 +136,7 @@ def _worker(number: int) -> dict[str, Any]:
     return pod
 
 
-@pytest.mark.parametrize("number", [0, 1, 2], ids=["least", "everything", "snapshots at a url"])
+@pytest.mark.parametrize("number", [0, 1, 2, 3], ids=["least", "everything", "snapshots at a url", "learner"])
 def test_what_helm_renders_is_what_kubernetes_takes(number: int) -> None:
     answer = _answers()["cases"][number]
     assert "error" not in answer, answer["error"]
@@ -132,7 +153,7 @@ def test_the_checks_see_a_mistake() -> None:
 @pytest.mark.parametrize("number", range(len(REFUSED)), ids=list(REFUSED))
 def test_values_that_would_run_badly_are_refused_by_name(number: int) -> None:
     wanted = list(REFUSED.values())[number][1]
-    assert wanted in _answers()["cases"][3 + number]["error"]
+    assert wanted in _answers()["cases"][4 + number]["error"]
 
 
 def test_the_worker_has_no_rights_that_it_does_not_need() -> None:
@@ -179,6 +200,39 @@ def test_the_service_takes_what_the_chart_gives_it(tmp_path: Path) -> None:
         assert load_policy(policy_file, NAMES).mode == "shadow"
         assert pod["enableServiceLinks"] is False
         assert pod["terminationGracePeriodSeconds"] > settings.drain_timeout + 5
+
+
+def test_a_learner_runs_beside_the_workers_with_one_that_stands_by(tmp_path: Path) -> None:
+    worker = _named(3, "StatefulSet", "demo-copycatch")["spec"]
+    learner = _named(3, "StatefulSet", "demo-copycatch-learner")["spec"]
+    assert learner["replicas"] == 2
+    (own,), (theirs,) = (each["template"]["spec"]["containers"] for each in (learner, worker))
+    assert (own["args"], theirs["args"]) == (["learn"], ["run"])
+    # The same pod but for the command, its memory, and that a learner without a partition is ready.
+    assert own["readinessProbe"]["httpGet"]["path"] == "/live"
+    assert own["resources"]["requests"]["memory"] == "3Gi"
+    for name in ("args", "readinessProbe", "resources"):
+        del own[name], theirs[name]
+    assert learner["template"]["spec"] == worker["template"]["spec"]
+    # Nothing that selects workers finds it, and the other way round.
+    selectors = [each["selector"]["matchLabels"] for each in (worker, learner)]
+    labels = [each["template"]["metadata"]["labels"] for each in (worker, learner)]
+    fits = [[selector.items() <= label.items() for label in labels] for selector in selectors]
+    assert fits == [[True, False], [False, True]]
+    budget = _named(3, "PodDisruptionBudget", "demo-copycatch-learner")["spec"]
+    assert (budget["maxUnavailable"], budget["selector"]["matchLabels"]) == (1, selectors[1])
+    for kind in ("Service", "ServiceMonitor", "NetworkPolicy"):
+        _named(3, kind, "demo-copycatch-learner")
+    rules = [
+        _named(3, "NetworkPolicy", name)["spec"] for name in ("demo-copycatch", "demo-copycatch-learner")
+    ]
+    assert [rules[0][key] == rules[1][key] for key in ("ingress", "egress", "policyTypes")] == [True] * 3
+    settings_file = tmp_path / "settings.yaml"
+    settings_file.write_text(_config(3, "settings.yaml"))
+    settings = as_learner(load_service(settings_file, {}))
+    assert [each.topic for each in settings.inputs] == [TOPICS["inputs"]]
+    assert "learn what is normal" not in _answers()["cases"][3]["notes"]
+    assert not any("learner" in each["metadata"]["name"] for each in _answers()["cases"][1]["documents"])
 
 
 def test_rules_and_dashboards_are_the_same_files() -> None:

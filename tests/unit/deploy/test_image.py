@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from shutil import which
 
@@ -33,3 +34,14 @@ def test_compose_and_workflows_fit_their_schemas() -> None:
     workflows = [str(path) for path in (ROOT / ".github" / "workflows").glob("*.yml")]
     assert len(workflows) >= 2
     _run(tool, "--builtin-schema", "vendor.github-workflows", *workflows)
+
+
+def test_the_build_has_every_file_that_the_wheel_is_made_of() -> None:
+    """Else the image cannot be built at all."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lines = (ROOT / "deploy/Dockerfile").read_text().splitlines()
+    copied = {name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]}
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
+    for name in needed | {*wheel["packages"], *wheel["force-include"]}:
+        assert any(name == each or name.startswith(f"{each}/") for each in copied), f"COPY {name}"

@@ -24,6 +24,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* The learner's pods have a name of their own, so that no selector of the workers finds them. */}}
+{{- define "copycatch.learnerSelector" -}}
+app.kubernetes.io/name: {{ include "copycatch.name" . }}-learner
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "copycatch.learnerLabels" -}}
+{{ include "copycatch.learnerSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
 {{- define "copycatch.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "copycatch.fullname" .) .Values.serviceAccount.name -}}
@@ -56,4 +69,32 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- fail (printf "settings.%s: the chart sets this itself" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- $learner := default dict .Values.settings.learner -}}
+{{- if .Values.learner.enabled -}}
+{{- if not (and $learner.inputs $learner.versions) -}}
+{{- fail "learner.enabled: name the topics settings.learner.inputs and settings.learner.versions" -}}
+{{- end -}}
+{{- if include "copycatch.isVolumeOfEach" . -}}
+{{- fail "learner.enabled: workers and learner need snapshots that all of them reach: set snapshots.existingClaim (ReadWriteMany) or snapshots.url" -}}
+{{- end -}}
+{{- else if and $learner.inputs (not .Values.learner.elsewhere) -}}
+{{- fail "settings.learner: without learner.enabled nobody learns, and no account gets a score; enable it, or say learner.elsewhere: true where another release runs it" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "copycatch.networkRules" -}}
+policyTypes: [Ingress, Egress]
+ingress:
+  - from: {{- toYaml .Values.networkPolicy.metricsFrom | nindent 6 }}
+    ports: [{protocol: TCP, port: http}]
+egress:
+  - ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
+  - ports:
+      {{- range .Values.networkPolicy.kafkaPorts }}
+      - {protocol: TCP, port: {{ . }}}
+      {{- end }}
+    {{- with .Values.networkPolicy.kafkaTo }}
+    to: {{- toYaml . | nindent 6 }}
+    {{- end }}
+  {{- with .Values.networkPolicy.extraEgress }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end -}}
