@@ -56,7 +56,13 @@ METRICS: tuple[MetricSpec, ...] = (
         (),
         "event time since what is normal was last learned; minutes, where learning keeps up",
     ),
-    MetricSpec("copycatch_lag_records", "gauge", ("topic", "partition"), "records not yet read"),
+    MetricSpec("copycatch_lag_records", "gauge", ("topic", "partition"), "records not yet judged"),
+    MetricSpec(
+        "copycatch_shards_not_waited_for_total",
+        "counter",
+        (),
+        "times a partition with records to come gave none for five seconds, so that others went on ahead",
+    ),
     MetricSpec("copycatch_shards", "gauge", (), "partitions or files that this worker has"),
     MetricSpec(
         "copycatch_failures_total",

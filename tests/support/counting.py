@@ -113,6 +113,12 @@ class CountingJudge:
     def reset(self) -> None:
         self.counts.clear()
 
+    def clock_ms(self, shard: Shard) -> UnixMs | None:
+        return None
+
+    def times_ms(self, raw: RawBatch, now_ms: UnixMs) -> Sequence[int | None]:
+        return [None] * len(raw.values)
+
     @property
     def newest_event_ms(self) -> UnixMs | None:
         return None

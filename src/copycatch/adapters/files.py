@@ -1,13 +1,15 @@
 """Log files, folders and standard input as a `RecordSource`; positions count lines, values or rows from 0.
 
-All files of one run are one stream in the order given (folders by name), because a rotated log goes on in
-the next file.
+Up to `OPEN_MAX` files are open at once, in the order given (folders by name), and are read in turn: logs of
+several servers cover the same days. Whoever reads them brings them in line by event time, so that a rotated
+log goes on in the next file.
 """
 
 import codecs
 import os
 import select
 import sys
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from pathlib import Path
@@ -19,6 +21,8 @@ from copycatch.adapters.file_values import CHUNK_BYTES, LINE_BYTES_MAX, read_err
 from copycatch.errors import TransportError
 from copycatch.ports import Shard, ShardListener
 from copycatch.records.columns import RawBatch
+
+OPEN_MAX = 32
 
 
 class _Lines:
@@ -86,10 +90,6 @@ class _Lines:
             msg = f"{self._name}: is compressed, or Parquet; unpack it first (zcat), or name the file"
             raise TransportError(msg)
 
-    def end(self) -> None:
-        """Nothing more can be read."""
-        self.is_ended = True
-
     @property
     def is_done(self) -> bool:
         return self.is_ended and not self._ready
@@ -132,10 +132,6 @@ class _Values:
         kept = [(at, each) for at, each in enumerate(values, first) if each and not each.isspace()]
         return [at for at, _ in kept], [each for _, each in kept]
 
-    def end(self) -> None:
-        """Nothing more can be read."""
-        self.is_done = True
-
     def skip_to(self, position: int) -> None:
         while self.position < position and not self.is_done:
             self.take(min(position - self.position, 1000), 0.0)
@@ -167,7 +163,7 @@ def _open(name: str) -> _Lines | _Values:
 
 
 class FileSource:
-    """Reads files one after the other; each is a shard of its own name, partition 0.
+    """Reads files in turn; each is a shard of its own name, partition 0.
 
     Parameters
     ----------
@@ -190,8 +186,10 @@ class FileSource:
         self._listener: ShardListener | None = None
         self._is_assigned = False
         self._start_by_name: dict[str, int] = {}
-        self._index = 0
-        self._lines: _Lines | _Values | None = None
+        self._open: dict[str, _Lines | _Values] = {}  # the next in turn first
+        self._waiting = deque(self._names)
+        self._done: set[str] = set()
+        self._paused: set[str] = set()
         self._bytes_done = 0
         self.gaps = self.records_lost = 0  # a file has no retention
         self._size_by_name = {
@@ -203,7 +201,7 @@ class FileSource:
     @property
     def bytes_read(self) -> int:
         """Bytes of the files on disk that have been read: the progress of a replay."""
-        return self._bytes_done + (self._lines.bytes_read if self._lines else 0)
+        return self._bytes_done + sum(lines.bytes_read for lines in self._open.values())
 
     def start(self, listener: ShardListener) -> None:
         self._listener = listener
@@ -213,36 +211,48 @@ class FileSource:
         if not self._is_assigned:
             self._is_assigned = True
             self._listener.on_assigned([Shard(name, 0) for name in self._names])
-        while self._index < len(self._names):
-            name = self._names[self._index]
-            if self._lines is None:
-                self._lines = _open(self._path_by_name[name])
-                self._lines.skip_to(self._start_by_name.get(name, 0))
+        self._open_more()
+        for name in [name for name in self._open if name not in self._paused]:
+            lines = self._open.pop(name)
+            self._open[name] = lines  # last in turn
             try:
-                positions, values = self._lines.take(records_max, timeout_s)
+                positions, values = lines.take(records_max, timeout_s)
             except TransportError as fault:
                 if not self._goes_on:
                     raise
                 self.faults.append(str(fault))
-                self._lines.end()
+                self._end(name)
+                self._open_more()
                 continue
-            if values:
+            if lines.is_done and not values:
+                self._end(name)
+                self._open_more()
+            elif values:
                 return [RawBatch(name, 0, positions, values)]
-            if not self._lines.is_done:
-                return []
-            self._lines.close()
-            self._lines = None
-            self._bytes_done += self._size_by_name.get(name, 0)
-            self._index += 1
         return []
 
+    def _open_more(self) -> None:
+        while self._waiting and len(self._open) < OPEN_MAX:
+            name = self._waiting.popleft()
+            lines = self._open[name] = _open(self._path_by_name[name])
+            lines.skip_to(self._start_by_name.get(name, 0))
+
+    def _end(self, name: str) -> None:
+        self._open.pop(name).close()
+        self._done.add(name)
+        self._bytes_done += self._size_by_name.get(name, 0)
+
     def seek(self, shard: Shard, position: int) -> None:
-        at = self._names.index(shard.topic)
-        self._start_by_name[shard.topic] = position
-        if self._lines is not None and at <= self._index:
-            self._lines.close()
-            self._lines = None
-        self._index = min(self._index, at)
+        name = shard.topic
+        self._start_by_name[name] = position
+        if name in self._open:
+            self._open.pop(name).close()
+        elif name in self._done:
+            self._done.remove(name)
+            self._bytes_done -= self._size_by_name.get(name, 0)
+        else:
+            return
+        self._waiting.appendleft(name)
 
     def bounds(self, shard: Shard) -> tuple[int, int]:
         """A file's end is not known before it is read."""
@@ -252,28 +262,27 @@ class FileSource:
         return 0
 
     def pause(self, shards: Iterable[Shard]) -> None:
-        """Files wait anyway."""
+        self._paused |= {shard.topic for shard in shards}
 
     def resume(self, shards: Iterable[Shard]) -> None:
-        """Files wait anyway."""
+        self._paused -= {shard.topic for shard in shards}
 
     def lags(self) -> dict[Shard, int]:
-        """Files that are done; how much is left of the others is not known."""
-        return dict.fromkeys((Shard(name, 0) for name in self._names[: self._index]), 0)
+        """None of files that are done or whose turn has not come; how much others hold is not known."""
+        return {Shard(name, 0): 0 for name in (*self._done, *self._waiting)}
 
     @property
     def is_exhausted(self) -> bool:
-        return self._index >= len(self._names)
+        return len(self._done) == len(self._names)
 
     def rejoin(self) -> None:
         assert self._listener is not None, "rejoin before start"
         self._listener.on_lost([Shard(name, 0) for name in self._names])
-        self._is_assigned = False
-        if self._lines is not None:
-            self._lines.close()
-        self._lines, self._index, self._bytes_done = None, 0, 0
+        self.close()
+        self._is_assigned, self._waiting, self._bytes_done = False, deque(self._names), 0
+        self._done.clear()
+        self._paused.clear()
 
     def close(self) -> None:
-        if self._lines is not None:
-            self._lines.close()
-            self._lines = None
+        while self._open:
+            self._open.popitem()[1].close()

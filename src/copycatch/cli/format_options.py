@@ -83,7 +83,8 @@ def decoders_of(args: argparse.Namespace) -> Callable[[], Decoder]:
         If there is no such format, or an option does not fit it.
     """
     from copycatch.formats.catalog import FORMATS
-    from copycatch.service.bootstrap import decoder_maker, recognising_maker
+    from copycatch.service.bootstrap import decoder_maker
+    from copycatch.service.recognition import recognising_maker
     from copycatch.settings.service import Input
 
     if args.format is None:

@@ -22,7 +22,8 @@ Play log files through the engine of `copycatch run` and write what it would hav
 
 Files hold JSON (one object a line, one document, an array, or objects in a row), CSV or Parquet; compressed
 with gzip, zstd or bzip2 or not. A folder is read with those below it, rotated logs oldest first; - is
-standard input (lines). All are one log, in the order given. Time is the log's own.
+standard input (lines). All are one log: files that are open together (32) are read in line by
+event time. Time is the log's own.
 """
 EPILOG = """\
 examples:

@@ -8,6 +8,7 @@ batch, `learned.py` what is normal of each model. Judging puts aside what accoun
 `inputs.py`); `learning.py` makes the next version of it; `snapshot.py` turns a shard into bytes and back.
 """
 
+from copycatch.engine.admission import FUTURE_MS_MAX
 from copycatch.engine.learning import learn
 from copycatch.engine.snapshot import (
     forget,
@@ -23,6 +24,7 @@ from copycatch.engine.versions import take, tell_all
 from copycatch.engine.warm import compile_ahead
 
 __all__ = [
+    "FUTURE_MS_MAX",
     "EngineState",
     "advance",
     "compile_ahead",

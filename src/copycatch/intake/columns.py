@@ -107,6 +107,13 @@ class ColumnBuilder:
         decoded.notes["unread"] += n_bad_context
         return replace(batch, **context) if context else batch, rejects
 
+    def event_times_ms(self, raw: RawBatch, decoded: Decoded) -> list[int | None]:
+        """Event times of decoded records; None of those that `build` would reject for it."""
+        fields = _fields_of(decoded.records)
+        found = _Faults(raw, decoded.positions, fields["account_id"])
+        times_ms = _times_of(fields["event_time"], found).tolist()
+        return [None if row in found.reason_by_row else each for row, each in enumerate(times_ms)]
+
     def _embed_texts(
         self, texts: Sequence[str | None], model_ids: Sequence[str], given: Sequence[VectorBlock]
     ) -> list[VectorBlock]:

@@ -59,12 +59,16 @@ class Intake:
         self.link_key = self._columns.link_key  # of the hashes by which accounts are linked
         self._make_decoder_by_topic = dict(make_decoder_by_topic)
         self._decoder_by_topic: dict[str, Decoder] = {}
+        self._looking_by_topic: dict[str, Decoder] = {}  # of those that read ahead, and keep nothing
 
     def _decoder(self, topic: str) -> Decoder:
+        return self._one_of(self._decoder_by_topic, topic)
+
+    def _one_of(self, decoder_by_topic: dict[str, Decoder], topic: str) -> Decoder:
         name = topic if topic in self._make_decoder_by_topic else ANY_TOPIC
-        if name not in self._decoder_by_topic:
-            self._decoder_by_topic[name] = self._make_decoder_by_topic[name]()
-        return self._decoder_by_topic[name]
+        if name not in decoder_by_topic:
+            decoder_by_topic[name] = self._make_decoder_by_topic[name]()
+        return decoder_by_topic[name]
 
     def read(self, raw: RawBatch, now_ms: int) -> Read:
         """Columns of a poll's messages, in order of arrival.
@@ -99,6 +103,23 @@ class Intake:
         if self._drill_marks is not None:
             read.batch, read.drills = self._drill_marks.split(read.batch, now_ms, read.notes)
         return read
+
+    def event_times_ms(self, raw: RawBatch) -> list[int | None]:
+        """Event time of each message, the latest where it holds several records; None where it tells none.
+
+        Nothing of it is kept: the messages are still to be read.
+        """
+        decoder = self._one_of(self._looking_by_topic, raw.topic)
+        decoded = decoder.decode_lazily(raw)
+        for flush_ms in (0, _AFTER_ANY_TIMEOUT_MS):
+            decoder.flush(flush_ms)
+        latest: dict[int, int] = {}
+        for position, time_ms in zip(
+            decoded.positions, self._columns.event_times_ms(raw, decoded), strict=True
+        ):
+            if time_ms is not None:
+                latest[position] = max(time_ms, latest.get(position, time_ms))
+        return [latest.get(position) for position in raw.positions]
 
     def give_up(self, now_ms: int) -> Iterator[Read]:
         """What becomes of requests and responses that have waited too long; for topics that are quiet."""
@@ -135,6 +156,7 @@ class Intake:
     def reset(self) -> None:
         """As if nothing had ever been read."""
         self._decoder_by_topic.clear()
+        self._looking_by_topic.clear()
 
 
 def _joined(raw: RawBatch, reads: list[Read]) -> Read:

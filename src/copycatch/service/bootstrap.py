@@ -49,7 +49,7 @@ from copycatch.service.learner import LearnerJudge
 from copycatch.service.logs import watch_level
 from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.quarantine import Quarantine
-from copycatch.service.recognition import UNRECOGNISED, RecognisingDecoder
+from copycatch.service.recognition import recognising_maker
 from copycatch.service.remote_learning import RemoteLearning
 from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.service.verdict_watch import VerdictWatch
@@ -70,20 +70,6 @@ class Endpoints:
     sink: str | None = None
     source_format: str | None = None  # None: the one that the first messages are in
     source_options: Mapping[str, Any] = field(default_factory=dict)
-
-
-def recognising_maker(
-    options: Mapping[str, Any], on_recognised: Callable[[str], None] = lambda _name: None
-) -> Callable[[], Decoder]:
-    """Makes a decoder that finds out the format by itself.
-
-    Raises
-    ------
-    ConfigError
-        If an option is none of any format's, or is for a format that must be named.
-    """
-    checked = format_options(UNRECOGNISED, options, Path(), "--option")
-    return lambda: RecognisingDecoder(lambda name: make_decoder(name, checked), on_recognised)
 
 
 def decoder_maker(settings: Input, folder: Path = Path()) -> Callable[[], Decoder]:

@@ -1,6 +1,7 @@
 """What is told once a second: gauges for Prometheus, and the health that the HTTP port serves."""
 
-from copycatch.ports import Clock, Metrics, RecordSource
+from copycatch.ports import Clock, Metrics
+from copycatch.service.alignment import Alignment
 from copycatch.service.findings import Summary
 from copycatch.service.health import Health
 from copycatch.service.judging import Judge
@@ -13,7 +14,7 @@ EVERY_S = 1.0
 class Gauges:
     """Of one run; cheap to call every turn."""
 
-    def __init__(self, source: RecordSource, judge: Judge, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, source: Alignment, judge: Judge, clock: Clock, metrics: Metrics) -> None:
         self._source, self._judge, self._clock, self._metrics = source, judge, clock, metrics
         self._recent = RecentWindow()
         self._next_s = 0.0

@@ -89,6 +89,14 @@ class Judge(Protocol):
     @property
     def newest_event_ms(self) -> UnixMs | None: ...
 
+    def clock_ms(self, shard: Shard) -> UnixMs | None:
+        """The latest event time that was judged of a shard; None before the first."""
+        ...
+
+    def times_ms(self, raw: RawBatch, now_ms: UnixMs) -> Sequence[int | None]:
+        """Event times of messages, read without any effect; None where they tell none that can be."""
+        ...
+
     def learning(self) -> Learning:
         """What it can go by so far."""
         ...
@@ -124,6 +132,16 @@ class EngineJudge:
     @property
     def newest_event_ms(self) -> UnixMs | None:
         return self._newest_event_ms
+
+    def clock_ms(self, shard: Shard) -> UnixMs | None:
+        known = self._state.shards.get(str(shard))
+        return UnixMs(known.latest_ms) if known is not None and known.latest_ms > UNIX_MS_MIN else None
+
+    def times_ms(self, raw: RawBatch, now_ms: UnixMs) -> Sequence[int | None]:
+        latest_ms = now_ms + engine.FUTURE_MS_MAX
+        return [
+            None if each is None or each > latest_ms else each for each in self._intake.event_times_ms(raw)
+        ]
 
     def step(
         self,

@@ -201,5 +201,13 @@ class LearnerJudge:
     def newest_event_ms(self) -> UnixMs | None:
         return UnixMs(self._learned.tick_ms) if self._learned.version else None
 
+    def clock_ms(self, shard: Shard) -> UnixMs | None:
+        """It has one shard alone."""
+        return None
+
+    def times_ms(self, raw: RawBatch, now_ms: UnixMs) -> Sequence[int | None]:
+        """It has one shard alone: there is nothing to be in line with."""
+        return [None] * len(raw.values)
+
     def learning(self) -> Learning:
         return Learning(newest_ms=self.newest_event_ms)

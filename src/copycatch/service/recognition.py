@@ -1,18 +1,21 @@
 """Which format a log is in, by its first messages: the same for `inspect`, `replay` and `run`."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from copycatch.errors import StateError
-from copycatch.formats.catalog import FORMATS, recognise
+from copycatch.formats.catalog import FORMATS, make_decoder, recognise
 from copycatch.formats.shared.envelopes import unwrap_batch
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.messages import lower_headers
 from copycatch.records.columns import RawBatch
 from copycatch.records.decoding import Decoded, Decoder
+from copycatch.settings.formats import format_options
 
 MESSAGES_MAX = 500
 UNRECOGNISED = "native"
@@ -108,3 +111,24 @@ class RecognisingDecoder(Decoder):
             raise StateError(msg)
         self._be(saved.format_name)
         self._decoder.restore(saved.waiting)
+
+
+def recognising_maker(
+    options: Mapping[str, Any], on_recognised: Callable[[str], None] = lambda _name: None
+) -> Callable[[], Decoder]:
+    """Makes a decoder that finds out the format by itself; a name is told once, by the first that finds it.
+
+    Raises
+    ------
+    ConfigError
+        If an option is none of any format's, or is for a format that must be named.
+    """
+    checked = format_options(UNRECOGNISED, options, Path(), "--option")
+    told: set[str] = set()
+
+    def tell_once(name: str) -> None:
+        if name not in told:
+            told.add(name)
+            on_recognised(name)
+
+    return lambda: RecognisingDecoder(lambda name: make_decoder(name, checked), tell_once)

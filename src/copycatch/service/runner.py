@@ -10,6 +10,7 @@ from copycatch.errors import CopycatchError, FencedError, RecoverableError, Tran
 from copycatch.ports import Clock, Committed, Metrics, OutcomeSink, RecordSource, Shard
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
+from copycatch.service.alignment import Alignment, Times
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.findings import Summary
 from copycatch.service.gauges import Gauges
@@ -72,6 +73,8 @@ class Runner:
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._source, self._sink, self._judge, self._clock, self._metrics = parts
+        times = Times(self._judge.clock_ms, lambda raw: self._judge.times_ms(raw, self._clock.now_ms()))
+        self._aligned = Alignment(self._source, self._clock, self._metrics, times)
         self._checkpoint = checkpoint
         self._pace = pace or Pace()
         self._health = health or Health()
@@ -81,13 +84,12 @@ class Runner:
         self.on_delivered: Callable[[Outcomes], None] = lambda _unit: None
         self._silent_until: dict[Shard, int] = {}
         self._shards: set[Shard] = set()
-        self._behind: set[Shard] = set()  # those with records to come
         self._is_stopping = False
         self._stop_deadline_s = float("inf")
         # True while state is ahead of what is committed: it must not be snapshotted then.
         self._is_ahead = False
         self._last_record_s = 0.0
-        self._gauges = Gauges(self._source, self._judge, self._clock, self._metrics)
+        self._gauges = Gauges(self._aligned, self._judge, self._clock, self._metrics)
         self._gaps = self._records_lost = 0  # of the source, as far as they are counted
         self._idle_ms = UnixMs(0)
         self._now_ms = UnixMs(0)
@@ -110,9 +112,9 @@ class Runner:
         self._last_record_s = self._clock.monotonic_s()
         try:
             self._insist("start", lambda: self._source.start(self))
-            while not self._is_stopping and not self._source.is_exhausted:
+            while not self._is_stopping and not self._aligned.is_over:
                 self._turn()
-            if self._source.is_exhausted:
+            if self._aligned.is_over:
                 self._finish()
             learning = self._judge.learning()  # what a shard knows goes with it
         finally:
@@ -126,7 +128,7 @@ class Runner:
         if policy is not None:
             self._judge.swap_policy(policy)
         try:
-            batches = self._source.poll(self._pace.records_max, self._pace.poll_timeout_s)
+            has_come = self._aligned.poll(self._pace.records_max, self._pace.poll_timeout_s)
         except FencedError as error:
             self._rebuild(error)
             return
@@ -135,9 +137,9 @@ class Runner:
             return
         finally:
             self._count_losses()
-        if batches:
-            self._take(batches)
-        else:
+        if has_come:
+            self._last_record_s = self._clock.monotonic_s()
+        if not self._take():
             self._idle()
         self._checkpoint.snapshot_if_due(busy=self._silent_until)
         self._gauges.tell(self._health, self.summary, len(self._shards), len(self._silent_until))
@@ -152,28 +154,25 @@ class Runner:
 
     # ---- judging and delivering
 
-    def _take(self, batches: list[RawBatch]) -> None:
-        self._last_record_s = self._clock.monotonic_s()
+    def _take(self) -> bool:
+        """Judge and deliver what may go, about a poll's worth; False if there is nothing."""
         unit = Outcomes()
         positions: dict[Shard, int] = {}
         # A clock that is set back must not make honest records look as if from the future.
         now_ms = self._now_ms = max(self._now_ms, self._clock.now_ms())
-        self._is_ahead = True
-        lags = self._source.lags()
-        # One of which nothing is known has just come, and may well have far to go.
-        self._behind = {shard for shard in self._shards if lags.get(shard, 1)}
-        self._behind.update(Shard(raw.topic, raw.partition) for raw in batches)
-        for raw in batches:
+        n = 0
+        while n < self._pace.records_max and (raw := self._aligned.next()) is not None:
+            self._is_ahead = True
+            n += len(raw.values)
             self.summary.findings.messages += len(raw.values)
             shard = Shard(raw.topic, raw.partition)
             live = self._replay(shard, raw, now_ms, unit)
             if live is not None:
                 unit.add(self._step(live, now_ms))
                 positions[shard] = live.positions[-1] + 1
-            if lags.get(shard) == 0:
-                self._behind.discard(shard)
-        if not (positions or unit.announced) or self._deliver(unit, positions):
+        if n and (not (positions or unit.announced) or self._deliver(unit, positions)):
             self._is_ahead = False
+        return n > 0
 
     def _step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
         outcomes, shard = Outcomes(), Shard(raw.topic, raw.partition)
@@ -187,7 +186,8 @@ class Runner:
     def _judge_part(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
         began_s = self._clock.monotonic_s()
         try:
-            outcomes = self._judge.step(raw, now_ms, self._silent_until, self._behind)
+            behind = self._aligned.behind() | {Shard(raw.topic, raw.partition)}
+            outcomes = self._judge.step(raw, now_ms, self._silent_until, behind)
         except Exception as error:
             # Neither skipped nor tried for ever: where the next process fails here too, it is set aside.
             log.critical(
@@ -298,6 +298,7 @@ class Runner:
         self._insist_through_fences("reopen", self._sink.reopen)
         self._insist_through_fences("rejoin", self._source.rejoin)
         self._checkpoint.reset()
+        self._aligned.drop(list(self._shards))
         self._shards.clear()
         self._silent_until.clear()
         self._is_ahead = False
@@ -318,6 +319,7 @@ class Runner:
     # ---- shards (called from within poll and close)
 
     def on_assigned(self, shards: list[Shard]) -> None:
+        self._aligned.add(shards)
         committed: dict[Shard, Committed] = {}
         self._insist_through_fences(
             "read committed positions", lambda: committed.update(self._sink.committed(shards))
@@ -356,6 +358,7 @@ class Runner:
         log.warning("shards lost", shards=[str(shard) for shard in shards])
 
     def _drop(self, shards: list[Shard]) -> None:
+        self._aligned.drop(shards)
         for shard in shards:
             self._shards.discard(shard)
             self._silent_until.pop(shard, None)

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 # Several times the default of 1 MiB: a poll of 5,000 records of 1 KB comes in one fetch.
 PARTITION_FETCH_BYTES = 8 << 20
 CLOSE_MS_MAX = 5_000
+ALL_FETCHED = 1 << 31
 JOIN_MS_MAX = 3_000  # what a broker waits for more members of a new group
 
 
@@ -47,6 +48,7 @@ class KafkaSource:
         self._next_by_shard: dict[Shard, int] = {}
         self._new: list[TopicPartition] = []
         self._touched: set[Shard] = set()  # came or went during the poll under way
+        self._to_pause: set[Shard] = set()
         # The library rebalances on a thread of its own, also between polls: shards come and go only while the
         # caller's thread waits in `poll` or `close`.
         self._gate = _Gate()
@@ -105,6 +107,7 @@ class KafkaSource:
             self._gate.open()
             try:
                 polled = self._polled(records_max, round(timeout_s * 1000))
+                self._pause_now(polled)
             except OffsetOutOfRangeError as error:
                 self._step_over_gap(error)
                 return []
@@ -137,6 +140,20 @@ class KafkaSource:
         if not polled and self._is_joining():
             polled = self._consumer.poll(timeout_ms=JOIN_MS_MAX, max_records=records_max)
         return polled  # type: ignore[no-any-return]
+
+    def _pause_now(self, polled: dict[TopicPartition, list[Any]]) -> None:
+        """Pause what is to be, when nothing is left of what was fetched.
+
+        A partition that is paused while the library has given out a part of a fetch of it may never be read
+        again, even once it is resumed (kafka-python 3.0.12).
+        """
+        if self._to_pause:
+            for partition, records in self._consumer.poll(timeout_ms=0, max_records=ALL_FETCHED).items():
+                polled.setdefault(partition, []).extend(records)
+            self._consumer.pause(
+                *(TopicPartition(*each) for each in self._to_pause & self._next_by_shard.keys())
+            )
+            self._to_pause.clear()
 
     def _is_joining(self) -> bool:
         return bool(self._consumer.group_metadata().state is MemberState.REBALANCING)
@@ -201,11 +218,12 @@ class KafkaSource:
         return first if self._start_at_by_topic[shard.topic] == "earliest" else end
 
     def pause(self, shards: Iterable[Shard]) -> None:
-        shards = [shard for shard in shards if shard in self._next_by_shard]
-        self._consumer.pause(*(TopicPartition(*shard) for shard in shards))
+        """From the next poll on, which may give more than asked: all that was fetched."""
+        self._to_pause.update(shard for shard in shards if shard in self._next_by_shard)
 
     def resume(self, shards: Iterable[Shard]) -> None:
         shards = [shard for shard in shards if shard in self._next_by_shard]
+        self._to_pause.difference_update(shards)
         self._consumer.resume(*(TopicPartition(*shard) for shard in shards))
 
     def lags(self) -> dict[Shard, int]:
