@@ -123,6 +123,12 @@ METRICS: tuple[MetricSpec, ...] = (
         (),
         "accounts found to be of a campaign and not named: it has too many",
     ),
+    MetricSpec(
+        "copycatch_campaign_joiners_skipped_total",
+        "counter",
+        (),
+        "accounts that ask what a campaign asks and were not looked at in a search: there were too many",
+    ),
     MetricSpec("copycatch_campaigns_open", "gauge", (), "campaigns whose accounts act as one now"),
     MetricSpec(
         "copycatch_recent_unjudged_share",

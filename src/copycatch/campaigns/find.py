@@ -50,7 +50,7 @@ from copycatch.campaigns.sharing import (
 )
 from copycatch.campaigns.state import CAMPAIGNS_MAX, MEMBERS_MAX, Campaign, CampaignState
 from copycatch.campaigns.ties import CONVERSATIONS_MIN, groups_of_ties, handed_of, moves_of, replays_of
-from copycatch.records.columns import BoolArray, IntArray
+from copycatch.records.columns import BoolArray, FloatArray, IntArray
 from copycatch.units import MS_PER_DAY
 
 SEARCH_MS: Final = 1_800_000
@@ -65,7 +65,9 @@ JOIN_PART_MIN: Final = 5.5
 JOIN_ALONE_MIN: Final = 11.0  # of who shares nothing with the members
 JOIN_STEP_MIN: Final = 3.0
 JOIN_ALONE_QUERIES: Final = 12
-JOINERS_MAX: Final = 2_048  # newcomers looked at in one search
+JOINERS_MAX: Final = 2_048  # newcomers that one campaign looks at in a search,
+JOIN_LOOKS_MAX: Final = 16_384  # and all of them together: three seconds at worst
+JOINERS_MIN: Final = 64  # of each, however many campaigns there are
 JOIN_KIT_MIN: Final = 2
 JOIN_KINDS_MIN: Final = 2
 IDLE_MS: Final = PANES * PANE_MS
@@ -291,7 +293,7 @@ def _let_join(state: CampaignState, campaign: Campaign, population: Population, 
     own = own_spreads(columns, rows, group)
     is_replaying = population.replays.taken_from(columns, group)[rows] >= CONVERSATIONS_MIN
     is_near = (own < OWN_SPREAD_MAX) & ((n_kinds > 0) | is_replaying | (is_young & (own < SPREAD_MAX)))
-    near = np.flatnonzero(is_near)[:JOINERS_MAX]
+    near = _nearest(state, np.flatnonzero(is_near), np.where(is_replaying, -1.0, own))
     if not len(near):
         return
     total = residuals(columns, group, population.now_pane, population.profile).sum(axis=0, dtype=np.float64)
@@ -307,6 +309,17 @@ def _let_join(state: CampaignState, campaign: Campaign, population: Population, 
     )
     joins: BoolArray = is_alike | is_alone | is_replaying[near] | (is_young & is_kin)[near]
     _add(state, campaign, rows[near][joins].tolist(), now_ms)
+
+
+def _nearest(state: CampaignState, near: IntArray, own: FloatArray) -> IntArray:
+    """As many as this campaign may look at, those first whose deck is most like the members'; others are
+    counted. Many campaigns share what one search may cost, so that decoys cannot hold the service up.
+    """
+    n_max = min(JOINERS_MAX, max(JOINERS_MIN, JOIN_LOOKS_MAX // max(len(state.campaigns), 1)))
+    if len(near) <= n_max:
+        return near
+    state.joiners_skipped += len(near) - n_max
+    return np.sort(near[np.argsort(own[near], kind="stable")[:n_max]])
 
 
 def _unite(state: CampaignState, population: Population, before: dict[str, set[int]]) -> None:

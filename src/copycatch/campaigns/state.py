@@ -47,6 +47,7 @@ class CampaignState:
     groups_dropped: int = 0  # shared by too many, or too many in one search
     campaigns_dropped: int = 0
     members_dropped: int = 0
+    joiners_skipped: int = 0  # newcomers not looked at in a search: too many were like the members
 
     @property
     def n_rows(self) -> int:

@@ -33,6 +33,7 @@ _BOUND_METRICS = (
     "copycatch_link_groups_dropped_total",
     "copycatch_campaigns_dropped_total",
     "copycatch_campaign_members_dropped_total",
+    "copycatch_campaign_joiners_skipped_total",
 )
 NO_BOUNDS = (0,) * len(_BOUND_METRICS)
 
@@ -203,6 +204,7 @@ class EngineJudge:
             slots.refused, slots.evicted, state.records_beyond_models, state.learned.evicted,
             state.learned.restarted, state.vectors_left_out, state.links.groups_dropped,
             state.links.campaigns_dropped, state.links.members_dropped,
+            state.links.joiners_skipped,
         )  # fmt: skip
         self._metrics.set("copycatch_campaigns_open", len(state.links.campaigns))
         n_unjudged = sum(bool(watch.why) for watch in state.learned.watches.values())

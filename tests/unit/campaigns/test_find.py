@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from tests.unit.campaigns.rings import DAY_MS, START_MS, Traffic, named, new_links, play, some
 
+from copycatch.campaigns import find
 from copycatch.campaigns.find import LOOKS_MAX, SEARCH_MS, search, within_looks
 from copycatch.campaigns.fold import fold
 from copycatch.campaigns.layout import KINDS
 from copycatch.campaigns.sharing import Group
-from copycatch.campaigns.state import CampaignState
+from copycatch.campaigns.state import Campaign, CampaignState
 
 
 def test_a_ring_behind_one_network_is_named_whole_and_nobody_else() -> None:
@@ -112,6 +113,27 @@ def test_a_new_member_is_named_within_half_an_hour_of_acting_along() -> None:
     state = new_links(traffic.n_rows)
     findings = play(state, traffic.log())
     assert late in named(findings)
+
+
+def test_a_search_looks_at_so_many_newcomers_those_most_like_the_members_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who replays the members' reasoning comes before all (-1)."""
+    monkeypatch.setattr(find, "JOINERS_MAX", 8)
+    state = CampaignState()
+    own = np.array([0.4, np.inf, -1.0, 0.1, 0.3, 0.2, 0.5, 0.6, 0.7, 0.8, 0.9])
+    seen = find._nearest(state, np.arange(len(own)), own)
+    assert seen.tolist() == [0, 2, 3, 4, 5, 6, 7, 8]
+    assert state.joiners_skipped == 3
+
+
+@pytest.mark.parametrize("n", [1, 8, 64, 256])
+def test_all_campaigns_together_look_at_no_more_than_one_search_may_cost(n: int) -> None:
+    state = CampaignState()
+    state.campaigns = [Campaign(str(number), 0, "sharing", 1.0, {}, {}) for number in range(n)]
+    looked = n * len(find._nearest(state, np.arange(5000), np.zeros(5000)))
+    assert looked <= find.JOIN_LOOKS_MAX
+    assert looked + state.joiners_skipped * n == 5000 * n
 
 
 def test_cuts_of_batches_do_not_matter() -> None:
