@@ -4,6 +4,7 @@ What several workers and a learner come to where nobody lags; `alone` is one wor
 """
 
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,28 +12,32 @@ from itertools import pairwise
 
 import numpy as np
 
-from copycatch.engine import advance, learn, new_state, settle_at, step, tell_at
+from copycatch.engine import EngineState, advance, learn, new_state, settle_at, step, take, tell_at
 from copycatch.engine.inputs import LearningInputs, inputs_from_plain, inputs_to_plain
 from copycatch.engine.learned import TICK_MS, Learned
+from copycatch.engine.version_parts import VersionReader, version_parts
 from copycatch.records.columns import IntArray, Outcomes, RecordBatch
 from copycatch.records.packing import pack, unpack
 from copycatch.records.policy import Policy
 from copycatch.records.selection import select
 from copycatch.records.wire import Alert
+from copycatch.service.learning_messages import ZLIB_LEVEL, digest_of
 from copycatch.units import UNIX_MS_MIN, UnixMs
 
-BATCH_MAX = 5_000
+KINDS = ("samples", "votes", "lifetime", "recent", "inputs", "accounts", "family_max")
 
 
 @dataclass(slots=True)
 class Cost:
-    """What learning took. Bytes are of inputs as they would travel, by kind."""
+    """Seconds of CPU, and bytes as they travel, packed; `by_kind` before packing."""
 
-    learner_s: float = 0.0
-    worker_s: float = 0.0
+    learner_s: float = 0.0  # learning, and making versions
+    worker_s: float = 0.0  # judging, and what a tick brings about
+    tell_s: float = 0.0
     take_s: float = 0.0
     ticks: int = 0
     told_bytes: int = 0
+    version_bytes: int = 0  # parts that have changed, once for all workers
     by_kind: Counter[str] = field(default_factory=Counter)
 
 
@@ -93,6 +98,8 @@ class _Lockstep:
         for state in self._states:
             state.is_remote = True
         self._learned = Learned()
+        self._readers = [VersionReader() for _ in range(n_shards)]
+        self._digests: dict[str, bytes] = {}
         self._missed: list[LearningInputs] = []
         self._alerts: list[Alert] = []
         self.cost = Cost()
@@ -112,34 +119,56 @@ class _Lockstep:
             self.cost.worker_s += time.process_time() - began_s
 
     def _tick(self, now_ms: int) -> None:
-        told = [each for state in self._states for each in tell_at(state, UnixMs(now_ms))]
-        if self.is_wired:
-            told = [self._wired(each) for each in told]
+        told = [each for state in self._states for each in self._told_by(state, now_ms)]
         self.on_told(now_ms, told)
         self._missed += told
         self.cost.ticks += 1
-        if self.may_learn(now_ms):
+        parts = self._learn(now_ms) if self.may_learn(now_ms) else None
+        for state, reader in zip(self._states, self._readers, strict=True):
             began_s = time.process_time()
-            learn(self._learned, self._missed, now_ms)
-            self._missed = []
-            self.cost.learner_s += time.process_time() - began_s
-        for state in self._states:
-            began_s = time.process_time()
-            self._keep(settle_at(state, self._learned, UnixMs(now_ms), self._policy, {}))
-            self.cost.take_s += time.process_time() - began_s
+            if parts is not None:
+                take(state, reader.read(parts) if self.is_wired else self._learned)
+            taken_s = time.process_time()
+            self._keep(settle_at(state, None, UnixMs(now_ms), self._policy, {}))
+            self.cost.take_s += taken_s - began_s
+            self.cost.worker_s += time.process_time() - taken_s
 
-    def _wired(self, inputs: LearningInputs) -> LearningInputs:
-        plain = inputs_to_plain(inputs)
-        self.cost.told_bytes += len(pack(plain))
-        for model in plain["models"].values():
-            for kind in ("samples", "votes", "lifetime", "recent", "inputs", "accounts", "family_max"):
-                self.cost.by_kind[kind] += len(pack(model[kind]))
-        return inputs_from_plain(unpack(pack(plain)))
+    def _learn(self, now_ms: int) -> dict[str, bytes]:
+        """The version's parts, where they travel."""
+        began_s = time.process_time()
+        learn(self._learned, self._missed, now_ms)
+        self._missed = []
+        self._alerts += self._learned.correlator.judge(now_ms, self._policy).alerts
+        parts = version_parts(self._learned) if self.is_wired else {}
+        digests = {name: digest_of(content) for name, content in parts.items()}
+        for name, content in parts.items():
+            if digests[name] != self._digests.get(name):
+                self.cost.version_bytes += len(zlib.compress(content, ZLIB_LEVEL))
+        self._digests = digests
+        self.cost.learner_s += time.process_time() - began_s
+        return parts
+
+    def _told_by(self, state: EngineState, now_ms: int) -> list[LearningInputs]:
+        began_s = time.process_time()
+        told = tell_at(state, UnixMs(now_ms))
+        if not self.is_wired:
+            return told
+        plain = [inputs_to_plain(each) for each in told]
+        packed = [pack(each) for each in plain]
+        self.cost.told_bytes += sum(len(zlib.compress(each, ZLIB_LEVEL)) for each in packed)
+        self.cost.tell_s += time.process_time() - began_s
+        for each in plain:
+            self.cost.by_kind["links"] += len(pack(each["links"]))
+            for model in each["models"].values():
+                for kind in KINDS:
+                    self.cost.by_kind[kind] += len(pack(model[kind]))
+        return [inputs_from_plain(unpack(each)) for each in packed]
 
     def end(self) -> list[Alert]:
+        now_ms = UnixMs(self.clock_ms)
         for state in self._states:
-            self._keep(advance(state, UnixMs(self.clock_ms), self._policy))
-        return self._alerts
+            self._keep(advance(state, now_ms, self._policy))
+        return self._alerts + self._learned.correlator.judge(now_ms, self._policy).alerts
 
     def _keep(self, outcomes: Outcomes) -> None:
         self._alerts += outcomes.alerts

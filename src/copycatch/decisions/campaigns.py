@@ -60,6 +60,17 @@ def judge_campaigns(sightings: Sequence[CampaignSighting], policy: Policy, state
     return Verdicts(context.alerts, context.recommendations)
 
 
+def hand_over_campaigns(state: DecisionState, policy: Policy, time_ms: int) -> Verdicts:
+    """Another judge has campaigns from here on: close what is open about those of this shard."""
+    context = state.sit(policy, None)
+    for case in list(context.table.case_by_key.values()):
+        if case.accounts and case.open_episodes:
+            was_watched = case.is_watched
+            release_all(context, case, time_ms, "campaigns are judged over all workers from here on")
+            context.table.watch(case, was_watched)
+    return Verdicts(context.alerts, context.recommendations)
+
+
 def _judged(sighting: CampaignSighting, context: JudgingContext) -> tuple[AccountKey, ...]:
     """Its accounts but those on the allow-list; none where it has ended."""
     if sighting.is_ended:

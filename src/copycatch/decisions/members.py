@@ -15,6 +15,10 @@ from copycatch.decisions.plan import EntityKey
 from copycatch.decisions.recommend import CAMPAIGN_RULE
 from copycatch.decisions.state import DecisionState
 from copycatch.records.policy import Policy
+from copycatch.records.wire import Action, Severity
+
+OwnFinding = tuple[EntityKey, Severity, Action]
+"""An account, and the gravest that it was found to do by itself."""
 
 WHY = "it is judged with others, by models or accounts, in an alert that goes on"
 
@@ -51,6 +55,16 @@ def own_findings(state: DecisionState, keys: Iterable[EntityKey]) -> Membership:
             if episode.is_seen_open:
                 found.take(episode.severity, episode.action)
     return found
+
+
+def all_findings(state: DecisionState) -> list[OwnFinding]:
+    """What `own_findings` gives of each account of the shard, where it is anything."""
+    cases = state.table.case_by_key
+    keys = [key for key, case in cases.items() if not case.accounts]
+    keys += [key for key in state.table.memberships if key not in cases]
+    found = [(key, own_findings(state, [key])) for key in keys if key[2] != ALL_MODELS]
+    nothing = Membership("")
+    return [(key, own.severity, own.action) for key, own in found if own != nothing]
 
 
 def fold_members(

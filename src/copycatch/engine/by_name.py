@@ -101,6 +101,11 @@ def align_population(population: dict[str, Any], features: list[str], families: 
     """
     reference = aligned(population["reference_values"], features, NAMES, np.nan, axis=2)
     population["reference_values"] = reference
+    align_tails(population, families)
+
+
+def align_tails(population: dict[str, Any], families: list[str]) -> None:
+    """The same of a population without a reference."""
     if (tails := population["tails"]) is not None:
         # A family that no account was ever judged by is never anomalous, until the next calibration.
         for name, empty in (("medians", NEVER), ("bases", NEVER), ("scales", 1.0)):

@@ -1,6 +1,5 @@
 """Campaigns in the engine: links folded segment by segment, searched every half hour of event time."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,18 +8,19 @@ from copycatch.campaigns.find import SEARCH_MS, search
 from copycatch.campaigns.finding import Finding
 from copycatch.campaigns.fold import LinkEvents, fold
 from copycatch.campaigns.state import Campaign
-from copycatch.decisions.campaigns import ALL_MODELS, judge_campaigns
+from copycatch.decisions.campaigns import ALL_MODELS, hand_over_campaigns, judge_campaigns
 from copycatch.decisions.case import Membership
-from copycatch.decisions.judge import SAMPLE_EVENT_IDS_MAX, Verdicts
+from copycatch.decisions.judge import Verdicts
 from copycatch.decisions.members import fold_members, own_findings, standing_campaigns, standing_over_models
-from copycatch.engine.correlator import SAVED, home_of, sighting_of
+from copycatch.engine.correlator import SAVED, Standing, sighting_of
+from copycatch.engine.gathering import newest_samples
+from copycatch.engine.inputs import SAMPLE_ID
 from copycatch.engine.span import BatchSpan
 from copycatch.engine.state import EngineState
 from copycatch.records.campaign import CampaignSighting
 from copycatch.records.columns import Charge, IntArray
 from copycatch.records.policy import Policy
 from copycatch.windows.slots import NO_ROW, Key
-from copycatch.windows.state import SAMPLE_IDS
 
 NOT_QUERIES = (Charge.REJECTED, Charge.LATE, Charge.REPEATED)
 
@@ -42,40 +42,56 @@ def search_campaigns(state: EngineState, now_ms: int, policy: Policy) -> dict[st
     if now_ms // SEARCH_MS <= state.clock_ms // SEARCH_MS:
         return {}
     time_ms = now_ms // SEARCH_MS * SEARCH_MS
-    names = list(state.shard_numbers)
     by_shard: dict[str, list[CampaignSighting]] = {}
     for finding in search(state.links, time_ms):
-        if (shard := home_of(finding, state.campaign_homes, state.slots, names)) is not None:
+        if (shard := _home_of(state, finding)) is not None:
             by_shard.setdefault(shard, []).append(_sighting(state, finding))
     verdicts = {
         shard: judge_campaigns(sightings, policy, state.decision(shard))
         for shard, sightings in by_shard.items()
     }
-    for shard, folded in _fold_members(state, time_ms, policy).items():
-        told = verdicts.setdefault(shard, Verdicts())
-        told.alerts += folded.alerts
-        told.recommendations += folded.recommendations
+    _add(verdicts, _fold_members(state, time_ms, policy))
     return verdicts
+
+
+def follow_campaigns(state: EngineState, now_ms: int, policy: Policy) -> dict[str, Verdicts]:
+    """Where the learner searches: fold members, by shard, every half hour and when it has searched anew."""
+    searched_ms = state.learned.correlator.searched_ms
+    is_due = now_ms // SEARCH_MS > state.clock_ms // SEARCH_MS or searched_ms > state.sighted_ms
+    if not (is_due and state.learned.version):
+        return {}
+    state.sighted_ms = max(state.sighted_ms, searched_ms)
+    time_ms = now_ms // SEARCH_MS * SEARCH_MS
+    verdicts = {
+        name: hand_over_campaigns(decisions, policy, time_ms) for name, decisions in state.decisions.items()
+    }
+    _add(verdicts, _fold_members(state, time_ms, policy))
+    return verdicts
+
+
+def _add(verdicts: dict[str, Verdicts], more: dict[str, Verdicts]) -> None:
+    for shard, each in more.items():
+        told = verdicts.setdefault(shard, Verdicts())
+        told.alerts += each.alerts
+        told.recommendations += each.recommendations
 
 
 def _fold_members(state: EngineState, time_ms: int, policy: Policy) -> dict[str, Verdicts]:
     """What follows from campaigns for the cases of their members, by the shard of each member."""
     names = list(state.shard_numbers)
     uids_by_shard: dict[str, dict[Key, str]] = {name: {} for name in state.decisions}
-    standing = {name: standing_campaigns(decisions) for name, decisions in state.decisions.items()}
     for name, decisions in state.decisions.items():
         for (tenant_id, account_id), uid in standing_over_models(decisions).items():
             for model_id in state.heads:
                 key = tenant_id, account_id, model_id
                 if state.slots.row_of(key) != NO_ROW:
                     uids_by_shard[name][key] = uid
-    for campaign in state.links.campaigns:
-        uid = standing.get(state.campaign_homes.get(campaign.id, ""), {}).get(campaign.id, "")
-        for row in campaign.members if uid else ():
-            tenant_id, account_id, model_id = state.slots.key_of(row)
+    for uid, keys in state.learned.correlator.standing if state.is_remote else _standing(state):
+        for key in keys:
+            if (row := state.slots.row_of(key)) == NO_ROW:
+                continue  # of another worker
             uids = uids_by_shard.setdefault(names[state.slots.shards[row]], {})
-            uids[tenant_id, account_id, model_id] = uid
-            uids[tenant_id, account_id, ALL_MODELS] = uid
+            uids[key] = uids[key[0], key[1], ALL_MODELS] = uid
     return {
         shard: fold_members(state.decision(shard), uids, policy, time_ms)
         for shard, uids in uids_by_shard.items()
@@ -83,43 +99,38 @@ def _fold_members(state: EngineState, time_ms: int, policy: Policy) -> dict[str,
     }
 
 
+def _standing(state: EngineState) -> Standing:
+    standing = {name: standing_campaigns(decisions) for name, decisions in state.decisions.items()}
+    found = []
+    for campaign in state.links.campaigns:
+        uid = standing.get(state.campaign_homes.get(campaign.id, ""), {}).get(campaign.id, "")
+        if uid:
+            found.append((uid, [state.slots.key_of(row) for row in campaign.members]))
+    return found
+
+
+def _home_of(state: EngineState, finding: Finding) -> str | None:
+    """The shard that a campaign belongs to, that of its first member when it was found.
+
+    None for one that ended and was never told of.
+    """
+    if finding.change == "ended":
+        return state.campaign_homes.pop(finding.id, None)
+    names = list(state.shard_numbers)
+    first = finding.members[0].row
+    return state.campaign_homes.setdefault(finding.id, names[state.slots.shards[first]])
+
+
 def _sighting(state: EngineState, finding: Finding) -> CampaignSighting:
     """What a search has found, with what its members were found to do by themselves."""
-    sighting = sighting_of(state.slots, finding)
-    if sighting.is_ended:
-        return sighting
-    own = Membership("")
-    names = list(state.shard_numbers)
-    for member, key in zip(finding.members, sighting.accounts, strict=True):
-        found = own_findings(state.decision(names[state.slots.shards[member.row]]), [key])
+    own, names = Membership(""), list(state.shard_numbers)
+    rows = np.array([member.row for member in finding.members], dtype=np.int64)
+    for row in rows.tolist():
+        found = own_findings(state.decision(names[state.slots.shards[row]]), [state.slots.key_of(row)])
         own.take(found.severity, found.action)
-    return replace(
-        sighting,
-        sample_event_ids=_samples(state, finding),
-        own_severity=own.severity,
-        own_action=own.action,
-    )
-
-
-def _samples(state: EngineState, finding: Finding) -> tuple[str, ...]:
-    """Ids of the latest queries of its busiest members, one of each; ids too long to be kept are left out."""
-    busiest = sorted(finding.members, key=lambda member: (-member.queries, member.row))
-    rows = np.array([member.row for member in busiest[:SAMPLE_EVENT_IDS_MAX]], dtype=np.int64)
-    history, counters = state.windows.history, state.windows.counters
-    newest = (counters["sample_at"][rows].astype(np.int64) - 1) % SAMPLE_IDS
-    ids = history["sample_ids"][rows, newest].tolist()
-    return tuple(text.decode(errors="replace") for text in ids if text)
-
-
-def judge_sightings(state: EngineState, policy: Policy) -> dict[str, Verdicts]:
-    """Verdicts on what the learner saw of campaigns that belong to shards of this worker, once each."""
-    by_shard: dict[str, list[CampaignSighting]] = {}
-    sightings = state.learned.correlator.sightings
-    for shard, sighting in sightings:
-        if sighting.time_ms > state.sighted_ms and shard in state.shards:
-            by_shard.setdefault(shard, []).append(sighting)
-    state.sighted_ms = max([state.sighted_ms, *(sighting.time_ms for _, sighting in sightings)])
-    return {shard: judge_campaigns(own, policy, state.decision(shard)) for shard, own in by_shard.items()}
+    samples = np.zeros(state.slots.n_rows, dtype=SAMPLE_ID)
+    samples[rows] = newest_samples(state, rows)
+    return sighting_of(state.slots, samples, finding, own)
 
 
 def campaigns_of(state: EngineState, shard: str) -> dict[str, Any]:

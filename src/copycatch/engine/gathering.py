@@ -6,8 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from copycatch.campaigns.find import SEARCH_MS
+from copycatch.decisions.members import all_findings
 from copycatch.engine.evaluate import by_model
-from copycatch.engine.inputs import EVALUATIONS_MAX, SAMPLES_MAX, Evaluated, LearningInputs, ModelInputs
+from copycatch.engine.inputs import (
+    EVALUATIONS_MAX,
+    SAMPLES_MAX,
+    Evaluated,
+    LearningInputs,
+    ModelInputs,
+    SampleIds,
+)
 from copycatch.engine.learned import TICK_MS
 from copycatch.engine.state import EngineState
 from copycatch.features.catalog import FEATURES
@@ -29,6 +37,7 @@ from copycatch.records.columns import (
 from copycatch.scoring.distillation import USAGE_COLUMNS
 from copycatch.scoring.protocol import Inputs
 from copycatch.space.query import NO_VECTOR, NO_WORDS, Query
+from copycatch.windows.state import SAMPLE_IDS
 
 HTTP_ERROR = 400  # from here on the answer is no answer
 # An account's highest score calibrates only so long after its first evaluation: most of its evaluations are
@@ -278,7 +287,7 @@ def _tell_of_accounts(state: EngineState) -> None:
 
 
 def _tell_of_links(state: EngineState, now_ms: int) -> None:
-    """Every half hour, where the search is elsewhere: the link rows that have changed since."""
+    """Every half hour, where the search is elsewhere: link rows that have changed, and what accounts did."""
     if not state.is_remote or now_ms // SEARCH_MS <= state.clock_ms // SEARCH_MS:
         return
     names, n_rows = list(state.shard_numbers), state.slots.n_rows
@@ -286,6 +295,8 @@ def _tell_of_links(state: EngineState, now_ms: int) -> None:
         state.links_told = np.concatenate(
             [state.links_told, np.zeros(2 * n_rows - len(state.links_told), dtype=np.int64)]
         )
+    for name in state.shards:
+        state.inputs_of(name).findings = all_findings(state.decision(name))
     queries = state.links.links["queries"][:n_rows].astype(np.int64)
     changed = np.flatnonzero(queries != state.links_told[:n_rows])
     state.links_told[changed] = queries[changed]
@@ -293,8 +304,15 @@ def _tell_of_links(state: EngineState, now_ms: int) -> None:
     for home in np.unique(homes).tolist():
         rows, inputs = changed[homes == home], state.inputs_of(names[home])
         inputs.link_keys = [state.slots.key_of(row) for row in rows.tolist()]
-        inputs.links = state.links.take(rows)
+        inputs.links, inputs.link_samples = state.links.take(rows), newest_samples(state, rows)
         inputs.log_start_ms = state.links.log_start_ms
+
+
+def newest_samples(state: EngineState, rows: IntArray) -> SampleIds:
+    """Id of the latest query of each account; empty where it is too long to be kept, (n,)."""
+    newest = (state.windows.counters["sample_at"][rows].astype(np.int64) - 1) % SAMPLE_IDS
+    ids: SampleIds = state.windows.history["sample_ids"][rows, newest]
+    return ids
 
 
 def tell_of_forgotten(state: EngineState, rows: Sequence[int]) -> None:

@@ -9,9 +9,12 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from copycatch.campaigns.layout import SLOTS_BY_KIND
+from copycatch.decisions.members import OwnFinding
 from copycatch.features.catalog import NAMES
 from copycatch.layout.structs import Columns
 from copycatch.population.account_table import AccountMaxima
@@ -22,14 +25,19 @@ from copycatch.scoring.catalog import FAMILIES, INPUT_NAMES
 from copycatch.scoring.protocol import Inputs
 from copycatch.space.query import Query
 from copycatch.windows.slots import Key
+from copycatch.windows.state import SAMPLE_ID_BYTES
 
 EVALUATIONS_MAX: Final = 2_048  # of one shard in a tick; the reference needs each account's latest only
 SAMPLES_MAX: Final = 20_000  # of one shard in a tick, all models together
 MODELS_TOLD_MAX: Final = 1_024  # models of which one shard tells in a tick
-COLUMNS: Final[dict[str, list[str]]] = {"features": list(NAMES), "families": list(FAMILIES)} | {
+SAMPLE_ID: Final = np.dtype(f"S{SAMPLE_ID_BYTES}")
+SampleIds = npt.NDArray[np.bytes_]
+_COLUMNS: Final[dict[str, list[str]]] = {"features": list(NAMES), "families": list(FAMILIES)} | {
     takes: list(names) for takes, names in INPUT_NAMES.items()
 }
-COLUMNS["link_kinds"] = [f"{name}/{slots}" for name, slots in SLOTS_BY_KIND.items()]
+_COLUMNS["link_kinds"] = [f"{name}/{slots}" for name, slots in SLOTS_BY_KIND.items()]
+# In place of the names, which would be most of a quiet tick.
+COLUMNS_DIGEST: Final = hashlib.blake2b(msgspec.json.encode(_COLUMNS), digest_size=16).digest()
 
 
 class Evaluated(NamedTuple):
@@ -83,6 +91,8 @@ class LearningInputs:
     models: dict[str, ModelInputs] = field(default_factory=dict)
     link_keys: list[Key] = field(default_factory=list)  # accounts whose links have changed
     links: Columns = field(default_factory=dict)  # their link rows, a column a field
+    link_samples: SampleIds = field(default_factory=lambda: np.zeros(0, dtype=SAMPLE_ID))  # newest of each
+    findings: list[OwnFinding] | None = None  # all that stand of its accounts; None where not told
     links_gone: list[Key] = field(default_factory=list)  # accounts that the shard has forgotten
     log_start_ms: int = 0  # of its first record
     n_samples: int = 0
@@ -125,9 +135,11 @@ def inputs_to_plain(inputs: LearningInputs) -> dict[str, Any]:
         "version": inputs.version,
         "n_accounts": inputs.n_accounts,
         "births": inputs.births,
-        "columns": COLUMNS,
+        "columns": COLUMNS_DIGEST,
         "link_keys": [list(key) for key in inputs.link_keys],
         "links": dict(inputs.links),
+        "link_samples": inputs.link_samples,
+        "findings": None if inputs.findings is None else [[list(key), *own] for key, *own in inputs.findings],
         "links_gone": [list(key) for key in inputs.links_gone],
         "log_start_ms": inputs.log_start_ms,
         "models": {model_id: _model_to_plain(each) for model_id, each in inputs.models.items()},
@@ -143,6 +155,7 @@ def inputs_from_plain(plain: dict[str, Any]) -> LearningInputs:
         If a part is missing or garbled.
     """
     models = {model_id: _model_of(each) for model_id, each in plain["models"].items()}
+    findings = plain["findings"]
     return LearningInputs(
         plain["source"],
         plain["tick_ms"],
@@ -150,12 +163,14 @@ def inputs_from_plain(plain: dict[str, Any]) -> LearningInputs:
         plain["n_accounts"],
         dict(plain["births"]),
         models,
-        [_key_of(each) for each in plain["link_keys"]],
-        plain["links"],
-        [_key_of(each) for each in plain["links_gone"]],
-        plain["log_start_ms"],
-        sum(len(each.samples) for each in models.values()),
-        sum(len(each.evaluations) for each in models.values()),
+        link_keys=[_key_of(each) for each in plain["link_keys"]],
+        links=plain["links"],
+        link_samples=plain["link_samples"],
+        findings=None if findings is None else [(_key_of(key), *own) for key, *own in findings],
+        links_gone=[_key_of(each) for each in plain["links_gone"]],
+        log_start_ms=plain["log_start_ms"],
+        n_samples=sum(len(each.samples) for each in models.values()),
+        n_evaluations=sum(len(each.evaluations) for each in models.values()),
     )
 
 
@@ -166,7 +181,7 @@ def _key_of(plain: list[Any]) -> Key:
 
 def has_same_columns(plain: dict[str, Any]) -> bool:
     """Whether inputs were written by a version with the same features, families and scorers."""
-    return bool(plain["columns"] == COLUMNS)
+    return bool(plain["columns"] == COLUMNS_DIGEST)
 
 
 def _model_to_plain(inputs: ModelInputs) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def learned_from_plain(plain: dict[str, Any] | None) -> tuple[Learned | None, li
     learned, warnings = Learned(**plain["head"]), []
     learned.watches = {model_id: ModelWatch(**each) for model_id, each in plain["watches"].items()}
     learned.accounts_by_source = {source: (n, ms) for source, n, ms in plain["sources"]}
-    if plain.get("correlator"):
+    if "decisions" in plain.get("correlator", {}):  # none in snapshots from before
         learned.correlator = correlator_of(plain["correlator"])
     features, families = plain["features"], plain["families"]
     for model_id, each in plain["models"].items():

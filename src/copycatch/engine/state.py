@@ -118,7 +118,7 @@ class EngineState:
     links: CampaignState = field(default_factory=CampaignState)  # of accounts with others, and campaigns
     attributes: Attributes = field(default_factory=lambda: Attributes(0))
     links_told: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # queries, by row
-    sighted_ms: int = UNIX_MS_MIN  # of the last sighting of a campaign that was judged
+    sighted_ms: int = UNIX_MS_MIN  # of the learner's last search that was followed
     campaign_homes: dict[str, str] = field(default_factory=dict)  # campaign id -> shard it belongs to
     heads: dict[str, str] = field(default_factory=dict)  # model -> the one that stands for its like
     heads_h: int = -1  # hour of event time in which they were last decided

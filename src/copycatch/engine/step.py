@@ -186,11 +186,16 @@ def tell_at(state: EngineState, now_ms: UnixMs) -> list[LearningInputs]:
 
 
 def settle_at(
-    state: EngineState, learned: Learned, now_ms: UnixMs, policy: Policy, clock_by_shard: dict[str, int]
+    state: EngineState,
+    learned: Learned | None,
+    now_ms: UnixMs,
+    policy: Policy,
+    clock_by_shard: dict[str, int],
 ) -> Outcomes:
-    """The version of the tick has come: take it, and work off what the tick brings about."""
+    """Take the version of the tick, where one has come, and work off what the tick brings about."""
     turn = Turn(state, policy)
-    take(state, learned)
+    if learned is not None:
+        take(state, learned)
     _settle(turn, "", now_ms, clock_by_shard)
     state.tick_records = 0
     return turn.outcomes

@@ -7,7 +7,7 @@ import numpy as np
 
 from copycatch.decisions.judge import Verdicts, judge
 from copycatch.decisions.judge import advance as advance_decisions
-from copycatch.engine.campaigns import judge_sightings, search_campaigns
+from copycatch.engine.campaigns import follow_campaigns, search_campaigns
 from copycatch.engine.gathering import tell_of_forgotten
 from copycatch.engine.inputs import LearningInputs
 from copycatch.engine.learned import Learned
@@ -66,12 +66,8 @@ class Turn:
 
     def judge_campaigns(self, now_ms: int) -> None:
         """Search for campaigns where a half hour of event time is over, and judge what is found."""
-        found = (
-            judge_sightings(self.state, self.policy)
-            if self.state.is_remote
-            else search_campaigns(self.state, now_ms, self.policy)
-        )
-        for shard, verdicts in found.items():
+        judge_them = follow_campaigns if self.state.is_remote else search_campaigns
+        for shard, verdicts in judge_them(self.state, now_ms, self.policy).items():
             self._announce(shard, verdicts)
 
     def announce_models(self, now_ms: int, shard: str) -> None:

@@ -1,77 +1,94 @@
-"""A version as parts for workers: a head, and each model's own, without what only the learner needs.
+"""A version as parts for workers: a head, members of campaigns, and of each model several.
 
-A part that has not changed is the same bytes, so that it need not be sent again.
+What only the learner needs is left out. A part that has not changed is the same bytes, so that it need not be
+sent or read again: of most ticks a few strata of the reference have changed, and what scorers came to.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
+import numpy as np
 
-from copycatch.engine.by_name import align_population
-from copycatch.engine.correlator import Correlator
+from copycatch.engine.by_name import align_tails
+from copycatch.engine.correlator import Correlator, standing_of, standing_to_plain
 from copycatch.engine.learned import Learned
 from copycatch.errors import StateError
 from copycatch.features.catalog import NAMES
 from copycatch.population.account_table import AccountTable
 from copycatch.population.model import ModelPopulation
-from copycatch.population.packed import from_plain, to_plain
+from copycatch.population.packed import to_plain, with_reference
 from copycatch.population.pool import Pool
+from copycatch.population.reference import Reference
 from copycatch.population.shape import Votes
-from copycatch.records.campaign import CampaignSighting
-from copycatch.records.packing import pack, unpack
+from copycatch.records.packing import aligned, pack, unpack
 from copycatch.scoring.catalog import FAMILIES
 from copycatch.scoring.ensemble import Ensemble
 
-FORMAT: Final = 1
-HEAD: Final = ""  # name of the part of all models together; no model is called so
-_Sightings = list[tuple[str, CampaignSighting]]
-_Model = tuple[ModelPopulation, Ensemble | None, AccountTable]
+FORMAT: Final = 2
+HEAD: Final = "head"
+CAMPAIGNS: Final = "campaigns"
+# Of a model; their names go on with "/" and the model's.
+MODEL: Final = "model"
+SPACE: Final = "space"
+STRATUM: Final = "reference."
+SCORER: Final = "scorer."
+LARGE: Final = ("space", "lexicon", "others")  # of a population, made anew on few ticks
 
 
 def version_parts(learned: Learned) -> dict[str, bytes]:
-    """The head and every model's part, by model."""
+    """Every part by its name."""
+    correlator = learned.correlator
     head = {
         "format": FORMAT,
         "version": learned.version,
         "tick_ms": learned.tick_ms,
         "sample_modulus": learned.sample_modulus,
         "models": sorted(learned.populations),
-        "sightings": msgspec.msgpack.encode(learned.correlator.sightings),
     }
-    return {HEAD: pack(head)} | {name: _model_part(learned, name) for name in sorted(learned.populations)}
+    campaigns = {"searched_ms": correlator.searched_ms, "standing": standing_to_plain(correlator.standing)}
+    parts = {HEAD: pack(head), CAMPAIGNS: pack(campaigns)}
+    for model_id in sorted(learned.populations):
+        own = _model_parts(learned, model_id)
+        parts |= {f"{kind}/{model_id}": content for kind, content in own.items()}
+    return parts
 
 
-def _model_part(learned: Learned, model_id: str) -> bytes:
+def _model_parts(learned: Learned, model_id: str) -> dict[str, bytes]:
     population, ensemble = learned.populations[model_id], learned.ensembles.get(model_id)
-    lean = _lean(population)
-    scorers: dict[str, Any] | None = None
-    if ensemble is not None:
-        scorers = Ensemble(ensemble.scorers, {}).snapshot()
-    return pack(
-        {
-            "features": list(NAMES),
-            "families": list(FAMILIES),
-            "population": to_plain(lean),
-            "line": list(population.line),
-            "ensemble": scorers,
-            "hash_limit": learned.table(model_id).hash_limit,
-        }
-    )
+    plain = to_plain(_lean(population))
+    values, accounts = plain.pop("reference_values"), plain.pop("reference_accounts")
+    del plain["reference_next"]
+    space = {name: plain.pop(name) for name in LARGE}
+    head = {
+        "features": list(NAMES),
+        "families": list(FAMILIES),
+        "population": plain,
+        "line": list(population.line),
+        "hash_limit": learned.table(model_id).hash_limit,
+        "is_asked": ensemble is not None,
+    }
+    parts = {MODEL: pack(head), SPACE: pack(space)}
+    for stratum in np.flatnonzero(accounts.any(axis=1)).tolist():
+        parts[f"{STRATUM}{stratum}"] = pack({"accounts": accounts[stratum], "values": values[stratum]})
+    for name, scorer in {} if ensemble is None else ensemble.scorers.items():
+        parts[f"{SCORER}{name}"] = scorer.to_judge()
+    return parts
 
 
 def _lean(population: ModelPopulation) -> ModelPopulation:
     """Without queries and votes: workers judge by what was made of them."""
-    names = [name for name in ModelPopulation.__slots__ if name not in {"reference", "pool", "votes"}]
-    lean = ModelPopulation(population.born_ms, population.n_features)
+    names = [name for name in ModelPopulation.__slots__ if name not in {"pool", "votes"}]
+    lean = ModelPopulation(population.born_ms, population.n_features, reference=population.reference)
     for name in names:
         setattr(lean, name, getattr(population, name))
-    lean.reference, lean.pool, lean.votes = population.reference, Pool(), Votes()
+    lean.pool, lean.votes = Pool(), Votes()
     return lean
 
 
 class VersionReader:
-    """Makes versions of parts; models whose part has not changed are not made again.
+    """Makes versions of parts; what has not changed since the version before is not made again.
+
+    A version is good until the next one is read: they share what did not change.
 
     Examples
     --------
@@ -80,7 +97,7 @@ class VersionReader:
     """
 
     def __init__(self) -> None:
-        self._models: dict[str, tuple[bytes, _Model]] = {}
+        self._models: dict[str, _ModelReader] = {}
 
     def read(self, parts: Mapping[str, bytes]) -> Learned:
         """The version that `version_parts` described.
@@ -92,7 +109,11 @@ class VersionReader:
         """
         try:
             return self._read(parts)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, msgspec.DecodeError) as error:
+        except StateError:
+            self._models = {}
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            self._models = {}
             message = f"a version lacks or garbles a part: {error!r}"
             raise StateError(message) from error
 
@@ -104,27 +125,62 @@ class VersionReader:
         learned = Learned(
             sample_modulus=head["sample_modulus"], version=head["version"], tick_ms=head["tick_ms"]
         )
-        learned.correlator = Correlator(sightings=msgspec.msgpack.decode(head["sightings"], type=_Sightings))
-        kept = {}
-        for model_id in head["models"]:
-            part, known = parts[model_id], self._models.get(model_id)
-            kept[model_id] = known if known is not None and known[0] == part else (part, _model_of(part))
-            population, ensemble, table = kept[model_id][1]
-            learned.populations[model_id], learned.accounts[model_id] = population, table
-            if ensemble is not None:
-                learned.ensembles[model_id] = ensemble
-        self._models = kept
+        campaigns = unpack(parts[CAMPAIGNS])
+        learned.correlator = Correlator(
+            searched_ms=campaigns["searched_ms"], standing=standing_of(campaigns["standing"])
+        )
+        by_model: dict[str, dict[str, bytes]] = {model_id: {} for model_id in head["models"]}
+        for name, content in parts.items():
+            kind, slash, model_id = name.partition("/")
+            if slash:
+                by_model[model_id][kind] = content
+        self._models = {model_id: self._models.get(model_id) or _ModelReader() for model_id in by_model}
+        for model_id, own in by_model.items():
+            self._models[model_id].read(own)
+            self._models[model_id].add_to(learned, model_id)
         return learned
 
 
-def _model_of(part: bytes) -> _Model:
-    plain = unpack(part)
-    align_population(plain["population"], plain["features"], plain["families"])
-    population = from_plain(plain["population"], len(NAMES))
-    n_waiting, first_ms = plain["line"]
-    population.line_elsewhere = n_waiting, first_ms
-    ensemble = None
-    if plain["ensemble"] is not None:
-        ensemble = Ensemble()
-        ensemble.restore(plain["ensemble"])
-    return population, ensemble, AccountTable(hash_limit=plain["hash_limit"])
+class _ModelReader:
+    """One model's parts, and what was made of them."""
+
+    def __init__(self) -> None:
+        self._parts: Mapping[str, bytes] = {}
+        self._head: dict[str, Any] = {}
+        self._space: dict[str, Any] = {}
+        self._reference = Reference(len(NAMES))
+        self._ensemble = Ensemble()
+
+    def read(self, parts: Mapping[str, bytes]) -> None:
+        changed = [kind for kind, content in parts.items() if self._parts.get(kind) != content]
+        if MODEL in changed:
+            self._head = unpack(parts[MODEL])
+            align_tails(self._head["population"], self._head["families"])
+        if SPACE in changed:
+            self._space = unpack(parts[SPACE])
+        gone = self._parts.keys() - parts.keys()
+        for stratum in range(len(self._reference.accounts)):
+            kind = f"{STRATUM}{stratum}"
+            if kind in changed:
+                self._put(stratum, unpack(parts[kind]))
+            elif kind in gone:
+                none = np.full((len(self._reference.accounts[stratum]), len(NAMES)), np.nan)
+                self._reference.put(stratum, np.zeros(len(none), dtype=np.int64), none)
+        for name, scorer in self._ensemble.scorers.items():
+            if f"{SCORER}{name}" in changed:
+                scorer.restore(parts[f"{SCORER}{name}"])
+        self._parts = dict(parts)
+
+    def _put(self, stratum: int, plain: dict[str, Any]) -> None:
+        values = aligned(plain["values"], self._head["features"], NAMES, np.nan)
+        self._reference.put(stratum, plain["accounts"], values)
+
+    def add_to(self, learned: Learned, model_id: str) -> None:
+        head = self._head
+        population = with_reference(head["population"] | self._space, self._reference)
+        n_waiting, first_ms = head["line"]
+        population.line_elsewhere = n_waiting, first_ms
+        learned.populations[model_id] = population
+        learned.accounts[model_id] = AccountTable(hash_limit=head["hash_limit"])
+        if head["is_asked"]:
+            learned.ensembles[model_id] = self._ensemble

@@ -46,6 +46,9 @@ WARM_UP_MS = 48 * HOUR_MS  # all who come so early enter the reference
 BIRTH_MS = HOUR_MS  # a lone early account starts the warm-up no longer before the several that make a model
 
 
+NO_REFERENCE = Reference(0)
+
+
 def epoch_of(space: ModelSpace) -> int:
     """A number for a geometry that is the same wherever it is; never 0."""
     of_basis = zlib.crc32(np.ascontiguousarray(space.queries.basis).tobytes())
@@ -65,7 +68,7 @@ class ModelPopulation:
     born_ms: int
     n_features: int
     pool: Pool = field(default_factory=Pool)
-    reference: Reference = field(init=False)
+    reference: Reference = field(default_factory=lambda: NO_REFERENCE)
     space: ModelSpace | None = None
     uses_inputs: bool | None = None
     vector_length: int | None = None
@@ -86,7 +89,8 @@ class ModelPopulation:
     others_made_h: int = UNMADE_H
 
     def __post_init__(self) -> None:
-        self.reference = Reference(self.n_features)
+        if self.reference is NO_REFERENCE:
+            self.reference = Reference(self.n_features)
 
     @property
     def is_born(self) -> bool:

@@ -71,7 +71,22 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
         if values.shape[2] != n_features:
             message = f"the snapshot knows {values.shape[2]} features, this version has {n_features}"
             raise StateError(message)
-        population = ModelPopulation(plain["born_ms"], n_features)
+        return with_reference(plain, _reference_of(plain, n_features))
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        message = f"the snapshot's population lacks or garbles a part: {error!r}"
+        raise StateError(message) from error
+
+
+def with_reference(plain: dict[str, Any], reference: Reference) -> ModelPopulation:
+    """The population that `to_plain` described, with this reference in place of its own.
+
+    Raises
+    ------
+    StateError
+        If a part is missing or garbled.
+    """
+    try:
+        population = ModelPopulation(plain["born_ms"], reference.n_features, reference=reference)
         population.uses_inputs = plain["uses_inputs"]
         population.vector_length = plain["vector_length"]
         population.answered_ms = plain["answered_ms"]
@@ -100,7 +115,6 @@ def from_plain(plain: dict[str, Any], n_features: int) -> ModelPopulation:
         )
         for query in queries_of(plain["pool"]):
             population.pool.queries_by_account.setdefault(query.account_hash, []).append(query)
-        population.reference = _reference_of(plain, n_features)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         message = f"the snapshot's population lacks or garbles a part: {error!r}"
         raise StateError(message) from error
@@ -136,13 +150,9 @@ def _space_of(plain: dict[str, Any], lexicon: Lexicon | None) -> ModelSpace:
 
 def _reference_of(plain: dict[str, Any], n_features: int) -> Reference:
     reference = Reference(n_features)
-    reference.values = plain["reference_values"]
-    reference.accounts = plain["reference_accounts"]
+    for stratum, accounts in enumerate(plain["reference_accounts"]):
+        reference.put(stratum, accounts, plain["reference_values"][stratum])
     reference.next_index = plain["reference_next"]
-    for stratum, accounts in enumerate(reference.accounts):
-        reference.index_by_account[stratum] = {
-            int(account): index for index, account in enumerate(accounts) if account
-        }
     return reference
 
 

@@ -197,6 +197,14 @@ class Reference:
         self.values[stratum, index, known] = values[known]
         self._forget_peers(stratum)
 
+    def put(self, stratum: int, accounts: IntArray, values: FloatArray) -> None:
+        """Overwrite a stratum: (ACCOUNTS_MAX,) accounts, 0 where empty; (ACCOUNTS_MAX, n_features) values."""
+        self.accounts[stratum], self.values[stratum] = accounts, values
+        self.index_by_account[stratum] = {
+            account: index for index, account in enumerate(accounts.tolist()) if account
+        }
+        self._forget_peers(stratum)
+
     def knows(self, account_hash: int) -> bool:
         """Whether the account has a vote in any stratum."""
         return any(account_hash in index_by_account for index_by_account in self.index_by_account)

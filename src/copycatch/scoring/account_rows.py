@@ -1,5 +1,8 @@
 """The latest inputs of each of the accounts heard last: what a scorer that compares accounts rests on."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from copycatch.errors import StateError
@@ -8,6 +11,23 @@ from copycatch.records.packing import aligned, pack, unpack
 from copycatch.scoring.protocol import within_unit
 
 ACCOUNTS_MAX = 512
+
+
+def fitted(found: Any, inputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[FloatArray] | None:
+    """What a scorer came to by its rows, as its `to_judge` says under "fit"; None where that is nothing.
+
+    Raises
+    ------
+    StateError
+        If it has other shapes, or is of a scorer with other inputs.
+    """
+    if found["fit"] is None:
+        return None
+    fit: list[FloatArray] = list(found["fit"])
+    if found["inputs"] != list(inputs) or [part.shape for part in fit] != list(shapes):
+        message = "the version was made by a release of copycatch with other scorers"
+        raise StateError(message)
+    return fit
 
 
 class AccountRows:

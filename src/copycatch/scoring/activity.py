@@ -11,7 +11,8 @@ import numpy as np
 
 from copycatch.features.catalog import FEATURE_INDEX
 from copycatch.records.columns import FloatArray, IntArray
-from copycatch.scoring.account_rows import AccountRows
+from copycatch.records.packing import pack, unpack
+from copycatch.scoring.account_rows import AccountRows, fitted
 from copycatch.scoring.protocol import Takes, within_unit
 
 ACTIVITY: Final = ("queries_per_s_long", "total_queries", "hour_entropy")
@@ -75,7 +76,17 @@ class Activity:
     def snapshot(self) -> bytes:
         return self._rows.snapshot()
 
+    def to_judge(self) -> bytes:
+        fit = [self._median, self._scale] if len(self._scale) else None
+        return pack({"inputs": list(self._inputs), "fit": fit})
+
     def restore(self, data: bytes) -> str | None:
+        if "fit" in (found := unpack(data)):
+            n = len(self._inputs)
+            fit, self._scale = fitted(found, self._inputs, [(n,), (n,)]), np.empty(0)
+            if fit is not None:
+                self._median, self._scale = fit
+            return None
         accounts, rows = self._rows.saved(data, self.name)
         self._rows, self._scale = AccountRows(self._inputs), np.empty(0)
         self.learn_many(accounts, rows)

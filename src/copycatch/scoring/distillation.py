@@ -63,6 +63,9 @@ class DistillationForest:
     def snapshot(self) -> bytes:
         return pack({"digest": self._forest.digest})
 
+    def to_judge(self) -> bytes:
+        return self.snapshot()
+
     def restore(self, data: bytes) -> str | None:
         found = unpack(data)
         if not isinstance(found, dict) or "digest" not in found:

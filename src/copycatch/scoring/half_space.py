@@ -9,6 +9,7 @@ References
 """
 
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from river.anomaly import HalfSpaceTrees as RiverTrees
@@ -17,6 +18,7 @@ from copycatch.compiled import njit
 from copycatch.errors import StateError
 from copycatch.records.columns import FloatArray, IntArray
 from copycatch.records.packing import aligned, pack, unpack
+from copycatch.scoring.account_rows import fitted
 from copycatch.scoring.protocol import MIDDLE, Takes, within_unit
 
 TREES = 10
@@ -120,8 +122,31 @@ class HalfSpaceTrees:
         head = {"river": version("river"), "inputs": list(self._inputs), "learned": self._learned}
         return pack(head | {"rows": rows})
 
+    def to_judge(self) -> bytes:
+        fit = None
+        if self._learned >= WINDOW:
+            self._flat = _flattened(self._trees) if self._flat is None else self._flat
+            fit = list(self._flat)
+        return pack({"inputs": list(self._inputs), "fit": fit})
+
+    def _restore_to_judge(self, found: dict[str, Any]) -> None:
+        shape = (TREES, 2 ** (HEIGHT + 1) - 1)
+        fit = fitted(found, self._inputs, [shape] * 3)
+        self._forget()
+        if fit is not None:
+            features, thresholds, masses = fit
+            self._flat = features.astype(np.int64), thresholds, masses
+            self._learned = WINDOW
+            if not 0 <= self._flat[0].min() <= self._flat[0].max() < len(self._inputs):
+                self._forget()
+                message = "the version's half-space trees ask for inputs that there are none of"
+                raise StateError(message)
+
     def restore(self, data: bytes) -> str | None:
         found = unpack(data)
+        if isinstance(found, dict) and "fit" in found:
+            self._restore_to_judge(found)
+            return None
         try:
             made_with, learned = found["river"], int(found["learned"])
             whole = found["rows"].reshape(kept_rows(learned), len(found["inputs"]))

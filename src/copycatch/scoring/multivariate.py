@@ -11,7 +11,8 @@ import numpy as np
 
 from copycatch.compiled import njit
 from copycatch.records.columns import FloatArray, IntArray
-from copycatch.scoring.account_rows import AccountRows
+from copycatch.records.packing import pack, unpack
+from copycatch.scoring.account_rows import AccountRows, fitted
 from copycatch.scoring.protocol import Takes, within_unit
 
 ACCOUNTS_MIN = 40
@@ -81,7 +82,17 @@ class Multivariate:
     def snapshot(self) -> bytes:
         return self._rows.snapshot()
 
+    def to_judge(self) -> bytes:
+        fit = None if self._inverse is None else [self._centre, self._spread, self._inverse]
+        return pack({"inputs": list(self._inputs), "fit": fit})
+
     def restore(self, data: bytes) -> str | None:
+        if "fit" in (found := unpack(data)):
+            n = len(self._inputs)
+            fit, self._inverse = fitted(found, self._inputs, [(n,), (n,), (n, n)]), None
+            if fit is not None:
+                self._centre, self._spread, self._inverse = fit
+            return None
         accounts, rows = self._rows.saved(data, self.name)
         self._rows, self._inverse = AccountRows(self._inputs), None
         self.learn_many(accounts, rows)

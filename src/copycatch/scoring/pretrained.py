@@ -102,6 +102,9 @@ class PretrainedClassifier:
             }
         )
 
+    def to_judge(self) -> bytes:
+        return self.snapshot()
+
     def restore(self, data: bytes) -> str | None:
         found, names = unpack(data), self._weights.names
         try:

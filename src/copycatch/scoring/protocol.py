@@ -69,6 +69,10 @@ class Scorer(Protocol):
         """Plain data, never a pickle, with the names of its inputs."""
         ...
 
+    def to_judge(self) -> bytes:
+        """As `snapshot`, without what only learning needs: it scores the same, and learns no more."""
+        ...
+
     def restore(self, data: bytes) -> str | None:
         """Take over a snapshot; a sentence where it cannot be used and the scorer warms up again.
 

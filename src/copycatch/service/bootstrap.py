@@ -165,6 +165,7 @@ class Instance:
         settings = as_learner(settings) if is_learner else settings
         environment = os.environ if environment is None else environment
         self._settings = settings
+        self._hook = hook_of(environment)
         self.clock: Clock = SystemClock()
         self.metrics = PrometheusMetrics()
         self.health = Health(last_turn_s=self.clock.monotonic_s())
@@ -196,14 +197,8 @@ class Instance:
             others = make_sinks(settings.sinks, self.clock.now_ms)
             sink = FanOutSink(sink, others, self.clock, self.metrics)
         checkpoint = Checkpoint(
-            judge,
-            sink,
-            store,
-            self.clock,
-            self.metrics,
-            settings.snapshots.interval,
-            hook=hook_of(environment),
-        )
+            judge, sink, store, self.clock, self.metrics, settings.snapshots.interval, hook=self._hook
+        )  # fmt: skip
         self.runner = Runner(
             RunnerParts(source, sink, judge, self.clock, self.metrics),
             checkpoint,
@@ -292,7 +287,7 @@ class Instance:
         make_learning_topics(self._settings)
         return RemoteLearning(
             KafkaLearnerLink(self._settings), self._learner_key(), self.metrics, self.clock,
-            hold_s=learner.hold, warn_after_s=learner.warn_after,
+            hold_s=learner.hold, warn_after_s=learner.warn_after, hook=self._hook,
         )  # fmt: skip
 
     def _decoders(self, endpoints: Endpoints) -> dict[str, Callable[[], Decoder]]:
@@ -316,7 +311,10 @@ class Instance:
                 make_learning_topics(settings)
             kafka_source = KafkaSource(settings)
             writes = settings.learner.versions if self._is_learner else None
-            return kafka_source, KafkaSink(settings, kafka_source, alert_format, self.clock.now_ms, writes)
+            return kafka_source, KafkaSink(
+                settings, kafka_source, alert_format, self.clock.now_ms, writes,
+                before_commit=lambda: self._hook("before commit"),
+            )  # fmt: skip
         targets = sink_targets(endpoints.sink)
         is_piped = "-" in endpoints.sources or endpoints.sink in (None, "-")
         ledger = None if is_piped else directory / "ledger.json"

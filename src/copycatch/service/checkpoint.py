@@ -37,7 +37,7 @@ With at_least_once, a kill between outcomes and positions repeats outcomes with 
 """
 
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 
 import structlog
@@ -56,6 +56,7 @@ from copycatch.ports import (
 )
 from copycatch.records.columns import Outcomes
 from copycatch.service.counting import count_outcomes
+from copycatch.service.failpoints import Hook, no_hook
 from copycatch.service.judging import Judge
 
 log = structlog.get_logger(__name__)
@@ -64,13 +65,6 @@ WRITER_S_MAX = 900  # for a large state and a slow store
 # A flood of alerts must not fill the store with entries: so many, and a snapshot takes their place.
 ENTRIES_MAX = 200
 COMMITTED = ""  # run of an entry that is known to be of a committed unit
-
-Hook = Callable[[str], None]
-"""Called at each step by its name; tests kill the process there."""
-
-
-def no_hook(_step: str) -> None:
-    """Production: nothing happens between the steps."""
 
 
 class Checkpoint:

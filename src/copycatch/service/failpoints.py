@@ -6,9 +6,14 @@ time. It needs `COPYCATCH_TEST_HOOKS=1` beside it, so that no stray variable can
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from copycatch.service.checkpoint import Hook, no_hook
+Hook = Callable[[str], None]
+"""Called at each step by its name; tests kill the process there."""
+
+
+def no_hook(_step: str) -> None:
+    """Production: nothing happens between the steps."""
 
 
 def hook_of(environment: Mapping[str, str]) -> Hook:

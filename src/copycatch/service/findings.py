@@ -23,8 +23,8 @@ MODELS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What a judge can go by: fields that some record had, when each model's warm-up ends, and of which
-    models no query can be measured.
+    """What a judge can go by: fields that some record had, when each model's warm-up ends, of which models
+    no query can be measured, and whether a learner elsewhere is to be looked after.
     """
 
     fields: frozenset[str] = frozenset()
@@ -32,6 +32,7 @@ class Learning:
     newest_ms: UnixMs | None = None
     learned_ms: UnixMs | None = None  # event time of what is known to be normal; None before any is
     unmeasured: frozenset[str] = frozenset()
+    warning: str = ""
 
 
 @dataclass(slots=True)

@@ -27,8 +27,9 @@ class Gauges:
         self._next_s = now_s + EVERY_S
         health.shards, health.replaying = n_shards, n_replaying
         health.is_ready = bool(n_shards) and not n_replaying
-        health.message = "ok" if health.is_ready else "no shards yet, or still replaying"
         learning = self._judge.learning()
+        is_ready_words = learning.warning or "ok"
+        health.message = is_ready_words if health.is_ready else "no shards yet, or still replaying"
         self._recent.tell(health, self._metrics, summary.findings, learning, now_s)
         self._metrics.set("copycatch_shards", n_shards)
         lags = self._source.lags()

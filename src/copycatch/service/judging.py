@@ -232,6 +232,7 @@ class EngineJudge:
             self._newest_event_ms,
             learned_ms,
             self._state.unmeasured_models,
+            "" if self._remote is None else self._remote.warning,
         )
 
     def swap_policy(self, policy: Policy) -> None:

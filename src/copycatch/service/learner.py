@@ -1,5 +1,6 @@
 """The learner as a `Judge`: inputs of all workers in, versions out, by the same runner and checkpoint.
 
+It also judges what only all accounts together show: campaigns, and models whose traffic is hardly judged.
 Its shard is the one partition of the topic of inputs: whoever of the learner's group has it learns, the
 others stand by. Versions, offsets and alerts on models are one transaction; a restart goes on from a
 snapshot.
@@ -10,11 +11,13 @@ tells later is learned later. What a shard told of a tick counts once, however o
 follows from the order of the topic alone.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 import structlog
 
+from copycatch.decisions.judge import Verdicts
+from copycatch.decisions.measure import measure
 from copycatch.engine.inputs import LearningInputs, has_same_columns, inputs_from_plain, inputs_to_plain
 from copycatch.engine.learned import SOURCES_MAX, TICK_MS, Learned
 from copycatch.engine.learning import learn
@@ -26,7 +29,6 @@ from copycatch.ports import Metrics, Shard
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.packing import pack, unpack
 from copycatch.records.policy import Policy
-from copycatch.records.wire import Alert
 from copycatch.service.findings import Learning
 from copycatch.service.learning_messages import Joiner, digest_of, to_messages
 from copycatch.service.remote_learning import MANIFEST, PART_PREFIX, Manifest, Told
@@ -37,6 +39,12 @@ log = structlog.get_logger(__name__)
 FORMAT = 1
 TICKS_AHEAD = 2
 WAITING_MAX = 100_000  # inputs that wait for their tick
+BOUND_METRICS = (
+    "copycatch_link_groups_dropped_total",
+    "copycatch_campaigns_dropped_total",
+    "copycatch_campaign_members_dropped_total",
+    "copycatch_campaign_joiners_skipped_total",
+)
 
 
 class LearnerJudge:
@@ -48,11 +56,13 @@ class LearnerJudge:
 
     def reset(self) -> None:
         self._learned = Learned()
+        self._shard: Shard | None = None  # once it is up to what is committed
         self._joiner = Joiner(self._key)
         self._waiting: list[LearningInputs] = []
         self._told_until: dict[str, int] = {}  # by source
         self._n_shards, self._n_absent = 0, 0  # of all workers; those that are not waited for
         self._published: dict[str, bytes] = {}  # digests by part
+        self._bounds = (0,) * len(BOUND_METRICS)  # as far as they are counted
 
     def step(
         self,
@@ -72,11 +82,30 @@ class LearnerJudge:
             else:
                 outcomes.counts.accepted += 1
                 self._metrics.count("copycatch_learning_messages_total", outcome="taken")
-        alerts = self._learn_due()
-        if alerts is not None and Shard(raw.topic, raw.partition) not in silent:
-            outcomes.alerts += alerts
-            outcomes.learning += self._publish()
+        shard, version = Shard(raw.topic, raw.partition), self._learned.version
+        for tick_ms in self._learn_due():
+            told = list(check_models(self._learned, tick_ms, self._policy))
+            verdicts = self._learned.correlator.judge(tick_ms, self._policy)
+            if shard not in silent:
+                outcomes.alerts += told
+                _announce(outcomes, shard, verdicts)
+        if self._learned.version > version:
+            self._measure()
+            if shard not in silent:
+                outcomes.learning += self._publish()
         return outcomes
+
+    def _measure(self) -> None:
+        correlator, links = self._learned.correlator, self._learned.correlator.links
+        self._metrics.set("copycatch_version", self._learned.version)
+        self._metrics.set("copycatch_campaigns_open", len(links.campaigns))
+        for name, labels, value in measure([correlator.decisions], self._policy):
+            self._metrics.set(name, value, **labels)
+        dropped = links.groups_dropped, links.campaigns_dropped, links.members_dropped
+        now = *dropped, links.joiners_skipped
+        for name, n, before in zip(BOUND_METRICS, now, self._bounds, strict=True):
+            self._metrics.count(name, n - before)
+        self._bounds = now
 
     def _take(self, value: bytes) -> None:
         whole = self._joiner.add(value)
@@ -104,9 +133,8 @@ class LearnerJudge:
         if len(self._told_until) > SOURCES_MAX:
             del self._told_until[next(iter(self._told_until))]
 
-    def _learn_due(self) -> list[Alert] | None:
-        """Learn every tick that is due; gives alerts on models, None where nothing was learned."""
-        alerts: list[Alert] | None = None
+    def _learn_due(self) -> Iterator[int]:
+        """Learn every tick that is due, and say which it was."""
         for tick_ms in sorted({max(each.tick_ms, self._learned.tick_ms) for each in self._waiting}):
             if not self._is_due(tick_ms):
                 break
@@ -114,10 +142,7 @@ class LearnerJudge:
             self._waiting = [each for each in self._waiting if each.tick_ms > tick_ms]
             learn(self._learned, own, tick_ms)
             self._n_absent = max(self._n_shards - self._n_told(tick_ms), 0)
-            alerts = (alerts or []) + list(check_models(self._learned, tick_ms, self._policy))
-        if alerts is not None:
-            self._metrics.set("copycatch_version", self._learned.version)
-        return alerts
+            yield tick_ms
 
     def _is_due(self, tick_ms: int) -> bool:
         if tick_ms <= self._learned.tick_ms:
@@ -146,7 +171,10 @@ class LearnerJudge:
         return Outcomes()
 
     def idle(self, watermark_ms: UnixMs) -> Outcomes:
-        return Outcomes()
+        outcomes = Outcomes()
+        if self._shard is not None:
+            _announce(outcomes, self._shard, self._learned.correlator.judge(watermark_ms, self._policy))
+        return outcomes
 
     def swap_policy(self, policy: Policy) -> None:
         self._policy = policy
@@ -186,13 +214,16 @@ class LearnerJudge:
         self._joiner.put_plain(parts)
 
     def journal_entries(self, outcomes: Outcomes) -> dict[Shard, bytes]:
-        return {}
+        journal = self._learned.correlator.decisions.journal
+        return {Shard.parse(name): journal.entry(keys) for name, keys in outcomes.announced.items()}
 
     def load_journal(self, shard: Shard, entries: Sequence[bytes]) -> None:
-        """It announces nothing that a replay might come to otherwise: inputs are in one order."""
+        """Versions follow from the topic alone, what is announced of campaigns also from the policy."""
+        self._learned.correlator.decisions.journal.load(entries)
 
     def reconcile(self, shard: Shard) -> None:
-        """Versions follow from the topic alone."""
+        self._shard = shard
+        self._learned.correlator.decisions.reconcile()
 
     def forget(self, shard: Shard) -> None:
         self.reset()
@@ -211,3 +242,14 @@ class LearnerJudge:
 
     def learning(self) -> Learning:
         return Learning(newest_ms=self.newest_event_ms)
+
+
+def _announce(outcomes: Outcomes, shard: Shard, verdicts: Verdicts) -> None:
+    """Hand on what was decided about campaigns, and name it for the journal."""
+    if not (verdicts.alerts or verdicts.recommendations):
+        return
+    outcomes.alerts += verdicts.alerts
+    outcomes.recommendations += verdicts.recommendations
+    announced = outcomes.announced.setdefault(str(shard), set())
+    announced.update((a.tenant_id, a.entity.id, a.model_id) for a in verdicts.alerts)
+    announced.update((r.tenant_id, r.value, r.model_id) for r in verdicts.recommendations)

@@ -5,8 +5,12 @@ which comes when all shards have told: then the records after it are judged as o
 Where it does not come in time (the learner is away, a shard lags), judging goes on by the version at hand;
 a metric and a warning say how far that is behind. A worker that lags takes the version of its own event time.
 
-A tick is told outside of the transaction of the outcomes, which is still open then, and has a name, shard and
-tick: told again after a crash, the learner knows it and leaves it out. So each is learned once.
+A tick is told outside of the transaction of the outcomes, and has to be: the records after the tick wait for
+its version, in the same batch, and nobody could read what is not committed yet. It has a name, which is shard
+and tick: told again after a crash, the learner knows it and leaves it out. So each is learned once; and what
+a batch taught that was never committed follows from the same records, which are judged again
+(`tests/unit/service/test_workers_killed.py`). Only who owns several shards, and dies before their snapshots,
+may lose what they put aside since: replayed one after the other, they come to no tick together any more.
 """
 
 from collections import deque
@@ -24,6 +28,7 @@ from copycatch.engine.version_parts import VersionReader
 from copycatch.errors import RecoverableError, StateError
 from copycatch.ports import Clock, LearnerLink, Metrics
 from copycatch.records.packing import pack
+from copycatch.service.failpoints import Hook, no_hook
 from copycatch.service.learning_messages import Joiner, Whole, to_messages
 from copycatch.units import MS_PER_S, UNIX_MS_MIN
 
@@ -35,6 +40,7 @@ VERSIONS_MAX: Final = 72  # six hours of them, for workers that lag
 VERSIONS_BYTES_MAX: Final = 256 << 20
 UNSENT_MAX: Final = 1_024  # messages that no broker has taken yet
 POLL_S: Final = 0.05
+S_PER_HOUR: Final = 3_600
 
 
 class Manifest(msgspec.Struct):
@@ -156,12 +162,13 @@ class RemoteLearning:
         *,
         hold_s: float = 1.0,
         warn_after_s: float = 3_600.0,
+        hook: Hook = no_hook,
     ) -> None:
         self._link, self._key, self._metrics, self._clock = link, key, metrics, clock
-        self._hold_s, self._warn_after_s = hold_s, warn_after_s
+        self._hold_s, self._warn_after_s, self._hook = hold_s, warn_after_s, hook
         self._versions, self._restarts = Versions(key, metrics), 0
         self._unsent: list[tuple[bytes, bytes]] = []
-        self._is_late, self._since_ms = False, 0
+        self.warning, self._since_ms = "", 0  # what to say where the version is old; empty where it is not
         self._silent: Collection[str] = ()
         self._state: EngineState | None = None
         self.mixed: set[str] = set()  # silent shards that put aside what was told before
@@ -221,6 +228,7 @@ class RemoteLearning:
         if self._versions.newest_ms < now_ms:
             self._metrics.count("copycatch_ticks_without_version_total")
         found = self._versions.of(now_ms, self._state.learned.version)
+        self._hook("taking a version")
         if found is not None:
             self._metrics.set("copycatch_version", found.version)
         return found
@@ -250,6 +258,7 @@ class RemoteLearning:
             del self._unsent[:n_lost]
             self._metrics.count("copycatch_learning_messages_total", n_lost, outcome="lost")
             log.error("inputs that no broker took were given up", messages=n_lost)
+        self._hook("before telling")
         try:
             self._link.tell(self._unsent)
         except RecoverableError as error:
@@ -257,21 +266,25 @@ class RemoteLearning:
             return
         self._metrics.count("copycatch_learning_messages_total", len(self._unsent), outcome="told")
         self._unsent = []
+        self._hook("after telling")
 
     def say_how_far(self, newest_event_ms: int | None) -> None:
-        """Set the metric, and warn once where the version has fallen behind, or none has come."""
+        """Set metric and warning, and log it once, where the version has fallen behind, or none has come."""
         if newest_event_ms is None or self._state is None:
             return
         self._since_ms = self._since_ms or newest_event_ms  # where no version has come yet
         tick_ms = self._state.learned.tick_ms if self._state.learned.version else self._since_ms
         lag_s = max(newest_event_ms - tick_ms, 0) / MS_PER_S
         self._metrics.set("copycatch_version_lag_seconds", lag_s)
-        is_late = lag_s > self._warn_after_s
-        if is_late and not self._is_late:
+        before, self.warning = self.warning, ""
+        if lag_s > self._warn_after_s:
+            self.warning = (
+                f"judging goes on by what was normal {lag_s / S_PER_HOUR:.1f} h ago: is a learner running?"
+            )
+        if self.warning and not before:
             log.warning(
                 "the newest version of what is normal is old: is a learner running?", behind_s=round(lag_s)
             )
-        self._is_late = is_late
 
     def close(self) -> None:
         self._link.close()

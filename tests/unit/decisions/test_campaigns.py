@@ -6,7 +6,7 @@ import pytest
 
 from copycatch.alert_formats.catalog import ALERT_FORMATS
 from copycatch.cli.render_alert import alert_text
-from copycatch.decisions.campaigns import ACCOUNTS_NAMED_MAX, ALL_MODELS, judge_campaigns
+from copycatch.decisions.campaigns import ACCOUNTS_NAMED_MAX, ALL_MODELS, hand_over_campaigns, judge_campaigns
 from copycatch.decisions.judge import advance
 from copycatch.decisions.state import DecisionState
 from copycatch.records.campaign import CampaignSighting
@@ -154,3 +154,13 @@ def test_every_alert_format_and_explain_can_say_it() -> None:
     for alert_format in ALERT_FORMATS.values():
         assert b"c0ffee" in alert_format.encode(alert)
     assert "4 accounts" in alert_text(alert, None)
+
+
+def test_a_learner_takes_over_what_a_worker_had_announced() -> None:
+    """The worker closes it once; whoever judges over all workers opens it anew under its own uid."""
+    state, policy = DecisionState(), Policy()
+    (opened,) = judge_campaigns([sighting()], policy, state).alerts
+    handed = hand_over_campaigns(state, policy, NOW_MS + HALF_HOUR_MS)
+    assert [(alert.uid, alert.op) for alert in handed.alerts] == [(opened.uid, "close")]
+    assert [each.op for each in handed.recommendations] == ["revoke"]
+    assert not hand_over_campaigns(state, policy, NOW_MS + 2 * HALF_HOUR_MS).alerts

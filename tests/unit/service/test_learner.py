@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from copycatch.adapters.clock import ManualClock
-from copycatch.adapters.memory import MemoryMetrics
+from copycatch.adapters.memory import MemoryLog, MemoryMetrics, MemorySource
 from copycatch.engine.learned import Learned
 from copycatch.engine.version_parts import VersionReader, version_parts
 from copycatch.errors import RecoverableError, StateError
@@ -15,6 +15,10 @@ from copycatch.ports import Shard
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.records.wire import Alert
+from copycatch.service.alignment import Alignment, Times
+from copycatch.service.findings import Summary
+from copycatch.service.gauges import Gauges
+from copycatch.service.health import Health
 from copycatch.service.judging import EngineJudge
 from copycatch.service.learner import LearnerJudge
 from copycatch.service.learning_messages import PART_BYTES, Joiner, to_messages
@@ -135,10 +139,18 @@ def test_a_new_worker_judges_at_once_and_goes_on_without_a_learner() -> None:
     fleet.run(0, 3_600)
     fleet.workers[0] = fleet.worker()  # it has lost all its accounts, and knows what is normal
     fleet.is_learning = False
+    assert fleet.workers[1].learning().warning == ""
     assert scored(fleet.run(3_600, 4_000)) > 0
     fleet.topics.is_away = True
     assert scored(fleet.run(4_000, len(RECORDS))) > 0
     assert fleet.metrics.get("copycatch_version_lag_seconds") > 3_600
+    health = Health()
+    worker, clock = fleet.workers[1], ManualClock()
+    times = Times(worker.clock_ms, lambda raw: worker.times_ms(raw, clock.now_ms()))
+    source = Alignment(MemorySource(MemoryLog({})), clock, fleet.metrics, times)
+    Gauges(source, worker, clock, fleet.metrics).tell(health, Summary(), n_shards=1, n_replaying=0)
+    assert health.ready()["is_ready"]
+    assert "is a learner running?" in str(health.ready()["words"])
 
 
 def test_a_learner_goes_on_from_its_snapshot_with_the_same_versions() -> None:
@@ -154,14 +166,14 @@ def test_a_learner_goes_on_from_its_snapshot_with_the_same_versions() -> None:
     fleet.learn()
     ours, theirs = (version_parts(each._learned) for each in (fleet.learner, second))
     assert ours == theirs
-    assert len(ours["m1"]) > 1_000
+    assert len(ours["model/m1"]) > 1_000
 
 
 def test_a_version_without_all_its_parts_is_not_taken() -> None:
     fleet = Fleet()
     fleet.run(0, 1_000)
     whole = list(fleet.topics.versions)
-    fleet.topics.versions = [each for each in whole if b"part/m1" not in each[:20]]
+    fleet.topics.versions = [each for each in whole if b"part/model/m1" not in each[:30]]
     late, record = fleet.worker(), json.dumps(RECORDS[1_000][1]).encode()
     late.step(RawBatch("logs", 9, [0], [record]), UnixMs(NOW_MS))
     assert late._state.learned.version == 0

@@ -13,8 +13,7 @@ from copycatch.adapters.clock import ManualClock
 from copycatch.adapters.memory import MemoryMetrics
 from copycatch.adapters.prometheus import PrometheusMetrics
 from copycatch.errors import ConfigError
-from copycatch.service.checkpoint import no_hook
-from copycatch.service.failpoints import hook_of
+from copycatch.service.failpoints import hook_of, no_hook
 from copycatch.service.health import Health
 from copycatch.service.http import HttpPort
 from copycatch.service.logs import set_up_logging
