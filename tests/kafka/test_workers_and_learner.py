@@ -93,7 +93,8 @@ def metric(service: ServiceProcess, name: str) -> float:
     port = service.events("http is up")[-1]["port"]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+    whole = f"{name} ", f"{name}{{"  # not those whose names go on
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(whole))
 
 
 def wait_for_all_shards(*services: ServiceProcess) -> None:
