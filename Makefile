@@ -96,7 +96,7 @@ teach-use: $(VENV)/.stamp-dev ## train the judge of language-model use (LOGS=<fo
 
 lock: $(VENV)/.stamp-dev ## write the hashes of what the image installs (after a change of deploy/constraints.txt)
 	@$(BIN)/python -m pip install --quiet --prefer-binary uv
-	@mkdir -p .cache; { head -n 2 deploy/requirements.lock.txt; $(BIN)/uv pip compile pyproject.toml -c deploy/constraints.txt --universal \
+	@mkdir -p .cache; { head -n 2 deploy/requirements.lock.txt; $(BIN)/uv pip compile pyproject.toml --extra otel -c deploy/constraints.txt --universal \
 	  --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet; \
 	} > .cache/lock && mv .cache/lock deploy/requirements.lock.txt
 

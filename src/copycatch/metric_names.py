@@ -230,6 +230,9 @@ METRICS: tuple[MetricSpec, ...] = (
         ("days",),
         "attacks among the alerts of the last days that were judged attack or benign; NaN where none was",
     ),
+    MetricSpec(
+        "copycatch_spans_total", "counter", ("outcome",), "spans for a collector: sent, or failed to be"
+    ),
     MetricSpec("copycatch_policy_info", "gauge", ("version",), "1 for the policy in force"),
     MetricSpec(
         "copycatch_notes_total", "counter", ("note",), "messages that formats skipped, held, joined or split"

@@ -6,10 +6,12 @@ record in its shard (offset, line number); a committed position is that of the n
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from copycatch.records.columns import Outcomes, RawBatch
+from copycatch.records.wire import Alert
 from copycatch.units import UnixMs
 
 
@@ -225,6 +227,34 @@ class Clock(Protocol):
     def monotonic_s(self) -> float: ...
 
     def sleep(self, duration_s: float) -> None: ...
+
+
+class Tracing(Protocol):
+    """Spans of what the loop does; what cannot be sent is counted, and holds nothing up."""
+
+    def now_ns(self) -> int:
+        """For `polled_ns`."""
+        ...
+
+    def batch(self, polled_ns: int) -> AbstractContextManager[None]:
+        """The span of one turn's records, from the poll on that began at `polled_ns`."""
+        ...
+
+    def taken(self, raw: RawBatch) -> None:
+        """Records are among those of the batch at hand."""
+        ...
+
+    def part(self, name: str, shard: str = "") -> AbstractContextManager[None]:
+        """A span within that of the batch: decode, judge, commit."""
+        ...
+
+    def alerted(self, alerts: Iterable[Alert]) -> None:
+        """Link the span at hand to the traces of the queries behind alerts."""
+        ...
+
+    def close(self) -> None:
+        """Send what is left, if that goes quickly."""
+        ...
 
 
 class Metrics(Protocol):

@@ -63,6 +63,7 @@ def columns(seen: Sequence[Seen]) -> tuple[Evaluations, Scores]:
         kept_ids=np.zeros((n, 1), dtype="S1"),
         sample_event_ids=[[f"e{i}" for i in range(30)] for _ in seen],
         client_ips=[["192.0.2.1"] for _ in seen],
+        traceparents=[""] * n,
     )
     nothing = np.zeros((n, 0))
     scores = Scores(

@@ -13,6 +13,10 @@ class SystemClock:
     def now_ms(self) -> UnixMs:
         return UnixMs(time.time_ns() // 1_000_000)
 
+    def now_ns(self) -> int:
+        """As `now_ms`, in the unit of spans."""
+        return time.time_ns()
+
     def monotonic_s(self) -> float:
         return time.monotonic()
 

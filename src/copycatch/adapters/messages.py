@@ -9,6 +9,7 @@ from typing import NamedTuple
 from copycatch.alert_formats.catalog import ALERT_FORMATS, AlertFormat
 from copycatch.ports import Kind, Message
 from copycatch.records.columns import Outcomes
+from copycatch.records.traces import TRACEPARENT
 from copycatch.records.wire import ENCODER, Alert, Recommendation, Rejected
 from copycatch.units import parse_rfc3339
 
@@ -59,6 +60,8 @@ def _alert(alert: Alert, alert_format: AlertFormat) -> Message:
         f"{alert.uid}/{alert.op}/{alert.time}",
         f"copycatch.alert.{alert.op}",
     )
+    if alert.traceparent is not None:
+        headers.append((TRACEPARENT, alert.traceparent.encode()))
     value, time_ms, is_drill = alert_format.encode(alert), parse_rfc3339(alert.time), alert.drill is True
     return Message(alert.uid.encode(), value, time_ms, headers, is_drill)
 

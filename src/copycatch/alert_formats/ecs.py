@@ -137,6 +137,7 @@ class Own(Strict, frozen=True, kw_only=True):
     looks_like: list[str]
     reasons: list[dict[str, Any]]
     part_of: str | None
+    traceparent: str | None
     drill: bool | UnsetType = UNSET
 
 
@@ -265,5 +266,6 @@ def _own_of(alert: Alert) -> Own:
         looks_like=alert.looks_like,
         reasons=[msgspec.to_builtins(reason) for reason in alert.reasons],
         part_of=alert.part_of,
+        traceparent=alert.traceparent,
         drill=alert.drill,
     )

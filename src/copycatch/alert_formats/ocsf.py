@@ -304,6 +304,7 @@ def _evidence_of(alert: Alert) -> Evidence:
             "window_s": alert.window_s,
             "queries": alert.queries,
             "sample_event_ids": alert.sample_event_ids,
+            "traceparent": alert.traceparent,
             "accounts": alert.entity.accounts,
             "accounts_total": alert.entity.accounts_total,
             "reasons": [msgspec.to_builtins(reason) for reason in alert.reasons],

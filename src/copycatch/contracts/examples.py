@@ -69,6 +69,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "words": "acct-7f3a sent 1,842 queries to fraud-v3 within an hour, 61 % of them close to the "
             "decision boundary. This looks like an attempt to copy the model.",
             "client_ips": ["203.0.113.7"],
+            "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         }
     ],
     "Recommendation": [

@@ -52,9 +52,10 @@ class Episode(msgspec.Struct):
     queries: int
     score: Score
     reasons: list[Reason]
-    sample_event_ids: list[str]
-    client_ips: list[str]
-    looks_like: list[str]
+    sample_event_ids: list[str] = []
+    client_ips: list[str] = []
+    looks_like: list[str] = []
+    traceparent: str = ""  # of the query that was last told of
     sent_ms: int = -1  # -1: no alert has gone out (silenced or held back)
     sent_severity: Severity = "low"
     words: str = ""  # of a campaign; those of an account follow from its reasons

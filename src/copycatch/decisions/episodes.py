@@ -91,6 +91,7 @@ class Observation:
     sample_event_ids: list[str]
     client_ips: list[str]
     looks_like: list[str]
+    traceparent: str = ""
 
 
 @dataclass(slots=True)
@@ -160,6 +161,7 @@ def raise_or_keep(
         episode.sample_event_ids = observation.sample_event_ids
         episode.client_ips = observation.client_ips
         episode.looks_like = observation.looks_like
+        episode.traceparent = observation.traceparent
     if is_news:
         _announce(context, case, episode, settings, time_ms)
 
@@ -294,9 +296,6 @@ def _new_episode(case: Case, finding: Finding, observation: Observation) -> Epis
         queries=observation.queries,
         score=finding.score,
         reasons=[],
-        sample_event_ids=[],
-        client_ips=[],
-        looks_like=[],
     )
 
 
@@ -358,6 +357,7 @@ def _alert(context: JudgingContext, case: Case, episode: Episode, op: Op, time_m
         client_ips=episode.client_ips,
         looks_like=episode.looks_like,
         part_of=episode.part_of or None,
+        traceparent=episode.traceparent or None,
     )
 
 

@@ -174,6 +174,7 @@ class _Evaluation:
             sample_event_ids=list(e.sample_event_ids[i][:SAMPLE_EVENT_IDS_MAX]),
             client_ips=list(e.client_ips[i][:CLIENT_IPS_MAX]),
             looks_like=[printable(name) for name in self.scores.looks_like[i][:LOOKS_LIKE_MAX]],
+            traceparent=e.traceparents[i],
         )
 
 

@@ -87,6 +87,7 @@ def fold_segment(
         kept_ids=kept_ids,
         sample_event_ids=[[] for _ in picks],
         client_ips=[[] for _ in picks],
+        traceparents=[""] * len(picks),
     )
 
 

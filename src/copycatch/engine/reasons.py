@@ -38,6 +38,8 @@ def add_reasons(
     for index, record, sample in zip(members.tolist(), records, ids, strict=True):
         evaluations.sample_event_ids[index] = sample
         evaluations.client_ips[index] = [] if (ip := batch.client_ips[record]) is None else [ip]
+        if batch.traceparents is not None:
+            evaluations.traceparents[index] = batch.traceparents[record] or ""
     normal, recent_normal = _normal(state, evaluations, members)
     lifetime = evaluations.lifetime.values[members]
     kinds = looks_like(lifetime, normal, evaluations.queries[members], FEATURE_INDEX)

@@ -11,6 +11,7 @@ from copycatch.records.columns import RawBatch, RecordBatch
 from copycatch.records.decoding import Decoded, Decoder, Note
 from copycatch.records.drill import DrillQuery
 from copycatch.records.selection import concatenate
+from copycatch.records.traces import traceparents_of
 from copycatch.records.wire import Rejected
 
 ANY_TOPIC = "*"
@@ -136,6 +137,7 @@ class Intake:
 
     def _read(self, raw: RawBatch, decoded: Decoded) -> Read:
         batch, rejects = self._columns.build(raw, decoded)
+        batch.traceparents = traceparents_of(raw, batch.positions.tolist())
         return Read(batch, rejects, decoded.notes)
 
     def snapshot(self, topic: str) -> bytes:

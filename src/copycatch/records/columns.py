@@ -107,6 +107,7 @@ class RecordBatch:
     asns: IntArray | None = None
     accounts_created_ms: IntArray | None = None
     plans: list[str | None] | None = None
+    traceparents: list[str | None] | None = None  # W3C trace contexts of the messages
 
     def __len__(self) -> int:
         return len(self.event_ids)
@@ -198,8 +199,8 @@ class Evaluations:
     account has sent in all, `answered` what was neither refused nor failed, nor one of
     many near-repeats whose answers say nothing. `lifetime` and `recent` are its
     features over its lifetime and over its recent window. `records` says which record of the batch
-    made it due, `kept_ids` the ids that were kept of earlier ones; both are read for `sample_event_ids` and
-    `client_ips` where an alert may be sent, else these stay empty.
+    made it due, `kept_ids` the ids that were kept of earlier ones; both are read for `sample_event_ids`,
+    `client_ips` and `traceparents` where an alert may be sent, else these stay empty.
     """
 
     rows: IntArray
@@ -216,6 +217,7 @@ class Evaluations:
     kept_ids: npt.NDArray[np.bytes_]
     sample_event_ids: list[list[str]]
     client_ips: list[list[str]]
+    traceparents: list[str]  # of the record that made the account due; "" where it has none
 
     def __len__(self) -> int:
         return len(self.account_ids)

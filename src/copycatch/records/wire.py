@@ -11,8 +11,7 @@ from msgspec import UNSET, Meta, Struct
 
 from copycatch.records.drill import DrillFlag
 
-# The broker's own default limit (message.max.bytes); longer ones are attacks or bugs.
-RECORD_BYTES_MAX = 1 << 20
+RECORD_BYTES_MAX = 1 << 20  # the broker's default (message.max.bytes); longer ones are attacks or bugs
 MESSAGE_BYTES_MAX = 16 << 20  # of a log line: one with a photo in it still counts as a query
 ID_CHARS_MAX = 512  # an id is a name, not a payload; ids become state, log fields and message keys
 TEXT_CHARS_MAX = 1 << 18
@@ -308,6 +307,7 @@ class Alert(Struct, frozen=True, kw_only=True):
         list[str], Meta(description="Kinds of harmless use that the account resembles, in words.")
     ] = []
     part_of: Annotated[str | None, Meta(description="Uid of the campaign's alert that goes on.")] = None
+    traceparent: Annotated[str | None, Meta(description="W3C trace context of the query behind it.")] = None
     drill: DrillFlag = UNSET
     schema_version: Annotated[str, Meta(description="Version of this schema.")] = SCHEMA_VERSION
 

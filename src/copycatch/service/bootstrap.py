@@ -34,7 +34,7 @@ from copycatch.features.catalog import NAMES
 from copycatch.formats.catalog import make_decoder
 from copycatch.intake.drill_marks import DrillMarks
 from copycatch.intake.read import Intake
-from copycatch.ports import Clock, Kind, Metrics, OutcomeSink, RecordSource, SnapshotStore
+from copycatch.ports import Clock, Kind, Metrics, OutcomeSink, RecordSource, SnapshotStore, Tracing
 from copycatch.records.decoding import Decoder
 from copycatch.records.policy import Policy
 from copycatch.secret_files import read_secret
@@ -52,6 +52,7 @@ from copycatch.service.quarantine import Quarantine
 from copycatch.service.recognition import recognising_maker
 from copycatch.service.remote_learning import RemoteLearning
 from copycatch.service.runner import Pace, Runner, RunnerParts
+from copycatch.service.tracing import make_tracing
 from copycatch.service.verdict_watch import VerdictWatch
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service
@@ -91,13 +92,14 @@ def make_judge(
     decoders: Mapping[str, Callable[[], Decoder]],
     metrics: Metrics,
     remote: RemoteLearning | None = None,
+    tracing: Tracing | None = None,
     *,
     has_drills: bool = False,
 ) -> EngineJudge:
     """Intake and engine; with drills only where `hmac_key` is a secret."""
     marks = DrillMarks(hmac_key) if has_drills else None
     intake = Intake(hmac_key, TextEmbedder(), decoders, marks)
-    return EngineJudge(policy, accounts_max, intake, metrics, remote)
+    return EngineJudge(policy, accounts_max, intake, metrics, remote, tracing)
 
 
 def as_learner(settings: Service) -> Service:
@@ -180,13 +182,14 @@ class Instance:
         given = read_secret(settings.hmac_key, settings.hmac_key_file, "hmac_key_file")
         hmac_key = self._key("hmac.key", given, "hmac_key")
         self._is_learner = is_learner
+        tracing = make_tracing(settings, self.metrics)
         judge: Judge
         if is_learner:
             judge = LearnerJudge(self.policy_watch.policy, self._learner_key(), self.metrics)
         else:
             judge = make_judge(
                 self.policy_watch.policy, settings.accounts_max, hmac_key, self._decoders(endpoints),
-                self.metrics, self._remote(endpoints), has_drills=True,
+                self.metrics, self._remote(endpoints), tracing, has_drills=True,
             )  # fmt: skip
         # A member of a consumer group must not be silent for as long as a first compilation takes.
         self._compiles_ahead = not endpoints.sources and not is_learner
@@ -200,7 +203,7 @@ class Instance:
             judge, sink, store, self.clock, self.metrics, settings.snapshots.interval, hook=self._hook
         )  # fmt: skip
         self.runner = Runner(
-            RunnerParts(source, sink, judge, self.clock, self.metrics),
+            RunnerParts(source, sink, judge, self.clock, self.metrics, tracing),
             checkpoint,
             pace=Pace(
                 settings.poll_records_max, settings.poll_timeout, settings.idle_after, settings.drain_timeout

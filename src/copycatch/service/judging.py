@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -12,12 +13,13 @@ from copycatch.decisions.measure import measure
 from copycatch.errors import StateError
 from copycatch.intake.read import Intake, Read
 from copycatch.population.model import WARM_UP_MS
-from copycatch.ports import Metrics, Shard
+from copycatch.ports import Metrics, Shard, Tracing
 from copycatch.records.columns import Outcomes, RawBatch, RecordBatch
 from copycatch.records.policy import Policy
 from copycatch.service.drills import Drills
 from copycatch.service.findings import Learning
 from copycatch.service.remote_learning import RemoteLearning
+from copycatch.service.tracing import Untraced
 from copycatch.units import UNIX_MS_MIN, UnixMs
 
 log = structlog.get_logger(__name__)
@@ -113,8 +115,10 @@ class EngineJudge:
         intake: Intake,
         metrics: Metrics,
         remote: RemoteLearning | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._policy = policy
+        self._tracing = tracing or Untraced()
         self._remote = remote
         self._accounts_max = accounts_max
         self._intake = intake
@@ -151,12 +155,15 @@ class EngineJudge:
         silent: Collection[Shard] = (),
         behind: Collection[Shard] = (),
     ) -> Outcomes:
-        outcomes = Outcomes()
-        is_silent = Shard(raw.topic, raw.partition) in silent
-        for read in self._intake.read_in_pieces(raw, now_ms):
-            outcomes.add(self._judge(read, now_ms, silent, behind))
-            if read.drills:
-                outcomes.add(self._drills.take(read.drills, self._policy, is_silent=is_silent))
+        outcomes, shard = Outcomes(), Shard(raw.topic, raw.partition)
+        pieces = self._intake.read_in_pieces(raw, now_ms)
+        with self._tracing.part("decode", f"{raw.topic}:{raw.partition}"):
+            first = next(pieces)
+        with self._tracing.part("judge", f"{raw.topic}:{raw.partition}"):  # decodes further pieces, too
+            for read in chain((first,), pieces):
+                outcomes.add(self._judge(read, now_ms, silent, behind))
+                if read.drills:
+                    outcomes.add(self._drills.take(read.drills, self._policy, is_silent=shard in silent))
         return outcomes
 
     def end(self, now_ms: UnixMs) -> Outcomes:

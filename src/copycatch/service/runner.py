@@ -7,7 +7,7 @@ from typing import NamedTuple
 import structlog
 
 from copycatch.errors import CopycatchError, FencedError, RecoverableError, TransportError
-from copycatch.ports import Clock, Committed, Metrics, OutcomeSink, RecordSource, Shard
+from copycatch.ports import Clock, Committed, Metrics, OutcomeSink, RecordSource, Shard, Tracing
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.service.alignment import Alignment, Times
@@ -17,6 +17,7 @@ from copycatch.service.gauges import Gauges
 from copycatch.service.health import Health
 from copycatch.service.judging import Judge
 from copycatch.service.quarantine import Quarantine, cut, set_aside
+from copycatch.service.tracing import Untraced
 from copycatch.units import MS_PER_S, UnixMs
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class RunnerParts(NamedTuple):
     judge: Judge
     clock: Clock
     metrics: Metrics
+    tracing: Tracing = Untraced()
 
 
 class Runner:
@@ -72,7 +74,7 @@ class Runner:
         next_policy: Callable[[], Policy | None] = lambda: None,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        self._source, self._sink, self._judge, self._clock, self._metrics = parts
+        self._source, self._sink, self._judge, self._clock, self._metrics, self._tracing = parts
         times = Times(self._judge.clock_ms, lambda raw: self._judge.times_ms(raw, self._clock.now_ms()))
         self._aligned = Alignment(self._source, self._clock, self._metrics, times)
         self._checkpoint = checkpoint
@@ -127,6 +129,7 @@ class Runner:
         policy = self._next_policy()
         if policy is not None:
             self._judge.swap_policy(policy)
+        polled_ns = self._tracing.now_ns()
         try:
             has_come = self._aligned.poll(self._pace.records_max, self._pace.poll_timeout_s)
         except FencedError as error:
@@ -139,7 +142,11 @@ class Runner:
             self._count_losses()
         if has_come:
             self._last_record_s = self._clock.monotonic_s()
-        if not self._take():
+        first = self._aligned.next()
+        if first is not None:
+            with self._tracing.batch(polled_ns):
+                self._take(first)
+        else:
             self._idle()
         self._checkpoint.snapshot_if_due(busy=self._silent_until)
         self._gauges.tell(self._health, self.summary, len(self._shards), len(self._silent_until))
@@ -154,15 +161,16 @@ class Runner:
 
     # ---- judging and delivering
 
-    def _take(self) -> bool:
-        """Judge and deliver what may go, about a poll's worth; False if there is nothing."""
+    def _take(self, first: RawBatch) -> None:
+        """Judge and deliver what may go, about a poll's worth."""
         unit = Outcomes()
         positions: dict[Shard, int] = {}
         # A clock that is set back must not make honest records look as if from the future.
         now_ms = self._now_ms = max(self._now_ms, self._clock.now_ms())
-        n = 0
-        while n < self._pace.records_max and (raw := self._aligned.next()) is not None:
-            self._is_ahead = True
+        n, self._is_ahead = 0, True
+        raw: RawBatch | None = first
+        while raw is not None:
+            self._tracing.taken(raw)
             n += len(raw.values)
             self.summary.findings.messages += len(raw.values)
             shard = Shard(raw.topic, raw.partition)
@@ -170,9 +178,9 @@ class Runner:
             if live is not None:
                 unit.add(self._step(live, now_ms))
                 positions[shard] = live.positions[-1] + 1
-        if n and (not (positions or unit.announced) or self._deliver(unit, positions)):
+            raw = self._aligned.next() if n < self._pace.records_max else None
+        if not (positions or unit.announced) or self._deliver(unit, positions):
             self._is_ahead = False
-        return n > 0
 
     def _step(self, raw: RawBatch, now_ms: UnixMs) -> Outcomes:
         outcomes, shard = Outcomes(), Shard(raw.topic, raw.partition)
@@ -223,8 +231,10 @@ class Runner:
 
     def _deliver(self, unit: Outcomes, positions: dict[Shard, int]) -> bool:
         """Until it is a fact; False when state has to be rebuilt instead."""
+        self._tracing.alerted(unit.alerts)
         try:
-            self._insist("deliver", lambda: self._checkpoint.deliver(unit, positions))
+            with self._tracing.part("commit"):
+                self._insist("deliver", lambda: self._checkpoint.deliver(unit, positions))
         except FencedError as error:
             self._rebuild(error)
             return False
@@ -374,3 +384,4 @@ class Runner:
             self._checkpoint.close()
         finally:
             self._sink.close()
+            self._tracing.close()

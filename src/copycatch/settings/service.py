@@ -243,6 +243,17 @@ class Desk(_Strict):
     """A file with that token."""
 
 
+class Otel(_Strict):
+    """Traces of batches by OTLP over HTTP; needs the extra copycatch[otel]. Off without an endpoint."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    """Where spans go, as http://collector:4318/v1/traces; OTEL_EXPORTER_OTLP_HEADERS holds headers for it."""
+    share: float = Field(default=1.0, ge=0, le=1)
+    """Of the batches, how many are traced."""
+    timeout: Duration = 5.0
+    """How long one sending may take, repeats included; what is not sent then is dropped and counted."""
+
+
 class Service(_Strict):
     """The whole file."""
 
@@ -269,6 +280,7 @@ class Service(_Strict):
     evaluations: KeptEvaluations = KeptEvaluations()
     http: Http = Http()
     desk: Desk = Desk()
+    otel: Otel = Otel()
     policy: Path | None = None
     """What analysts set; read again when it changes."""
     verdicts: Path | None = None

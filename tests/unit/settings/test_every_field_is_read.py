@@ -30,6 +30,7 @@ OWNERS: dict[type, set[str]] = {
     service.Snapshots: {"snapshots"},
     service.Http: {"http"},
     service.Desk: {"desk"},
+    service.Otel: {"settings", "otel"},
     service.Learner: {"learner"},
     syslog.SyslogSettings: {"settings", "self", "sink"},
     webhook.WebhookSettings: {"settings", "self", "sink"},
