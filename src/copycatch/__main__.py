@@ -12,10 +12,9 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 COMMANDS = (
-    "run", "learn", "replay", "inspect", "check", "alerts", "explain", "verdict", "allow", "policy",
+    "run", "learn", "replay", "inspect", "check", "alerts", "explain", "verdict", "allow", "forget", "policy",
     "backtest", "test", "drill", "decisions", "report", "top", "evidence", "simulate", "demo", "schemas",
-    "enforce",
-    "warm",
+    "enforce", "warm",
 )  # fmt: skip
 
 DESCRIPTION = """\

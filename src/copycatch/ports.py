@@ -202,8 +202,8 @@ class SnapshotStore(Protocol):
         """
         ...
 
-    def prune(self, shard: Shard) -> None:
-        """Keep the last few, and the journal's entries since the oldest of them."""
+    def prune(self, shard: Shard, keep: int | None = None) -> None:
+        """Keep the last `keep` (else as many as it was told), and the journal since the oldest of them."""
         ...
 
     def append_entry(self, info: SnapshotInfo, content: bytes) -> None:

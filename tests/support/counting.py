@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
+from copycatch.engine import Erased
 from copycatch.errors import StateError
 from copycatch.ports import Shard
 from copycatch.records.columns import Outcomes, RawBatch
@@ -109,6 +110,10 @@ class CountingJudge:
 
     def forget(self, shard: Shard) -> None:
         self.counts.pop(str(shard), None)
+
+    def erase(self, tenant_id: str | None, account_id: str) -> Erased:
+        rows = [counts.pop(account_id, None) for counts in self.counts.values()]
+        return Erased(rows=sum(row is not None for row in rows))
 
     def reset(self) -> None:
         self.counts.clear()

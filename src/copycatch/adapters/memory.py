@@ -173,8 +173,8 @@ class MemorySnapshots:
             raise StateError(msg)
         return info, memoryview(content)
 
-    def prune(self, shard: Shard) -> None:
-        for info in self.candidates(shard)[self._keep :]:
+    def prune(self, shard: Shard, keep: int | None = None) -> None:
+        for info in self.candidates(shard)[keep or self._keep :]:
             del self._content_by_shard[shard][info]
         oldest = min((info.generation for info in self.candidates(shard)), default=0)
         for info, _ in self.entries(shard):

@@ -198,14 +198,15 @@ class RemoteSnapshots:
         text = self._refused(error) if _is_refusal(error) else f"{type(error).__name__}: {error}"
         return RecoverableError(f"snapshots at {path}: {text}")
 
-    def prune(self, shard: Shard) -> None:
+    def prune(self, shard: Shard, keep: int | None = None) -> None:
+        n_kept = keep or self._keep
         file_system, folder = self._open()[0], self._folder(shard)
         try:
             names = self._names(shard)
             matches = sorted((m for name in names if (m := NAME.fullmatch(name))), key=lambda m: -int(m[1]))
-            oldest = min((int(match[1]) for match in matches[: self._keep]), default=0)
+            oldest = min((int(match[1]) for match in matches[:n_kept]), default=0)
             entries = [m for name in names if (m := ENTRY.fullmatch(name)) and int(m[1]) < oldest]
-            for match in [*matches[self._keep :], *entries]:
+            for match in [*matches[n_kept:], *entries]:
                 file_system.rm_file(posixpath.join(folder, match[0]))
         except Exception as error:
             # The next snapshot prunes again; one too many harms nobody.

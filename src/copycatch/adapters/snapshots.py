@@ -274,8 +274,8 @@ class DirectorySnapshots:
         check_named(found, info, str(path))
         return found, content
 
-    def prune(self, shard: Shard) -> None:
-        for info in self.candidates(shard)[self._keep :]:
+    def prune(self, shard: Shard, keep: int | None = None) -> None:
+        for info in self.candidates(shard)[keep or self._keep :]:
             self._path(info).unlink(missing_ok=True)
         for part in _listing(self._folder(shard)):
             # Left by a writer that was killed; one that still lives has its pid in the name.

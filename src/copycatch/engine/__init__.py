@@ -9,6 +9,7 @@ batch, `learned.py` what is normal of each model. Judging puts aside what accoun
 """
 
 from copycatch.engine.admission import FUTURE_MS_MAX
+from copycatch.engine.erase import Erased, Owner, erase, erase_inputs, erase_learned
 from copycatch.engine.learning import learn
 from copycatch.engine.snapshot import (
     forget,
@@ -26,8 +27,13 @@ from copycatch.engine.warm import compile_ahead
 __all__ = [
     "FUTURE_MS_MAX",
     "EngineState",
+    "Erased",
+    "Owner",
     "advance",
     "compile_ahead",
+    "erase",
+    "erase_inputs",
+    "erase_learned",
     "forget",
     "journal_entries",
     "learn",

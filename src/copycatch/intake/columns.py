@@ -63,6 +63,10 @@ class ColumnBuilder:
         self._code_by_label: dict[str, int] = {}
         self._options = OptionReader()
 
+    def forget_names(self) -> None:
+        """Empty the cache of accounts' spellings."""
+        self._accounts = CanonicalAccounts()
+
     def build(self, raw: RawBatch, decoded: Decoded) -> tuple[RecordBatch, list[Rejected]]:
         """Columns of the good records, and a reject for each other one.
 

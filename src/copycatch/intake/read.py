@@ -155,6 +155,10 @@ class Intake:
         if state:
             self._decoder(topic).restore(state)
 
+    def forget_names(self) -> None:
+        """Forget names that are kept for speed only."""
+        self._columns.forget_names()
+
     def reset(self) -> None:
         """As if nothing had ever been read."""
         self._decoder_by_topic.clear()

@@ -26,8 +26,8 @@ from copycatch.space.fit import (
     build_space,
     rebuild_reference_set,
 )
-from copycatch.space.lexicon import empty_lexicon, learn_tokens
-from copycatch.space.model import FOURIER, Lexicon, ModelSpace
+from copycatch.space.lexicon import empty_lexicon, forget_voter, learn_tokens
+from copycatch.space.model import FOURIER, Lexicon, ModelSpace, without_account
 from copycatch.space.query import NO_VECTOR, Query
 from copycatch.units import UNIX_MS_MIN
 from copycatch.usage.others import NO_OTHERS, OTHERS_MAX, Others, others_of
@@ -146,6 +146,28 @@ class ModelPopulation:
         for account_hash in flagged & self.pool.queries_by_account.keys():
             self.pool.drop(account_hash)
         return self._refresh_space(self.age_h(now_ms))
+
+    def forget_account(self, account_hash: int) -> int:
+        """Take an account's queries, features and votes out; gives how many of these there were.
+
+        Sums over accounts stay: the geometry, the calibration, the counts of words.
+        """
+        pool = self.pool
+        waiting = [query for query in pool.waiting if query.account_hash == account_hash]
+        n = len(pool.queries_by_account.get(account_hash, ())) + len(waiting)
+        n += self.reference.knows(account_hash) + (account_hash in self.votes.by_account)
+        pool.drop(account_hash)
+        pool.waiting = deque(query for query in pool.waiting if query.account_hash != account_hash)
+        self.reference.forget(account_hash)
+        self.votes.by_account.pop(account_hash, None)
+        if self.space is not None:
+            self.space = without_account(self.space, account_hash)
+        is_own = self.others.owners == account_hash
+        if is_own.any():
+            self.others = Others(self.others.vectors[~is_own], self.others.owners[~is_own])
+        if self.lexicon is not None:
+            forget_voter(self.lexicon, account_hash)
+        return n
 
     def settle_unmeasured(self, first_ms: int) -> None:
         """Go without a geometry: no account's queries could be measured since `first_ms`."""

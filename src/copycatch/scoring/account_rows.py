@@ -56,6 +56,10 @@ class AccountRows:
         while len(self._row_by_account) > ACCOUNTS_MAX:
             del self._row_by_account[next(iter(self._row_by_account))]
 
+    def forget(self, account_hash: int) -> None:
+        """Take an account's row out; what was fitted to all rows stays until the next fit."""
+        self._row_by_account.pop(account_hash, None)
+
     def values(self) -> FloatArray:
         """All rows, (n_accounts, n_inputs)."""
         return np.array(list(self._row_by_account.values())).reshape(-1, len(self._inputs))

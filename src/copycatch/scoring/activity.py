@@ -73,6 +73,9 @@ class Activity:
                 self._median[column], high = np.quantile(known, [0.5, HIGH])
                 self._scale[column] = max((high - self._median[column]) / SCALES_PER_HIGH, SCALE_MIN)
 
+    def forget_account(self, account_hash: int) -> None:
+        self._rows.forget(account_hash)
+
     def snapshot(self) -> bytes:
         return self._rows.snapshot()
 

@@ -60,6 +60,9 @@ class DistillationForest:
     def learn_many(self, account_hashes: IntArray, values: FloatArray) -> None:
         """Nothing: see above."""
 
+    def forget_account(self, account_hash: int) -> None:
+        """Nothing is kept of single accounts."""
+
     def snapshot(self) -> bytes:
         return pack({"digest": self._forest.digest})
 

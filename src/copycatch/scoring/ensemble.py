@@ -53,6 +53,12 @@ class Ensemble:
             rows = np.concatenate([evaluation.named(spec.takes) for _, evaluation in kept])
             self.scorers[spec.name].learn_many(hashes, rows)
 
+    def forget_account(self, account_hash: int) -> None:
+        """Take out what is kept of one account; what was fitted to many stays."""
+        self.waiting.pop(account_hash, None)
+        for scorer in self.scorers.values():
+            scorer.forget_account(account_hash)
+
     def snapshot(self) -> dict[str, Any]:
         """Plain values."""
         waiting = self.waiting.values()

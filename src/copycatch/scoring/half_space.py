@@ -117,6 +117,9 @@ class HalfSpaceTrees:
                 del self._rows[:-WINDOW]
                 self._flat = None  # river has just taken over the masses of the window
 
+    def forget_account(self, account_hash: int) -> None:
+        """Nothing is kept of single accounts."""
+
     def snapshot(self) -> bytes:
         rows = np.array(self._rows) if self._rows else np.empty((0, len(self._inputs)))
         head = {"river": version("river"), "inputs": list(self._inputs), "learned": self._learned}

@@ -79,6 +79,9 @@ class Multivariate:
         self._spread = np.maximum(np.sqrt((away**2).sum(axis=0) / counts), SPREAD_MIN)
         self._inverse = np.linalg.inv(shrunk_covariance(away / self._spread)).astype(np.float64)
 
+    def forget_account(self, account_hash: int) -> None:
+        self._rows.forget(account_hash)
+
     def snapshot(self) -> bytes:
         return self._rows.snapshot()
 

@@ -92,6 +92,9 @@ class PretrainedClassifier:
         _learn(within_unit(values, MIDDLE), attacks, self._learned, coefficients, self._state)
         self._learned += len(values)
 
+    def forget_account(self, account_hash: int) -> None:
+        """Nothing is kept of single accounts."""
+
     def snapshot(self) -> bytes:
         return pack(
             {

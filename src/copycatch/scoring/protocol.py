@@ -65,6 +65,10 @@ class Scorer(Protocol):
         """Learn normal evaluations, in the order given: (n,) accounts and (n, n_inputs) values."""
         ...
 
+    def forget_account(self, account_hash: int) -> None:
+        """Take out what is kept of one account, if anything is kept of single ones."""
+        ...
+
     def snapshot(self) -> bytes:
         """Plain data, never a pickle, with the names of its inputs."""
         ...

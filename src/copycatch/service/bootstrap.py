@@ -40,6 +40,7 @@ from copycatch.records.policy import Policy
 from copycatch.secret_files import read_secret
 from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.confluent_ends import confluent_ends
+from copycatch.service.erasure import make_erasures
 from copycatch.service.failpoints import hook_of
 from copycatch.service.findings import Summary
 from copycatch.service.health import Health
@@ -210,6 +211,7 @@ class Instance:
             ),
             health=self.health,
             quarantine=self._quarantine(directory, endpoints),
+            erasures=None if endpoints.sources else make_erasures(settings, self.clock, hmac_key),
             next_policy=self._next_policy,
         )
         self.runner.summary.findings.position_name = "line" if endpoints.sources else "offset"

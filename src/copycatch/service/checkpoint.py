@@ -296,6 +296,19 @@ class Checkpoint:
             self._n_entries = 0
             self._hook("after snapshot")
 
+    def rewrite(self) -> None:
+        """Write all shards and remove everything older, which has what was erased; OSError if that fails."""
+        if self._store is None:
+            return
+        self._reap(is_waiting=True)
+        infos = self._infos(self._position_by_shard)
+        self._save_all(infos)
+        for info in infos:
+            self._store.prune(info.shard, keep=1)
+        self._changed.clear()
+        self._n_entries = 0
+        self._count_written()
+
     def _infos(self, shards: Iterable[Shard]) -> list[SnapshotInfo]:
         infos = []
         for shard in sorted(shards):

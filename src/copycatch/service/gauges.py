@@ -1,6 +1,6 @@
 """What is told once a second: gauges for Prometheus, and the health that the HTTP port serves."""
 
-from copycatch.ports import Clock, Metrics
+from copycatch.ports import Clock, Metrics, RecordSource
 from copycatch.service.alignment import Alignment
 from copycatch.service.findings import Summary
 from copycatch.service.health import Health
@@ -52,3 +52,19 @@ class Gauges:
             "recommendations": summary.recommendations,
             "replayed": summary.replayed,
         }
+
+
+class Losses:
+    """Of a source's records, counted once."""
+
+    def __init__(self, source: RecordSource, metrics: Metrics) -> None:
+        self._source, self._metrics = source, metrics
+        self._gaps = self._records_lost = 0  # as far as they are counted
+
+    def count(self) -> None:
+        """Count what was lost since the last time."""
+        gaps, records_lost = self._source.gaps, self._source.records_lost
+        if gaps != self._gaps:
+            self._metrics.count("copycatch_gaps_total", gaps - self._gaps)
+            self._metrics.count("copycatch_records_lost_total", records_lost - self._records_lost)
+            self._gaps, self._records_lost = gaps, records_lost

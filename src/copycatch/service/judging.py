@@ -11,6 +11,7 @@ import structlog
 from copycatch import engine
 from copycatch.decisions.measure import measure
 from copycatch.errors import StateError
+from copycatch.intake.accounts import canonical_account
 from copycatch.intake.read import Intake, Read
 from copycatch.population.model import WARM_UP_MS
 from copycatch.ports import Metrics, Shard, Tracing
@@ -84,6 +85,10 @@ class Judge(Protocol):
         ...
 
     def forget(self, shard: Shard) -> None: ...
+
+    def erase(self, tenant_id: str | None, account_id: str) -> engine.Erased:
+        """Take an account out of all that is kept, on request; what was in force is to be revoked."""
+        ...
 
     def reset(self) -> None:
         """As if nothing had ever been seen."""
@@ -284,6 +289,11 @@ class EngineJudge:
 
     def forget(self, shard: Shard) -> None:
         engine.forget(self._state, str(shard))
+
+    def erase(self, tenant_id: str | None, account_id: str) -> engine.Erased:
+        self._intake.forget_names()
+        owner = tenant_id, canonical_account(account_id)
+        return engine.erase(self._state, owner, self._policy, self._intake.link_key)
 
     def reset(self) -> None:
         learned, self._state = self._state.learned, self._new_state()

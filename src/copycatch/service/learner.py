@@ -18,6 +18,7 @@ import structlog
 
 from copycatch.decisions.judge import Verdicts
 from copycatch.decisions.measure import measure
+from copycatch.engine import Erased, erase_inputs, erase_learned
 from copycatch.engine.inputs import LearningInputs, has_same_columns, inputs_from_plain, inputs_to_plain
 from copycatch.engine.learned import SOURCES_MAX, TICK_MS, Learned
 from copycatch.engine.learning import learn
@@ -25,6 +26,7 @@ from copycatch.engine.model_watch import check_models
 from copycatch.engine.packed import learned_from_plain, learned_to_plain
 from copycatch.engine.version_parts import version_parts
 from copycatch.errors import StateError
+from copycatch.intake.accounts import canonical_account
 from copycatch.ports import Metrics, Shard
 from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.packing import pack, unpack
@@ -227,6 +229,13 @@ class LearnerJudge:
 
     def forget(self, shard: Shard) -> None:
         self.reset()
+
+    def erase(self, tenant_id: str | None, account_id: str) -> Erased:
+        """Of all workers' accounts; the next version that is published is without it."""
+        found, owner = Erased(), (tenant_id, canonical_account(account_id))
+        erase_inputs(self._waiting, owner)
+        erase_learned(self._learned, owner, self._policy, found)
+        return found
 
     @property
     def newest_event_ms(self) -> UnixMs | None:

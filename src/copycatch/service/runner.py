@@ -12,8 +12,9 @@ from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
 from copycatch.service.alignment import Alignment, Times
 from copycatch.service.checkpoint import Checkpoint
+from copycatch.service.erasure import Erasures
 from copycatch.service.findings import Summary
-from copycatch.service.gauges import Gauges
+from copycatch.service.gauges import Gauges, Losses
 from copycatch.service.health import Health
 from copycatch.service.judging import Judge
 from copycatch.service.quarantine import Quarantine, cut, set_aside
@@ -71,6 +72,7 @@ class Runner:
         pace: Pace | None = None,
         health: Health | None = None,
         quarantine: Quarantine | None = None,
+        erasures: Erasures | None = None,
         next_policy: Callable[[], Policy | None] = lambda: None,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
@@ -81,6 +83,7 @@ class Runner:
         self._pace = pace or Pace()
         self._health = health or Health()
         self._quarantine = quarantine or Quarantine(None, self._metrics)
+        self._erasures = erasures
         self._next_policy = next_policy
         self._on_turn = on_turn
         self.on_delivered: Callable[[Outcomes], None] = lambda _unit: None
@@ -92,7 +95,7 @@ class Runner:
         self._is_ahead = False
         self._last_record_s = 0.0
         self._gauges = Gauges(self._aligned, self._judge, self._clock, self._metrics)
-        self._gaps = self._records_lost = 0  # of the source, as far as they are counted
+        self._losses = Losses(self._source, self._metrics)
         self._idle_ms = UnixMs(0)
         self._now_ms = UnixMs(0)
         self.summary = Summary()
@@ -129,6 +132,7 @@ class Runner:
         policy = self._next_policy()
         if policy is not None:
             self._judge.swap_policy(policy)
+        self._erase()
         polled_ns = self._tracing.now_ns()
         try:
             has_come = self._aligned.poll(self._pace.records_max, self._pace.poll_timeout_s)
@@ -139,7 +143,7 @@ class Runner:
             self._back_off("poll", error, attempt=1)
             return
         finally:
-            self._count_losses()
+            self._losses.count()
         if has_come:
             self._last_record_s = self._clock.monotonic_s()
         first = self._aligned.next()
@@ -152,12 +156,17 @@ class Runner:
         self._gauges.tell(self._health, self.summary, len(self._shards), len(self._silent_until))
         self._on_turn()
 
-    def _count_losses(self) -> None:
-        gaps, records_lost = self._source.gaps, self._source.records_lost
-        if gaps != self._gaps:
-            self._metrics.count("copycatch_gaps_total", gaps - self._gaps)
-            self._metrics.count("copycatch_records_lost_total", records_lost - self._records_lost)
-            self._gaps, self._records_lost = gaps, records_lost
+    def _erase(self) -> None:
+        """Delete accounts where somebody has asked for it; not while a shard is replayed."""
+        if self._erasures is None or self._silent_until or not self._shards:
+            return
+        for request in self._erasures.due(self._shards):
+            self._is_ahead = True
+            erased = self._judge.erase(request.tenant_id, request.account_id)
+            if erased.revokes and not self._deliver(Outcomes(recommendations=erased.revokes), {}):
+                return
+            self._is_ahead = False
+            self._erasures.finish(request, self._shards, erased, self._checkpoint.rewrite)
 
     # ---- judging and delivering
 
@@ -385,3 +394,6 @@ class Runner:
         finally:
             self._sink.close()
             self._tracing.close()
+            if self._is_stopping:
+                began_s = self._stop_deadline_s - self._pace.drain_timeout_s
+                log.info("drained", took_s=round(self._clock.monotonic_s() - began_s, 3))

@@ -197,3 +197,10 @@ def token_novelty(
     accounts = (account_hashes & 0xFFFFFFFF).astype(np.uint32)
     _novelty(rows, accounts, starts, words, lexicon, out)
     return out
+
+
+def forget_voter(lexicon: Lexicon, account_hash: int) -> None:
+    """Forget where an account voted last; the counts of words stay. Changes the lexicon."""
+    mark = np.uint32(account_hash & 0xFFFFFFFF)
+    for last in (lexicon.word_last, lexicon.pair_last):
+        last[last == mark] = 0

@@ -1,6 +1,6 @@
 """A model's space as data, and the sizes and limits that fit and transform share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -90,3 +90,15 @@ class ModelSpace:
     fourier_phases: Float32Array  # (FOURIER,)
     fourier_mean: FloatArray  # (FOURIER,) mean features of the reference_set
     lexicon: Lexicon | None
+
+
+REFERENCE_COLUMNS = ("sketches", "accounts", "hashes", "labels", "margins", "entropies")
+
+
+def without_account(space: ModelSpace, account_hash: int) -> ModelSpace:
+    """The same geometry without the reference rows of one account; what was measured on all of them stays."""
+    is_kept = space.reference_accounts != account_hash
+    if is_kept.all():
+        return space
+    names = [f"reference_{column}" for column in REFERENCE_COLUMNS]
+    return replace(space, **{name: getattr(space, name)[is_kept] for name in names})
