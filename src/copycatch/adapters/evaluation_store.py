@@ -216,6 +216,7 @@ def _judged(batch: dict[str, Any], found: list[str], names: list[str]) -> tuple[
         **{name: batch[name] for name in (*_IDS, *_OF_EVALUATIONS)},
         lifetime=features, recent=features, records=np.zeros(n, dtype=np.int64),
         kept_ids=np.zeros((n, 0), dtype="S1"), sample_event_ids=lists, client_ips=lists,
+        traceparents=[""] * n,
     )  # fmt: skip
     flat = np.full(n, np.nan)
     basis = ScoreBasis(np.zeros((n, 0), dtype=bool), none, none, none, none, none, flat, flat)

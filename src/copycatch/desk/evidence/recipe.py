@@ -101,11 +101,16 @@ def differences(announced: Sequence[Alert], recomputed: Sequence[Alert]) -> list
         fields = [
             name
             for name in Alert.__struct_fields__
-            if msgspec.json.encode(getattr(before, name)) != msgspec.json.encode(getattr(now, name))
+            if _written(getattr(before, name)) != _written(getattr(now, name))
         ]
         if fields:
             found.append(f"revision {number} ({before.op} {before.time}): {', '.join(fields)}")
     return found
+
+
+def _written(value: object) -> bytes:
+    """As a field stands in the message; nothing where it is left out."""
+    return b"" if value is msgspec.UNSET else msgspec.json.encode(value)
 
 
 def read_recipe(folder: Path) -> Recipe:
