@@ -4,7 +4,6 @@ One file a worker's run and day; each entry is a delivered unit, compressed, wit
 needs is kept: who, when, every feature, the score, and what was said of campaigns. No inputs, no event ids.
 """
 
-import datetime as dt
 import os
 import struct
 import uuid
@@ -24,7 +23,7 @@ from copycatch.records.columns import Evaluations, Features, Outcomes, ScoreBasi
 from copycatch.records.packing import aligned, pack, unpack
 from copycatch.records.policy import Windows
 from copycatch.records.wire import ENCODER, Alert, Recommendation
-from copycatch.units import MS_PER_DAY
+from copycatch.units import MS_PER_DAY, format_rfc3339
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +91,7 @@ class KeepingSink:
         if self._file is None or day != self._day:
             self.close_file()
             self._make_room(day)
-            name = f"{dt.date.fromordinal(dt.date(1970, 1, 1).toordinal() + day)}.{self._run_id}{SUFFIX}"
+            name = f"{_date_of(day)}.{self._run_id}{SUFFIX}"
             descriptor = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             self._file, self._day = os.fdopen(descriptor, "ab", buffering=0), day
             if not os.fstat(descriptor).st_size:
@@ -105,12 +104,12 @@ class KeepingSink:
         self._file.write(_HEAD.pack(len(packed), zlib.crc32(packed)) + packed)
 
     def _make_room(self, day: int) -> None:
-        first = dt.date.fromordinal(dt.date(1970, 1, 1).toordinal() + day - self._days + 1)
+        first = _date_of(day - self._days + 1)
         files = sorted(self._folder.glob(f"*{SUFFIX}"), reverse=True)
         size = 0
         for path in files:
             size += path.stat().st_size
-            if path.name < str(first) or size > self._bytes_max:
+            if path.name < first or size > self._bytes_max:
                 path.unlink(missing_ok=True)
         self._metrics.set("copycatch_evaluations_kept_bytes", min(size, self._bytes_max))
 
@@ -129,6 +128,11 @@ class KeepingSink:
     def close(self) -> None:
         self.close_file()
         self._main.close()
+
+
+def _date_of(day: int) -> str:
+    """As names of files begin; `day` counts from 1970."""
+    return format_rfc3339(day * MS_PER_DAY)[:10]
 
 
 def _entry_of(outcomes: Outcomes) -> dict[str, Any] | None:

@@ -139,12 +139,13 @@ class Alignment:
 
     def next(self) -> RawBatch | None:
         """Records of the shard that is furthest behind; None when nothing is held that may go."""
-        shard = self._first_to_go()
-        if shard is None:
+        found = self._first_and_limit()
+        if found is None:
             return None
+        shard, limit_ms = found
         held = self._held[shard]
         part = held.popleft()
-        n = self._n_until(part, self._limit_ms(shard))
+        n = self._n_until(part, limit_ms)
         piece = cut(part.raw, 0, n)
         if n < len(part.raw.values):
             assert part.times_ms is not None, "a batch is cut by its times"
@@ -157,15 +158,17 @@ class Alignment:
         return piece
 
     def _first_to_go(self) -> Shard | None:
+        found = self._first_and_limit()
+        return None if found is None else found[0]
+
+    def _first_and_limit(self) -> tuple[Shard, float] | None:
+        """Who is furthest behind, and how far it may go: all others are that far, but for the slack."""
         if not self._held:
             return None
         first = min(self._held, key=self._time_of)
-        return first if self._time_of(first) <= self._limit_ms(first) else None
-
-    def _limit_ms(self, shard: Shard) -> float:
-        """How far a shard may go: all others are that far, but for the slack."""
-        others = [*self._held.keys() - {shard}, *self._expected()]
-        return min(map(self._time_of, others), default=float("inf")) + SLACK_MS
+        others = [*self._held.keys() - {first}, *self._expected()]
+        limit_ms = min(map(self._time_of, others), default=float("inf")) + SLACK_MS
+        return (first, limit_ms) if self._time_of(first) <= limit_ms else None
 
     def _n_until(self, part: _Held, limit_ms: float) -> int:
         if part.last_ms <= limit_ms:

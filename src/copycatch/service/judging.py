@@ -162,9 +162,9 @@ class EngineJudge:
     ) -> Outcomes:
         outcomes, shard = Outcomes(), Shard(raw.topic, raw.partition)
         pieces = self._intake.read_in_pieces(raw, now_ms)
-        with self._tracing.part("decode", f"{raw.topic}:{raw.partition}"):
+        with self._tracing.part("decode", str(shard)):
             first = next(pieces)
-        with self._tracing.part("judge", f"{raw.topic}:{raw.partition}"):  # decodes further pieces, too
+        with self._tracing.part("judge", str(shard)):  # decodes further pieces, too
             for read in chain((first,), pieces):
                 outcomes.add(self._judge(read, now_ms, silent, behind))
                 if read.drills:
