@@ -91,7 +91,8 @@ def _watch(
     next_s = clock.monotonic_s() + EVERY_S
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            width, height = console.size
+            width, height = os.get_terminal_size(sys.stdout.fileno())  # COLUMNS of an outer shell may lie
+            console.size = (width, height)
             live.update(draw(data, view, width, height, note), refresh=True)
             key = key_within(max(next_s - clock.monotonic_s(), 0.0))
             if key is not None and not view.press(key, len(shown_cases(data, view))):

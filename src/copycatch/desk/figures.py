@@ -26,7 +26,9 @@ class Figures:
     def total(self, name: str, **labels: str) -> float:
         """The sum over all series that have these labels."""
         wanted = set(labels.items())
-        return sum(v for (n, given), v in self.value_by_series.items() if n == name and wanted <= given)
+        return sum(
+            (v for (n, given), v in self.value_by_series.items() if n == name and wanted <= given), 0.0
+        )
 
     def rise(self, before: "Figures", name: str, **labels: str) -> float:
         """How much it has grown since."""

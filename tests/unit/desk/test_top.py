@@ -173,9 +173,15 @@ def _tmux(command: list[str], columns: int, lines: int) -> Iterator[Callable[...
             [program, "-L", name, "-f", os.devnull, *arguments],
             capture_output=True, text=True, check=False, timeout=PATIENCE_S,
         )  # fmt: skip
-        return done.stdout
+        return done.stdout or done.stderr
 
-    environment = {"PYTHONPATH": PYTHONPATH, "TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
+    environment = {
+        "PYTHONPATH": PYTHONPATH,
+        "TERM": "screen-256color",
+        "LC_ALL": "C.UTF-8",
+        "COLUMNS": "80",
+        "LINES": "24",
+    }  # what an outer shell exports is not this terminal's size
     subprocess.run(
         [program, "-u", "-L", name, "-f", os.devnull, "new-session", "-d", "-x", str(columns),
          "-y", str(lines), *command],
@@ -195,7 +201,7 @@ def _until(tmux: Callable[..., str], what: Callable[[str], bool]) -> str:
         if what(screen):
             return screen
         time.sleep(0.1)
-    pytest.fail(f"not seen; the screen is:\n{screen}")
+    pytest.fail(f"not seen; the screen is:\n{screen!r}")
 
 
 def test_it_lives_in_tmux_at_sixty_columns(files: list[str]) -> None:
