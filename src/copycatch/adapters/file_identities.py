@@ -1,7 +1,6 @@
 """Which file is which: by what it begins with, because rotation gives its name to another."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import msgspec
 from copycatch.adapters.file_names import STDIN
 from copycatch.adapters.file_values import head_of
 from copycatch.errors import StateError
+from copycatch.whole_files import write_whole
 
 FINGERPRINT_BYTES = 4096
 
@@ -71,12 +71,7 @@ class FileIdentities:
         return name
 
     def _save(self) -> None:
-        part = self._path.with_name(f".{self._path.name}.part")
-        with part.open("wb") as file:
-            file.write(msgspec.json.encode(self._known))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._path)
+        write_whole(self._path, msgspec.json.encode(self._known))
 
 
 def _digest(head: bytes) -> str:

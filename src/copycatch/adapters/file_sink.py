@@ -21,6 +21,7 @@ from copycatch.adapters.outputs import lock, write_all
 from copycatch.alert_formats.catalog import AlertFormat
 from copycatch.errors import ConfigError, RecoverableError, StateError, TransportError
 from copycatch.ports import Committed, Delivery, Kind, Message, Shard
+from copycatch.whole_files import write_whole
 
 log = structlog.get_logger(__name__)
 
@@ -136,12 +137,7 @@ class FileSink:
         for target, file in self._file_by_target.items():
             if target != STDOUT:
                 self._ledger.lengths[str(Path(target).resolve())] = file.tell()
-        part = self._ledger_path.with_name(f".{self._ledger_path.name}.part")
-        with part.open("wb") as ledger:
-            ledger.write(msgspec.json.encode(self._ledger))
-            ledger.flush()
-            os.fsync(ledger.fileno())
-        part.replace(self._ledger_path)
+        write_whole(self._ledger_path, msgspec.json.encode(self._ledger))
 
     def committed(self, shards: Iterable[Shard]) -> dict[Shard, Committed]:
         return {

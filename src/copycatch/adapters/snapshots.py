@@ -22,6 +22,7 @@ import structlog
 
 from copycatch.errors import ConfigError, RecoverableError, StateError
 from copycatch.ports import Shard, SnapshotInfo, SnapshotWriter
+from copycatch.whole_files import replacing
 
 log = structlog.get_logger(__name__)
 
@@ -244,18 +245,8 @@ class DirectorySnapshots:
 
     def _write(self, path: Path, info: SnapshotInfo, content: SnapshotWriter) -> int:
         path.parent.mkdir(exist_ok=True, mode=0o700)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb", buffering=1 << 20) as file:
-                os.fchmod(file.fileno(), 0o600)
-                size_bytes = write_snapshot(file.write, info, content, self._key)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            _sync_directory(path.parent)
-        finally:
-            part.unlink(missing_ok=True)
-        return size_bytes
+        with replacing(path) as file:
+            return write_snapshot(file.write, info, content, self._key)
 
     def candidates(self, shard: Shard) -> list[SnapshotInfo]:
         folder = self._folder(shard)
@@ -314,11 +305,3 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

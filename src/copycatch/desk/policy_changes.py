@@ -1,7 +1,6 @@
 """Changes of a policy file that a command makes for an analyst: checked whole, then written whole."""
 
 import difflib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from copycatch.settings.faults import FaultsError
 from copycatch.settings.load import read_file
 from copycatch.settings.policy import check_policy
 from copycatch.settings.policy_edit import add_entry
+from copycatch.whole_files import write_whole
 
 
 def with_entry(path: Path, section: str, entry: Mapping[str, object]) -> tuple[Policy, str, str]:
@@ -47,14 +47,8 @@ def write_policy(path: Path, text: str) -> None:
     TransportError
         If it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(path.stat().st_mode & 0o777)
-        part.replace(path)
+        write_whole(path, text.encode(), path.stat().st_mode & 0o777)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}; the policy is as it was"
         raise TransportError(message) from error

@@ -21,6 +21,7 @@ from copycatch.errors import StateError
 from copycatch.ports import Clock, Shard
 from copycatch.settings.service import Service
 from copycatch.units import UnixMs, format_rfc3339
+from copycatch.whole_files import write_whole
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +92,7 @@ class Erasures:
     def ask(self, request: Request) -> None:
         """Put down a request for all workers."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_whole(self._path(request), msgspec.json.encode(request))
+        write_whole(self._path(request), msgspec.json.encode(request))
 
     def due(self, shards: Collection[Shard]) -> list[Request]:
         """Requests that some of these shards have not done; looks every `CHECK_EVERY_S`."""
@@ -157,7 +158,7 @@ class Erasures:
         line = msgspec.json.encode(done)
         _append(self._folder / AUDIT, line + b"\n")
         for shard in shards:
-            _write_whole(self._mark(request, shard), line)
+            write_whole(self._mark(request, shard), line)
         if not self.waits_for(request):
             for path in self._folder.glob(f"{request.id}.*"):
                 path.unlink(missing_ok=True)
@@ -186,15 +187,6 @@ def make_erasures(settings: Service, clock: Clock, key: bytes) -> Erasures | Non
         return None
     directory, group = Path(settings.snapshots.directory), settings.kafka.group_id
     return Erasures(directory / f"erasures-{group}", directory / f"group-{group}", clock, key)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _append(path: Path, line: bytes) -> None:

@@ -22,6 +22,7 @@ from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.rejects import reject
 from copycatch.records.wire import Alert, Entity, Score
 from copycatch.units import UnixMs, format_rfc3339
+from copycatch.whole_files import write_whole
 
 log = structlog.get_logger(__name__)
 
@@ -103,10 +104,7 @@ class Quarantine:
         return known
 
     def _save(self, shard: Shard, known: Record) -> None:
-        path = self._path(shard, "deaths")
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(known))
-        fresh.replace(path)
+        write_whole(self._path(shard, "deaths"), msgspec.json.encode(known))
 
     def _path(self, shard: Shard, kind: str) -> Path:
         assert self._folder is not None
