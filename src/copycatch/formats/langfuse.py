@@ -54,7 +54,7 @@ def make_decoder(options: FormatOptions, recognise: Recognise) -> DocumentDecode
 
 FORMAT = Format(
     name=NAME,
-    sentence="Langfuse observations, as exported to blob storage (Parquet, JSON, CSV), by the UI or the API",
+    sentence="Langfuse observations, exported to blob storage (Parquet, JSON, CSV), by UI or API; traces",
     sources=SOURCES,
     make_decoder=make_decoder,
     marks=(
@@ -65,13 +65,33 @@ FORMAT = Format(
             "startTime",
             "providedModelName|usageDetails|parentObservationId|modelParameters",
         ),
+        ("observations", "timestamp|createdAt", "userId|sessionId|projectId|htmlPath"),
     ),
 )
 
 
 def read(message: LogMessage) -> list[Reading]:
     """One query for each observation that asked a model; spans, events and the like are skipped."""
-    row = message.document
+    trace = message.document
+    observations = trace.get("observations")
+    if not isinstance(observations, list):
+        return _read_one(message, trace)
+    rows = [each for each in observations if isinstance(each, dict)]
+    if len(rows) < len(observations):
+        raise MessageFault("schema", "observations", "a trace with ids of observations; export these whole")
+    shared = {name: trace[name] for name in ("userId", "sessionId") if trace.get(name) is not None}
+    own = {} if trace.get("id") is None else {"traceId": trace["id"]}
+    found: list[Reading] = []
+    for row in rows:
+        given = {name: value for name, value in row.items() if value is not None}
+        try:
+            found += _read_one(message, {**own, **shared, **given})
+        except MessageFault as fault:
+            found.append(fault)
+    return found
+
+
+def _read_one(message: LogMessage, row: dict[str, Any]) -> list[Reading]:
     kind = row.get("type")
     if not isinstance(kind, str) or first(row.get("trace_id"), row.get("traceId")) is None:
         raise MessageFault("schema", "type", "no observation: trace_id and type are needed")

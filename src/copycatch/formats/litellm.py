@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from copycatch.formats.shared.chat import (
+    asked_of,
     embeddings_of,
     params_of,
     prompt_of,
@@ -58,10 +59,10 @@ SOURCES = {
     "client_ip": "requester_ip_address",
     "model_id": "model_group; model",
     "model_version": "response.model",
-    "input": "messages (last of a user)",
+    "input": "messages (last of a user); proxy_server_request, where rows of SpendLogs keep it",
     "embedding": "response.data[0].embedding",
     "output_text": "response.choices[].message.content",
-    "params": "model_parameters",
+    "params": "model_parameters; proxy_server_request",
     "input_tokens": "prompt_tokens",
     "output_tokens": "completion_tokens",
     "latency_ms": "response_time, in seconds; endTime - startTime",
@@ -250,7 +251,7 @@ def read(message: LogMessage) -> list[Reading]:
         "user_agent": agent_of(first(payload.get("user_agent"), dig(metadata, "user_agent"))),
         "client_ip": client_ip,
         "model_id": message.model(payload.get("model_group"), payload.get("model")),
-        "input": _asked(nested_or_text(payload.get("messages"))) if plain is None else plain["input"],
+        "input": _asked(_said(payload)) if plain is None else plain["input"],
         "conversation_id": first_name(
             dig(metadata, "requester_metadata", "session_id"),
             payload.get("litellm_session_id"),
@@ -258,29 +259,35 @@ def read(message: LogMessage) -> list[Reading]:
             payload.get("session_id"),
         ),
         "output_text": None if vectors else answered.get("output_text"),
-        "params": plain["params"] if plain else _params_of(payload.get("model_parameters")),
+        "params": plain["params"] if plain else params_of(asked),
         "input_tokens": count_of(first(payload.get("prompt_tokens"), answered.get("input_tokens"))),
         "output_tokens": count_of(first(payload.get("completion_tokens"), answered.get("output_tokens"))),
         "latency_ms": _latency_ms(payload.get("response_time"), started, ended),
         "status": _status(payload),
     }
-    return list(numbered(split_embeddings(fields, payload.get("messages"), vectors)))
+    return list(numbered(split_embeddings(fields, _said(payload), vectors)))
 
 
-def _params_of(parameters: Any) -> Fields | None:
-    return params_of(parameters) if isinstance(parameters, dict) else None
+def _said(payload: dict[str, Any]) -> Any:
+    """The messages, or the request's body: some call types log it as messages, SpendLogs apart from them."""
+    messages = nested_or_text(payload.get("messages"))
+    if messages not in (None, "", {}, []):
+        return messages
+    request = nested_or_text(payload.get("proxy_server_request"))
+    body = nested_or_text(dig(request, "body"))  # of callbacks: with URL and headers
+    return first(body, request if isinstance(request, dict) else None, messages)
 
 
 def _request_of(payload: dict[str, Any]) -> dict[str, Any]:
     """The request's body, put together from where the payload holds its parts."""
-    messages, parameters = nested_or_text(payload.get("messages")), payload.get("model_parameters")
+    messages, parameters = _said(payload), nested_or_text(payload.get("model_parameters"))
     body = messages if isinstance(messages, dict) else {"messages": messages}
     return {**(parameters if isinstance(parameters, dict) else {}), **body}
 
 
 def _asked(messages: Any) -> Any:
-    if isinstance(messages, dict):  # some call types log the request's body here
-        messages = first(messages.get("messages"), messages.get("input"), messages.get("prompt"))
+    if isinstance(messages, dict):
+        messages = first(messages.get("messages"), messages.get("input"), asked_of(messages))
     text = messages_text(messages)
     return text if text is not None or isinstance(messages, str) else prompt_of(messages)
 

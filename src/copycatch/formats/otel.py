@@ -18,6 +18,7 @@ from copycatch.formats.shared.messages import (
 )
 from copycatch.formats.shared.otlp import (
     Attributes,
+    is_alone,
     items_of,
 )
 from copycatch.formats.shared.plain_spans import plain_record
@@ -116,7 +117,11 @@ FORMAT = Format(
     sentence="OpenTelemetry spans and logs of GenAI, OpenInference, the AI SDK, OpenLLMetry (OTLP/JSON)",
     sources=SOURCES,
     make_decoder=make_decoder,
-    marks=(("resourceSpans|resourceLogs|resource_spans|resource_logs",),),
+    marks=(
+        ("resourceSpans|resourceLogs|resource_spans|resource_logs",),
+        ("context.trace_id=0x", "context.span_id", "start_time", "attributes"),
+        ("severity_number", "trace_id", "span_id", "body", "attributes", "timestamp", "resource"),
+    ),
 )
 
 
@@ -147,7 +152,7 @@ def plain_records(
 def read(message: LogMessage, contents: SpanContents) -> list[Reading]:
     """One query for each span or log event that asked a model; all others are skipped."""
     document = message.document
-    if not any(
+    if not is_alone(document) and not any(
         key in document for key in ("resourceSpans", "resourceLogs", "resource_spans", "resource_logs")
     ):
         raise MessageFault("schema", "resourceSpans", "no OTLP/JSON: resourceSpans or resourceLogs is needed")

@@ -6,20 +6,30 @@ import csv
 import math
 from typing import Any
 
+from copycatch.formats.shared.chat import response_fields
 from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
-from copycatch.formats.shared.messages import Fields, LogMessage, Reading, dig, first_name, nested_or_text
+from copycatch.formats.shared.messages import (
+    Fields,
+    LogMessage,
+    Reading,
+    dig,
+    first_name,
+    nested_or_text,
+    text_of,
+)
 from copycatch.formats.shared.predictions import (
     INSTANCES_MAX,
     answer_of,
     instances_of,
-    numbered,
+    paired_rows,
     predictions_of,
     rows_of,
 )
 from copycatch.formats.shared.recognise import Recognise
+from copycatch.formats.shared.streams import is_stream
 
 NAME = "sagemaker"
 SOURCES = {
@@ -80,8 +90,8 @@ def read(message: LogMessage) -> list[Reading]:
         "tenant_id": message.tenant(attributes.get("tenant"), attributes.get("tenant_id")),
         "model_id": message.model(attributes.get("model"), attributes.get("model_id")),
     }
-    asked = message.body(body_of(capture.get("endpointInput")))
-    answered = message.body(body_of(capture.get("endpointOutput")))
+    asked = message.body(body_of(capture.get("endpointInput"), message))
+    answered = message.body(body_of(capture.get("endpointOutput"), message))
     if isinstance(asked, Table) or isinstance(answered, Table):
         return list(_rows_of_tables(asked, answered, common))
     return list(rows_of(asked, answered, common))
@@ -91,27 +101,40 @@ class Table(list[list[Any]]):
     """Rows of CSV."""
 
 
-def body_of(side: Any) -> Any:
-    """The body that was captured: a table, a document or text; None where it cannot be read."""
+def body_of(side: Any, message: LogMessage) -> Any:
+    """The body that was captured: a table, a document or text; None and a note where it cannot be read."""
     data = dig(side, "data")
     encoding = dig(side, "encoding")
     if not isinstance(data, str):
         return data
-    if encoding == "BASE64":
-        try:
-            data = base64.b64decode(data, validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            return None  # an image or another binary body: the query counts, its input is not kept
-        encoding = "JSON" if data.lstrip()[:1] in ("{", "[") else "CSV"
-    if encoding == "JSON":
-        return nested_or_text(data)
-    if encoding != "CSV":
-        return data
     try:
+        if encoding == "BASE64":
+            data = base64.b64decode(data, validate=True).decode("utf-8")
+            encoding = _encoding_of(data, dig(side, "observedContentType"))
+        if encoding == "JSON":
+            return nested_or_text(data)
+        if encoding != "CSV" or is_stream(data):
+            return data
         rows = list(csv.reader(data.splitlines()[:INSTANCES_MAX]))
-    except csv.Error:
+    except (binascii.Error, UnicodeDecodeError, ValueError, csv.Error):
+        message.notes["unread"] += 1  # an image or another binary body: the query counts
         return None
-    return Table([_cell(cell) for cell in row] for row in rows if row)
+    return _without_header(Table([_cell(cell) for cell in row] for row in rows if row))
+
+
+def _encoding_of(data: str, content_type: Any) -> str:
+    """How a body that was captured as base64 is written."""
+    if data.lstrip()[:1] in ("{", "["):
+        return "JSON"
+    is_text = is_stream(data) or (isinstance(content_type, str) and content_type.startswith("text/plain"))
+    return "text" if is_text else "CSV"
+
+
+def _without_header(table: "Table") -> "Table":
+    """The table without a first row that names its columns."""
+    is_named = len(table) > 1 and all(isinstance(cell, str) for cell in table[0])
+    is_header = is_named and all(any(isinstance(cell, int | float) for cell in row) for row in table[1:])
+    return Table(table[1:]) if is_header else table
 
 
 def attributes_of(given: Any) -> dict[str, str]:
@@ -148,14 +171,13 @@ def _cell(text: str) -> Any:
 def _rows_of_tables(asked: Any, answered: Any, common: Fields) -> list[Fields]:
     inputs = [_input_of(row) for row in asked] if isinstance(asked, Table) else instances_of(asked)
     answers = table_answers(answered, len(inputs)) if isinstance(answered, Table) else []
-    if isinstance(answered, dict | list) and not isinstance(answered, Table):
-        answers = predictions_of(answered)
-    if len(answers) != len(inputs):
-        answers = []
-    rows = [{**common, "input": given} for given in inputs]
-    for row, answer in zip(rows, answers, strict=False):  # both, or no answers at all
-        row.update(answer)
-    return numbered(rows)
+    if isinstance(answered, dict) and "choices" in answered:  # a streamed answer
+        answers = [response_fields(answered)]
+    elif isinstance(answered, dict | list) and not isinstance(answered, Table):
+        answers = predictions_of(answered, len(inputs))
+    elif isinstance(answered, str):
+        answers = [{"output_text": text_of(answered)}]
+    return paired_rows(inputs, answers, common)
 
 
 def table_answers(table: Table, n_inputs: int) -> list[Fields]:

@@ -114,6 +114,26 @@ SCORED = [{**ROWS[0], "probabilities": [0.25]}, {**ROWS[1], "probabilities": [0.
 SPREAD = [{**ROWS[0], "probabilities": [0.25, 0.75]}, {**ROWS[1], "probabilities": [1.0, 0.0]}]
 LABELLED = [{**ROWS[0], "predicted_label": 0}, {**ROWS[1], "predicted_label": 1}]
 LINES = '{"features": [1, 2]}\n{"features": [3, 4]}\n'
+BEST = [{"label": "Y", "score": 0.75}, {"label": "N", "score": 0.5}]
+BEST_ROWS = [
+    {"input": text, "predicted_label": each["label"], "top_scores": [each["score"]]}
+    for text, each in zip("ab", BEST, strict=True)
+]
+TOKENS = [
+    json.dumps({"index": 1, "token": {"id": 1, "text": "Co", "special": False}, "generated_text": None}),
+    json.dumps({"index": 2, "token": {"id": 2, "text": "mo", "special": False}, "generated_text": "Como"}),
+]
+TGI_EVENTS = "".join(f"data:{each}\n\n" for each in TOKENS)
+CHAT_EVENTS = "".join(
+    f"data: {each}\n\n"
+    for each in (
+        *(json.dumps({"choices": [{"delta": {"content": text}}]}) for text in ("Co", "mo")),
+        "[DONE]",
+    )
+)
+TGI_LINES = "\n".join(TOKENS) + "\n"
+TGI_WHOLE = '[{"generated_text": "Como"}]'
+GENERATED: list[dict[str, Any]] = [{"input": "a", "output_text": "Como"}]
 SAGEMAKER: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
     "csv to csv": ("1,2\n3,4", "0.25\n0.75", SCORED),
     "csv to one line": ("1,2\n3,4", "0.25,0.75", SCORED),
@@ -133,6 +153,22 @@ SAGEMAKER: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
         [{"input": "a", "predicted_label": "Y", "top_scores": [0.75, 0.25]},
          {"input": "b", "predicted_label": "N", "top_scores": [1.0, 0.0]}],
     ),
+    "best labels": ('{"inputs": ["a", "b"]}', json.dumps(BEST), BEST_ROWS),
+    "best labels, nested": ('{"inputs": ["a", "b"]}', json.dumps([[each] for each in BEST]), BEST_ROWS),
+    "best labels in one list": ('{"inputs": ["a", "b"]}', json.dumps([BEST]), BEST_ROWS),
+    "all scores of one": (
+        '{"inputs": "a"}', json.dumps([{"label": "N", "score": 0.25}, {"label": "Y", "score": 0.75}]),
+        [{"input": "a", "predicted_label": "Y", "top_scores": [0.75, 0.25]}],
+    ),
+    "a header": ("age,sex\n1,2\n3,4", "0.25\n0.75", SCORED),
+    "events": ('{"inputs": "a", "parameters": {"max_new_tokens": 5}}', TGI_EVENTS, GENERATED),
+    "lines of tokens": ('{"inputs": "a", "parameters": {"max_new_tokens": 5}}', TGI_LINES, GENERATED),
+    "an answer": ('{"inputs": "a", "parameters": {"max_new_tokens": 5}}', TGI_WHOLE, GENERATED),
+    "events of a chat": (
+        '{"messages": [{"role": "user", "content": "a"}], "stream": true}',
+        CHAT_EVENTS,
+        [{"input": "a", "output_text": "Como"}],
+    ),
 }  # fmt: skip
 
 
@@ -144,7 +180,7 @@ def test_sagemaker(name: str, is_encoded: bool) -> None:
     def side(data: str) -> dict[str, str]:
         if is_encoded:
             return {"data": base64.b64encode(data.encode()).decode(), "encoding": "BASE64"}
-        is_csv = data[0].isdecimal() or name == "csv to lists"
+        is_csv = data[0].isdecimal() or name == "csv to lists" or data.startswith("age")
         return {"data": data, "encoding": "CSV" if is_csv else "JSON"}
 
     metadata = {
@@ -156,6 +192,65 @@ def test_sagemaker(name: str, is_encoded: bool) -> None:
     decoded = decode("sagemaker", batch_of([{"captureData": capture, "eventMetadata": metadata}]))
     assert decoded.rejects == []
     assert shown(decoded.records, expected) == expected
+    assert not decoded.notes["unread"]
+    if expected is GENERATED:
+        assert decoded.records[0].params is not None
+        assert decoded.records[0].params.max_tokens == 5
+
+
+@pytest.mark.parametrize(
+    "answered", ["0.25", '[{"label": "Y", "score": 0.5}, {"label": "N", "score": 0.5}]', "/w=="]
+)
+def test_sagemaker_answers_that_fit_no_input_are_missing_and_noted(answered: str) -> None:
+    encoding = "BASE64" if answered == "/w==" else "CSV" if answered[0] == "0" else "JSON"
+    document = {
+        "captureData": {
+            "endpointInput": {"data": "1,2\n3,4\n5,6", "encoding": "CSV"},
+            "endpointOutput": {"data": answered, "encoding": encoding},
+        },
+        "eventMetadata": {"eventId": "e", "inferenceTime": 1784000000, "customAttributes": "user=u,model=m"},
+    }
+    decoded = decode("sagemaker", batch_of([document]))
+    assert [(each.input, each.predicted_label, each.output_text) for each in decoded.records] == [
+        ([1.0, 2.0], None, None), ([3.0, 4.0], None, None), ([5.0, 6.0], None, None),
+    ]  # fmt: skip
+    assert decoded.notes["unread"] == (1 if encoding == "BASE64" else 3)
+
+
+SPEND = {
+    "request_id": "s0", "call_type": "acompletion", "api_key": "h" * 64, "spend": 0.1, "prompt_tokens": 3,
+    "startTime": "2026-07-01T10:00:00.847371Z", "endTime": "2026-07-01T10:00:01.85Z", "model": "m",
+    "metadata": "{}", "response": "{}", "status": "success",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("messages", [{}, "{}", [], None, ""])
+@pytest.mark.parametrize("is_text", [True, False])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_questions_of_spend_logs_in_the_request_of_the_proxy(
+    messages: Any, is_text: bool, is_whole: bool
+) -> None:
+    body = {"model": "m", "temperature": 0.5, "messages": [
+        {"role": "system", "content": "s"}, {"role": "user", "content": "name a lake"}]}  # fmt: skip
+    request: Any = {"url": "http://x/chat/completions", "method": "POST", "body": body} if is_whole else body
+    request = json.dumps(request) if is_text else request
+    [record] = decode(
+        "litellm", batch_of([{**SPEND, "messages": messages, "proxy_server_request": request}])
+    ).records
+    assert (record.input, record.turn, record.account_id) == ("name a lake", 1, "h" * 64)
+    assert record.system_hash is not None
+    assert record.params is not None
+    assert record.params.temperature == 0.5
+
+
+def test_texts_that_are_embedded_or_ranked_in_the_request_of_the_proxy() -> None:
+    embedded = {**SPEND, "call_type": "aembedding", "messages": "{}",
+                "proxy_server_request": {"input": ["a", "b"]},
+                "response": {"data": [{"embedding": [1.0]}, {"embedding": [2.0]}]}}  # fmt: skip
+    ranked = {**SPEND, "call_type": "arerank", "messages": {},
+              "proxy_server_request": {"query": "lake", "documents": ["Como", {"text": "Po"}]}}  # fmt: skip
+    decoded = decode("litellm", batch_of([embedded, ranked]))
+    assert [each.input for each in decoded.records] == ["a", "b", "lake\nComo\nPo"]
 
 
 def test_bodies_that_are_logged_as_text_are_recognised() -> None:

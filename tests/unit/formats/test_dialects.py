@@ -10,6 +10,7 @@ from tests.unit.formats.support import batch_of, decode
 from copycatch.formats.shared.context import hash_of
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.records.decoding import Decoded
+from copycatch.service.recognition import recognise_all
 
 TIMES = {"startTimeUnixNano": "1784000000000000000", "endTimeUnixNano": "1784000000250000000", "traceId": "t"}
 MESSAGES = [{"role": "system", "content": "be terse"}, {"role": "user", "content": "name a lake"}]
@@ -123,7 +124,6 @@ def test_one_chat_in_every_convention(attributes: dict[str, Any]) -> None:
 ENCLOSING: dict[str, dict[str, Any]] = {
     "openinference chain": {"openinference.span.kind": "CHAIN", "llm.model_name": "m", "input.value": "x", "user.id": "a1"},
     "openinference agent": {"openinference.span.kind": "AGENT", "user.id": "a1"},
-    "openinference reranker": {"openinference.span.kind": "RERANKER", "user.id": "a1"},
     "ai sdk, the call around": {"ai.operationId": "ai.generateText", "ai.model.id": "m", "ai.prompt": json.dumps({"messages": MESSAGES})},
     "ai sdk, a tool": {"ai.operationId": "ai.toolCall", "ai.toolCall.name": "look"},
     "traceloop workflow": {"traceloop.span.kind": "workflow", "traceloop.entity.name": "w", "gen_ai.request.model": "m"},
@@ -175,6 +175,82 @@ def test_texts_that_a_span_embeds_are_as_many_queries(attributes: dict[str, Any]
         name: value for name, value in attributes.items() if "vector" not in name and name != "ai.embeddings"
     }
     assert [each.input for each in read(without).records] == ["a", "b"]
+
+
+RERANKS: dict[str, dict[str, Any]] = {
+    "openinference": {
+        "openinference.span.kind": "RERANKER", "reranker.model_name": "r", "user.id": "a1", "reranker.query": "a lake", "reranker.top_k": 1,
+        "reranker.input_documents.0.document.content": "Como", "reranker.input_documents.1.document.content": "Po",
+        "reranker.output_documents.0.document.content": "Como", "reranker.output_documents.0.document.score": 0.9,
+    },
+    "semantic conventions": {"gen_ai.operation.name": "rerank", "gen_ai.request.model": "r", "user.id": "a1", "gen_ai.input.messages": json.dumps(
+        [{"role": "user", "parts": [{"type": "text", "content": "a lake\nComo\nPo"}]}])},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attributes", RERANKS.values(), ids=RERANKS.keys())
+def test_ranking_documents_asks_a_model(attributes: dict[str, Any]) -> None:
+    decoded = read(attributes)
+    assert [(each.model_id, each.input) for each in decoded.records] == [("r", "a lake\nComo\nPo")]
+    assert not decoded.notes["skipped"]
+
+
+ASKED = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "name a lake"}]}])
+TOLD = json.dumps(
+    [{"role": "assistant", "parts": [{"type": "text", "content": "Como"}], "finish_reason": "stop"}]
+)
+EVENTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "all of a call": [("gen_ai.client.inference.operation.details", {"gen_ai.input.messages": ASKED, "gen_ai.output.messages": TOLD,
+                       "gen_ai.system_instructions": json.dumps([{"type": "text", "content": "be terse"}])})],
+    "prompt and completion": [("gen_ai.content.prompt", {"gen_ai.prompt": json.dumps(MESSAGES)}),
+                              ("gen_ai.content.completion", {"gen_ai.completion": json.dumps([{"role": "assistant", "content": "Como"}])})],
+    "a message each": [("gen_ai.system.message", {"content": "be terse"}), ("gen_ai.user.message", {"content": "name a lake"}),
+                       ("gen_ai.choice", {"index": 0, "finish_reason": "stop", "message": json.dumps({"content": "Como"})})],
+    "a message each, as one attribute": [
+        ("gen_ai.system.message", {"gen_ai.event.content": json.dumps({"role": "system", "content": "be terse"})}),
+        ("gen_ai.user.message", {"gen_ai.event.content": json.dumps({"role": "user", "content": "name a lake"})}),
+        ("gen_ai.choice", {"gen_ai.event.content": json.dumps({"message": {"content": "Como"}, "finish_reason": "stop"})})],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("is_snake", [False, True])
+@pytest.mark.parametrize("events", EVENTS.values(), ids=EVENTS.keys())
+def test_content_in_events_of_the_span(events: list[tuple[str, dict[str, Any]]], is_snake: bool) -> None:
+    document = export({"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "user.id": "a1"})
+    [span] = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    span["events"] = [
+        {"name": name, "timeUnixNano": "1784000000000000000",
+         "attributes": [{"key": key, "value": value_of(value)} for key, value in attributes.items()]}
+        for name, attributes in events
+    ]  # fmt: skip
+    if is_snake:
+        document = {"resource_spans": [{"scope_spans": [{"spans": [span]}]}]}
+    [record] = decode("otel", batch_of([document])).records
+    assert (record.input, record.output_text, record.turn) == ("name a lake", "Como", 1)
+    assert record.system_hash == hash_of("be terse")
+
+
+def test_spans_and_log_records_as_the_sdk_writes_them_to_the_console() -> None:
+    context = {
+        "trace_id": "0x00000000000000000000000000000001",
+        "span_id": "0x0000000000000001",
+        "trace_state": "[]",
+    }
+    span = {"name": "chat m", "context": context, "kind": "SpanKind.CLIENT", "parent_id": None, "start_time": "2026-09-21T14:13:20.000000Z",
+            "end_time": "2026-09-21T14:13:20.500000Z", "status": {"status_code": "ERROR", "description": "x"}, "links": [],
+            "attributes": {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 3},
+            "events": [{"name": "gen_ai.user.message", "timestamp": "2026-09-21T14:13:20.0Z", "attributes": {"content": "name a lake"}}],
+            "resource": {"attributes": {"service.name": "s", "user.id": "a1"}, "schema_url": ""}}  # fmt: skip
+    log = {"body": {"message": {"content": "Como"}, "finish_reason": "stop"}, "severity_number": None, "severity_text": None, "dropped_attributes": 0,
+           "attributes": {"event.name": "gen_ai.choice"}, "timestamp": "2026-09-21T14:13:20.4Z", "trace_flags": 1,
+           "trace_id": context["trace_id"], "span_id": context["span_id"], "resource": {"attributes": {"service.name": "s"}}}  # fmt: skip
+    batch = batch_of([log, span])
+    assert recognise_all(batch) == {"otel": 2}
+    decoded = decode("otel", batch)
+    [record] = decoded.records
+    assert (record.event_id, record.event_time) == ("0" * 31 + "1-" + "0" * 15 + "1", 1_790_000_000_000)
+    assert (record.input, record.output_text, record.account_id) == ("name a lake", "Como", "a1")
+    assert (record.status, record.latency_ms, record.input_tokens) == (500, 500.0, 3)
 
 
 def test_an_account_of_ones_own_by_pointer() -> None:

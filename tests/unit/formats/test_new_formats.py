@@ -334,6 +334,15 @@ def test_langfuse_rows_of_the_api_and_those_that_ask_no_model() -> None:
     assert (decoded.records[0].output_text, decoded.records[0].input_tokens) == (ANSWER, 7)
     assert decoded.records[1].embedding == [0.5]
     assert decoded.notes["skipped"] == 1
+    bare = {name: value for name, value in row.items() if name not in ("userId", "traceId")}
+    trace = {"id": "t", "timestamp": row["startTime"], "userId": "u-2", "sessionId": "c", "observations": [
+        bare, {**bare, "type": "SPAN", "userId": None}]}  # fmt: skip
+    assert recognise_all(batch_of([trace])) == {"langfuse": 1}
+    whole = decode("langfuse", batch_of([trace, {**trace, "observations": ["o-1"]}]))
+    assert [(each.account_id, each.conversation_id, each.input) for each in whole.records] == [
+        ("u-2", "c", PROMPT)
+    ]
+    assert [each.field for each in whole.rejects] == ["observations"]
 
 
 def test_helicone_streams_and_bodies_that_are_not_there() -> None:
@@ -358,11 +367,13 @@ def test_portkey_log_objects_and_the_older_export() -> None:
         {**sides, "metadata": {"user": "u-1", "traceId": "t"}},
         {"ai_model": "m", "created_at": "2026-03-01T10:00:00", "request.body": json.dumps(asked),
          "is_success": 0, "response.body": told, "metadata.key": ["_user"], "metadata.value": ["u-1"]},
+        {**sides, "ai_model": "m", "metadata": {"_user": "u-1"},
+         "created_at": "Sun Mar 01 2026 11:00:00 GMT+0100 (Central European Standard Time)"},
     ]  # fmt: skip
-    assert recognise_all(batch_of(documents)) == {"portkey": 2}
+    assert recognise_all(batch_of(documents)) == {"portkey": 3}
     decoded = decode("portkey", batch_of(documents))
     assert decoded.rejects == []
-    for record, status in zip(decoded.records, (200, 500), strict=True):
+    for record, status in zip(decoded.records, (200, 500, 200), strict=True):
         assert (record.account_id, record.input, record.output_text) == ("u-1", PROMPT, ANSWER)
         assert (record.event_time, record.status) == (TIME_MS, status)
 

@@ -243,7 +243,7 @@ def test_both_ways_give_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 
     check()
     # litellm never goes the plain way where a tenant header is named, as in more than a third of the draws
-    assert sum(are_plain) >= (0.3 if name == "litellm" else 0.5) * len(are_plain)
+    assert sum(are_plain) >= (0.3 if name == "litellm" else 0.4) * len(are_plain)
 
 
 @pytest.mark.parametrize("name", LONG_WAYS)

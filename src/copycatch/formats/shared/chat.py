@@ -41,11 +41,21 @@ def asked_of(request: dict[str, Any]) -> Any:
     system_free = messages_text(request.get("messages"))
     if system_free is not None:
         return system_free
-    for key in ("prompt", "inputText", "input", "contents", "query", "text", "message"):
+    documents = request.get("documents")
+    if isinstance(documents, list) and isinstance(request.get("query"), str):
+        return text_of(
+            "\n".join([request["query"], *_texts_of(documents)])
+        )  # which fit is asked of a model, too
+    for key in ("prompt", "inputText", "input", "inputs", "contents", "query", "text", "message"):
         given = request.get(key)
         if given is not None:
             return prompt_of(given)
     return _image_prompt(request)
+
+
+def _texts_of(documents: list[Any]) -> list[str]:
+    """Texts of documents that a model is to rank."""
+    return [text for each in documents[:PARTS_MAX] if (text := content_text(each))]
 
 
 def _image_prompt(request: dict[str, Any]) -> str | None:
@@ -80,16 +90,17 @@ def prompt_of(given: Any) -> Any:
 def params_of(request: dict[str, Any]) -> Fields | None:
     """Options that matter to extraction, under all the names that APIs give them."""
     get = request.get
-    config = first(get("inferenceConfig"), get("textGenerationConfig"), get("generationConfig"))
+    config = first(get("inferenceConfig"), get("textGenerationConfig"), get("generationConfig"),
+                   get("parameters"))  # fmt: skip
     within = config.get if isinstance(config, dict) else _nothing
     logprobs = first(get("logprobs"), within("responseLogprobs"))
-    top_logprobs = first(get("top_logprobs"), within("logprobs"))
+    top_logprobs = first(get("top_logprobs"), within("logprobs"), within("top_n_tokens"))
     if isinstance(logprobs, int) and not isinstance(logprobs, bool):
         # The older completion API says how many with the same word.
         logprobs, top_logprobs = True, first(top_logprobs, logprobs)
     limit = first(get("max_completion_tokens"), get("max_tokens"), get("max_output_tokens"),
                   get("max_gen_len"), get("max_tokens_to_sample"), within("maxTokens"),
-                  within("maxTokenCount"), within("maxOutputTokens"))  # fmt: skip
+                  within("maxTokenCount"), within("maxOutputTokens"), within("max_new_tokens"))  # fmt: skip
     params = {
         "logprobs": logprobs if isinstance(logprobs, bool) else None,
         "top_logprobs": _count(top_logprobs),

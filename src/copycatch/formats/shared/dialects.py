@@ -101,6 +101,8 @@ def _openinference(attributes: Attributes) -> Attributes:
     given, answered = (nested_or_text(attributes.get(f"{side}.value")) for side in ("input", "output"))
     asks = kind in ("llm", "")
     embedded = [dig(each, "embedding") for each in _listed(attributes, "embedding.embeddings.")]
+    if kind == "reranker":
+        return _reranked(attributes, given)
     return {
         "gen_ai.operation.name": _OPERATIONS.get(kind, kind or None),
         "gen_ai.request.model": first(
@@ -127,6 +129,22 @@ def _openinference(attributes: Attributes) -> Attributes:
         "gen_ai.response.finish_reasons": attributes.get("llm.finish_reason"),
         TEXTS: [dig(each, "text") for each in embedded],
         VECTORS: [dig(each, "vector") for each in embedded],
+    }
+
+
+def _reranked(attributes: Attributes, given: Any) -> Attributes:
+    """A model asked which documents fit a query: it is asked with both."""
+    documents = [
+        dig(each, "document", "content") for each in _listed(attributes, "reranker.input_documents.")
+    ]
+    query = first(
+        attributes.get("reranker.query"), dig(given, "query"), given if isinstance(given, str) else None
+    )
+    texts = [each for each in (query, *documents) if isinstance(each, str)]
+    return {
+        "gen_ai.operation.name": "rerank",
+        "gen_ai.request.model": attributes.get("reranker.model_name"),
+        "gen_ai.input.messages": _asked("\n".join(texts)) if texts else None,
     }
 
 
@@ -289,7 +307,7 @@ def _prompts(attributes: Attributes, prefix: str) -> list[dict[str, Any]]:
 def _asked(given: Any) -> Any:
     """Messages of a request, a prompt, or text."""
     if isinstance(given, dict):
-        given = first(*(given.get(key) for key in ("messages", "input", "prompt", "contents")))
+        given = first(*(given.get(key) for key in ("messages", "input", "prompt", "contents", "query")))
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
     return given if isinstance(given, list) else None

@@ -1,15 +1,13 @@
 """What log pipelines wrap around the messages of a gateway, taken off before any format reads them."""
 
-import base64
 import re
-import zlib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from copycatch.formats.shared.envelope_kinds import CRI_LINE, MAGIC, TAKERS, bare, is_json_text, otlp_bodies
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.kafka_dumps import opened
@@ -38,9 +36,6 @@ _HELD = (
     *(("attributes", "attributes"), ("data",)),
 )
 _LISTED = (("entries",), ("items",), ("logs",), ("data",), ("hits", "hits"), ("data", "result"), ("values",))
-_CRI_LINE = re.compile(rb"\S{20,40} (?:stdout|stderr) F (?=[\[{])")  # of containerd and CRI-O
-_MAGIC = 0  # of Confluent's wire format: this byte, four of a schema's id, then the message
-_MAGIC_BYTES = 5
 
 Inner = list[bytes] | None
 """Messages within an envelope; None where there is none."""
@@ -152,11 +147,11 @@ def _may_be_wrapped(value: bytes) -> bool:
     """A look at the beginning, so that messages without envelope cost next to nothing."""
     if not value or len(value) > MESSAGE_BYTES_MAX:
         return False
-    if value[0] == _MAGIC or _KEYS.search(value, 0, _HEAD_BYTES) is not None:
+    if value[0] == MAGIC or _KEYS.search(value, 0, _HEAD_BYTES) is not None:
         return True
     if _HOLDERS.search(value, 0, _HEAD_BYTES) is not None and _KUBEFLOW not in value[:_HEAD_BYTES]:
         return True
-    return value[0] not in b"{[" and _CRI_LINE.match(value, 0, 128) is not None
+    return value[0] not in b"{[" and CRI_LINE.match(value, 0, 128) is not None
 
 
 def _unwrap(value: bytes, recognise: Recognise, depth: int, is_pointed: bool = False) -> Inner:
@@ -168,20 +163,20 @@ def _taken(value: bytes, recognise: Recognise, depth: int, is_pointed: bool) -> 
     """What envelopes that are told by their keys hold."""
     if depth == DEPTH_MAX:
         return None
-    bare = _bare(value)
-    if bare is not None:
-        inner = _unwrap(bare, recognise, depth + 1, is_pointed)
-        return [bare] if inner is None else inner
+    opened_value = bare(value)
+    if opened_value is not None:
+        inner = _unwrap(opened_value, recognise, depth + 1, is_pointed)
+        return [opened_value] if inner is None else inner
     try:
         document = read_json(value)
     except MessageFault:
         return None
     if not isinstance(document, dict):
         return None
-    for take in _TAKERS:
+    for take in TAKERS:
         found = take(document)
         # A log that has the keys of an envelope by chance is in a known format.
-        if found is None or (take is not _otlp_bodies and recognise(document, {}) is not None):
+        if found is None or (take is not otlp_bodies and recognise(document, {}) is not None):
             continue
         messages: list[bytes] = []
         for each in found[:INNER_MAX]:
@@ -223,7 +218,7 @@ def _held(value: bytes, recognise: Recognise, depth: int) -> Inner:
 
 
 def _known(held: Any, recognise: Recognise, depth: int) -> Inner:
-    if isinstance(held, str) and not _is_json_text(held):
+    if isinstance(held, str) and not is_json_text(held):
         return None
     if not isinstance(held, str | dict):
         return None
@@ -239,158 +234,3 @@ def _known(held: Any, recognise: Recognise, depth: int) -> Inner:
 
 def _encoded_line(held: Any) -> bytes:
     return held.encode(errors="replace") if isinstance(held, str) else msgspec.json.encode(held)
-
-
-def _bare(value: bytes) -> bytes | None:
-    """The JSON behind Confluent's magic or a container's prefix; None where there is neither."""
-    if value[:1] == bytes([_MAGIC]) and value[_MAGIC_BYTES : _MAGIC_BYTES + 1] in (b"{", b"["):
-        return value[_MAGIC_BYTES:]
-    line = _CRI_LINE.match(value, 0, 128)
-    return None if line is None else value[line.end() :]
-
-
-def _is_json_text(value: Any) -> bool:
-    return isinstance(value, str) and value.lstrip()[:1] in ("{", "[")
-
-
-def _cloudwatch(document: dict[str, Any]) -> list[Any] | None:
-    """CloudWatch Logs: a subscription's DATA_MESSAGE (control messages hold nothing), or an export."""
-    events = document.get("logEvents")
-    if isinstance(events, list) and ("messageType" in document or "logGroup" in document):
-        if document.get("messageType") == "CONTROL_MESSAGE":
-            return []
-        return [each["message"] for each in events if isinstance(each, dict) and "message" in each]
-    exported = document.get("@message")
-    return [exported] if isinstance(exported, dict) or _is_json_text(exported) else None
-
-
-def _event_hubs(document: dict[str, Any]) -> list[Any] | None:
-    """Azure Monitor to Event Hubs: `{"records": [...]}`; Firehose and others write the same."""
-    records = document.get("records")
-    is_envelope = isinstance(records, list) and len(document) <= 3
-    if not is_envelope or not isinstance(records, list):
-        return None
-    return records if all(isinstance(each, dict) for each in records) else None
-
-
-def _cloud_logging(document: dict[str, Any]) -> list[Any] | None:
-    """Google Cloud Logging: an entry's `jsonPayload`."""
-    payload = document.get("jsonPayload")
-    is_entry = any(key in document for key in ("logName", "insertId", "resource", "receiveTimestamp"))
-    return [payload] if is_entry and isinstance(payload, dict) else None
-
-
-def _line(document: dict[str, Any]) -> list[Any] | None:
-    """Docker and Fluent Bit (`log`), Filebeat and Logstash (`message`): a line of JSON as text."""
-    for key in ("log", "message", "MESSAGE", "textPayload", "Message"):
-        if _is_json_text(document.get(key)):
-            return [document[key]]
-    # Parsed by the shipper already, beside the line or in its place.
-    for key in ("log_processed", "json"):
-        if isinstance(document.get(key), dict) and ("@timestamp" in document or "log" in document):
-            return [document[key]]
-    return None
-
-
-def _events(document: dict[str, Any]) -> list[Any] | None:
-    """Splunk's collector (`event`) and EventBridge (`detail`)."""
-    for key, mark in (("event", "sourcetype"), ("detail", "detail-type")):
-        found = document.get(key)
-        if mark in document and (isinstance(found, dict) or _is_json_text(found)):
-            return [found]
-    return None
-
-
-def _records(document: dict[str, Any]) -> list[Any] | None:
-    """What Lambda functions are given by SQS (`body`), SNS and Kinesis: `{"Records": [...]}`."""
-    records = _dicts(document.get("Records"))
-    found = []
-    for record in records:
-        sns, kinesis = record.get("Sns"), record.get("kinesis")
-        text = record.get("body")
-        text = sns.get("Message") if isinstance(sns, dict) else text
-        text = _decoded(kinesis.get("data")) if isinstance(kinesis, dict) else text
-        if not _is_json_text(text):
-            return None
-        found.append(text)
-    return found or None
-
-
-def _encoded(document: dict[str, Any]) -> list[Any] | None:
-    """Base64, packed or not: `awslogs` of CloudWatch, Pub/Sub's `message.data`, Firehose's `data`."""
-    for holder in (document.get("awslogs"), document.get("message"), document):
-        data = holder.get("data") if isinstance(holder, dict) else None
-        if isinstance(data, str) and (holder is not document or len(document) <= 2):
-            text = _decoded(data)
-            if _is_json_text(text):
-                return [text]
-    return None
-
-
-def _decoded(data: Any) -> str | None:
-    """The text within base64, at most as long as a message may be; None where there is none."""
-    if not isinstance(data, str):
-        return None
-    try:
-        found = base64.b64decode(data, validate=True)
-        if found[:2] == b"\x1f\x8b":
-            found = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(found, MESSAGE_BYTES_MAX)
-    except (ValueError, zlib.error):  # not only binascii.Error: text beyond ASCII is another one
-        return None
-    return found.decode("utf-8", errors="replace")
-
-
-def _connect(document: dict[str, Any]) -> list[Any] | None:
-    """Kafka Connect's JSON converter with schemas: `{"schema": ..., "payload": ...}`."""
-    if set(document) != {"schema", "payload"}:
-        return None
-    payload = document["payload"]
-    if payload is None:
-        return []  # a tombstone
-    if (
-        isinstance(payload, dict) and {"before", "after", "op"} <= payload.keys()
-    ):  # Debezium: a row that changed
-        payload = payload["after"]
-        if payload is None:
-            return []
-    return [payload] if isinstance(payload, dict) or _is_json_text(payload) else None
-
-
-def _otlp_bodies(document: dict[str, Any]) -> list[Any] | None:
-    """OTLP log records whose bodies are lines of JSON, as collectors read them from files."""
-    records = [
-        record
-        for group in _dicts(document.get("resourceLogs"))
-        for scope in _dicts(group.get("scopeLogs"))
-        for record in _dicts(scope.get("logRecords"))
-    ]
-    bodies = [_body_text(record) for record in records]
-    return bodies if bodies and all(map(_is_json_text, bodies)) and not _is_genai(records) else None
-
-
-def _body_text(record: dict[str, Any]) -> Any:
-    body = record.get("body")
-    return body.get("stringValue") if isinstance(body, dict) else body
-
-
-def _is_genai(records: list[dict[str, Any]]) -> bool:
-    names = [record.get("eventName") for record in records]
-    names += [each.get("key") for record in records for each in _dicts(record.get("attributes"))]
-    return any(isinstance(name, str) and name.startswith("gen_ai.") for name in names)
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
-_TAKERS: tuple[Callable[[dict[str, Any]], list[Any] | None], ...] = (
-    _cloudwatch,
-    _event_hubs,
-    _cloud_logging,
-    _line,
-    _events,
-    _records,
-    _encoded,
-    _connect,
-    _otlp_bodies,
-)

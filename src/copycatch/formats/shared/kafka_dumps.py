@@ -1,5 +1,6 @@
 """Messages of Kafka written to a file with their headers and keys, as `kcat -J` and console consumers do."""
 
+import base64
 import re
 from typing import Any
 
@@ -19,6 +20,7 @@ _KEYS = frozenset(
 )  # fmt: skip
 _HINTS = frozenset({"topic", "headers", "offset"})
 _UNKNOWN_MS = -1
+_BEGINNINGS = (b"{", b"[", b"\n", b"\x00")  # of JSON, of OTLP as protobuf, of Confluent's wire format
 
 
 def opened(batch: RawBatch) -> RawBatch:
@@ -38,13 +40,14 @@ def opened(batch: RawBatch) -> RawBatch:
     )
     for row, dump in found.items():
         body = _body_of(dump)
-        is_text = isinstance(body, str)
-        opened_batch.values[row] = (
-            str(body).encode(errors="replace") if is_text else msgspec.json.encode(body)
+        packed = unpacked_bytes(body)
+        opened_batch.values[row] = packed or (
+            body.encode(errors="replace") if isinstance(body, str) else msgspec.json.encode(body)
         )
         opened_batch.headers[row] = _headers_of(dump.get("headers"))
         key = dump.get("key")
-        opened_batch.keys[row] = key.encode(errors="replace") if isinstance(key, str) else None
+        named = unpacked_key(key) if packed is not None else None
+        opened_batch.keys[row] = named or (key.encode(errors="replace") if isinstance(key, str) else None)
         for name in ("ts", "timestamp"):
             if isinstance(dump.get(name), int):
                 opened_batch.timestamps_ms[row] = dump[name]
@@ -70,6 +73,28 @@ def _dump_of(value: bytes) -> dict[str, Any] | None:
 
 def _body_of(dump: dict[str, Any]) -> Any:
     return dump.get("payload") if dump.get("value") is None else dump["value"]
+
+
+def unpacked_bytes(body: Any) -> bytes | None:
+    r"""The message within base64: JSON, OTLP as protobuf, or Confluent's wire format; None for all else.
+
+    Examples
+    --------
+    >>> unpacked_bytes("eyJhIjogMX0="), unpacked_bytes("CgNhYmM="), unpacked_bytes('{"a": 1}')
+    (b'{"a": 1}', b'\n\x03abc', None)
+    """
+    if not isinstance(body, str) or body[:1] in ("{", "["):
+        return None
+    found = unpacked_key(body)
+    return found if found is not None and found[:1] in _BEGINNINGS else None
+
+
+def unpacked_key(key: Any) -> bytes | None:
+    """The bytes within base64; None where there is none."""
+    try:
+        return base64.b64decode(key, validate=True) if isinstance(key, str) and key else None
+    except ValueError:  # not only binascii.Error: text beyond ASCII is another one
+        return None
 
 
 def _headers_of(given: Any) -> list[tuple[str, bytes]]:

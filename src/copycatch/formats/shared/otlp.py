@@ -5,14 +5,26 @@ from typing import Any
 
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.messages import count_of, dig, first
+from copycatch.formats.shared.times import time_ms_of
 
 Attributes = dict[str, Any]
 _ITEMS_MAX = 20_000  # spans or log events of one message
 _DEPTH_MAX = 8
+_CALL_EVENTS = ("gen_ai.client.", "gen_ai.content.")  # others hold a message each
 
 
 def items_of(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Attributes]]:
     """Spans and log events with their attributes, those of the resource below their own."""
+    if is_alone(document):
+        yield (
+            _alone(document),
+            {
+                **attributes_of(dig(document, "resource", "attributes")),
+                **_told_by_events(document),
+                **attributes_of(document.get("attributes")),
+            },
+        )
+        return
     n_items = 0
     for group_key, scope_key, item_key in (
         ("resourceSpans", "scopeSpans", "spans"),
@@ -29,7 +41,58 @@ def items_of(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Attribu
                         raise MessageFault(
                             "schema", item_key, f"more than {_ITEMS_MAX:,} items in one message"
                         )
-                    yield item, {**shared, **attributes_of(item.get("attributes"))}
+                    yield item, {**shared, **_told_by_events(item), **attributes_of(item.get("attributes"))}
+
+
+def is_alone(document: dict[str, Any]) -> bool:
+    """Whether a document is one span or log record, as the SDK of Python writes them to the console."""
+    if not isinstance(document.get("attributes"), dict):
+        return False
+    is_span = isinstance(document.get("context"), dict) and "start_time" in document
+    return is_span or {"body", "severity_number", "trace_id", "timestamp"} <= document.keys()
+
+
+def _alone(document: dict[str, Any]) -> dict[str, Any]:
+    """The same in the terms of OTLP: ids without 0x, times in nanoseconds."""
+    context = document if "start_time" not in document else document["context"]
+    item = {
+        "traceId": _plain_id(context.get("trace_id")),
+        "spanId": _plain_id(context.get("span_id")),
+        "events": document.get("events"),
+    }
+    if context is document:
+        name = document.get("event_name")
+        return {**item, "eventName": name, "timeUnixNano": _nanos_at(document.get("timestamp")),
+                "body": {"stringValue": document["body"]}}  # fmt: skip
+    code = "STATUS_CODE_ERROR" if dig(document, "status", "status_code") == "ERROR" else None
+    return {
+        **item,
+        "startTimeUnixNano": _nanos_at(document.get("start_time")),
+        "endTimeUnixNano": _nanos_at(document.get("end_time")),
+        "status": {"code": code},
+    }
+
+
+def _plain_id(value: Any) -> Any:
+    return value.removeprefix("0x") if isinstance(value, str) else value
+
+
+def _nanos_at(time: Any) -> str | None:
+    return None if time is None else str(1_000_000 * time_ms_of(time))
+
+
+def _told_by_events(item: dict[str, Any]) -> Attributes:
+    """What events of a span say of the call itself: all of it in one event, a prompt, a completion."""
+    told: Attributes = {}
+    for event in dicts_of(item.get("events")) if item.get("events") else ():
+        name = event.get("name")
+        if isinstance(name, str) and name.startswith(_CALL_EVENTS):
+            told |= {
+                key: value
+                for key, value in attributes_of(event.get("attributes")).items()
+                if key.startswith("gen_ai.")
+            }
+    return told
 
 
 def attributes_of(given: Any) -> Attributes:

@@ -32,7 +32,7 @@ ENCLOSING = frozenset(
             "plan",
             "handoff",
         ),
-        *("agent", "tool", "workflow", "task", "chain", "retriever", "retrieval", "rerank", "reranker"),
+        *("agent", "tool", "workflow", "task", "chain", "retriever", "retrieval"),
         *("guardrail", "evaluator", "prompt", "session"),
     }
 )

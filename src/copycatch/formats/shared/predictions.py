@@ -5,6 +5,7 @@ from typing import Any
 
 from copycatch.formats.shared.chat import (
     is_numbers,
+    params_of,
     request_fields,
     response_fields,
     split_asked,
@@ -15,6 +16,8 @@ from copycatch.records.wire import ID_CHARS_MAX, VECTOR_LENGTH_MAX
 SUM_TOLERANCE = 1e-2  # probabilities are often rounded to two digits before they are logged
 BODY_KEYS = ("instances", "inputs", "dataframe_records", "predictions", "outputs")
 INSTANCES_MAX = 10_000  # in one request; also bounds the records that one message can become
+# No value of a record: each record notes that a part of it could not be read.
+UNREAD_ANSWER: Fields = {"predicted_label": object()}
 _TEXT_KEYS = ("generated_text", "output_text", "text_output", "summary_text", "translation_text", "answer")
 _CHAT_KEYS = frozenset({"messages", "prompt", "contents", "input"})
 _DEPTH_MAX = 8  # of nested lists; batch, channels, height, width and some to spare
@@ -130,12 +133,17 @@ def flatten(values: Any) -> list[Any] | None:
 def predictions_of(body: Any, n_inputs: int = 0) -> list[Fields]:
     """Answers of a response, one entry for each prediction; of `n_inputs`, where that is known.
 
+    A label and its score for each of several inputs are told from the scores of all classes of one by it.
+
     Examples
     --------
     >>> predictions_of({"predictions": [{"label": 1, "proba": [0.02, 0.91, 0.07]}]})
     [{'predicted_label': 1, 'probabilities': [0.02, 0.91, 0.07]}]
     >>> predictions_of({"predictions": [1, "cat"]})
     [{'predicted_label': 1}, {'predicted_label': 'cat'}]
+    >>> best = [{"label": "no", "score": 0.9}, {"label": "yes", "score": 0.7}]
+    >>> [each["predicted_label"] for each in predictions_of(best, 2)], predictions_of(best)[0]["top_scores"]
+    (['no', 'yes'], [0.9, 0.7])
     >>> predictions_of({"outputs": {"classes": ["a", "b"], "scores": [[0.9, 0.1], [0.2, 0.8]]}}, 2)[1]
     {'probabilities': [0.2, 0.8], 'predicted_label': 'b'}
     """
@@ -147,9 +155,21 @@ def predictions_of(body: Any, n_inputs: int = 0) -> list[Fields]:
         rows = body
     if isinstance(rows, dict) and n_inputs > 1:
         rows = _named_rows(rows, n_inputs)
-    if not isinstance(rows, list) or _scored_labels(rows):
+    if isinstance(rows, list) and len(rows) == 1 < n_inputs and _is_of_rows(rows[0], n_inputs):
+        rows = rows[0]
+    if not isinstance(rows, list) or (_scored_labels(rows) and not _is_of_rows(rows, n_inputs)):
         rows = [rows]
     return [answer_of(row) for row in rows[:INSTANCES_MAX]]
+
+
+def _is_of_rows(answers: Any, n_inputs: int) -> bool:
+    """Whether labels with scores are the best one of each of several inputs, not all classes of one."""
+    return (
+        n_inputs > 1
+        and isinstance(answers, list)
+        and len(answers) == n_inputs
+        and bool(_scored_labels(answers))
+    )
 
 
 def answer_of(answer: Any) -> Fields:
@@ -226,14 +246,15 @@ def rows_of(request: Any, response: Any, common: Fields) -> list[Fields]:
         return numbered(split_asked(fields, request, response))
     inputs = [] if request is None else instances_of(request)
     answers = [] if response is None else predictions_of(response, len(inputs))
-    return paired_rows(inputs, answers, common)
+    options = params_of(request) if isinstance(request, dict) and "parameters" in request else None
+    return paired_rows(inputs, answers, common if options is None else {"params": options, **common})
 
 
 def paired_rows(inputs: list[Any], answers: list[Fields], common: Fields) -> list[Fields]:
     """Fields of each input with its answer, numbered; `common` goes into all of them."""
     if inputs and answers and len(answers) != len(inputs):
         # Which input one answer for a batch belongs to is unknown; no label is better than a wrong one.
-        answers = []
+        answers = [dict(UNREAD_ANSWER) for _ in inputs]
     rows = []
     for index in range(max(len(inputs), len(answers), 1)):
         row: Fields = dict(common)

@@ -87,8 +87,8 @@ def fields_there(
         "client_ip": client_ip,
         "model_id": message.model(model),
         "model_version": first_name(attributes.get("gen_ai.response.model")),
-        "input": _said(item, attributes, body, "input", "prompt") or messages_text(asked),
-        "output_text": _said(item, attributes, body, "output", "completion") or messages_text(answered),
+        "input": _said(attributes, body, "input", "prompt") or messages_text(asked),
+        "output_text": _said(attributes, body, "output", "completion") or messages_text(answered),
         "params": _params_of(attributes),
         "input_tokens": _tally(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         "output_tokens": _tally(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
@@ -106,8 +106,10 @@ def _context_of(
         return nested_or_text(first(attributes.get(name), dig(body, name)))
 
     inputs, outputs = found("gen_ai.input.messages"), found("gen_ai.output.messages")
-    inputs = dicts_of(inputs) or _indexed_messages(attributes, "gen_ai.prompt") or asked
-    outputs = dicts_of(outputs) or _indexed_messages(attributes, "gen_ai.completion") or answered
+    inputs = dicts_of(inputs) or dicts_of(found("gen_ai.prompt"))
+    inputs = inputs or _indexed_messages(attributes, "gen_ai.prompt") or asked
+    outputs = dicts_of(outputs) or dicts_of(found("gen_ai.completion"))
+    outputs = outputs or _indexed_messages(attributes, "gen_ai.completion") or answered
     context = conversation_fields(
         inputs, found("gen_ai.system_instructions"), found("gen_ai.tool.definitions")
     )
@@ -132,24 +134,15 @@ def _event_id(message: LogMessage, item: dict[str, Any], attributes: Attributes)
     return span_key(item) or first_name(attributes.get("gen_ai.response.id"), span, message.origin)
 
 
-def _said(item: dict[str, Any], attributes: Attributes, body: Any, side: str, old: str) -> str | None:
-    """Text of the prompt or the answer, in whichever of five ways it is logged."""
+def _said(attributes: Attributes, body: Any, side: str, old: str) -> str | None:
+    """Text of the prompt or the answer, in whichever way it is logged."""
     whole = first(attributes.get(f"gen_ai.{side}.messages"), dig(body, f"gen_ai.{side}.messages"))
     if whole is None:
         whole = attributes.get(f"gen_ai.{old}")
     if whole is None:
-        whole = _text_of_events(item, f"gen_ai.content.{old}", f"gen_ai.{old}")
-    if whole is None:
         return _indexed(attributes, f"gen_ai.{old}")
     document = nested_or_text(whole)
     return messages_text(document) if isinstance(document, list) else text_of(whole)
-
-
-def _text_of_events(item: dict[str, Any], event_name: str, attribute: str) -> Any:
-    for event in dicts_of(item.get("events")):
-        if event.get("name") == event_name:
-            return attributes_of(event.get("attributes")).get(attribute)
-    return None
 
 
 def _indexed(attributes: Attributes, prefix: str) -> str | None:
@@ -206,7 +199,8 @@ def message_of_event(name: Any, body: Any) -> dict[str, Any] | None:
     if role is None:
         return None
     body = nested_or_text(first(dig(body, "gen_ai.event.content"), body))
-    content = first(dig(body, "content"), dig(body, "message", "content"), dig(body, "message"))
+    message = nested_or_text(dig(body, "message"))
+    content = first(dig(body, "content"), dig(message, "content"), message)
     return {"role": role, "content": parts_or_text(content), "finish_reason": dig(body, "finish_reason")}
 
 

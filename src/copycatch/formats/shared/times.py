@@ -50,6 +50,8 @@ def time_ms_of(
     (1795310536000, 1795310536000)
     >>> time_ms_of("22/Nov/2026:01:22:16 +0000"), time_ms_of({"seconds": 1795310536, "nanos": 5000000})
     (1795310536000, 1795310536005)
+    >>> time_ms_of("Sun Nov 22 2026 02:22:16 GMT+0100 (Central European Standard Time)")
+    1795310536000
     """
     number = value
     if isinstance(value, dict):
@@ -97,13 +99,16 @@ the zone of all such times (option times, as times=UTC)"
 
 
 def _other_moment(text: str) -> dt.datetime | None:
-    """A time with its offset as Go prints it, as access logs and as RFC 2822 do; None where it is none."""
+    """A time with its offset as Go and JavaScript print it, as access logs and RFC 2822 do; else None."""
+    script = text.partition(" (")[0]  # the zone's name stands behind
     go = _GO_TIME.fullmatch(text)
     try:
         if go is not None:
             return dt.datetime.fromisoformat(go["moment"] + go["offset"])
         if "/" in text:
             return dt.datetime.strptime(text.strip("[]"), "%d/%b/%Y:%H:%M:%S %z")
+        if " GMT" in script[:-4]:
+            return dt.datetime.strptime(script, "%a %b %d %Y %H:%M:%S GMT%z")
         moment = email.utils.parsedate_to_datetime(text)
     except (ValueError, IndexError):
         return None
