@@ -6,8 +6,9 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +26,32 @@ HEAD_BYTES = 1 << 16
 PARQUET_MAGIC = b"PAR1"
 _ROWS = 1000
 _SEPARATORS = ",;\t|"
+
+
+@dataclass(slots=True)
+class Tail:
+    """The end of a file that may grow: what its writer has not ended yet is kept back."""
+
+    waits: bool = False
+    is_unended: bool = False  # something was kept back
+
+    def keeps(self, line: bytes) -> bool:
+        """Whether a last line without ending is kept back; one that is a whole object or array is not."""
+        if not self.waits or not line.strip():
+            return False
+        try:
+            is_whole = line.lstrip()[:1] in (b"{", b"[") and msgspec.json.decode(line) is not None
+        except (ValueError, RecursionError):
+            is_whole = False
+        self.is_unended = not is_whole
+        return self.is_unended
+
+    def ended(self, lines: Iterable[str]) -> Iterator[str]:
+        """The lines, without a last one that is kept back."""
+        for line in lines:
+            if not line.endswith(("\n", "\r")) and self.keeps(line.encode("utf-8", "surrogateescape")):
+                return
+            yield line
 
 
 @contextmanager
@@ -86,8 +113,9 @@ def head_of(name: str, n_bytes: int = HEAD_BYTES) -> bytes:
         return head
 
 
-def values_in(name: str, raw: BinaryIO) -> Generator[bytes] | None:
+def values_in(name: str, raw: BinaryIO, tail: Tail | None = None) -> Generator[bytes] | None:
     """Messages of a file that is not made of lines: rows as JSON objects, or JSON values; else None."""
+    tail = tail or Tail()
     head = head_of(name, 4)
     if head.startswith(PARQUET_MAGIC):
         return _parquet_rows(unpacked(raw))
@@ -99,8 +127,8 @@ def values_in(name: str, raw: BinaryIO) -> Generator[bytes] | None:
         return None
     text = io.TextIOWrapper(unpacked(raw), encoding, errors="surrogateescape", newline="")
     if is_table:
-        return _csv_rows(text)
-    return _json_values(text, name) if is_document else _lines(text)
+        return _csv_rows(text, tail)
+    return _json_values(text, name, tail) if is_document else _lines(text, tail)
 
 
 def _is_document(name: str, encoding: str) -> bool:
@@ -130,25 +158,24 @@ def _begins_with_value(text: str, *, is_cut: bool) -> bool:
         json.JSONDecoder().raw_decode(text)
     except json.JSONDecodeError as error:
         # Of a long document the head ends somewhere within an entry.
-        is_at_end = error.pos >= len(text) - 1 or error.msg.startswith("Unterminated")
-        return text.startswith("[") or (is_cut and is_at_end)
+        return text.startswith("[") or (is_cut and _is_cut(error, text))
     except RecursionError:
         return False
     return True
 
 
-def _lines(file: io.TextIOWrapper) -> Generator[bytes]:
+def _lines(file: io.TextIOWrapper, tail: Tail) -> Generator[bytes]:
     with file:
-        for line in file:
+        for line in tail.ended(file):
             yield line.rstrip("\r\n").encode("utf-8", "surrogateescape")
 
 
-def _json_values(file: io.TextIOWrapper, name: str) -> Generator[bytes]:
+def _json_values(file: io.TextIOWrapper, name: str, tail: Tail) -> Generator[bytes]:
     with file:
-        yield from _json_values_of(file, name)
+        yield from _json_values_of(file, name, tail)
 
 
-def _json_values_of(file: io.TextIOWrapper, name: str) -> Generator[bytes]:
+def _json_values_of(file: io.TextIOWrapper, name: str, tail: Tail) -> Generator[bytes]:
     decode = json.JSONDecoder().raw_decode
     text, at, n = "", 0, 0
     is_in_array = is_ended = False
@@ -163,6 +190,9 @@ def _json_values_of(file: io.TextIOWrapper, name: str) -> Generator[bytes]:
             _, end = decode(text, at)
         except (json.JSONDecodeError, RecursionError) as error:
             if is_ended and at >= len(text) and not is_in_array:
+                return
+            if is_ended and tail.waits and _is_cut(error, text):
+                tail.is_unended = True
                 return
             if is_ended or len(text) - at > LINE_BYTES_MAX:
                 why = (
@@ -179,14 +209,37 @@ def _json_values_of(file: io.TextIOWrapper, name: str) -> Generator[bytes]:
         at, n = end, n + 1
 
 
-def _csv_rows(file: io.TextIOWrapper) -> Generator[bytes]:
+def _is_cut(error: Exception, text: str) -> bool:
+    """Whether text ends within a JSON value, as far as the error of the parser tells."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    return error.pos >= len(text) - 1 or error.msg.startswith("Unterminated")
+
+
+def _csv_rows(file: io.TextIOWrapper, tail: Tail) -> Generator[bytes]:
     csv.field_size_limit(LINE_BYTES_MAX)
     with file:
-        header = file.readline()
+        lines = tail.ended(file)
+        header = next(lines, "")
         separator = max(_SEPARATORS, key=header.count)
         names = next(csv.reader([header], delimiter=separator), [])
-        for row in csv.DictReader(file, names, delimiter=separator):
-            yield _object({name: value for name, value in row.items() if isinstance(name, str) and value})
+        n_quotes = 0
+
+        def counted() -> Iterator[str]:
+            nonlocal n_quotes
+            for line in lines:
+                n_quotes += line.count('"')
+                yield line
+
+        held: dict[str, Any] | None = None
+        for row in csv.DictReader(counted(), names, delimiter=separator):
+            if held is not None:
+                yield _object(held)
+            held = {name: value for name, value in row.items() if isinstance(name, str) and value}
+        if held is not None and tail.waits and n_quotes % 2:  # it ends within a quoted cell
+            tail.is_unended = True
+        elif held is not None:
+            yield _object(held)
 
 
 def _parquet_rows(file: BinaryIO) -> Generator[bytes]:

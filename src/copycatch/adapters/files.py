@@ -17,7 +17,14 @@ from typing import BinaryIO
 
 from copycatch.adapters.file_identities import FileIdentities
 from copycatch.adapters.file_names import STDIN, find_files
-from copycatch.adapters.file_values import CHUNK_BYTES, LINE_BYTES_MAX, read_errors, unpacked, values_in
+from copycatch.adapters.file_values import (
+    CHUNK_BYTES,
+    LINE_BYTES_MAX,
+    Tail,
+    read_errors,
+    unpacked,
+    values_in,
+)
 from copycatch.errors import TransportError
 from copycatch.ports import Shard, ShardListener
 from copycatch.records.columns import RawBatch
@@ -28,7 +35,10 @@ OPEN_MAX = 32
 class _Lines:
     """Lines of one open file: bounded in length, read in chunks."""
 
-    def __init__(self, file: BinaryIO, raw: BinaryIO, name: str, *, is_live: bool) -> None:
+    def __init__(
+        self, file: BinaryIO, raw: BinaryIO, name: str, *, is_live: bool, tail: Tail | None = None
+    ) -> None:
+        self.tail = tail or Tail()
         self._file = file
         self._raw = raw
         self._name = name
@@ -71,9 +81,9 @@ class _Lines:
             chunk = chunk.removeprefix(codecs.BOM_UTF8)
         if not chunk:
             self.is_ended = True
-            if self._rest:
+            if self._rest and not self.tail.keeps(self._rest):
                 self._ready.append(self._rest)
-                self._rest = b""
+            self._rest = b""
             return
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
@@ -107,7 +117,8 @@ class _Lines:
 class _Values:
     """Messages of one file that is not made of lines."""
 
-    def __init__(self, values: Generator[bytes], raw: BinaryIO, name: str) -> None:
+    def __init__(self, values: Generator[bytes], raw: BinaryIO, name: str, tail: Tail) -> None:
+        self.tail = tail
         self._values = values
         self._raw = raw
         self._name = name
@@ -145,7 +156,7 @@ class _Values:
         self._values.close()
 
 
-def _open(name: str) -> _Lines | _Values:
+def _open(name: str, *, may_grow: bool) -> _Lines | _Values:
     if name == STDIN:
         return _Lines(sys.stdin.buffer, sys.stdin.buffer, "standard input", is_live=True)
     with read_errors(name):
@@ -153,10 +164,12 @@ def _open(name: str) -> _Lines | _Values:
         if not Path(name).is_file():  # a named pipe
             return _Lines(raw, raw, name, is_live=True)
         try:
-            values = values_in(name, raw)
+            file = unpacked(raw)
+            tail = Tail(waits=may_grow and file is raw)  # what is packed has ended
+            values = values_in(name, raw, tail)
             if values is not None:
-                return _Values(values, raw, name)
-            return _Lines(unpacked(raw), raw, name, is_live=False)
+                return _Values(values, raw, name, tail)
+            return _Lines(file, raw, name, is_live=False, tail=tail)
         except BaseException:
             raw.close()
             raise
@@ -173,13 +186,22 @@ class FileSource:
         Knows files that were read before by their content; else a file's name is its path.
     goes_on : bool
         Whether a file that breaks off is left for the next one, and told in `faults`.
+    may_grow : bool
+        Whether who writes the files may still be at it: a last line or value that has no end yet is kept
+        back, told in `unended`, and read from its beginning by the next start.
     """
 
     def __init__(
-        self, paths: Iterable[str], identities: FileIdentities | None = None, goes_on: bool = False
+        self,
+        paths: Iterable[str],
+        identities: FileIdentities | None = None,
+        goes_on: bool = False,
+        *,
+        may_grow: bool = False,
     ) -> None:
-        self._goes_on = goes_on
+        self._goes_on, self._may_grow = goes_on, may_grow
         self.faults: list[str] = []
+        self.unended: list[str] = []
         files = find_files(paths)
         self._names = files if identities is None else identities.names_of(files)
         self._path_by_name = dict(zip(self._names, files, strict=True))
@@ -234,11 +256,14 @@ class FileSource:
     def _open_more(self) -> None:
         while self._waiting and len(self._open) < OPEN_MAX:
             name = self._waiting.popleft()
-            lines = self._open[name] = _open(self._path_by_name[name])
+            lines = self._open[name] = _open(self._path_by_name[name], may_grow=self._may_grow)
             lines.skip_to(self._start_by_name.get(name, 0))
 
     def _end(self, name: str) -> None:
-        self._open.pop(name).close()
+        lines = self._open.pop(name)
+        lines.close()
+        if lines.tail.is_unended:
+            self.unended.append(self._path_by_name[name])
         self._done.add(name)
         self._bytes_done += self._size_by_name.get(name, 0)
 

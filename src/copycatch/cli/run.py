@@ -24,7 +24,8 @@ Without --source it reads the input topics of Apache Kafka and writes the output
 recommendations and offsets are one transaction. It runs until SIGTERM, then finishes the batch at hand,
 commits, writes its state and leaves the group.
 
-With --source it reads files, folders or standard input, and writes to --sink:
+With --source it reads files, folders or standard input to their end, and writes to --sink; the next start
+goes on where this one ended. A last line that is still being written is kept back until then:
   tail -F gateway.log | copycatch run --source - --sink - | jq 'select(.kind == "alert")'
 """
 EPILOG = """\

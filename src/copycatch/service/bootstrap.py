@@ -42,7 +42,7 @@ from copycatch.service.checkpoint import Checkpoint
 from copycatch.service.confluent_ends import confluent_ends
 from copycatch.service.erasure import make_erasures
 from copycatch.service.failpoints import hook_of
-from copycatch.service.findings import Summary
+from copycatch.service.findings import Summary, unended_sentences
 from copycatch.service.health import Health
 from copycatch.service.http import HttpPort
 from copycatch.service.judging import EngineJudge, Judge
@@ -196,6 +196,7 @@ class Instance:
         self._compiles_ahead = not endpoints.sources and not is_learner
         self.http = self._http()
         source, sink = self._ends(endpoints, directory)
+        self._source = source
         sink = self._keeping = self._kept(sink)
         if settings.sinks:
             others = make_sinks(settings.sinks, self.clock.now_ms)
@@ -324,7 +325,7 @@ class Instance:
         is_piped = "-" in endpoints.sources or endpoints.sink in (None, "-")
         ledger = None if is_piped else directory / "ledger.json"
         identities = None if "-" in endpoints.sources else FileIdentities(directory / "files.json")
-        source = FileSource(endpoints.sources, identities)
+        source = FileSource(endpoints.sources, identities, may_grow=True)
         return source, FileSink(targets, alert_format, ledger)
 
     def _http(self) -> HttpPort | None:
@@ -343,7 +344,10 @@ class Instance:
             if self._compiles_ahead:
                 compile_ahead()
                 TextEmbedder().embed_many(["where is my card"])  # names a damaged wheel ahead of any record
-            return self.runner.run()
+            summary = self.runner.run()
+            if isinstance(self._source, FileSource):
+                summary.unjudged += unended_sentences(self._source.unended)
+            return summary
         finally:
             if self.http is not None:
                 self.http.close()

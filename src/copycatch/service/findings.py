@@ -179,6 +179,14 @@ def _model_sentence(model_id: str, learning: Learning) -> str:
     return f"{name} has no score: fewer than {ACCOUNTS_MIN} accounts were seen long enough to compare with."
 
 
+def unended_sentences(paths: list[str]) -> list[str]:
+    """What is said of files whose last line is still being written."""
+    return [
+        f"NOT YET JUDGED: the last line of {printable(path, 200)} has no end yet; the next start reads it."
+        for path in paths
+    ]
+
+
 @dataclass(slots=True)
 class Summary:
     """What a run has done."""
