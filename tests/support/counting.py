@@ -121,6 +121,9 @@ class CountingJudge:
     def clock_ms(self, shard: Shard) -> UnixMs | None:
         return None
 
+    def see(self, raw: RawBatch) -> None:
+        """Nothing to recognise."""
+
     def times_ms(self, raw: RawBatch, now_ms: UnixMs) -> Sequence[int | None]:
         return [None] * len(raw.values)
 

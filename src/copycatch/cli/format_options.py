@@ -11,6 +11,7 @@ import yaml
 from copycatch.errors import ConfigError
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.records.decoding import Decoder
+from copycatch.safe_text import printable
 from copycatch.settings.formats import format_options
 
 
@@ -21,7 +22,11 @@ def add_format_arguments(parser: argparse.ArgumentParser, default: str | None) -
         metavar="NAME",
         default=default,
         help="log format (copycatch inspect --formats lists them; "
-        + (f"default: {default})" if default else "default: the one that most messages are in)"),
+        + (
+            f"default: {default})"
+            if default
+            else "default: of each file the one that most of its first messages are in)"
+        ),
     )
     parser.add_argument(
         "--option",
@@ -88,12 +93,22 @@ def decoders_of(args: argparse.Namespace) -> Callable[[], Decoder]:
     from copycatch.settings.service import Input
 
     if args.format is None:
-        return recognising_maker(given_by(args.option), _tell_format)
+        return recognising_maker(given_by(args.option), _Teller())
     if args.format not in FORMATS:
         message = f"--format {args.format}: no such format; there are {', '.join(sorted(FORMATS))}"
         raise ConfigError(message)
     return decoder_maker(Input(topic="files", format=args.format, options=given_by(args.option)))
 
 
-def _tell_format(name: str) -> None:
-    print(f"format: {name}", file=sys.stderr)
+class _Teller:
+    """Tells the format of the first file, and of each file that is in another."""
+
+    def __init__(self) -> None:
+        self._first: str | None = None
+
+    def __call__(self, file: str, name: str) -> None:
+        if self._first is None:
+            self._first = name
+            print(f"format: {name}", file=sys.stderr)
+        elif name != self._first:
+            print(f"format: {name} in {printable(file, 200)}", file=sys.stderr)

@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if args.records < 1:
         msg = f"--records {args.records}: read at least one"
         raise ConfigError(msg)
+    from copycatch.adapters.clock import SystemClock
     from copycatch.features.catalog import SPECS
     from copycatch.service.inspection import inspect_batch
     from copycatch.service.recognition import UNRECOGNISED, format_of
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     options = options_of(args.format, args.option) if args.format else FormatOptions()
     if args.format is None and args.option:
         options = options_of(format_of(batch) or UNRECOGNISED, args.option)
-    report = inspect_batch(batch, SPECS, options, args.format)
+    report = inspect_batch(batch, SPECS, options, args.format, SystemClock().now_ms())
     if report.format_name is None:
         report.fitting_mapping = _fitting(batch)
     elif not report.n_records:
@@ -99,12 +100,16 @@ _HELPING = ("account_fallback=key", "account_fallback=client_ip", "model_id=my-m
 
 def _helping(batch: Any, report: Any, given: list[str]) -> list[str]:
     """Options with which the log decodes; none where no such few do."""
+    from copycatch.adapters.peek import documents_of
+    from copycatch.formats.shared.mapping_draft import account_pointer_in
     from copycatch.service.inspection import inspect_batch
 
     if report.format_name == "native":
         return []
     keys = {option.partition("=")[0] for option in given}
-    offered = [option for option in _HELPING if option.partition("=")[0] not in keys]
+    pointer = account_pointer_in(documents_of(batch))
+    helping = _HELPING if pointer is None else (*_HELPING[:2], f"account_pointer={pointer}", *_HELPING[2:])
+    offered = [option for option in helping if option.partition("=")[0] not in keys]
     for n in range(1, len(offered) + 1):
         for more in itertools.combinations(offered, n):
             options = options_of(report.format_name, [*given, *more])

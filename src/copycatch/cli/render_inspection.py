@@ -9,16 +9,13 @@ from copycatch.formats.catalog import FORMATS
 from copycatch.formats.shared.format import REQUIRED_FIELDS
 from copycatch.records.columns import RawBatch
 from copycatch.safe_text import printable
+from copycatch.service.findings import WORDS_BY_NOTE
 from copycatch.service.inspection import Inspection
 
 _WORDS_BY_NOTE = {
-    "skipped": "about no inference (other spans, other routes): skipped",
-    "unknown": "spans of language models that name neither model nor operation: NOT judged, add one of them",
+    **WORDS_BY_NOTE,
     "split": "further records out of messages that hold several",
     "joined": "requests joined with their responses",
-    "sampled": "from a source that logs only a share of its traffic: counts per account are too low",
-    "unread": "parts of records that could not be read and are missing; the queries count",
-    "unpaired": "requests taken without their response",
 }
 
 _WORDS_BY_OPTION = {
@@ -41,6 +38,8 @@ def report_text(report: Inspection, batch: RawBatch, args: argparse.Namespace) -
     others = {name: n for name, n in report.recognised.items() if name != row.name}
     if others and row.name != "mapping":
         lines.append("but also  " + ", ".join(f"{n} x {name}" for name, n in others.items()))
+        if _is_mixed(report, args):
+            lines.append("          Files may differ: replay and run recognise each by itself.")
     if report.n_records:
         lines.append(f"decoded   {report.n_records} records of {report.n_accounts} accounts")
         lines.append(f"          most of {_biggest(report)}")
@@ -182,7 +181,8 @@ def _next_lines(report: Inspection, args: argparse.Namespace) -> list[str]:
     if _is_topic(args):
         lines.append(f"          copycatch run --settings {settings}")
     elif args.source != "-":
-        replay = ["copycatch", "replay", args.source, *words, "--alerts", _free("alerts.jsonl")]
+        named = [] if _is_mixed(report, args) else words
+        replay = ["copycatch", "replay", args.source, *named, "--alerts", _free("alerts.jsonl")]
         lines.append(f"          {shlex.join(replay)}")
     return ["", *lines]
 
@@ -192,7 +192,10 @@ def _nothing_yet(report: Inspection, args: argparse.Namespace) -> list[str]:
     if report.helping_options:
         words = ["--format", report.format_name or ""]
         words += [word for each in (*args.option, *report.helping_options) for word in ("--option", each)]
-        told = [_WORDS_BY_OPTION[each] for each in report.helping_options]
+        told = [
+            _WORDS_BY_OPTION.get(each, f"what {each.partition('=')[2]} holds for the account")
+            for each in report.helping_options
+        ]
         return [
             f"next      {shlex.join(['copycatch', 'inspect', *_source_words(args), *words])}",
             f"          takes {' and '.join(told)}; better, have the log say it.",
@@ -207,7 +210,17 @@ def _nothing_yet(report: Inspection, args: argparse.Namespace) -> list[str]:
     if others and others[0] != report.format_name:
         words = ["copycatch", "inspect", *_source_words(args), "--format", others[0]]
         return [f"next      {shlex.join(words)}"]
+    if report.rejects and all(each.field == "account_id" for each in report.rejects):
+        return [
+            "next      Nothing here names the account: have the log say it, where it is looked for above."
+        ]
     return ["next      Nothing decodes yet: mend what is rejected above, or choose another --format."]
+
+
+def _is_mixed(report: Inspection, args: argparse.Namespace) -> bool:
+    """Whether the source is a folder in which several formats are known, and none was named."""
+    n_known = sum(name in FORMATS for name in report.recognised)
+    return n_known > 1 and args.format is None and not args.option and Path(args.source).is_dir()
 
 
 def _is_topic(args: argparse.Namespace) -> bool:

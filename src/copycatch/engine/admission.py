@@ -63,6 +63,15 @@ def admit(turn: Turn, batch: RecordBatch, shard_name: str, now_ms: int) -> tuple
     return select(passed, known), latest_ms[known]
 
 
+def future_text(time_ms: int, now_ms: int) -> str:
+    """What is wrong with a time that lies in the future, and the remedy."""
+    return (
+        f"{format_rfc3339(time_ms)} is more than {FUTURE_MS_MAX // 1000} s after now "
+        f"({format_rfc3339(now_ms)}); "
+        "check the clocks of the gateway and of this machine, and that local times are not marked as UTC"
+    )
+
+
 def _picked(texts: list[str], indices: IntArray) -> list[str]:
     return texts if len(indices) == len(texts) else [texts[index] for index in indices.tolist()]
 
@@ -70,10 +79,7 @@ def _picked(texts: list[str], indices: IntArray) -> list[str]:
 def _reject_far_future(batch: RecordBatch, now_ms: int, outcomes: Outcomes) -> BoolArray:
     is_bad: BoolArray = batch.event_times_ms > now_ms + FUTURE_MS_MAX
     for index in np.flatnonzero(is_bad).tolist():
-        written, now = format_rfc3339(int(batch.event_times_ms[index])), format_rfc3339(now_ms)
-        message = (
-            f"{written} is more than {FUTURE_MS_MAX // 1000} s after now ({now}); check the gateway's clock"
-        )
+        message = future_text(int(batch.event_times_ms[index]), now_ms)
         position, account_id = int(batch.positions[index]), batch.account_ids[index]
         outcomes.rejects.append(reject(batch.raw, position, "far_future", "event_time", message, account_id))
     return is_bad

@@ -13,7 +13,7 @@ from copycatch.formats.shared.faults import (
     version_fault,
 )
 from copycatch.formats.shared.format import Format, FormatOptions
-from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.json_text import lost_parts, read_json
 from copycatch.formats.shared.lazy_record import LazyReader
 from copycatch.formats.shared.readable import is_unread, readable_record
 from copycatch.formats.shared.recognise import Recognise
@@ -154,7 +154,7 @@ def _read_slowly(
         given = {name: document[name] for name in SOURCES if document.get(name) is not None}
         record, n_unread = readable_record(given)
         if isinstance(record, InferenceRecord):
-            decoded.notes["unread"] += n_unread
+            decoded.notes["unread"] += n_unread + lost_parts(document)
             if is_unread(given, record):
                 decoded.charges[len(decoded.records)] = Charge.UNREAD
             return record

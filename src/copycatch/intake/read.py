@@ -105,6 +105,11 @@ class Intake:
             read.batch, read.drills = self._drill_marks.split(read.batch, now_ms, read.notes)
         return read
 
+    def see(self, raw: RawBatch) -> None:
+        """A first look at messages that are to be read, maybe in parts."""
+        for decoders in (self._decoder_by_topic, self._looking_by_topic):
+            self._one_of(decoders, raw.topic).see(raw)
+
     def event_times_ms(self, raw: RawBatch) -> list[int | None]:
         """Event time of each message, the latest where it holds several records; None where it tells none.
 

@@ -1,5 +1,6 @@
 """Records as columns: what moves between the stages of the engine."""
 
+from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
@@ -331,6 +332,7 @@ class Outcomes:
     # By shard, of whom (tenant, account, model) there are alerts or recommendations.
     announced: dict[str, set[tuple[str | None, str, str]]] = field(default_factory=dict)
     learning: list[tuple[bytes, bytes]] = field(default_factory=list)  # keys and values for workers
+    notes: Counter[str] = field(default_factory=Counter)  # of the decoders: what was skipped, unread, ...
 
     def without_drills(self) -> "Outcomes":
         """What is about real accounts; the same object where all of it is."""
@@ -347,6 +349,7 @@ class Outcomes:
         self.rejects += other.rejects
         self.evaluations += other.evaluations
         self.learning += other.learning
+        self.notes += other.notes
         self.counts.add(other.counts)
         for shard, keys in other.announced.items():
             self.announced.setdefault(shard, set()).update(keys)

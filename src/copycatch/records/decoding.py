@@ -60,6 +60,9 @@ class Decoder(ABC):
     def decode(self, batch: RawBatch) -> Decoded:
         """Decode every message of `batch`; a bad one becomes a reject, and nothing is raised."""
 
+    def see(self, batch: RawBatch) -> None:  # noqa: B027 - most know their format
+        """A first look at messages that are to be decoded, maybe in parts: keeps none of them."""
+
     def decode_lazily(self, batch: RawBatch) -> Decoded:
         """The same for the intake: vectors may still be JSON (`msgspec.Raw`): it reads many at once."""
         return self.decode(batch)

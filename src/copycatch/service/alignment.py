@@ -36,6 +36,8 @@ class Times(NamedTuple):
     """The latest event time, ms, that was judged of a shard; None as long as there is none."""
     of_messages: Callable[[RawBatch], Sequence[int | None]]
     """Event times of messages, ms, read without any effect; None of those that tell none."""
+    see: Callable[[RawBatch], None] = lambda _raw: None
+    """Told of messages as they come, before parts of them are read."""
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Alignment:
 
     def _hold(self, raw: RawBatch) -> None:
         shard, n = Shard(raw.topic, raw.partition), len(raw.values)
+        self._times.see(raw)
         first_ms, last_ms = self._ends_of(raw) if len(self._waited_s) > 1 else (UNKNOWN, UNKNOWN)
         self._waited_s[shard] = 0.0
         self._held.setdefault(shard, deque()).append(_Held(raw, first_ms, last_ms))

@@ -300,7 +300,7 @@ class Instance:
         if endpoints.sources:
             options = dict(endpoints.source_options)
             if endpoints.source_format is None:
-                return {"*": recognising_maker(options, lambda name: log.info("recognised", format=name))}
+                return {"*": recognising_maker(options, _log_format)}
             return {"*": decoder_maker(Input(topic="files", format=endpoints.source_format, options=options))}
         return {each.topic: decoder_maker(each) for each in self._settings.inputs}
 
@@ -369,6 +369,10 @@ class Instance:
         signal.signal(signal.SIGALRM, give_up)
         watch_level(self._settings.log_level)
         signal.signal(signal.SIGHUP, lambda _number, _frame: self.policy_watch.look_now())
+
+
+def _log_format(file: str, name: str) -> None:
+    log.info("recognised", file=file, format=name)
 
 
 def sink_targets(sink: str | None) -> dict[Kind, str]:

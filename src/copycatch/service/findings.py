@@ -16,6 +16,13 @@ from copycatch.safe_text import printable
 from copycatch.units import UnixMs, format_rfc3339
 
 NOTABLE_SHARE = 0.01
+WORDS_BY_NOTE = {
+    "skipped": "about no inference (other spans, other routes): skipped",
+    "unknown": "spans of language models that name neither model nor operation: NOT judged, add one of them",
+    "sampled": "from a source that logs only a share of its traffic: counts per account are too low",
+    "unread": "parts of records that could not be read and are missing; the queries count",
+    "unpaired": "requests taken without their response",
+}
 GROUPS_MAX = 200  # of rejects; fields are named by whoever wrote the record
 REASONS_SHOWN = 3
 MODELS_SHOWN = 5
@@ -48,10 +55,12 @@ class Findings:
     first_reject: dict[tuple[str, str | None], Rejected] = field(default_factory=dict)
     evaluated: Counter[str] = field(default_factory=Counter)  # by model
     scored: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)  # of the decoders
 
     def take(self, unit: Outcomes) -> None:
         """Add one delivered unit."""
         self.counts.add(unit.counts)
+        self.notes += unit.notes
         for reject in unit.rejects:
             key = (reject.reason, reject.field)
             if key not in self.first_reject:
@@ -67,14 +76,25 @@ class Findings:
     @property
     def is_judged(self) -> bool:
         """Whether something was scored, and no notable share of the records was left out."""
-        return self.scored.total() > 0 and not self._is_notable(self._n_unjudged)
+        return self.scored.total() > 0 and not self._is_notable(self.n_unjudged)
 
     @property
-    def _n_unjudged(self) -> int:
-        return self.counts.rejected + self.counts.late
+    def n_unjudged(self) -> int:
+        """Records that were not judged, with what may be one."""
+        return self.counts.rejected + self.counts.late + self.notes["unknown"]
+
+    @property
+    def n_seen(self) -> int:
+        """Records, with what may be one."""
+        return self.counts.total + self.notes["unknown"]
 
     def _is_notable(self, n: int) -> bool:
-        return n > 0 and n >= NOTABLE_SHARE * self.counts.total
+        return n > 0 and n >= NOTABLE_SHARE * self.n_seen
+
+    def last_sentences(self, learning: Learning) -> list[str]:
+        """The same at the end, with what was left out or is missing, however little."""
+        noted = [f"NOTED: {n:,} {words}" for note, words in WORDS_BY_NOTE.items() if (n := self.notes[note])]
+        return [*self.sentences(learning), *noted]
 
     def sentences(self, learning: Learning) -> list[str]:
         """What was not judged, why, and what helps; one sentence or more each, the weightiest first."""
@@ -93,11 +113,9 @@ class Findings:
                 f"NOT JUDGED: none of {counts.total:,} records was accepted; `copycatch inspect` says what "
                 "the log is, and drafts a mapping where it is of no format that is known."
             )
-        elif self._is_notable(self._n_unjudged):
-            share = self._n_unjudged / counts.total
-            lines.append(
-                f"NOT JUDGED: {share:.1%} of the records ({self._n_unjudged:,} of {counts.total:,})."
-            )
+        elif self._is_notable(self.n_unjudged):
+            share = self.n_unjudged / self.n_seen
+            lines.append(f"NOT JUDGED: {share:.1%} of the records ({self.n_unjudged:,} of {self.n_seen:,}).")
         if counts.duplicates == counts.total > 0:
             lines.append("  Every event id had come before: is this the same log once more?")
         if self._is_notable(counts.late):
@@ -119,8 +137,10 @@ class Findings:
 
     def _nothing_read(self) -> str:
         if self.messages:
+            n = self.notes["unknown"]
+            hold = "may hold one, but name neither model nor operation" if n else "hold no inference"
             return (
-                f"NOT JUDGED: {self.messages:,} messages hold no inference; "
+                f"NOT JUDGED: {n or self.messages:,} messages or parts of them {hold}; "
                 "`copycatch inspect` says what it makes of them."
             )
         done = ", ".join(

@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from copycatch.engine.admission import FUTURE_MS_MAX, future_text
 from copycatch.formats.catalog import FORMATS, make_decoder
 from copycatch.formats.shared.format import CANONICAL_FIELDS, FormatOptions
+from copycatch.intake.vectors import bytes_of_blob
 from copycatch.records.columns import FeatureSpec, RawBatch
 from copycatch.records.decoding import Decoded
 from copycatch.records.rejects import reject
-from copycatch.records.wire import InferenceRecord
+from copycatch.records.wire import Blob, InferenceRecord, RejectReason
 from copycatch.safe_text import printable
 from copycatch.service.recognition import recognise_all
 from copycatch.units import (
@@ -79,7 +81,11 @@ class Inspection:
 
 
 def inspect_batch(
-    batch: RawBatch, specs: Sequence[FeatureSpec], options: FormatOptions, format_name: str | None = None
+    batch: RawBatch,
+    specs: Sequence[FeatureSpec],
+    options: FormatOptions,
+    format_name: str | None = None,
+    now_ms: int | None = None,
 ) -> Inspection:
     """Decode a sample and report on it.
 
@@ -91,6 +97,8 @@ def inspect_batch(
     options : FormatOptions
     format_name : str, optional
         The format to try; by default the one most messages are in.
+    now_ms : int, optional
+        The present: times beyond it are rejected, as `replay` and `run` do.
     """
     report = Inspection(batch.topic, len(batch.values), recognise_all(batch), n_features=len(specs))
     known = [name for name, _ in report.recognised.most_common() if name in FORMATS]
@@ -104,7 +112,8 @@ def inspect_batch(
     report.n_waiting = sum(each.reason == "unjoined" for each in given_up.rejects)
     given_up.rejects = [each for each in given_up.rejects if each.reason != "unjoined"]
     decoded.add(given_up)  # as replay judges it: a request by what it asks
-    _reject_implausible_times(batch, decoded)
+    _reject_implausible_times(batch, decoded, now_ms)
+    decoded.notes["unread"] += sum(map(_n_bad_blobs, decoded.records))
     report.n_records = len(decoded.records)
     accounts = Counter(record.account_id for record in decoded.records)
     report.n_accounts, report.biggest_accounts = len(accounts), accounts.most_common(BIGGEST_MAX)
@@ -145,19 +154,34 @@ def _time_ms(event_time: str | int) -> int | None:
     return time_ms if UNIX_MS_MIN <= time_ms <= UNIX_MS_MAX else None
 
 
-def _reject_implausible_times(batch: RawBatch, decoded: Decoded) -> None:
-    """As the intake does after decoding."""
+def _n_bad_blobs(record: InferenceRecord) -> int:
+    """Vectors in base64 that the intake will not be able to read."""
+    n = 0
+    for given in (record.input, record.embedding):
+        if isinstance(given, Blob):
+            try:
+                bytes_of_blob(given)
+            except ValueError:
+                n += 1
+    return n
+
+
+def _reject_implausible_times(batch: RawBatch, decoded: Decoded, now_ms: int | None) -> None:
+    """As the intake and the engine do after decoding."""
     kept: list[tuple[InferenceRecord, int]] = []
     for record, position in zip(decoded.records, decoded.positions, strict=True):
         time_ms = _time_ms(record.event_time)
+        reason: RejectReason = "schema"
         if time_ms is None:
             text = f"{str(record.event_time)[:40]!r} is no time with an offset; see the option times"
         elif not LOG_MS_MIN <= time_ms < LOG_MS_MAX:
             text = odd_time_text(time_ms)
+        elif now_ms is not None and time_ms > now_ms + FUTURE_MS_MAX:
+            text, reason = future_text(time_ms, now_ms), "far_future"
         else:
             kept.append((record, position))
             continue
-        decoded.rejects.append(reject(batch, position, "schema", "event_time", f"event_time: {text}"))
+        decoded.rejects.append(reject(batch, position, reason, "event_time", f"event_time: {text}"))
     decoded.records[:] = [record for record, _ in kept]
     decoded.positions[:] = [position for _, position in kept]
 

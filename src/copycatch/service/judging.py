@@ -101,6 +101,10 @@ class Judge(Protocol):
         """The latest event time that was judged of a shard; None before the first."""
         ...
 
+    def see(self, raw: RawBatch) -> None:
+        """Messages have come and will be read, maybe in parts: tells in which format they are."""
+        ...
+
     def times_ms(self, raw: RawBatch, now_ms: UnixMs) -> Sequence[int | None]:
         """Event times of messages, read without any effect; None where they tell none that can be."""
         ...
@@ -146,6 +150,9 @@ class EngineJudge:
     def clock_ms(self, shard: Shard) -> UnixMs | None:
         known = self._state.shards.get(str(shard))
         return UnixMs(known.latest_ms) if known is not None and known.latest_ms > UNIX_MS_MIN else None
+
+    def see(self, raw: RawBatch) -> None:
+        self._intake.see(raw)
 
     def times_ms(self, raw: RawBatch, now_ms: UnixMs) -> Sequence[int | None]:
         latest_ms = now_ms + engine.FUTURE_MS_MAX
@@ -201,6 +208,7 @@ class EngineJudge:
         outcomes = engine.step(self._state, batch, now_ms, self._policy, silenced, lagging, at_tick)
         if self._remote is not None:
             self._remote.say_how_far(self._newest_event_ms)
+        outcomes.notes += Counter[str](read.notes)
         outcomes.rejects[:0] = read.rejects
         outcomes.counts.rejected += len(read.rejects)
         for name, labels, value in measure(self._state.decisions.values(), self._policy):

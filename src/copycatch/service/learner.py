@@ -245,6 +245,9 @@ class LearnerJudge:
         """It has one shard alone."""
         return None
 
+    def see(self, raw: RawBatch) -> None:
+        """Its messages are its workers' own."""
+
     def times_ms(self, raw: RawBatch, now_ms: UnixMs) -> Sequence[int | None]:
         """It has one shard alone: there is nothing to be in line with."""
         return [None] * len(raw.values)

@@ -27,7 +27,7 @@ class Recent:
 
     window_s: float
     records: int
-    unjudged_share: float  # rejected or late
+    unjudged_share: float  # rejected, late, or not known to be a query
     evaluations: int
     unscored_share: float
 
@@ -52,12 +52,11 @@ class RecentWindow:
 
     def now(self, findings: Findings, now_s: float) -> Recent:
         """The window that ends now."""
-        counts = findings.counts
         n_evaluated = findings.evaluated.total()
         latest = _Sample(
             now_s,
-            counts.total,
-            counts.rejected + counts.late,
+            findings.n_seen,
+            findings.n_unjudged,
             n_evaluated,
             n_evaluated - findings.scored.total(),
         )
@@ -94,8 +93,8 @@ class RecentWindow:
         health.recent = asdict(recent)
         ends = sorted(warming_ms.items(), key=lambda each: -each[1])
         health.warming_up = {model: format_rfc3339(until_ms) for model, until_ms in ends[:MODELS_SHOWN]}
-        if not findings.counts.total:
-            return
+        if not findings.counts.total and not (findings.notes["skipped"] or findings.notes["unknown"]):
+            return  # nothing has come, or what came waits for its other half
         health.unjudged = findings.sentences(learning)
         if recent.records and recent.unjudged_share >= NOTABLE_SHARE:
             share, minutes = f"{recent.unjudged_share:.1%}", f"{max(recent.window_s / 60, 1):.0f} min"

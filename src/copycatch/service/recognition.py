@@ -46,59 +46,75 @@ def format_of(batch: RawBatch) -> str | None:
 
 
 class _State(msgspec.Struct):
-    format_name: str
+    format_name: str  # the first that was recognised
     waiting: bytes
+    others: dict[str, bytes] = {}  # of further formats: what waits
+    format_by_topic: dict[str, str] = {}
 
 
 class RecognisingDecoder(Decoder):
-    """Decodes in the format that the first messages are in.
+    """Decodes each file in the format that most of its first messages are in.
 
-    Until a batch holds a known format, it is read as copycatch's own: that says what is wrong with a message.
+    Files of one format share a decoder, so that what one file asks is joined with what another answers. Until
+    a file holds a known format, it is read as the first file that did, and before any did as copycatch's own:
+    that says what is wrong with a message.
 
     Parameters
     ----------
     make_decoder : callable
         Gives the decoder of a format by name.
     on_recognised : callable
-        Told the name, once.
+        Told the name of a file and its format, once for each file.
     """
 
     def __init__(
         self,
         make_decoder: Callable[[str], Decoder],
-        on_recognised: Callable[[str], None] = lambda _name: None,
+        on_recognised: Callable[[str, str], None] = lambda _topic, _name: None,
     ) -> None:
         self._make_decoder = make_decoder
         self._on_recognised = on_recognised
-        self._format_name: str | None = None
-        self._decoder = make_decoder(UNRECOGNISED)
+        self._format_by_topic: dict[str, str] = {}
+        self._by_format: dict[str, Decoder] = {}  # the first that was recognised comes first
+        self._unrecognised = make_decoder(UNRECOGNISED)
 
-    def _be(self, format_name: str) -> None:
-        self._format_name = format_name
-        self._decoder = self._make_decoder(format_name)
+    def see(self, batch: RawBatch) -> None:
+        self._decoder_for(batch)
 
     def decode(self, batch: RawBatch) -> Decoded:
-        self._recognise(batch)
-        return self._decoder.decode(batch)
+        return self._decoder_for(batch).decode(batch)
 
     def decode_lazily(self, batch: RawBatch) -> Decoded:
-        self._recognise(batch)
-        return self._decoder.decode_lazily(batch)
+        return self._decoder_for(batch).decode_lazily(batch)
 
-    def _recognise(self, batch: RawBatch) -> None:
-        if self._format_name is None:
-            found = format_of(batch)
-            if found is not None:
-                self._be(found)
-                self._on_recognised(found)
+    def _decoder_for(self, batch: RawBatch) -> Decoder:
+        name = self._format_by_topic.get(batch.topic)
+        if name is None and batch.values:
+            name = format_of(batch)
+            if name is not None:
+                self._format_by_topic[batch.topic] = name
+                self._on_recognised(batch.topic, name)
+        if name is not None:
+            return self._of(name)
+        return next(iter(self._by_format.values()), self._unrecognised)
+
+    def _of(self, format_name: str) -> Decoder:
+        if format_name not in self._by_format:
+            self._by_format[format_name] = self._make_decoder(format_name)
+        return self._by_format[format_name]
 
     def flush(self, now_ms: int) -> Decoded:
-        return self._decoder.flush(now_ms)
+        decoded = Decoded()
+        for decoder in (self._unrecognised, *self._by_format.values()):
+            decoded.add(decoder.flush(now_ms))
+        return decoded
 
     def snapshot(self) -> bytes:
-        if self._format_name is None:
+        waiting = [(name, decoder.snapshot()) for name, decoder in self._by_format.items()]
+        if not waiting:
             return b""
-        return msgspec.msgpack.encode(_State(self._format_name, self._decoder.snapshot()))
+        (first, first_waiting), *others = waiting
+        return msgspec.msgpack.encode(_State(first, first_waiting, dict(others), self._format_by_topic))
 
     def restore(self, state: bytes) -> None:
         try:
@@ -106,17 +122,22 @@ class RecognisingDecoder(Decoder):
         except msgspec.DecodeError as error:
             msg = f"the format that a snapshot was written with cannot be read: {error}"
             raise StateError(msg) from error
-        if saved.format_name not in FORMATS:
-            msg = f"the snapshot is of format {saved.format_name!r}, which this copycatch does not have"
-            raise StateError(msg)
-        self._be(saved.format_name)
-        self._decoder.restore(saved.waiting)
+        waiting_by_name = {saved.format_name: saved.waiting, **saved.others}
+        for name in (*waiting_by_name, *saved.format_by_topic.values()):
+            if name not in FORMATS:
+                msg = f"the snapshot is of format {name!r}, which this copycatch does not have"
+                raise StateError(msg)
+        for name, waiting in waiting_by_name.items():
+            decoder = self._of(name)
+            if waiting:
+                decoder.restore(waiting)
+        self._format_by_topic |= saved.format_by_topic
 
 
 def recognising_maker(
-    options: Mapping[str, Any], on_recognised: Callable[[str], None] = lambda _name: None
+    options: Mapping[str, Any], on_recognised: Callable[[str, str], None] = lambda _topic, _name: None
 ) -> Callable[[], Decoder]:
-    """Makes a decoder that finds out the format by itself; a name is told once, by the first that finds it.
+    """Makes a decoder that finds out formats by itself; each file and its format is told once.
 
     Raises
     ------
@@ -126,9 +147,9 @@ def recognising_maker(
     checked = format_options(UNRECOGNISED, options, Path(), "--option")
     told: set[str] = set()
 
-    def tell_once(name: str) -> None:
-        if name not in told:
-            told.add(name)
-            on_recognised(name)
+    def tell_once(topic: str, name: str) -> None:
+        if topic not in told:
+            told.add(topic)
+            on_recognised(topic, name)
 
     return lambda: RecognisingDecoder(lambda name: make_decoder(name, checked), tell_once)

@@ -77,8 +77,9 @@ class Runner:
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._source, self._sink, self._judge, self._clock, self._metrics, self._tracing = parts
-        times = Times(self._judge.clock_ms, lambda raw: self._judge.times_ms(raw, self._clock.now_ms()))
-        self._aligned = Alignment(self._source, self._clock, self._metrics, times)
+        judge, clock = self._judge, self._clock
+        times = Times(judge.clock_ms, lambda raw: judge.times_ms(raw, clock.now_ms()), judge.see)
+        self._aligned = Alignment(self._source, clock, self._metrics, times)
         self._checkpoint = checkpoint
         self._pace = pace or Pace()
         self._health = health or Health()
@@ -96,8 +97,7 @@ class Runner:
         self._last_record_s = 0.0
         self._gauges = Gauges(self._aligned, self._judge, self._clock, self._metrics)
         self._losses = Losses(self._source, self._metrics)
-        self._idle_ms = UnixMs(0)
-        self._now_ms = UnixMs(0)
+        self._idle_ms = self._now_ms = UnixMs(0)
         self.summary = Summary()
 
     def stop(self) -> None:
@@ -124,7 +124,7 @@ class Runner:
             learning = self._judge.learning()  # what a shard knows goes with it
         finally:
             self._close()
-        self.summary.unjudged = self.summary.findings.sentences(learning)
+        self.summary.unjudged = self.summary.findings.last_sentences(learning)
         return self.summary
 
     def _turn(self) -> None:

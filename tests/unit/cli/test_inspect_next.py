@@ -136,6 +136,7 @@ def test_half_of_a_pair_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[st
     [
         ({"time": TIME, "client_ip": "203.0.113.7", "request": CHAT}, ["account_fallback=client_ip"]),
         ({"time": TIME, "account_id": "a", "request": {"prompt": "hi"}}, ["model_id=my-model"]),
+        ({"time": TIME, "request": {**CHAT, "user": "u"}}, ["account_pointer=/request/user"]),
         ({"time": "2026-07-01 10:00:00", "account_id": "a", "request": CHAT}, ["times=UTC"]),
         ({"time": "2026-07-01 10:00:00", "client_ip": "203.0.113.7", "request": {"prompt": "hi"}},
          ["account_fallback=client_ip", "model_id=my-model", "times=UTC"]),
@@ -152,6 +153,80 @@ def test_options_that_a_log_needs_are_proposed_and_help(
     out, [_, replay] = printed(again, capsys)
     assert "decoded   1 records" in out
     assert [word for word in replay if "=" in word] == options
+
+
+def test_a_kserve_log_without_account_is_told_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    events = [
+        {**kserve("request", {"instances": [[1, 2]]}), "metadata": {}},
+        kserve("response", {"predictions": [1]}),
+    ]
+    events[1]["metadata"] = {}
+    Path("log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in events))
+    out, [again] = printed(["inspect", "log.jsonl"], capsys)
+    assert "takes what /namespace holds for the account; better, have the log say it." in out
+    out, _ = printed(again, capsys)
+    assert "most of n (100 %)" in out
+    for event in events:
+        del event["namespace"]
+    Path("log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in events))
+    out, commands = printed(["inspect", "log.jsonl"], capsys)
+    assert "next      Nothing here names the account" in out
+    assert commands == []
+
+
+def test_times_in_the_future_are_told_with_the_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    documents = [{"event_id": f"e{n}", "event_time": time, "account_id": "a", "model_id": "m", "input": "x"}
+                 for n, time in enumerate([TIME, "2098-01-01T00:00:00Z"])]  # fmt: skip
+    log.write_text("".join(json.dumps(each) + "\n" for each in documents))
+    assert main(["inspect", str(log)]) == 1
+    out = capsys.readouterr().out
+    assert "decoded   1 records" in out
+    assert (
+        "1 x far_future, first at 1: event_time: 2098-01-01T00:00:00.000Z is more than 300 s after now" in out
+    )
+    assert "check the clocks of the gateway and of this machine" in out
+    log.write_text(json.dumps(documents[1]) + "\n")
+    out, commands = printed(["inspect", str(log)], capsys)
+    assert "mend what is rejected above" in out
+    assert commands == []
+
+
+def test_files_of_several_formats_are_each_recognised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    logs = Path("logs")
+    logs.mkdir()
+    native = {"event_id": "e", "event_time": TIME, "account_id": "a", "model_id": "m", "input": "x"}
+    openai = {"time": TIME, "account_id": "b", "request": CHAT, "response": {"id": "r", "choices": []}}
+    (logs / "a.jsonl").write_text(json.dumps(native) + "\n" + json.dumps({**native, "event_id": "f"}) + "\n")
+    (logs / "b.jsonl").write_text(
+        "".join(
+            json.dumps(each) + "\n"
+            for each in (native | {"event_id": "g"}, openai, openai | {"time": "2026-07-01T10:00:05Z"})
+        )
+    )
+    halves = [kserve("request", {"instances": [[1, 2]]}), kserve("response", {"predictions": [1]})]
+    for name, half in zip(("c", "d"), halves, strict=True):
+        (logs / f"{name}.jsonl").write_text(json.dumps(half) + "\n")
+    out, commands = printed(["inspect", "logs"], capsys)
+    assert "Files may differ: replay and run recognise each by itself." in out
+    assert "--format" not in commands[-1]
+    assert main(commands[-1]) == 1
+    said = capsys.readouterr().err
+    assert "format: native\nformat: openai in logs/b.jsonl\nformat: kserve in logs/c.jsonl\n" in said
+    assert "6 records: 5 accepted, 0 duplicates, 0 late, 1 rejected" in said, "halves of two files are joined"
+    assert "logs/b.jsonl, line 1: this is a record of format 'native'" in said
+    monkeypatch.setenv("COPYCATCH_SNAPSHOTS__DIRECTORY", "state")
+    for out, words in (("1.jsonl", "(1 of 6)"), ("2.jsonl", "nothing new. Already read")):
+        assert main(["run", "--source", "logs", "--sink", out, "--log-level", "error"]) == 1
+        assert words in capsys.readouterr().err
 
 
 def test_no_option_helps_where_there_is_no_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,7 +106,20 @@ def test_warm_up_and_missing_fields_are_told(tmp_path: Path, capsys: pytest.Capt
 def test_messages_about_no_inference_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spans = {"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "GET /", "attributes": []}]}]}]}
     assert main(["replay", write(tmp_path / "a.jsonl", spans), "--format", "otel"]) == 1
-    assert "NOT JUDGED: 1 messages hold no inference" in capsys.readouterr().err
+    assert "NOT JUDGED: 1 messages or parts of them hold no inference" in capsys.readouterr().err
+    named = {
+        "spans": [
+            {"name": "chat", "attributes": [{"key": "gen_ai.agent.name", "value": {"stringValue": "x"}}]}
+        ]
+    }
+    unknown = {"resourceSpans": [{"scopeSpans": [named]}]}
+    assert main(["replay", write(tmp_path / "b.jsonl", spans, unknown), "--format", "otel"]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "NOT JUDGED: 1 messages or parts of them may hold one, but name neither model nor operation" in said
+    )
+    assert "NOTED: 1 about no inference (other spans, other routes): skipped" in said
+    assert "NOTED: 1 spans of language models that name neither model nor operation: NOT judged" in said
     (tmp_path / "empty.jsonl").write_bytes(b"")
     assert main(["replay", str(tmp_path / "empty.jsonl")]) == 1
     assert "no record was read; is the log empty?" in capsys.readouterr().err

@@ -156,9 +156,6 @@ def test_of_two_runs_on_one_state_folder_the_second_is_refused(tmp_path: Path) -
             assert "Traceback" not in second.stderr
             assert not (tmp_path / "of-log.jsonl").exists()
             assert first.poll() is None
-            pipe.write_text(TEXTS[0] + "\n")  # its end ends the first one
-            _, said = first.communicate(timeout=120)
-            assert b"another copycatch" not in said
         finally:
             first.kill()
 

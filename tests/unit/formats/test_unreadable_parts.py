@@ -70,6 +70,42 @@ def test_the_query_counts(name: str, part: bytes) -> None:
     assert (read.batch.account_ids, read.batch.model_ids) == (["a1"], ["m"])
 
 
+@pytest.mark.parametrize("part", [b"NaN", b"-Infinity", b"1e400", b'"many"'])
+@pytest.mark.parametrize("is_text", [False, True])
+def test_numbers_that_are_none_are_missing_and_noted(part: bytes, is_text: bool) -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": "@"}
+    response = {
+        "choices": [{"message": {"content": "yo"}}],
+        "usage": {"prompt_tokens": "@", "completion_tokens": 2},
+    }
+    bodies = {
+        "request": json.dumps(request).encode().replace(b'"@"', part),
+        "response": json.dumps(response).encode().replace(b'"@"', part),
+    }
+    value = json.dumps(
+        {"request_id": "e", "timestamp": TIME, "account_id": "a1", "request": "@1", "response": "@2"}
+    ).encode()
+    for mark, body in zip((b'"@1"', b'"@2"'), bodies.values(), strict=True):
+        value = value.replace(mark, json.dumps(body.decode()).encode() if is_text else body)
+    decoded = decode("openai", batch_of([value]))
+    [record] = decoded.records
+    assert (record.input, record.output_text, record.input_tokens, record.output_tokens) == (
+        "hi",
+        "yo",
+        None,
+        2,
+    )
+    assert record.params is None or record.params.temperature is None
+    assert decoded.notes["unread"] == 2
+
+
+def test_numbers_as_text_are_read() -> None:
+    request = {**ASKED, "temperature": "0.5", "max_tokens": "7"}
+    [record] = decode("openai", batch_of([{**ENVELOPE, "request": request}])).records
+    assert record.params is not None
+    assert (record.params.temperature, record.params.max_tokens) == (0.5, 7)
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_long_ids_count_and_stay_apart(name: str) -> None:
     ids = []

@@ -8,6 +8,7 @@ from copycatch.formats.shared.messages import Fields, compact_text, count_of, di
 from copycatch.formats.shared.plain_chat import plain_request_fields, plain_response_fields
 
 _LISTS = ("choices", "results", "outputs", "generations", "candidates", "output")
+_NUMBER_CHARS_MAX = 32
 _TEXTS = frozenset({"generation", "completion", "outputText", "output", "content", "output_text", "text"})
 
 
@@ -288,14 +289,19 @@ def _choice_text(choice: Any) -> str | None:
     )
 
 
-def _count(value: Any) -> int | None:
-    found = count_of(value)
-    is_tally = isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= 2**53
-    return found if is_tally else None
+def _count(value: Any) -> Any:
+    """A tally; what is none is left for validation to note."""
+    return None if isinstance(value, bool) else count_of(value)
 
 
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _number(value: Any) -> Any:
+    """A number, as text too; what is none is left for validation to note."""
+    if isinstance(value, str) and len(value) < _NUMBER_CHARS_MAX:
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
 
 
 def _bias(value: Any) -> int | None:

@@ -11,7 +11,7 @@ from copycatch.formats.shared.documents import add_readings, message_of
 from copycatch.formats.shared.faults import MessageFault, foreign_fault
 from copycatch.formats.shared.format import FormatOptions
 from copycatch.formats.shared.joining import SNAPSHOT_VERSION, Pending, Waiting, read_waiting
-from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.json_text import lost_parts, read_json
 from copycatch.formats.shared.messages import LogMessage, Reading
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import RawBatch
@@ -128,6 +128,7 @@ class CollectingDecoder(Decoder):
         except MessageFault as fault:
             found = self._recognise(batch.values[row], {})
             raise fault if found in (None, self._name) else foreign_fault(self._name, found) from None
+        decoded.notes["unread"] += lost_parts(document)
         message = message_of(batch, row, document, self._options, decoded.notes)
         if not isinstance(document, dict):
             raise MessageFault("schema", None, f"expected a JSON object of format {self._name!r}")

@@ -8,7 +8,7 @@ import msgspec
 
 from copycatch.formats.shared.faults import MessageFault, foreign_fault
 from copycatch.formats.shared.format import REQUIRED_FIELDS, FormatOptions
-from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.json_text import lost_parts, read_json
 from copycatch.formats.shared.messages import LogMessage, Reading, lower_headers
 from copycatch.formats.shared.readable import is_unread, readable_record
 from copycatch.formats.shared.recognise import Recognise
@@ -108,6 +108,7 @@ class DocumentDecoder(Decoder):
         except MessageFault as fault:
             found = self._recognise(batch.values[row], {})
             return [fault if found in (None, self._name) else foreign_fault(self._name, found)]
+        notes["unread"] += lost_parts(document)
         documents = document if self._is_batched and isinstance(document, list) else [document]
         if len(documents) > DOCUMENTS_MAX:
             return [

@@ -11,7 +11,7 @@ from copycatch.errors import StateError
 from copycatch.formats.shared.documents import add_readings, message_of
 from copycatch.formats.shared.faults import MessageFault, foreign_fault
 from copycatch.formats.shared.format import FormatOptions
-from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.json_text import lost_parts, read_json
 from copycatch.formats.shared.messages import LogMessage, Reading
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.records.columns import Charge, RawBatch
@@ -158,6 +158,7 @@ class JoiningDecoder(Decoder):
             except MessageFault as fault:
                 add_readings(decoded, batch, position, [fault], self._sources)
                 continue
+            decoded.notes["unread"] += lost_parts(documents)
             # A batch of structured CloudEvents is an array; in binary mode an array is the body itself.
             is_array = isinstance(documents, list) and not (documents and _is_binary(batch, row))
             events = documents if is_array else [documents]

@@ -43,19 +43,65 @@ def read_json(value: bytes) -> Any:
             raise json_fault(value, error) from None
 
 
+def lost_parts(document: Any) -> int:
+    """How many values of a document's fields were no numbers, and are null in it.
+
+    Examples
+    --------
+    >>> lost_parts(read_json(b'{"a": NaN, "b": [NaN]}')), lost_parts(read_json(b'{"a": 1}'))
+    (1, 0)
+    """
+    return document.n_lost if isinstance(document, _MendedObject | _MendedArray) else 0
+
+
+class _MendedObject(dict[str, Any]):
+    n_lost = 0
+
+
+class _MendedArray(list[Any]):
+    n_lost = 0
+
+
+_LOST: Any = object()  # while it is read: NaN, Infinity, or a number that no float holds
+
+
 def _read_leniently(value: bytes) -> Any:
     text = value.decode("utf-8-sig", errors="replace")
+    n_lost = 0
+
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal n_lost
+        n_lost += sum(found is _LOST for _, found in pairs)
+        return {name: _cleared(found) for name, found in pairs}
+
     try:
-        document = json.loads(
-            text, strict=False, parse_constant=_missing, parse_float=_finite, parse_int=_integer
+        document = _cleared(
+            json.loads(
+                text,
+                strict=False,
+                parse_constant=_missing,
+                parse_float=_finite,
+                parse_int=_integer,
+                object_pairs_hook=object_of,
+            )
         )
-        if "\\u" not in text:
-            return document
-        # Only escapes make halves of surrogate pairs; UTF-16 tells them from whole ones.
-        written = json.dumps(document, ensure_ascii=False)
+        if "\\u" in text:
+            # Only escapes make halves of surrogate pairs; UTF-16 tells them from whole ones.
+            written = json.dumps(document, ensure_ascii=False)
+            document = json.loads(written.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
     except RecursionError:
         return _read_shallow(value)
-    return json.loads(written.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+    if n_lost and isinstance(document, dict | list):
+        document = _MendedObject(document) if isinstance(document, dict) else _MendedArray(document)
+        document.n_lost = n_lost
+    return document
+
+
+def _cleared(found: Any) -> Any:
+    """A value with null where a number was lost; what is in lists shows when these are read."""
+    if found is _LOST:
+        return None
+    return list(map(_cleared, found)) if isinstance(found, list) else found
 
 
 def _read_shallow(value: bytes) -> Any:
@@ -70,14 +116,14 @@ def _read_shallow(value: bytes) -> Any:
     return builder.value
 
 
-def _missing(_constant: str) -> None:
-    return None
+def _missing(_constant: str) -> Any:
+    return _LOST
 
 
-def _finite(text: str) -> float | None:
+def _finite(text: str) -> Any:
     number = float(text)
-    return number if math.isfinite(number) else None
+    return number if math.isfinite(number) else _LOST
 
 
-def _integer(text: str) -> int | float | None:
+def _integer(text: str) -> Any:
     return int(text) if len(text) < _INTEGER_CHARS_MAX else _finite(text)

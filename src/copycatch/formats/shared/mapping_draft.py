@@ -133,11 +133,7 @@ def draft_mapping(documents: Sequence[Any], name: str) -> str:
     <BLANKLINE>
     """
     documents = documents[:DOCUMENTS_MAX]
-    values_by_path: dict[tuple[str, ...], list[Any]] = {}
-    for document in documents:
-        for path, value in _leaves(document, ()):
-            if path in values_by_path or len(values_by_path) < PATHS_MAX:
-                values_by_path.setdefault(path, []).append(value)
+    values_by_path = _values_of(documents)
     used: set[tuple[str, ...]] = set()
     n = len(documents)
     lines = [
@@ -160,6 +156,32 @@ def draft_mapping(documents: Sequence[Any], name: str) -> str:
     if rest:
         lines.append("# not used: " + ", ".join(rest[:40]))
     return "\n".join(lines) + "\n"
+
+
+def account_pointer_in(documents: Sequence[Any]) -> str | None:
+    """A pointer to what may be the account: who asks, else for whom it runs; None where nothing is alike.
+
+    Examples
+    --------
+    >>> account_pointer_in([{"user": "u1", "namespace": "n"}]), account_pointer_in([{"namespace": "n"}])
+    ('/user', '/namespace')
+    """
+    values_by_path = _values_of(documents[:DOCUMENTS_MAX])
+    guesses = {guess.field: guess for guess in GUESSES}
+    for guess in (guesses["account_id"], guesses["tenant_id"], _guess("namespace", _is_id, "namespace")):
+        best = _best(guess, values_by_path, set())
+        if best is not None:
+            return pointer_text(best)
+    return None
+
+
+def _values_of(documents: Sequence[Any]) -> dict[tuple[str, ...], list[Any]]:
+    values_by_path: dict[tuple[str, ...], list[Any]] = {}
+    for document in documents:
+        for path, value in _leaves(document, ()):
+            if path in values_by_path or len(values_by_path) < PATHS_MAX:
+                values_by_path.setdefault(path, []).append(value)
+    return values_by_path
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -9,7 +9,7 @@ import msgspec
 
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import FormatOptions
-from copycatch.formats.shared.json_text import read_json
+from copycatch.formats.shared.json_text import lost_parts, read_json
 from copycatch.formats.shared.streams import is_deltas, is_stream, joined_answer, json_lines, stream_events
 from copycatch.formats.shared.times import time_ms_of
 from copycatch.records.columns import RawBatch
@@ -71,25 +71,36 @@ class LogMessage:
 
     def body(self, value: Any) -> Any:
         """A request or answer as it was logged: a document, JSON or a stream of events as text, or text."""
-        body = nested_or_text(value)
+        body = self._nested(value)
         if isinstance(body, list) and body and all(isinstance(each, str) for each in body):
             body = "\n\n".join(body)  # the events of a stream, one by one
             body = body if is_stream(body) else value
         if isinstance(body, str):
             if is_stream(body):
-                return joined_answer(stream_events(body))
-            body = first(json_lines(body), body)
+                return joined_answer(self._noted(stream_events(body)))
+            body = first(self._noted(json_lines(body)), body)
         return joined_answer(body) if is_deltas(body) else body
 
     def asked(self, value: Any) -> Any:
         """A request's body; None and a note where it cannot be read."""
-        body = nested_or_text(value)
+        body = self._nested(value)
         if isinstance(body, str):
-            body = first(json_lines(body), body)
+            body = first(self._noted(json_lines(body)), body)
         if isinstance(body, str):
             self.notes["unread"] += 1
             return None
         return body
+
+    def _nested(self, value: Any) -> Any:
+        """A nested document; of what came as text, notes what was lost."""
+        body = nested_or_text(value)
+        if isinstance(value, str):
+            self.notes["unread"] += lost_parts(body)
+        return body
+
+    def _noted(self, documents: list[Any] | None) -> Any:
+        self.notes["unread"] += sum(map(lost_parts, documents or ()))
+        return documents
 
     def header(self, names: tuple[str, ...]) -> str | None:
         """The first of the headers `names` that is there."""
