@@ -58,5 +58,8 @@ def make_decoder(format_name: str, options: FormatOptions) -> Decoder:
     """A decoder of the format of this name; it takes envelopes off and tells messages of other formats."""
     # Pointers of a mapping go into what is held by other keys; nothing of a known format is looked for there.
     return UnwrappingDecoder(
-        FORMATS[format_name].make_decoder(options, recognise), recognise, is_pointed=format_name == "mapping"
+        FORMATS[format_name].make_decoder(options, recognise),
+        recognise,
+        is_pointed=format_name == "mapping",
+        options=options,
     )

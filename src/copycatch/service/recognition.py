@@ -9,8 +9,10 @@ import msgspec
 
 from copycatch.errors import StateError
 from copycatch.formats.catalog import FORMATS, make_decoder, recognise
+from copycatch.formats.shared.cut_lines import CutLines
 from copycatch.formats.shared.envelopes import unwrap_batch
 from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.messages import lower_headers
 from copycatch.records.columns import RawBatch
@@ -24,7 +26,7 @@ UNRECOGNISED = "native"
 def recognise_all(batch: RawBatch) -> Counter[str]:
     """How many messages are in which format; `unknown JSON` and `not JSON` for those in none."""
     found: Counter[str] = Counter()
-    batch, _ = unwrap_batch(batch, recognise)
+    batch, _ = unwrap_batch(CutLines(FormatOptions()).joined(batch, Decoded()), recognise)
     for row, value in enumerate(batch.values[:MESSAGES_MAX]):
         try:
             document = read_json(value)

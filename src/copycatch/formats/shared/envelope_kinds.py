@@ -6,19 +6,24 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from copycatch.formats.shared.kafka_dumps import unpacked_bytes
 from copycatch.records.wire import MESSAGE_BYTES_MAX
 
 CRI_LINE = re.compile(rb"\S{20,40} (?:stdout|stderr) F (?=[\[{])")  # of containerd and CRI-O
+BASE64 = re.compile(rb"[A-Za-z0-9+/]{40}")  # how a message as base64 begins
 MAGIC = 0  # of Confluent's wire format: this byte, four of a schema's id, then the message
 _MAGIC_BYTES = 5
 
 
 def bare(value: bytes) -> bytes | None:
-    """The JSON behind Confluent's magic or a container's prefix; None where there is neither."""
+    """The message behind Confluent's magic or a container's prefix, or in base64; None if none."""
     if value[:1] == bytes([MAGIC]) and value[_MAGIC_BYTES : _MAGIC_BYTES + 1] in (b"{", b"["):
         return value[_MAGIC_BYTES:]
     line = CRI_LINE.match(value, 0, 128)
-    return None if line is None else value[line.end() :]
+    if line is not None:
+        return value[line.end() :]
+    is_packed = BASE64.match(value, 0, 128) is not None and value.isascii()
+    return unpacked_bytes(value.strip().decode("ascii")) if is_packed else None
 
 
 def is_json_text(value: Any) -> bool:

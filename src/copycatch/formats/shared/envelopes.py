@@ -7,8 +7,18 @@ from typing import Any
 
 import msgspec
 
-from copycatch.formats.shared.envelope_kinds import CRI_LINE, MAGIC, TAKERS, bare, is_json_text, otlp_bodies
+from copycatch.formats.shared.cut_lines import CutLines
+from copycatch.formats.shared.envelope_kinds import (
+    BASE64,
+    CRI_LINE,
+    MAGIC,
+    TAKERS,
+    bare,
+    is_json_text,
+    otlp_bodies,
+)
 from copycatch.formats.shared.faults import MessageFault
+from copycatch.formats.shared.format import FormatOptions
 from copycatch.formats.shared.json_text import read_json
 from copycatch.formats.shared.kafka_dumps import opened
 from copycatch.formats.shared.messages import dig
@@ -51,16 +61,27 @@ class UnwrappingDecoder(Decoder):
         Tells formats: what is in one is no envelope.
     is_pointed : bool
         Whether pointers say what is where, so that exports of log stores stay as they are.
+    options : FormatOptions, optional
+        What bounds the parts of cut lines that wait for their ends.
     """
 
-    def __init__(self, inner: Decoder, recognise: Recognise, is_pointed: bool = False) -> None:
+    def __init__(
+        self,
+        inner: Decoder,
+        recognise: Recognise,
+        is_pointed: bool = False,
+        options: FormatOptions | None = None,
+    ) -> None:
+        self._cut_lines = CutLines(options or FormatOptions())
         self._inner = inner
         self._recognise = recognise
         self._is_pointed = is_pointed
 
     def decode(self, batch: RawBatch) -> Decoded:
+        decoded = Decoded()
+        batch = self._cut_lines.joined(batch, decoded)
         unwrapped, notes = unwrap_batch(batch, self._recognise, self._is_pointed)
-        decoded = self._inner.decode(unwrapped)
+        decoded.add(self._inner.decode(unwrapped))
         decoded.notes += notes
         return decoded
 
@@ -73,13 +94,17 @@ class UnwrappingDecoder(Decoder):
         return in_order(batch, sure, rest) if sure.records else rest
 
     def flush(self, now_ms: int) -> Decoded:
-        return self._inner.flush(now_ms)
+        decoded = self._cut_lines.flush(now_ms)
+        decoded.add(self._inner.flush(now_ms))
+        return decoded
 
     def snapshot(self) -> bytes:
-        return self._inner.snapshot()
+        return self._cut_lines.snapshot(self._inner.snapshot())
 
     def restore(self, state: bytes) -> None:
-        self._inner.restore(state)
+        inner = self._cut_lines.restore(state)
+        if inner:
+            self._inner.restore(inner)
 
 
 def unwrap_batch(
@@ -151,7 +176,8 @@ def _may_be_wrapped(value: bytes) -> bool:
         return True
     if _HOLDERS.search(value, 0, _HEAD_BYTES) is not None and _KUBEFLOW not in value[:_HEAD_BYTES]:
         return True
-    return value[0] not in b"{[" and CRI_LINE.match(value, 0, 128) is not None
+    is_json = value[0] in b"{["
+    return not is_json and (CRI_LINE.match(value, 0, 128) or BASE64.match(value, 0, 128)) is not None
 
 
 def _unwrap(value: bytes, recognise: Recognise, depth: int, is_pointed: bool = False) -> Inner:
