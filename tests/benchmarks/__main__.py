@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from tests.benchmarks import (
+    backtest,
     campaigns,
     engine,
     files,
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[Scale], Part]] = {
     "engine": engine.run,
     "peers": compare.run,
     "files": files.run,
+    "backtest": backtest.run,
     "formats": formats.run,
     "kafka": kafka_loop.run,
     "latency": latency.run,

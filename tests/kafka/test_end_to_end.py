@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import jsonschema
 import pytest
 from kafka.admin import KafkaAdminClient
 
+from copycatch.__main__ import main
 from copycatch.records.columns import Outcomes
 from copycatch.service.replay import replay
 from copycatch.settings.policy import load_policy
@@ -66,7 +68,7 @@ def check_messages(servers: str, topics: Topics) -> tuple[list[Any], list[Any]]:
     return alerts, recommendations
 
 
-def test_from_kafka_to_kafka(kafka_servers: str, tmp_path: Path) -> None:
+def test_from_kafka_to_kafka(kafka_servers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     topics = Topics.make(kafka_servers)
     service = ServiceProcess(kafka_servers, topics, tmp_path, policy=POLICY)
     produce(kafka_servers, topics.records, traffic(4000))
@@ -81,6 +83,16 @@ def test_from_kafka_to_kafka(kafka_servers: str, tmp_path: Path) -> None:
     assert {json.loads(each.value)["entity"]["id"] for each in alerts} == {"acct-0"}
     assert json.loads(recommendations[0].value)["action"] == "throttle"
     assert not read_all(kafka_servers, topics.dead_letters)
+    began_s = time.monotonic()
+    at = ["--at", json.loads(alerts[0].value)["time"]]
+    assert main(["alerts", topics.alerts, topics.recommendations, "--kafka", kafka_servers, *at]) == 0
+    titles, line = capsys.readouterr().out.splitlines()
+    assert titles.startswith("worst")
+    assert line.split()[2] == "acct-0", "one line an account"
+    assert "  throttle until 20" in line
+    assert main(["explain", topics.alerts, "--kafka", kafka_servers, "--account", "acct-0"]) == 0
+    assert "HIGH account acct-0" in capsys.readouterr().out
+    assert time.monotonic() - began_s < 20, "the marks of transactions are not waited for"
     admin = KafkaAdminClient(bootstrap_servers=kafka_servers)
     members = admin.describe_groups([service.group])[service.group]["members"]
     admin.close()

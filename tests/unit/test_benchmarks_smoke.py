@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from copycatch.redteam.verdicts import judge_trace
-from tests.benchmarks import engine, files, formats, kafka_loop, start, state, text, worst
+from tests.benchmarks import backtest, engine, files, formats, kafka_loop, start, state, text, worst
 from tests.benchmarks.detection import peers, product
 from tests.benchmarks.detection.judging import disagreement, judge, write_firsts
 from tests.benchmarks.detection.report import Study, write_study
@@ -59,7 +59,8 @@ def test_columns_are_fresh_each_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "run", [engine.run, engine.run_growth, state.run, files.run, formats.run, compare.run, text.run]
+    "run",
+    [engine.run, engine.run_growth, state.run, files.run, backtest.run, formats.run, compare.run, text.run],
 )
 def test_every_part_gives_figures(run: object, tmp_path: Path) -> None:
     assert callable(run)

@@ -1,6 +1,7 @@
 """`copycatch alerts`: one line an account and a campaign, the worst first."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +9,25 @@ from typing import Any
 
 import msgspec
 
-from copycatch.cli.options import add_source_arguments, kafka_of, tell_faults, time_of
-from copycatch.decisions.explain import readable_number
+from copycatch.cli.options import (
+    add_source_arguments,
+    desk_token,
+    kafka_of,
+    sources_of,
+    tell_faults,
+    tell_left_out,
+    time_of,
+)
 from copycatch.records.wire import SEVERITIES
-from copycatch.safe_text import printable
 from copycatch.units import format_rfc3339
 
 DESCRIPTION = """\
-List who was alerted on: one entry an account or campaign, the worst first, with the state of its case,
-since when, how many queries, the restriction that holds now and until when, how its score went, and what
-weighs most. Updates and closings of one case are one entry.
+List who was alerted on: one line an account or campaign and model, the worst first, with the state of its
+case, since when, how many queries, how its score went, the restriction that holds now and until when, the
+verdict, and what weighs most. Updates and closings of one case are one line.
+
+A terminal gets what fits its width: the last column is shortened, or goes to a line of its own where next to
+nothing would be left of it. Pipes and files get whole lines, as does --wide.
 """
 EPILOG = """\
 examples:
@@ -25,12 +35,12 @@ examples:
   copycatch alerts alerts.jsonl recommendations.jsonl
   copycatch alerts alerts.jsonl --account acct-7f3a
   copycatch alerts copycatch.alerts copycatch.recommendations --kafka broker:9092 --open
+  copycatch alerts --url http://127.0.0.1:9465 --token-file copycatch-state/desk.token
   copycatch run --source - --sink - < gateway.jsonl | copycatch alerts -
 
 exit codes: 0 listed, also where there are none; 1 lines that are neither alerts nor recommendations;
-  2 wrong options; 3 a file or topic cannot be read
+  2 wrong options; 3 a file, a topic or the service cannot be read
 """
-REASON_CHARS_MAX = 160
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -58,6 +68,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="FILE",
         help="what `copycatch verdict` noted: beside each, and precision",
     )
+    parser.add_argument("--wide", action="store_true", help="whole lines, also on a terminal")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.set_defaults(run=run)
 
@@ -65,13 +76,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Read, fold, list; see EPILOG for the exit codes."""
     from copycatch.adapters.clock import SystemClock
+    from copycatch.cli.render_cases import case_lines
     from copycatch.desk.overview import cases_of, matching
     from copycatch.desk.reading import read_announced
     from copycatch.desk.verdicts import read_verdicts
 
     now_ms = time_of("--at", args.at) or SystemClock().now_ms()
     since_ms = time_of("--since", args.since)
-    found = read_announced(args.sources, kafka_of(args))
+    sources = sources_of(args)
+    found = read_announced(sources, kafka_of(args), token=desk_token(args, sources))
     verdicts = {} if args.verdicts is None else read_verdicts(args.verdicts)
     cases = matching(
         cases_of(found.alerts, found.rows),
@@ -82,52 +95,22 @@ def run(args: argparse.Namespace) -> int:
         severities=args.severity,
         only_open=args.open,
     )
-    for case in cases:
-        verdict = verdicts.get(case.entity_id)
-        if args.json:
-            print(msgspec.json.encode(_as_json(case, now_ms) | {"verdict": verdict}).decode())
-        else:
-            print(_text(case, now_ms) + ("" if verdict is None else f"\n  verdict: {verdict}"))
+    if args.json:
+        for case in cases:
+            line = _as_json(case, now_ms) | {"verdict": verdicts.get(case.entity_id)}
+            print(msgspec.json.encode(line).decode())
+    else:
+        width = None if args.wide or not sys.stdout.isatty() else os.get_terminal_size().columns
+        print("".join(f"{line}\n" for line in case_lines(cases, verdicts, now_ms, width)), end="")
     if not args.json:
         print(_summary(cases, len(found.alerts), now_ms), file=sys.stderr)
         if args.verdicts is not None:
             print(_precision(cases, verdicts), file=sys.stderr)
         if found.n_drills:
             print(f"{found.n_drills} messages of drills are left out", file=sys.stderr)
+    tell_left_out(found.n_left_out)
     tell_faults(found.faults, found.n_faults)
     return 1 if found.n_faults else 0
-
-
-def _text(case: Any, now_ms: int) -> str:
-    state = "open" if case.is_open else "closed"
-    tenant = f" of {printable(case.tenant_id, 40)}" if case.tenant_id else ""
-    kind = "" if case.kind == "account" else f"{case.kind} "
-    head = (
-        f"{case.worst.upper():8} {state:6} {kind}{printable(case.entity_id, 40)}{tenant} "
-        f"on {printable(case.model_id, 40)}"
-    )
-    unit = "query" if case.queries == 1 else "queries"
-    seen = f"  {readable_number(case.queries)} {unit} since {format_rfc3339(case.first_ms)[:16]}Z"
-    if case.trend:
-        seen += f"  {case.trend}"
-    reason = printable(case.first_reason, REASON_CHARS_MAX)
-    return f"{head}\n{seen}; {_holds(case, now_ms)}\n  {reason}"
-
-
-def _holds(case: Any, now_ms: int) -> str:
-    from copycatch.desk.overview import is_in_force
-
-    row = case.row
-    if row is None:
-        return "nothing recommended"
-    if is_in_force(row, now_ms):
-        until = f" until {printable(row.expires_at[:16])}Z" if row.expires_at else " until it is revoked"
-        return f"{row.action}{until}"
-    if row.op == "revoke":
-        return f"{row.action} was revoked"
-    if row.mode == "shadow":
-        return f"{row.action}, in shadow mode"
-    return f"{row.action} ran out"
 
 
 def _as_json(case: Any, now_ms: int) -> dict[str, Any]:

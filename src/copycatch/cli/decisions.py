@@ -7,7 +7,16 @@ from typing import Any
 
 import msgspec
 
-from copycatch.cli.options import add_kafka_arguments, duration_of, kafka_of, tell_faults, time_of
+from copycatch.cli.options import (
+    add_kafka_arguments,
+    add_token_argument,
+    desk_token,
+    duration_of,
+    kafka_of,
+    tell_faults,
+    tell_left_out,
+    time_of,
+)
 from copycatch.errors import ConfigError, TransportError
 from copycatch.records.wire import ACTIONS, Recommendation
 from copycatch.safe_text import printable
@@ -62,25 +71,32 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         each.add_argument("--by", required=True, help="who decides")
     for each in (listing, revoke, add):
         each.add_argument(
-            "source", nargs="?", default=TOPIC, metavar="SOURCE", help="file, or topic with --kafka"
-        )
+            "source", nargs="?", default=TOPIC, metavar="SOURCE",
+            help="file, or topic with --kafka; list: or the address of live pages",
+        )  # fmt: skip
         add_kafka_arguments(each, "SOURCE is a topic")
+    add_token_argument(listing)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """List or revise; see EPILOG for the exit codes."""
     from copycatch.adapters.clock import SystemClock
-    from copycatch.desk.reading import Announced, read_announced
+    from copycatch.desk.reading import Announced, is_service, read_announced
 
     kafka, now_ms = kafka_of(args), SystemClock().now_ms()
+    if args.verb != "list" and is_service(args.source):
+        msg = f"{args.source}: live pages only show; name the topic with --kafka, or the file"
+        raise ConfigError(msg)
+    token = desk_token(args, [args.source]) if args.verb == "list" else ""
     try:
-        found = read_announced([args.source], kafka)
+        found = read_announced([args.source], kafka, token=token)
     except ConfigError:
         if args.verb != "add" or kafka is not None:
             raise
         found = Announced()  # the first decision of a new file
     tell_faults(found.faults, found.n_faults)
+    tell_left_out(found.n_left_out)
     if args.verb == "list":
         _list(list(found.rows.values()), args, time_of("--at", args.at) or now_ms)
         return 1 if found.n_faults else 0

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from copycatch.cli.format_options import add_format_arguments, decoders_of
-from copycatch.cli.options import add_kafka_arguments, kafka_of, policy_of, tell_faults
+from copycatch.cli.options import (
+    add_kafka_arguments,
+    add_token_argument,
+    desk_token,
+    kafka_of,
+    policy_of,
+    tell_faults,
+    tell_left_out,
+)
 from copycatch.errors import ConfigError
 
 DESCRIPTION = """\
@@ -54,7 +62,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="where the pack goes; new or empty")
     parser.add_argument("--key", type=Path, metavar="FILE", help=f"private key, PEM ({PASSWORD})")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="policy to judge by (default: built in)")
-    parser.add_argument("--alerts", metavar="SOURCE", help="file or topic of alerts as they were announced")
+    parser.add_argument("--alerts", metavar="SOURCE", help="alerts as announced: file, topic or live pages")
+    add_token_argument(parser)
     add_kafka_arguments(parser, "--alerts is a topic")
     add_format_arguments(parser, default=None)
     parser.add_argument("--with-records", action="store_true", help="put the queries into the pack, whole")
@@ -128,7 +137,9 @@ def _announced(args: argparse.Namespace) -> list[Any] | None:
 
     if args.alerts is None:
         return None
-    found = read_announced([args.alerts], kafka_of(args), wants="alert")
+    token = desk_token(args, [args.alerts])
+    found = read_announced([args.alerts], kafka_of(args), wants="alert", token=token)
+    tell_left_out(found.n_left_out)
     tell_faults(found.faults, found.n_faults)
     return [alert for alert in found.alerts if alert.uid.startswith(args.what)]
 

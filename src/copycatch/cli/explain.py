@@ -5,7 +5,14 @@ import sys
 from pathlib import Path
 
 from copycatch.cli.format_options import add_format_arguments
-from copycatch.cli.options import add_kafka_arguments, kafka_of, tell_faults
+from copycatch.cli.options import (
+    add_kafka_arguments,
+    add_token_argument,
+    desk_token,
+    kafka_of,
+    tell_faults,
+    tell_left_out,
+)
 from copycatch.cli.render_alert import alert_text
 from copycatch.errors import ConfigError
 
@@ -14,7 +21,8 @@ Tell in plain words what an alert says: who and what was seen, what would be nor
 how much of the score, what is recommended and what that does, what to check before acting, and how to
 put the account on the allow-list if it is legitimate.
 
-ALERT is a file of native alerts (what `run --sink -` writes will do, too), - for standard input, or a topic.
+ALERT is a file of native alerts (what `run --sink -` writes will do, too), - for standard input, a topic, or
+the address of a running service's live pages.
 Without --uid, --account or --model every alert is shown, newest state of each only.
 
 With --account and --log the log is played once more, and the account is told whether it was alerted on or
@@ -23,6 +31,7 @@ queries farthest from what others ask beside five usual ones. Queries come from 
 
   copycatch explain alerts.jsonl --uid 3f2a            (the first characters of a uid are enough)
   kafka-console-consumer ... | copycatch explain - --last 1
+  copycatch explain http://127.0.0.1:9465 --token-file copycatch-state/desk.token --account acct-7f3a
   copycatch explain --account acct-7f3a --log gateway.jsonl.gz
   copycatch explain --feature flat_share
 
@@ -39,7 +48,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("alert", nargs="?", metavar="ALERT", help="file of native alerts, - or a topic")
+    parser.add_argument("alert", nargs="?", metavar="ALERT", help="file, -, topic or live pages")
+    add_token_argument(parser)
     add_kafka_arguments(parser, "ALERT is a topic")
     parser.add_argument("--uid", help="only this alert; the first characters are enough")
     parser.add_argument("--account", metavar="ID", help="only this account or campaign, and those it is in")
@@ -83,9 +93,11 @@ def _tell_alerts(args: argparse.Namespace) -> int:
     from copycatch.desk.reading import read_announced
 
     kafka = kafka_of(args)
-    found = read_announced([args.alert], kafka, wants="alert")
+    token = desk_token(args, [args.alert, args.recommendations or ""])
+    found = read_announced([args.alert], kafka, wants="alert", token=token)
+    tell_left_out(found.n_left_out)
     if args.recommendations is not None:
-        others = read_announced([args.recommendations], kafka)
+        others = read_announced([args.recommendations], kafka, token=token)
         found.rows |= others.rows
         found.faults += others.faults
         found.n_faults += others.n_faults

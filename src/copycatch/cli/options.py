@@ -1,7 +1,9 @@
 """Options that several commands have, and what they name."""
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +15,66 @@ if TYPE_CHECKING:
     from copycatch.settings.service import Kafka
 
 FAULTS_SHOWN_MAX = 20
+TOKEN_VARIABLE = "COPYCATCH_DESK__TOKEN"  # noqa: S105, its name
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where alerts and recommendations are: files, or topics of a broker."""
+    """Where alerts and recommendations are: files, topics of a broker, a running service."""
     parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE",
+        "sources", nargs="*", metavar="SOURCE",
         help="files of alerts and recommendations (as replay and run write them), - for standard input, "
-        "or topics",
+        "topics, or the address of a running service's live pages",
     )  # fmt: skip
+    parser.add_argument("--url", metavar="URL", help="the live pages of a running service: one more SOURCE")
+    add_token_argument(parser)
     add_kafka_arguments(parser, "the sources are topics")
+
+
+def sources_of(args: argparse.Namespace) -> list[str]:
+    """What `add_source_arguments` was given, at least one.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    found = [*args.sources, *([args.url] if args.url else [])]
+    if not found:
+        message = "name files of alerts (- for standard input), topics with --kafka, or a service with --url"
+        raise ConfigError(message)
+    return found
+
+
+def add_token_argument(parser: argparse.ArgumentParser) -> None:
+    """`--token-file`, for `desk_token`."""
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE",
+        help=f"holds the token of a service's live pages (default: {TOKEN_VARIABLE})",
+    )  # fmt: skip
+
+
+def desk_token(args: argparse.Namespace, sources: Sequence[str] | None = None) -> str:
+    """The token of the live pages; "" where none of the sources is a service.
+
+    Raises
+    ------
+    ConfigError
+        If it is needed, and missing or cannot be read.
+    """
+    from copycatch.desk.reading import is_service
+    from copycatch.secret_files import read_secret
+
+    if sources is not None and not any(map(is_service, sources)):
+        return ""
+    found = read_secret(None, args.token_file, "--token-file")
+    token = found.decode("utf-8", "replace") if found is not None else os.environ.get(TOKEN_VARIABLE, "")
+    if not token:
+        message = (
+            "the token of the live pages is missing: name its file with --token-file (the service keeps it "
+            f"as desk.token in its state folder) or set {TOKEN_VARIABLE}; or name files of alerts"
+        )
+        raise ConfigError(message)
+    return token
 
 
 def add_kafka_arguments(parser: argparse.ArgumentParser, what: str) -> None:
@@ -106,3 +158,13 @@ def tell_faults(faults: list[str], n_faults: int) -> None:
         print(fault, file=sys.stderr)
     if n_faults > FAULTS_SHOWN_MAX:
         print(f"and {n_faults - FAULTS_SHOWN_MAX} more lines that cannot be read", file=sys.stderr)
+
+
+def tell_left_out(n_left_out: int) -> None:
+    """What a running service holds no more, on standard error."""
+    if n_left_out:
+        print(
+            f"{n_left_out} older alert records are not held by the service any more, nor what they "
+            "recommended; the topics have them",
+            file=sys.stderr,
+        )

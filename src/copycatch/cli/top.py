@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from copycatch.cli.options import add_token_argument, desk_token
 from copycatch.errors import ConfigError, TransportError
 
 DESCRIPTION = """\
@@ -31,9 +32,7 @@ exit codes: 0 ended by q, or shown once; 2 wrong options; 3 the service cannot b
   or a file cannot be read
 """
 URL = "http://127.0.0.1:9465"
-TOKEN_VARIABLE = "COPYCATCH_DESK__TOKEN"  # noqa: S105, its name
 EVERY_S = 2.0
-TIMEOUT_S = 10.0
 ONCE_LINES = 24  # beside the cases, without a terminal that says how many
 KEY = re.compile(r"\x1b[\[O][A-Z]|.", re.DOTALL)
 ESCAPES = {"\x1b[A": "up", "\x1b[B": "down", "\x1bOA": "up", "\x1bOB": "down", "\x1b": "esc"}
@@ -52,9 +51,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "sources", nargs="*", metavar="FILE", help="alerts and recommendations (default: a running service)"
     )
     parser.add_argument("--url", default=URL, help="where the live pages are (default: %(default)s)")
-    parser.add_argument(
-        "--token-file", type=Path, metavar="FILE", help=f"holds their token (default: {TOKEN_VARIABLE})"
-    )
+    add_token_argument(parser)
     parser.add_argument("--once", action="store_true", help="print once and end")
     parser.set_defaults(run=run)
 
@@ -138,46 +135,18 @@ def _keys() -> Iterator[Callable[[float], str | None]]:
 
 
 def _reader(args: argparse.Namespace) -> Callable[[], dict[str, Any]]:
-    return _file_reader(args.sources) if args.sources else _service_reader(args.url, _token(args))
-
-
-def _token(args: argparse.Namespace) -> str:
-    from copycatch.secret_files import read_secret
-
-    found = read_secret(None, args.token_file, "--token-file")
-    token = found.decode("utf-8", "replace") if found is not None else os.environ.get(TOKEN_VARIABLE, "")
-    if not token:
-        msg = (
-            f"the token of the live pages is missing: name its file with --token-file (the service keeps it "
-            f"as desk.token in its state folder) or set {TOKEN_VARIABLE}; or name files of alerts"
-        )
-        raise ConfigError(msg)
-    return token
+    return _file_reader(args.sources) if args.sources else _service_reader(args.url, desk_token(args))
 
 
 def _service_reader(url: str, token: str) -> Callable[[], dict[str, Any]]:
     import msgspec
-    import urllib3
 
-    pool = urllib3.PoolManager(num_pools=1, timeout=TIMEOUT_S, retries=False)
-    address = f"{url.rstrip('/')}/desk.json"
+    from copycatch.adapters.desk_client import DeskClient
+
+    client = DeskClient(url, token)
 
     def read() -> dict[str, Any]:
-        try:
-            answer = pool.request(
-                "GET", address, headers={"Authorization": f"Bearer {token}"}, redirect=False
-            )
-        except urllib3.exceptions.LocationParseError as error:
-            msg = f"--url {url}: is no address"
-            raise ConfigError(msg) from error
-        except urllib3.exceptions.HTTPError as error:
-            msg = f"{address}: no answer; does the service run, with desk.is_on?"
-            raise TransportError(msg) from error
-        if answer.status != 200:
-            remedy = "the token is another one" if answer.status == 401 else "is that the port of the desk?"
-            msg = f"{address}: answered {answer.status}; {remedy}"
-            raise TransportError(msg)
-        data: dict[str, Any] = msgspec.json.decode(answer.data)
+        data: dict[str, Any] = msgspec.json.decode(client.get("/desk.json").body)
         return data
 
     return read

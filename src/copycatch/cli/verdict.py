@@ -8,7 +8,13 @@ from typing import Any
 import msgspec
 
 from copycatch.cli.allow import expiry_after
-from copycatch.cli.options import add_kafka_arguments, kafka_of, tell_faults
+from copycatch.cli.options import (
+    add_kafka_arguments,
+    add_token_argument,
+    desk_token,
+    kafka_of,
+    tell_faults,
+)
 from copycatch.errors import ConfigError
 from copycatch.units import format_rfc3339
 
@@ -53,8 +59,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("verdict", choices=("benign", "attack", "unsure"), help="what it was")
     parser.add_argument(
         "--alerts", required=True, dest="sources", action="append", metavar="SOURCE",
-        help="file, - or topic that holds the alert",
+        help="file, -, topic or live pages that hold the alert",
     )  # fmt: skip
+    add_token_argument(parser)
     add_kafka_arguments(parser, "--alerts is a topic")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="policy file to change (not for unsure)")
     parser.add_argument(
@@ -81,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(msg)
     now_ms = SystemClock().now_ms()
     expires = expiry_after("--for", args.duration or KEPT_FOR.get(args.verdict, "30d"), now_ms)
-    found = read_announced(args.sources, kafka_of(args), wants="alert")
+    token = desk_token(args, args.sources)
+    found = read_announced(args.sources, kafka_of(args), wants="alert", token=token)
     tell_faults(found.faults, found.n_faults)
     alerts = [alert for alert in found.alerts if alert.uid.startswith(args.uid)]
     uids = sorted({alert.uid for alert in alerts})

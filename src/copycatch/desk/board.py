@@ -60,6 +60,7 @@ class _Held:
     tails: AccountDayTails = field(default_factory=AccountDayTails)
     reasons: dict[tuple[AccountKey, int], list[dict[str, Any]]] = field(default_factory=dict)
     n_made_room: int = 0  # accounts beyond ACCOUNTS_MAX
+    n_alerts: int = 0  # ever taken
     first_ms: int = 0  # event time of what was evaluated
     last_ms: int = 0
 
@@ -110,6 +111,7 @@ class Board:
     def take(self, outcomes: Outcomes) -> None:
         """Add what one batch brought."""
         self._held.alerts += outcomes.alerts
+        self._held.n_alerts += len(outcomes.alerts)
         self._by_uid = None
         for row in outcomes.recommendations:
             self._held.rows.pop(row.decision_key, None)
@@ -173,6 +175,11 @@ class Board:
     def cases(self) -> list[Case]:
         """Accounts and campaigns that were alerted on, the worst first, at most `CASES_MAX`."""
         return cases_of(self._held.alerts, self._held.rows)[:CASES_MAX]
+
+    def announced(self) -> tuple[list[Alert], list[Recommendation], int]:
+        """Alerts held, oldest first, the newest of each recommendation, and how many older alerts are not."""
+        n_left_out = self._held.n_alerts - len(self._held.alerts)
+        return list(self._held.alerts), list(self._held.rows.values()), n_left_out
 
     def suspects(self) -> set[str]:
         """Every account that an alert names."""

@@ -18,12 +18,15 @@ import msgspec
 import structlog
 
 from copycatch import __version__
+from copycatch.adapters.desk_client import LEFT_OUT_HEADER
 from copycatch.desk.board import Board
 from copycatch.desk.page import render_page
+from copycatch.desk.reading import ALERTS_PATH
 from copycatch.errors import ConfigError
 from copycatch.ports import Clock
 from copycatch.records.columns import Outcomes
 from copycatch.records.policy import Policy
+from copycatch.records.wire import ENCODER
 from copycatch.units import format_rfc3339
 
 log = structlog.get_logger(__name__)
@@ -132,6 +135,14 @@ class LiveDesk:
                 self._made_s = self._clock.monotonic_s()
             return self._made
 
+    def announced(self) -> tuple[bytes, int]:
+        """Alerts and recommendations that are held, JSON lines as gzip; and how many older alerts are not."""
+        with self._making:
+            with self._lock:
+                alerts, rows, n_left_out = self._board.announced()
+            lines = b"".join(ENCODER.encode(each) + b"\n" for each in (*alerts, *rows))
+            return gzip.compress(lines, 1), n_left_out
+
     def _make(self) -> bytes:
         status = dict(self._status())
         with self._lock:
@@ -193,12 +204,16 @@ def _handler(desk: LiveDesk) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             if self.path == "/":
                 self._send(200, "text/html; charset=utf-8", desk.page, {"Content-Encoding": "gzip"})
-            elif self.path != DATA_PATH:
-                self._send(404, "text/plain", b"/ is the page, /desk.json its data\n")
+            elif self.path not in (DATA_PATH, ALERTS_PATH):
+                self._send(404, "text/plain", f"/ is the page, {DATA_PATH} its data\n".encode())
             elif not desk.is_token(self.headers.get("Authorization", "")):
                 self._send(
                     401, "text/plain", b"the token is missing or wrong\n", {"WWW-Authenticate": "Bearer"}
                 )
+            elif self.path == ALERTS_PATH:
+                lines, n_left_out = desk.announced()
+                more = {"Content-Encoding": "gzip", LEFT_OUT_HEADER: str(n_left_out)}
+                self._send(200, "application/x-ndjson", lines, more)
             else:
                 self._send(200, "application/json", desk.data())
 

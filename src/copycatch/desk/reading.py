@@ -1,4 +1,4 @@
-"""Alerts and recommendations read back, from files, standard input or topics, however they were written.
+"""Alerts and recommendations read back, from files, standard input, topics or a running service.
 
 A source may hold both kinds, as `run --sink -` writes them (`{"kind": ..., "key": ..., "value": ...}`).
 """
@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from copycatch.adapters.clock import SystemClock
+from copycatch.adapters.desk_client import DeskClient
 from copycatch.adapters.peek import batches_of, peek_topic
 from copycatch.errors import ConfigError
 from copycatch.records.wire import Alert, Recommendation
@@ -21,6 +22,7 @@ TOPIC_MESSAGES_MAX = 1_000_000
 TOPIC_TIMEOUT_S = 60.0
 FAULTS_KEPT_MAX = 100
 STDIN = "-"
+ALERTS_PATH = "/alerts.jsonl"  # of the live pages
 
 
 class _Probe(msgspec.Struct):
@@ -46,6 +48,7 @@ class Announced:
     n_faults: int = 0
     n_recommendations: int = 0
     n_drills: int = 0  # messages of drills: left out
+    n_left_out: int = 0  # older alert records that a service holds no more
 
     def add(self, place: str, value: bytes) -> None:
         """Take one line; what is neither alert nor recommendation becomes a fault."""
@@ -98,17 +101,34 @@ _ALERT = msgspec.json.Decoder(Alert)
 _RECOMMENDATION = msgspec.json.Decoder(Recommendation)
 
 
+def is_service(source: str) -> bool:
+    """Whether a source is the address of a running service's live pages.
+
+    Examples
+    --------
+    >>> is_service("http://127.0.0.1:9465"), is_service("alerts.jsonl")
+    (True, False)
+    """
+    return source.startswith(("http://", "https://"))
+
+
 def read_announced(
-    sources: Iterable[str], kafka: Kafka | None = None, *, wants: Literal["alert", "any"] = "any"
+    sources: Iterable[str],
+    kafka: Kafka | None = None,
+    *,
+    wants: Literal["alert", "any"] = "any",
+    token: str = "",
 ) -> Announced:
     """Read whole sources.
 
     Parameters
     ----------
     sources : iterable of str
-        Files, folders or "-"; topics, where `kafka` is given.
+        Files, folders, "-" or addresses of live pages; topics, where `kafka` is given.
     kafka : Kafka, optional
         The broker whose topics `sources` names.
+    token : str
+        Of the live pages.
     wants : {"alert", "any"}
         "alert": a source of recommendations alone is a fault that says so.
 
@@ -122,6 +142,12 @@ def read_announced(
     found = Announced()
     for source in sources:
         n_alerts, n_rows = len(found.alerts), found.n_recommendations
+        if is_service(source):
+            answer = DeskClient(source, token).get(ALERTS_PATH)
+            found.n_left_out += answer.n_left_out
+            for number, line in enumerate(answer.body.splitlines(), 1):
+                found.add(f"{source}:{number}", line)
+            continue
         for place, value in _values_of(source, kafka):
             found.add(place, value)
         if wants == "alert" and len(found.alerts) == n_alerts and found.n_recommendations > n_rows:

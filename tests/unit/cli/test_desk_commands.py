@@ -59,7 +59,9 @@ def test_what_replay_writes_alerts_lists(
     verdicts.write_text('{"account_id": "fast", "verdict": "benign"}\n')
     assert main(["alerts", alerts, rows, "--verdicts", str(verdicts)]) == 0
     judged = capsys.readouterr()
-    assert "  verdict: benign" in judged.out
+    titles, row = judged.out.splitlines()
+    assert titles.split()[-2:] == ["verdict", "why"]
+    assert " benign   " in row
     assert "precision 0%: 0 attack, 1 benign, 0 unsure; 0 not judged, which counts neither way" in judged.err
     wrapped = b"".join(b'{"kind":"alert","key":"k","value":%s}\n' % line for line in _lines(alerts))
     piped = subprocess.run(
@@ -70,7 +72,8 @@ def test_what_replay_writes_alerts_lists(
     assert "at a budget of 0.5: 0, 1: 0, 2: 0, 5: 0 per 1,000 accounts and day" in told
     assert main(["alerts", alerts, rows, "--at", "2026-03-01T10:01:00Z"]) == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith("HIGH     open   fast on m\n")
+    (line,) = shown.out.splitlines()[1:]
+    assert line.startswith("HIGH   open   fast  m      2026-03-01T10:00Z")
     assert "block until 2026-03-01T14:00Z" in shown.out
     assert "1 case of" in shown.err
     assert "1 restricted now" in shown.err

@@ -18,11 +18,15 @@ from typing import Any
 
 import pytest
 from tests.support.browser import chromium, wait_until
+from tests.support.evaluations import CATALOG, Seen, columns
 from tests.support.service import PYTHONPATH
 from tests.unit.cli.test_desk_commands import START_MS
 from tests.unit.desk.test_report import HOSTILE, POLICY
 
+from copycatch.__main__ import main
 from copycatch.adapters.clock import ManualClock
+from copycatch.decisions.judge import judge
+from copycatch.decisions.state import DecisionState
 from copycatch.desk import live as live_module
 from copycatch.desk.board import Board
 from copycatch.desk.live import LiveDesk
@@ -125,6 +129,37 @@ def test_however_many_ask_data_are_made_once_every_few_seconds(monkeypatch: pyte
         desk.data()
         desk.data()
     assert len(made) == 2
+
+
+def test_alerts_and_explain_read_a_running_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live_module, "ALERTS_KEPT", 3)
+    state = DecisionState()
+    with _desk() as desk:
+        for number in range(5):
+            given = judge(*columns([Seen(f"a{number}", 86_400_000, 1e-6)]), Policy(), CATALOG, state)
+            desk.take(Outcomes(alerts=given.alerts, recommendations=given.recommendations))
+        url, token = f"http://127.0.0.1:{desk.port}", tmp_path / "desk.token"
+        token.write_bytes(TOKEN)
+        there = ["--token-file", str(token)]
+        assert main(["alerts", "--url", url, *there, "--at", "1970-01-02T01:00:00Z"]) == 0
+        shown = capsys.readouterr()
+        assert [line.split()[2] for line in shown.out.splitlines()] == ["who", "a2", "a3", "a4"]
+        assert "block until 1970-01-02T04:00Z" in shown.out
+        assert "2 older alert records are not held by the service any more" in shown.err
+        assert main(["explain", url, *there, "--account", "a4"]) == 0
+        assert "CRITICAL account a4" in capsys.readouterr().out
+        assert main(["decisions", "list", url, *there, "--at", "1970-01-02T01:00:00Z"]) == 0
+        assert capsys.readouterr().out.count("block") == 3
+        assert main(["alerts", url]) == 2
+        assert "the token of the live pages is missing" in capsys.readouterr().err
+        token.write_bytes(b"another token, 0123456789")
+        assert main(["alerts", url, *there]) == 3
+        assert "answered 401; the token is another one" in capsys.readouterr().err
+    assert main(["alerts", url, *there]) == 3
+    assert "no answer; does the service run, with desk.is_on?" in capsys.readouterr().err
+    assert main(["alerts"]) == 2
 
 
 def test_judging_goes_on_while_a_page_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
