@@ -1,6 +1,7 @@
 """`copycatch explain`: an alert in plain words, for whoever has to act on it."""
 
 import argparse
+import getpass
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from copycatch.cli.options import (
     tell_faults,
     tell_left_out,
 )
-from copycatch.cli.render_alert import alert_text
+from copycatch.cli.render_alert import Exempting, alert_text
 from copycatch.errors import ConfigError
 
 DESCRIPTION = """\
@@ -63,7 +64,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--log", metavar="FILE", action="append", default=[],
         help="with --account: the log to play once more; file or folder, repeatable",
     )  # fmt: skip
-    parser.add_argument("--policy", type=Path, metavar="FILE", help="with --log: policy to judge by")
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="to judge --log by; else: named in the command that exempts",
+    )
     parser.add_argument("--feature", metavar="NAME", help="tell what a feature is, and end")
     add_format_arguments(parser, default=None)
     parser.set_defaults(run=run)
@@ -90,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell_alerts(args: argparse.Namespace) -> int:
+    from copycatch.adapters.clock import SystemClock
+    from copycatch.cli.allow import expiry_after
     from copycatch.desk.reading import read_announced
 
     kafka = kafka_of(args)
@@ -120,9 +128,22 @@ def _tell_alerts(args: argparse.Namespace) -> int:
         )
         return 1
     is_tty = sys.stdout.isatty()
-    texts = (alert_text(a, found.rows.get(a.recommendation or ""), is_tty) for a in alerts)
+    exempting = Exempting(_user(), expiry_after("30d", "30d", SystemClock().now_ms()), _policy_name(args))
+    texts = (alert_text(a, found.rows.get(a.recommendation or ""), exempting, is_tty) for a in alerts)
     print("\n\n".join(texts))
     return 1 if found.n_faults else 0
+
+
+def _policy_name(args: argparse.Namespace) -> str:
+    return "policy.yaml" if args.policy is None else str(args.policy)
+
+
+def _user() -> str:
+    """Who looks at the alert, and so answers for what they exempt."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no such user here, as in a container
+        return "the analyst on duty"
 
 
 def _tell_feature(name: str) -> int:

@@ -1,5 +1,8 @@
 """An alert laid out for reading: what was seen, what is normal, what to do."""
 
+import shlex
+from dataclasses import dataclass
+
 from copycatch.alert_formats.text import technique_of
 from copycatch.decisions.alert_text import ACTION_TEXTS, after_close_text
 from copycatch.decisions.campaigns import ALL_MODELS
@@ -12,6 +15,7 @@ BAR_CHARS = 20
 WORDS_CHARS_MAX = 2000
 SAMPLES_SHOWN_MAX = 5
 ALLOWED_SHOWN_MAX = 20  # a team's keys, whole
+RARE = 0.1  # what more than a tenth of normal accounts reach explains nothing by itself
 MODE_WORDS = {"enforce": "", "shadow": ", shadow mode: nobody acts on it"}
 OP_WORDS = {"open": "opened", "update": "still open", "close": "closed", "reopen": "open again"}
 
@@ -28,7 +32,18 @@ def share_bar(share: float) -> str:
     return "#" * n_filled + "." * (BAR_CHARS - n_filled) + f" {100 * share:.0f} %"
 
 
-def alert_text(alert: Alert, recommendation: Recommendation | None, is_tty: bool = False) -> str:
+@dataclass(frozen=True, slots=True)
+class Exempting:
+    """What stands in the way to exempt that is shown: who answers for it, until when, in which file."""
+
+    owner: str
+    expires: str
+    policy: str = "policy.yaml"
+
+
+def alert_text(
+    alert: Alert, recommendation: Recommendation | None, exempting: Exempting, is_tty: bool = False
+) -> str:
     """The whole explanation of one alert as lines of text.
 
     Ids and words in the alert come from strangers or from a file that anybody may have written: nothing in
@@ -54,7 +69,7 @@ def alert_text(alert: Alert, recommendation: Recommendation | None, is_tty: bool
         lines.append(f"  {alert.entity.accounts_total} accounts, among them {shown}")
     lines += ["", "Why", *_reason_lines(alert.reasons), ""]
     lines += ["What to do", *_advice_lines(alert, recommendation), ""]
-    lines += ["If it is legitimate, put this into the policy", *_allow_lines(alert)]
+    lines += _allow_lines(alert, exempting)
     return "\n".join(lines)
 
 
@@ -65,6 +80,8 @@ def _reason_lines(reasons: list[Reason]) -> list[str]:
     for reason in reasons:
         lines.append(f"  {share_bar(reason.share)}  {printable(reason.feature)}")
         lines.append(f"    {_sentence(printable(reason.words, 400))}")
+    if all(reason.tail_prob is not None and reason.tail_prob >= RARE for reason in reasons):
+        lines.append("  None of these is rare by itself: it is how they go together")
     return lines
 
 
@@ -121,25 +138,55 @@ def _recommended(alert: Alert, recommendation: Recommendation | None) -> str:
     )
 
 
-def _allow_lines(alert: Alert) -> list[str]:
-    """A policy snippet that `copycatch check` accepts once owner and date are filled in."""
-    match = {"tenant_id": alert.tenant_id}
+def _allow_lines(alert: Alert, exempting: Exempting) -> list[str]:
+    """What to paste as it stands: a command, or, of ids that no command line should hold, policy entries."""
+    every = alert.entity.accounts or [alert.entity.id]
+    accounts = every[:ALLOWED_SHOWN_MAX]
+    reason = f"looked at alert {printable(alert.uid[:12])} and found it expected"
+    named = [*accounts, alert.tenant_id or "", alert.model_id]
+    if all(each == printable(each, len(each) + 1) and not each.startswith("-") for each in named):
+        lines = [
+            "If it is legitimate, exempt it for 30 days",
+            *_command_lines(alert, accounts, reason, exempting),
+        ]
+    else:
+        lines = ["If it is legitimate, put this into the policy"]
+        lines += _entry_lines(alert, accounts, reason, exempting)
+    n_left = alert.entity.accounts_total - len(accounts)
+    if n_left > 0:
+        lines.append(f"  # and {n_left} more accounts, each by itself: the alert names {len(every)} in all")
+    return lines
+
+
+def _command_lines(alert: Alert, accounts: list[str], reason: str, exempting: Exempting) -> list[str]:
+    options = ["--policy", exempting.policy, "--for", "30d", "--reason", reason, "--owner", exempting.owner]
+    if alert.tenant_id is not None:
+        options += ["--tenant", alert.tenant_id]
     if alert.model_id != ALL_MODELS:  # an entry without a model holds for each, and for all together
+        options += ["--model", alert.model_id]
+    if len(accounts) == 1:
+        return [f"  {shlex.join(['copycatch', 'allow', 'add', accounts[0], *options])}"]
+    return [
+        f"  for account in {shlex.join(accounts)}; do",
+        f'    copycatch allow add "$account" {shlex.join(options)}',
+        "  done",
+    ]
+
+
+def _entry_lines(alert: Alert, accounts: list[str], reason: str, exempting: Exempting) -> list[str]:
+    match = {"tenant_id": alert.tenant_id}
+    if alert.model_id != ALL_MODELS:
         match["model_id"] = alert.model_id
     lines = ["  allow:"]
-    accounts = alert.entity.accounts or [alert.entity.id]
-    for account in accounts[:ALLOWED_SHOWN_MAX]:
+    for account in accounts:
         named = {**match, "account_id": account}
         inner = ", ".join(f"{key}: {quoted(value)}" for key, value in named.items() if value is not None)
         lines += [
             f"    - match: {{{inner}}}",
-            "      reason: ...          # why this is expected",
-            "      owner: ...           # who answers for it",
-            "      expires: YYYY-MM-DD  # when to look again",
+            f"      reason: {quoted(reason)}",
+            f"      owner: {quoted(exempting.owner)}",
+            f"      expires: {quoted(exempting.expires)}",
         ]
-    n_left = alert.entity.accounts_total - min(len(accounts), ALLOWED_SHOWN_MAX)
-    if n_left > 0:
-        lines.append(f"    # and {n_left} more accounts, an entry each: the alert names them")
     return lines
 
 

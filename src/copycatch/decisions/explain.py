@@ -36,6 +36,8 @@ def readable_number(value: float) -> str:
 
 SEEN_MAX = 1e-5
 """No reference has seen more than some 100,000 normal account-days: what is rarer is extrapolated."""
+TOLD_MIN = 1e-6
+"""Rarer than that is not told in figures: they would only look exact."""
 
 
 def readable_share(tail_prob: float, of_what: str) -> str:
@@ -48,7 +50,7 @@ def readable_share(tail_prob: float, of_what: str) -> str:
     >>> readable_share(0.3, "normal accounts")
     'as 30 % of normal accounts are'
     >>> readable_share(1e-9, "normal account-days")
-    'beyond all normal account-days seen (extrapolated: 1 in 1,000,000,000)'
+    'beyond all normal account-days seen (extrapolated: rarer than 1 in 1,000,000)'
     >>> readable_share(0.0, "normal accounts")
     'beyond all normal accounts seen'
     """
@@ -56,9 +58,10 @@ def readable_share(tail_prob: float, of_what: str) -> str:
         return f"beyond all {of_what} seen"
     if tail_prob >= 0.1:
         return f"as {100 * tail_prob:.0f} % of {of_what} are"
-    one_in = float(f"{1 / max(tail_prob, 1e-10):.2g}")
+    one_in = float(f"{1 / max(tail_prob, TOLD_MIN):.2g}")
     if tail_prob < SEEN_MAX:
-        return f"beyond all {of_what} seen (extrapolated: 1 in {one_in:,.0f})"
+        rarer = "rarer than " if tail_prob < TOLD_MIN else ""
+        return f"beyond all {of_what} seen (extrapolated: {rarer}1 in {one_in:,.0f})"
     return f"rarer than 1 in {one_in:,.0f} {of_what}"
 
 

@@ -2,18 +2,23 @@
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from tests.support.evaluations import CATALOG, MINUTE_MS, Seen, columns
+from tests.support.evaluations import CATALOG, DAY_MS, MINUTE_MS, Seen, columns
 
+from copycatch.adapters.clock import SystemClock
 from copycatch.cli import check, explain
 from copycatch.decisions.judge import judge
 from copycatch.decisions.state import DecisionState
 from copycatch.errors import ConfigError
+from copycatch.features.catalog import NAMES
 from copycatch.records.policy import Policy
 from copycatch.records.wire import ENCODER
-from copycatch.settings.policy import parse_policy
+from copycatch.settings.policy import load_policy, parse_policy
+from copycatch.settings.policy_notes import policy_warnings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 HOSTILE = "thief\x1b[2J\u202e"
@@ -131,29 +136,54 @@ def test_explain_finds_by_the_first_characters_and_says_what_is_in_force(
     assert "until 1970-01-01T04:05:00.000Z, revision 2 of acme|account|other|m" in out
 
 
-def test_the_allow_snippet_is_accepted_once_filled_in_and_names_the_exact_account(
+def _pasted(told: str) -> Policy:
+    """The policy with the entries that `explain` shows, as they stand."""
+    snippet = told.partition("put this into the policy\n")[2]
+    return parse_policy("version: 1\n" + "\n".join(line[2:] for line in snippet.splitlines()), "p.yaml")
+
+
+def test_the_entry_of_an_odd_id_can_be_pasted_as_it_stands_and_names_it_exactly(
     alerts_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uid = json.loads(alerts_path.read_text().splitlines()[0])["uid"]
     assert _run("explain", str(alerts_path), "--uid", uid) == 0
-    snippet = capsys.readouterr().out.partition("put this into the policy\n")[2]
-    filled = snippet.replace("...", "words").replace("YYYY-MM-DD", "2027-01-01")
-    policy = parse_policy("version: 1\n" + "\n".join(line[2:] for line in filled.splitlines()), "p.yaml")
+    policy = _pasted(capsys.readouterr().out)
     assert policy.allow[0].match.account_id == HOSTILE
     assert policy.allow[0].match.tenant_id == "acme"
+    now_ms = SystemClock().now_ms()
+    assert policy_warnings(policy, now_ms) == []
+    assert policy.allow[0].expires_ms is not None
+    assert abs(policy.allow[0].expires_ms - now_ms - 30 * DAY_MS) < DAY_MS
 
 
-def test_the_allow_snippet_of_who_is_judged_over_all_models_holds_for_each(
+def test_the_entry_of_who_is_judged_over_all_models_holds_for_each(
     alerts_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     alert = json.loads(alerts_path.read_text().splitlines()[0])
     alerts_path.write_text(json.dumps(alert | {"model_id": "*"}) + "\n")
     assert _run("explain", str(alerts_path)) == 0
-    snippet = capsys.readouterr().out.partition("put this into the policy\n")[2]
-    filled = snippet.replace("...", "words").replace("YYYY-MM-DD", "2027-01-01")
-    policy = parse_policy("version: 1\n" + "\n".join(line[2:] for line in filled.splitlines()), "p.yaml")
+    policy = _pasted(capsys.readouterr().out)
     assert policy.allow[0].match.model_id is None
     assert policy.allow[0].match.account_id == HOSTILE
+
+
+@pytest.mark.parametrize("accounts", [["other"], ["other", "o'hara $(id)", "b c"]])
+def test_the_command_that_exempts_can_be_pasted_into_a_shell(
+    accounts: list[str], alerts_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alert = json.loads(alerts_path.read_text().splitlines()[-1])
+    alert["entity"] |= {"id": accounts[0], "accounts": accounts, "accounts_total": len(accounts)}
+    alerts_path.write_text(json.dumps(alert) + "\n")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\n")
+    assert _run("explain", str(alerts_path), "--policy", str(policy)) == 0
+    shown = capsys.readouterr().out.partition("exempt it for 30 days\n")[2]
+    runs = f'copycatch() {{ "{sys.executable}" -m copycatch "$@"; }}\n{shown}\n'
+    subprocess.run(["bash", "-ec", runs], check=True, capture_output=True, timeout=60)
+    allow = load_policy(policy, NAMES).allow
+    assert [(each.match.account_id, each.match.tenant_id) for each in allow] == [
+        (account, "acme") for account in accounts
+    ]
 
 
 def test_explain_reads_standard_input_and_pretty_printed_files(

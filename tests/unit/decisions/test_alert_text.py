@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from tests.support.evaluations import CATALOG, NAMES, Seen, columns
 
-from copycatch.cli.render_alert import alert_text
+from copycatch.cli.render_alert import Exempting, alert_text
 from copycatch.decisions.explain import readable_share, reasons_of
 from copycatch.decisions.judge import advance, judge
 from copycatch.decisions.state import DecisionState
 from copycatch.features.catalog import SPECS
 from copycatch.records.policy import Policy
+
+EXEMPTING = Exempting("kim", "2026-12-31T00:00:00Z")
 
 HOSTILE = "a\x1b]0;owned\x07\n\u202e\u2028|%"
 
@@ -68,7 +70,7 @@ def test_the_paragraph_names_all_that_matters_and_escapes_ids() -> None:
 def test_a_rare_share_is_one_in_so_many(tail_prob: float) -> None:
     words = readable_share(tail_prob, "x")
     one_in = float(re.findall(r"1 in ([0-9,]+)", words)[0].replace(",", ""))
-    assert one_in == pytest.approx(1 / max(tail_prob, 1e-10), rel=0.06)
+    assert one_in == pytest.approx(1 / max(tail_prob, 1e-6), rel=0.06)
     assert ("extrapolated" in words) == (tail_prob < 1e-5)
 
 
@@ -85,11 +87,11 @@ def test_what_it_resembles_acquits_nobody() -> None:
     verdicts = judge(*columns([seen]), Policy(), CATALOG, DecisionState())
     words = verdicts.alerts[0].words
     assert "Ask the owner first: it also resembles a robustness test, as most attacks do." in words
-    shown = alert_text(verdicts.alerts[0], verdicts.recommendations[0])
+    shown = alert_text(verdicts.alerts[0], verdicts.recommendations[0], EXEMPTING)
     assert shown.startswith("CRITICAL")
     assert "0 % chance" not in words + shown
     closed = advance(state_of(seen), 40 * 86_400_000, Policy()).alerts[-1]
-    shown = alert_text(closed, None)
+    shown = alert_text(closed, None, EXEMPTING)
     assert "It has stopped, or was cut off. What it got it has" in shown
     assert "no further sign of it since 1970-01-01T01:00Z; block has run out" in closed.words
     assert "Nothing" not in shown

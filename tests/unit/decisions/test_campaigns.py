@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from copycatch.alert_formats.catalog import ALERT_FORMATS
-from copycatch.cli.render_alert import alert_text
+from copycatch.cli.render_alert import Exempting, alert_text
 from copycatch.decisions.campaigns import ACCOUNTS_NAMED_MAX, ALL_MODELS, hand_over_campaigns, judge_campaigns
 from copycatch.decisions.judge import advance
 from copycatch.decisions.state import DecisionState
@@ -13,6 +13,8 @@ from copycatch.records.campaign import CampaignSighting
 from copycatch.records.policy import Allow, Match, Policy
 from copycatch.records.policy_rules import ExtractionRule
 from copycatch.records.wire import Reason
+
+EXEMPTING = Exempting("kim", "2026-12-31T00:00:00Z")
 
 NOW_MS = 1_772_409_600_000
 HALF_HOUR_MS = 1_800_000
@@ -153,7 +155,7 @@ def test_every_alert_format_and_explain_can_say_it() -> None:
     (alert,) = judge_campaigns([sighting()], Policy(), DecisionState()).alerts
     for alert_format in ALERT_FORMATS.values():
         assert b"c0ffee" in alert_format.encode(alert)
-    assert "4 accounts" in alert_text(alert, None)
+    assert "4 accounts" in alert_text(alert, None, EXEMPTING)
 
 
 def test_a_learner_takes_over_what_a_worker_had_announced() -> None:

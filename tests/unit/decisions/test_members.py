@@ -6,13 +6,15 @@ from tests.support.evaluations import CATALOG, Seen, columns
 from tests.unit.decisions.test_campaigns import FOUR, HALF_HOUR_MS, NOW_MS, sighting
 
 from copycatch.alert_formats.catalog import ALERT_FORMATS
-from copycatch.cli.render_alert import alert_text
+from copycatch.cli.render_alert import Exempting, alert_text
 from copycatch.decisions.campaigns import judge_campaigns
 from copycatch.decisions.judge import Verdicts, judge
 from copycatch.decisions.members import fold_members, own_findings, standing_campaigns
 from copycatch.decisions.plan import EntityKey
 from copycatch.decisions.state import DecisionState
 from copycatch.records.policy import Match, Policy, Silence
+
+EXEMPTING = Exempting("kim", "2026-12-31T00:00:00Z")
 
 KEYS: list[EntityKey] = [(None, name, "m") for name in FOUR]
 
@@ -46,7 +48,7 @@ def test_every_alert_format_and_explain_carry_the_reference() -> None:
         assert campaign.uid.encode() in alert_format.encode(closed)
     ocsf = json.loads(ALERT_FORMATS["ocsf"].encode(closed))
     assert ocsf["finding_info"]["related_events"] == [{"uid": campaign.uid, "type_uid": 200401}]
-    assert f"It goes on in alert {campaign.uid}" in alert_text(closed, None)
+    assert f"It goes on in alert {campaign.uid}" in alert_text(closed, None, EXEMPTING)
 
 
 def test_members_have_no_alerts_of_their_own_and_others_do() -> None:
