@@ -210,7 +210,11 @@ def _nothing_yet(report: Inspection, args: argparse.Namespace) -> list[str]:
     if others and others[0] != report.format_name:
         words = ["copycatch", "inspect", *_source_words(args), "--format", others[0]]
         return [f"next      {shlex.join(words)}"]
-    if report.rejects and all(each.field == "account_id" for each in report.rejects):
+    if (
+        report.rejects
+        and report.format_name != "mapping"
+        and all(each.field == "account_id" for each in report.rejects)
+    ):
         return [
             "next      Nothing here names the account: have the log say it, where it is looked for above."
         ]

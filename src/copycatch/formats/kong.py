@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from copycatch.formats.shared.chat import embeddings_of, request_fields, response_fields, split_embeddings
+from copycatch.formats.shared.chat import request_fields, response_fields, split_asked
 from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
@@ -112,7 +112,7 @@ def read(message: LogMessage) -> list[Reading]:
         "status": count_of(dig(log, "response", "status")),
         "account_created": message.optional_time_ms(dig(log, "consumer", "created_at")),
     }
-    return list(numbered(split_embeddings(fields, request, embeddings_of(response))))
+    return list(numbered(split_asked(fields, request, response)))
 
 
 def plugin_of(ai: Any) -> dict[str, Any] | None:

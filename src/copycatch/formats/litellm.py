@@ -12,8 +12,9 @@ from copycatch.formats.shared.chat import (
     prompt_of,
     response_fields,
     split_embeddings,
+    split_prompts,
 )
-from copycatch.formats.shared.contents import messages_text
+from copycatch.formats.shared.contents import UNREAD, is_without_text, messages_text
 from copycatch.formats.shared.context import CONTEXT_SOURCES, request_context
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
@@ -265,7 +266,12 @@ def read(message: LogMessage) -> list[Reading]:
         "latency_ms": _latency_ms(payload.get("response_time"), started, ended),
         "status": _status(payload),
     }
-    return list(numbered(split_embeddings(fields, _said(payload), vectors)))
+    said = _said(payload)
+    if vectors:
+        return list(numbered(split_embeddings(fields, said, vectors)))
+    return list(
+        numbered(split_prompts(fields, said if isinstance(said, dict) else {"prompt": said}, response))
+    )
 
 
 def _said(payload: dict[str, Any]) -> Any:
@@ -289,6 +295,8 @@ def _asked(messages: Any) -> Any:
     if isinstance(messages, dict):
         messages = first(messages.get("messages"), messages.get("input"), asked_of(messages))
     text = messages_text(messages)
+    if text is None and is_without_text(messages):
+        return UNREAD
     return text if text is not None or isinstance(messages, str) else prompt_of(messages)
 
 

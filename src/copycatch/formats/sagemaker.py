@@ -6,7 +6,7 @@ import csv
 import math
 from typing import Any
 
-from copycatch.formats.shared.chat import response_fields
+from copycatch.formats.shared.chat import is_numbers, response_fields
 from copycatch.formats.shared.context import CONTEXT_SOURCES
 from copycatch.formats.shared.documents import DocumentDecoder
 from copycatch.formats.shared.faults import MessageFault
@@ -92,6 +92,8 @@ def read(message: LogMessage) -> list[Reading]:
     }
     asked = message.body(body_of(capture.get("endpointInput"), message))
     answered = message.body(body_of(capture.get("endpointOutput"), message))
+    if asked is None and dig(capture, "endpointInput", "data") and is_numbers(answered):
+        answered = [answered]  # of one input, which cannot be read
     if isinstance(asked, Table) or isinstance(answered, Table):
         return list(_rows_of_tables(asked, answered, common))
     return list(rows_of(asked, answered, common))
@@ -130,10 +132,16 @@ def _encoding_of(data: str, content_type: Any) -> str:
     return "text" if is_text else "CSV"
 
 
+def _is_named(table: "Table") -> bool:
+    """Whether the first row may name columns."""
+    return len(table) > 1 and all(isinstance(cell, str) for cell in table[0])
+
+
 def _without_header(table: "Table") -> "Table":
     """The table without a first row that names its columns."""
-    is_named = len(table) > 1 and all(isinstance(cell, str) for cell in table[0])
-    is_header = is_named and all(any(isinstance(cell, int | float) for cell in row) for row in table[1:])
+    is_header = _is_named(table) and all(
+        any(isinstance(cell, int | float) for cell in row) for row in table[1:]
+    )
     return Table(table[1:]) if is_header else table
 
 
@@ -177,6 +185,8 @@ def _rows_of_tables(asked: Any, answered: Any, common: Fields) -> list[Fields]:
         answers = predictions_of(answered, len(inputs))
     elif isinstance(answered, str):
         answers = [{"output_text": text_of(answered)}]
+    if isinstance(asked, Table) and len(answers) == len(inputs) - 1 and _is_named(asked):
+        inputs = inputs[1:]
     return paired_rows(inputs, answers, common)
 
 

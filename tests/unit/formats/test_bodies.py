@@ -1,5 +1,6 @@
 """Bodies of model servers and families of models, as SageMaker and Bedrock log them."""
 
+# ruff: noqa: E501 - tables of samples
 import base64
 import json
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from tests.unit.formats.support import batch_of, decode, fields_of
 
 from copycatch.formats.catalog import recognise
+from copycatch.formats.shared.format import FormatOptions
 
 HI = [{"role": "user", "content": [{"text": "hi"}]}]
 PICTURE = "QUJD" * 100
@@ -160,6 +162,8 @@ SAGEMAKER: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
         '{"inputs": "a"}', json.dumps([{"label": "N", "score": 0.25}, {"label": "Y", "score": 0.75}]),
         [{"input": "a", "predicted_label": "Y", "top_scores": [0.75, 0.25]}],
     ),
+    "a header of texts": ("review\na\nb", "0\n1", [
+        {"input": "a", "predicted_label": 0}, {"input": "b", "predicted_label": 1}]),
     "a header": ("age,sex\n1,2\n3,4", "0.25\n0.75", SCORED),
     "events": ('{"inputs": "a", "parameters": {"max_new_tokens": 5}}', TGI_EVENTS, GENERATED),
     "lines of tokens": ('{"inputs": "a", "parameters": {"max_new_tokens": 5}}', TGI_LINES, GENERATED),
@@ -180,7 +184,7 @@ def test_sagemaker(name: str, is_encoded: bool) -> None:
     def side(data: str) -> dict[str, str]:
         if is_encoded:
             return {"data": base64.b64encode(data.encode()).decode(), "encoding": "BASE64"}
-        is_csv = data[0].isdecimal() or name == "csv to lists" or data.startswith("age")
+        is_csv = data[0].isdecimal() or name == "csv to lists" or data.startswith(("age", "review"))
         return {"data": data, "encoding": "CSV" if is_csv else "JSON"}
 
     metadata = {
@@ -215,6 +219,67 @@ def test_sagemaker_answers_that_fit_no_input_are_missing_and_noted(answered: str
         ([1.0, 2.0], None, None), ([3.0, 4.0], None, None), ([5.0, 6.0], None, None),
     ]  # fmt: skip
     assert decoded.notes["unread"] == (1 if encoding == "BASE64" else 3)
+
+
+CHOICES = [{"index": 1, "text": "2"}, {"index": 0, "text": "1"}]
+ASKED: dict[str, tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]] = {
+    "prompts, answered in any order": (
+        {"prompt": ["a", "b"]}, {"choices": CHOICES},
+        [{"input": "a", "output_text": "1", "prompt_index": 0}, {"input": "b", "output_text": "2"}],
+    ),
+    "prompts of tokens": (
+        {"prompt": [[1, 2], [3]]}, {"choices": CHOICES},
+        [{"input": [1.0, 2.0], "output_text": "1"}, {"input": [3.0], "output_text": "2"}],
+    ),
+    "vectors in any order": (
+        {"input": ["a", "b"]},
+        {"data": [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]},
+        [{"input": "a", "embedding": [1.0]}, {"input": "b", "embedding": [2.0]}],
+    ),
+    "ranking": ({"query": "lake", "documents": ["Como", {"text": "Po"}]}, {"results": []},
+                [{"input": "lake\nComo\nPo"}]),
+    "text beside an image": (
+        {"input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "input_image"}]}]},
+        {"choices": []}, [{"input": "a"}],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_was_asked_is_paired_with_its_answer(name: str) -> None:
+    request, response, expected = ASKED[name]
+    envelope = {"time": "2026-03-01T10:00:00Z", "account_id": "a"}
+    document = {**envelope, "request": {"model": "m", **request}, "response": response}
+    decoded = decode("openai", batch_of([document]))
+    assert (decoded.rejects, decoded.notes["unread"]) == ([], 0)
+    assert shown(decoded.records, expected) == expected
+
+
+PHOTO: dict[str, Any] = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("openai", {"time": "2026-03-01T10:00:00Z", "account_id": "a", "response": {},
+                    "request": {"model": "m", "messages": [{"role": "user", "content": [PHOTO]}]}}),
+        ("litellm", {"id": "e", "litellm_call_id": "c", "call_type": "acompletion", "startTime": 1772359200.0,
+                     "model": "m", "messages": [{"role": "user", "content": [PHOTO]}], "end_user": "a"}),
+        ("databricks", {"databricks_request_id": "e", "request_time": "2026-03-01T10:00:00Z", "requester": "a",
+                        "request": {"inputs": [{"image": {"b64": "AAAA"}}]}, "response": {"predictions": [1]}}),
+        ("databricks", {"databricks_request_id": "e", "request_time": "2026-03-01T10:00:00Z", "requester": "a",
+                        "request": {"inputs": [PHOTO["image_url"]["url"]]}, "response": {"predictions": [1]}}),
+        ("sagemaker", {"captureData": {"endpointInput": {"data": "/9j/4A==", "encoding": "BASE64"},
+                                       "endpointOutput": {"data": "[0.25, 0.75]", "encoding": "JSON"}},
+                       "eventMetadata": {"eventId": "e", "inferenceTime": 1784000000, "customAttributes": "user=a"}}),
+    ],
+)  # fmt: skip
+def test_a_photo_alone_counts_and_is_noted(name: str, document: dict[str, Any]) -> None:
+    decoded = decode(name, batch_of([document]), FormatOptions(model_id="m"))
+    assert [(each.account_id, each.input) for each in decoded.records] == [("a", None)]
+    assert decoded.notes["unread"] == 1
+    if name == "sagemaker":
+        assert decoded.records[0].probabilities == [0.25, 0.75]
 
 
 SPEND = {

@@ -67,6 +67,12 @@ def containerd(is_parsed: bool) -> Iterator[Any]:
                 yield f"2026-07-01T10:00:00.123456789Z stdout {tag} {part}".encode()
 
 
+def containerd_held() -> Iterator[Any]:
+    """Fluent Bit without a parser."""
+    for each in containerd(is_parsed=False):
+        yield {"date": 1.5, "log": each.decode(), "kubernetes": {"pod_name": "p"}}
+
+
 def fluentd() -> Iterator[Any]:
     return tagged(lambda name: f"partial_{name}", "log")
 
@@ -99,6 +105,7 @@ RUNTIMES: dict[str, Callable[[], Iterator[Any]]] = {
     "journald": journald,
     "containerd": lambda: containerd(is_parsed=False),
     "containerd, parsed": lambda: containerd(is_parsed=True),
+    "containerd, as it stands": containerd_held,
     "two containers": two_containers,
 }
 

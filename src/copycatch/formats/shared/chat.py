@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from copycatch.formats.shared.contents import PARTS_MAX, content_text, messages_text
+from copycatch.formats.shared.contents import PARTS_MAX, UNREAD, content_text, is_without_text, messages_text
 from copycatch.formats.shared.context import request_context, response_context
 from copycatch.formats.shared.messages import Fields, compact_text, count_of, dig, first, first_name, text_of
 from copycatch.formats.shared.plain_chat import plain_request_fields, plain_response_fields
@@ -42,6 +42,8 @@ def asked_of(request: dict[str, Any]) -> Any:
     system_free = messages_text(request.get("messages"))
     if system_free is not None:
         return system_free
+    if is_without_text(first(*(request.get(key) for key in ("messages", "contents", "input")))):
+        return UNREAD
     documents = request.get("documents")
     if isinstance(documents, list) and isinstance(request.get("query"), str):
         return text_of(
@@ -187,7 +189,15 @@ def embeddings_of(response: Any) -> list[Any]:
     data = response.get("data")
     if not isinstance(data, list) or not data or not isinstance(data[0], dict) or "embedding" not in data[0]:
         return []
-    return [_vector_of(entry) for entry in data[:PARTS_MAX]]
+    return [_vector_of(entry) for entry in by_index(data[:PARTS_MAX])]
+
+
+def by_index(entries: list[Any]) -> list[Any]:
+    """Entries of an answer in the order of what was asked, where they name it."""
+    places = [dig(entry, "index") for entry in entries]
+    if any(not isinstance(place, int) for place in places) or places == sorted(places):
+        return entries
+    return sorted(entries, key=lambda entry: int(entry["index"]))
 
 
 def _vector_of(entry: Any) -> Any:
@@ -233,20 +243,19 @@ def split_prompts(fields: Fields, request: Any, response: Any) -> list[Fields]:
     [('a', '1'), ('b', '2')]
     """
     prompts = dig(request, "prompt")
-    if (
-        not isinstance(prompts, list)
-        or len(prompts) < 2
-        or not all(isinstance(each, str) for each in prompts)
-    ):
+    if not isinstance(prompts, list) or len(prompts) < 2:
         return [fields]
     prompts = prompts[:PARTS_MAX]
+    if not all(isinstance(each, str) for each in prompts) and not all(map(is_numbers, prompts)):
+        return [fields]
     choices = dig(response, "choices")
+    choices = by_index(choices[:PARTS_MAX]) if isinstance(choices, list) else None
     each_n = len(choices) // len(prompts) if isinstance(choices, list) else 0
     is_even = isinstance(choices, list) and len(choices) == each_n * len(prompts)
     rows = []
     for index, prompt in enumerate(prompts):
         own = choices[index * each_n : (index + 1) * each_n] if is_even and isinstance(choices, list) else []
-        rows.append({**fields, "input": text_of(prompt), "output_text": answer_text({"choices": own})})
+        rows.append({**fields, "input": prompt_of(prompt), "output_text": answer_text({"choices": own})})
     return rows
 
 

@@ -1,6 +1,6 @@
 """Text of messages and their parts, in the forms of all chat APIs."""
 
-from typing import Any
+from typing import Any, Final
 
 from copycatch.formats.shared.messages import first, text_of
 
@@ -12,6 +12,27 @@ _REDACTION_CHARS_MAX = max(map(len, REDACTIONS))
 def is_redacted(text: str) -> bool:
     """Whether a text stands for one that was blacked out; long ones are not even hashed."""
     return len(text) <= _REDACTION_CHARS_MAX and text in REDACTIONS
+
+
+UNREAD: Final = object()  # an input that is there and is no text: no record takes it, and each notes it
+
+
+def is_without_text(messages: Any) -> bool:
+    """Whether the last user says something, and none of it is text: an image, audio, a file.
+
+    Examples
+    --------
+    >>> is_without_text([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "..."}}]}])
+    True
+    >>> is_without_text([{"role": "user", "content": [{"type": "tool_result", "content": "42"}]}])
+    False
+    """
+    if not isinstance(messages, list) or messages_text(messages) is not None:
+        return False
+    asked = [each for each in messages[-PARTS_MAX:] if isinstance(each, dict) and each.get("role") == "user"]
+    parts = first(asked[-1].get("content"), asked[-1].get("parts")) if asked else None
+    kinds = [each for each in parts[:PARTS_MAX] if isinstance(each, dict)] if isinstance(parts, list) else []
+    return bool(kinds) and not any("tool" in str(each.get("type")) or "toolResult" in each for each in kinds)
 
 
 def messages_text(messages: Any) -> str | None:

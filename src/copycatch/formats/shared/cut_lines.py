@@ -25,8 +25,16 @@ _SNAPSHOT_MARK: Final = b"cut lines\n"  # no state of a format begins so
 _CRI = re.compile(rb"(\S{20,40} (stdout|stderr) )([PF])(?::\S*)? ")  # of containerd and CRI-O
 _TEXT_KEY = re.compile(rb'"(?:log|message|MESSAGE)"\s*:\s*"')
 _TEXT_KEYS = ("log", "message", "MESSAGE")
-_TAGS = (b'"partial_message"', b'"CONTAINER_PARTIAL_MESSAGE"', b'"logtag"', b'"_p"')
+_TAGS = (
+    b'"partial_message"',
+    b'"CONTAINER_PARTIAL_MESSAGE"',
+    b'"logtag"',
+    b'"_p"',
+    b" stdout P ",
+    b" stderr P ",
+)
 _HEAD_BYTES = 1024
+_PREFIX_CHARS = 128
 _WHERE = (
     *(
         ("container_id",),
@@ -239,6 +247,10 @@ def _part_in(document: dict[str, Any]) -> _Part | None:
         return None
     text, stream = document[key], first_name(document.get("stream"), document.get("source")) or ""
     where = first_name(*(dig(document, *path) for path in _WHERE)) or ""
+    within = _CRI.match(text[:_PREFIX_CHARS].encode("utf-8", "replace"))
+    if within is not None:  # the shipper took the line as it stood
+        is_last = within[3] == b"F"
+        return _Part(f"{where}|{within[2].decode()}", text[within.end() :], is_last, key=key)
     for before in ("partial_", "CONTAINER_PARTIAL_"):
         tags = {
             name: document.get(before + (name if before[0] == "p" else name.upper())) for name in _PARTIAL

@@ -13,6 +13,7 @@ CRI_LINE = re.compile(rb"\S{20,40} (?:stdout|stderr) F (?=[\[{])")  # of contain
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{40}")  # how a message as base64 begins
 MAGIC = 0  # of Confluent's wire format: this byte, four of a schema's id, then the message
 _MAGIC_BYTES = 5
+_CRI_CHARS = 128  # of a line's prefix and more
 
 
 def bare(value: bytes) -> bytes | None:
@@ -60,8 +61,9 @@ def _cloud_logging(document: dict[str, Any]) -> list[Any] | None:
 def _line(document: dict[str, Any]) -> list[Any] | None:
     """Docker and Fluent Bit (`log`), Filebeat and Logstash (`message`): a line of JSON as text."""
     for key in ("log", "message", "MESSAGE", "textPayload", "Message"):
-        if is_json_text(document.get(key)):
-            return [document[key]]
+        held = document.get(key)
+        if is_json_text(held) or (isinstance(held, str) and CRI_LINE.match(held[:_CRI_CHARS].encode())):
+            return [held]
     # Parsed by the shipper already, beside the line or in its place.
     for key in ("log_processed", "json"):
         if isinstance(document.get(key), dict) and ("@timestamp" in document or "log" in document):

@@ -10,6 +10,7 @@ from copycatch.formats.shared.chat import (
     response_fields,
     split_asked,
 )
+from copycatch.formats.shared.contents import UNREAD
 from copycatch.formats.shared.messages import Fields, compact_text, dig, first, text_of
 from copycatch.records.wire import ID_CHARS_MAX, VECTOR_LENGTH_MAX
 
@@ -19,6 +20,7 @@ INSTANCES_MAX = 10_000  # in one request; also bounds the records that one messa
 # No value of a record: each record notes that a part of it could not be read.
 UNREAD_ANSWER: Fields = {"predicted_label": object()}
 _TEXT_KEYS = ("generated_text", "output_text", "text_output", "summary_text", "translation_text", "answer")
+_DATA_URIS = ("data:image/", "data:audio/", "data:video/", "data:application/")
 _CHAT_KEYS = frozenset({"messages", "prompt", "contents", "input"})
 _DEPTH_MAX = 8  # of nested lists; batch, channels, height, width and some to spare
 _LABEL_KEYS = (
@@ -61,6 +63,7 @@ def instances_of(body: Any) -> list[Any]:
             body.get("dataframe_records"),
             dig(body, "dataframe_split", "data"),
             body.get("inputs"),
+            body.get("text_input"),
             body.get("features"),
             body.get("data"),
         )
@@ -88,13 +91,13 @@ def input_of(row: Any) -> Any:
     '{"age":31,"city":"Oslo"}'
     """
     if row is None or isinstance(row, str):
-        return text_of(row)
+        return UNREAD if row is not None and row.startswith(_DATA_URIS) else text_of(row)
+    if isinstance(row, dict) and isinstance(row.get("b64"), str):
+        return UNREAD  # bytes, mostly of an image
     values = list(row.values()) if isinstance(row, dict) else row
     if isinstance(row, dict) and len(values) == 1:
         return input_of(values[0])
-    if isinstance(values, int | float) and not isinstance(values, bool):
-        return [values]
-    flat = flatten(values)
+    flat = [values] if isinstance(values, int | float) and not isinstance(values, bool) else flatten(values)
     if flat is not None:
         return flat if len(flat) <= VECTOR_LENGTH_MAX else None
     return compact_text(row)

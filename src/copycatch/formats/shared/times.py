@@ -44,6 +44,8 @@ def time_ms_of(
     (1795310536499, 1795310536000)
     >>> time_ms_of("2026-11-22 01:22:16.5", zone=dt.UTC)
     1795310536500
+    >>> time_ms_of("Sun, 22 Nov 2026 01:22:16 GMT", zone=dt.UTC)
+    1795310536000
     >>> time_ms_of(1795303424.101), time_ms_of("1795303424913000000"), time_ms_of(1795303424, "epoch_s")
     (1795303424101, 1795303424913, 1795303424000)
     >>> time_ms_of("2026-11-22 01:22:16 +0000 UTC"), time_ms_of("Sun, 22 Nov 2026 01:22:16 GMT")
@@ -81,10 +83,9 @@ def _time_ms_of_text(text: str, field: str, zone: dt.tzinfo | None) -> int:
     # BigQuery and Databricks print the zone as a word.
     plain = text.removesuffix(" UTC") + "Z" if text.endswith(" UTC") else text
     try:
-        if zone is not None:
-            moment = dt.datetime.fromisoformat(plain)
-            if moment.tzinfo is None:
-                return UnixMs(round(moment.replace(tzinfo=zone).timestamp() * 1000))
+        naive = None if zone is None else _naive_moment(plain)
+        if naive is not None:
+            return UnixMs(round(naive.replace(tzinfo=zone).timestamp() * 1000))
         try:
             return parse_rfc3339(plain)
         except ValueError:
@@ -96,6 +97,15 @@ def _time_ms_of_text(text: str, field: str, zone: dt.tzinfo | None) -> int:
         message = f"{field}: expected RFC 3339 as 2026-01-05T00:00:00Z or epoch time: {error}, or name \
 the zone of all such times (option times, as times=UTC)"
         raise MessageFault("schema", field, message) from None
+
+
+def _naive_moment(text: str) -> dt.datetime | None:
+    """A time without an offset, or None."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is None else None
 
 
 def _other_moment(text: str) -> dt.datetime | None:
