@@ -7,12 +7,27 @@ from collections.abc import Callable
 from typing import Any
 
 from copycatch.formats.shared.kafka_dumps import unpacked_bytes
+from copycatch.formats.shared.messages import dig, first
+from copycatch.formats.shared.otlp import plain_value
 from copycatch.records.wire import MESSAGE_BYTES_MAX
 
 CRI_LINE = re.compile(rb"\S{20,40} (?:stdout|stderr) F (?=[\[{])")  # of containerd and CRI-O
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{40}")  # how a message as base64 begins
+# What stands before JSON in a line of text: a time, a host, a container's name, a key.
+TEXT_BEFORE = re.compile(rb"[^\s{}\[\]\"][^{}\x00-\x08\x0a-\x1f]{0,500}?[\s|](?=\{\s*\")")
 MAGIC = 0  # of Confluent's wire format: this byte, four of a schema's id, then the message
 _MAGIC_BYTES = 5
+_TEXT_KEYS = (
+    "log",
+    "message",
+    "MESSAGE",
+    "textPayload",
+    "Message",
+    "msg",
+    "short_message",
+    "LogEntry",
+    "LogMessage",
+)
 _CRI_CHARS = 128  # of a line's prefix and more
 
 
@@ -59,8 +74,8 @@ def _cloud_logging(document: dict[str, Any]) -> list[Any] | None:
 
 
 def _line(document: dict[str, Any]) -> list[Any] | None:
-    """Docker and Fluent Bit (`log`), Filebeat and Logstash (`message`): a line of JSON as text."""
-    for key in ("log", "message", "MESSAGE", "textPayload", "Message"):
+    """Docker and Fluent Bit (`log`), Filebeat and Logstash (`message`), and so on: a line of JSON as text."""
+    for key in _TEXT_KEYS:
         held = document.get(key)
         if is_json_text(held) or (isinstance(held, str) and CRI_LINE.match(held[:_CRI_CHARS].encode())):
             return [held]
@@ -83,6 +98,10 @@ def _events(document: dict[str, Any]) -> list[Any] | None:
 def _records(document: dict[str, Any]) -> list[Any] | None:
     """What Lambda functions are given by SQS (`body`), SNS and Kinesis: `{"Records": [...]}`."""
     records = _dicts(document.get("Records"))
+    by_partition = document.get("records")
+    if isinstance(by_partition, dict):  # of Kafka
+        values = [_decoded(each.get("value")) for some in by_partition.values() for each in _dicts(some)]
+        return values if values and all(map(is_json_text, values)) else None
     found = []
     for record in records:
         sns, kinesis = record.get("Sns"), record.get("kinesis")
@@ -103,7 +122,10 @@ def _encoded(document: dict[str, Any]) -> list[Any] | None:
             text = _decoded(data)
             if is_json_text(text):
                 return [text]
-    return None
+    # CloudEvents, and what Event Hubs captures.
+    packed = document.get("data_base64") if "specversion" in document else None
+    text = _decoded(first(packed, document.get("Body") if "SequenceNumber" in document else None))
+    return [text] if is_json_text(text) else None
 
 
 def _decoded(data: Any) -> str | None:
@@ -120,10 +142,11 @@ def _decoded(data: Any) -> str | None:
 
 
 def _connect(document: dict[str, Any]) -> list[Any] | None:
-    """Kafka Connect's JSON converter with schemas: `{"schema": ..., "payload": ...}`."""
-    if set(document) != {"schema", "payload"}:
+    """Kafka Connect's JSON converter with schemas: `{"schema": ..., "payload": ...}`; Debezium without."""
+    is_change = {"before", "after", "op", "source"} <= document.keys()
+    if set(document) != {"schema", "payload"} and not is_change:
         return None
-    payload = document["payload"]
+    payload = document if is_change else document["payload"]
     if payload is None:
         return []  # a tombstone
     if (
@@ -144,17 +167,23 @@ def otlp_bodies(document: dict[str, Any]) -> list[Any] | None:
         for record in _dicts(scope.get("logRecords"))
     ]
     bodies = [_body_text(record) for record in records]
-    return bodies if bodies and all(map(is_json_text, bodies)) and not _is_genai(records) else None
+    are_lines = all(isinstance(each, dict) or is_json_text(each) for each in bodies)
+    return bodies if bodies and are_lines and not _is_genai(records) else None
 
 
 def _body_text(record: dict[str, Any]) -> Any:
     body = record.get("body")
-    return body.get("stringValue") if isinstance(body, dict) else body
+    if not isinstance(body, dict):
+        return body
+    # A collector that has parsed the line hands it on as a map.
+    return plain_value(body) if "kvlistValue" in body else body.get("stringValue")
 
 
 def _is_genai(records: list[dict[str, Any]]) -> bool:
+    attributes = [each for record in records for each in _dicts(record.get("attributes"))]
     names = [record.get("eventName") for record in records]
-    names += [each.get("key") for record in records for each in _dicts(record.get("attributes"))]
+    names += [each.get("key") for each in attributes]
+    names += [dig(each, "value", "stringValue") for each in attributes if each.get("key") == "event.name"]
     return any(isinstance(name, str) and name.startswith("gen_ai.") for name in names)
 
 

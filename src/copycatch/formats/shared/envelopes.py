@@ -13,6 +13,7 @@ from copycatch.formats.shared.envelope_kinds import (
     CRI_LINE,
     MAGIC,
     TAKERS,
+    TEXT_BEFORE,
     bare,
     is_json_text,
     otlp_bodies,
@@ -32,20 +33,30 @@ DEPTH_MAX = 4  # envelopes within envelopes: a container's log of a file of a st
 _HEAD_BYTES = 1024
 _KEYS = re.compile(
     rb'"(?:messageType|logEvents|records|jsonPayload|insertId|log|message|@message|@timestamp|payload|schema'
-    rb'|resourceLogs|MESSAGE|textPayload|Message|detail-type|sourcetype|awslogs|Records|log_processed|json)"'
-    rb'|"data"\s*:\s*"'
+    rb"|resourceLogs|MESSAGE|textPayload|Message|detail-type|sourcetype|awslogs|Records|log_processed|json"
+    rb'|before)"|"(?:data|data_base64|Body|msg|short_message|LogEntry|LogMessage|original)"\s*:\s*"'
 )
 # Exports and queries of log stores, and events: taken out only where what is within is of a known format.
 _HOLDERS = re.compile(
     rb'"(?:_source|_raw|hits|line|eventType|specversion)"|"(?:entries|items|logs|data)"\s*:\s*\['
-    rb'|"(?:data|content|attributes|result|stream)"\s*:\s*\{'
+    rb'|"(?:data|content|attributes|result|stream|properties|event|msg|LogMessage)"\s*:\s*\{|"streams"\s*:\s*\['
 )
 _KUBEFLOW = b"org.kubeflow"  # CloudEvents that are a format of their own
 _HELD = (
     *(("_source",), ("line",), ("_raw",), ("result", "_raw"), ("attributes",), ("content", "attributes")),
-    *(("attributes", "attributes"), ("data",)),
+    *(("attributes", "attributes"), ("data",), ("properties",), ("event",), ("msg",), ("LogMessage",)),
+    *(("content", "message"), ("event", "original")),
 )
-_LISTED = (("entries",), ("items",), ("logs",), ("data",), ("hits", "hits"), ("data", "result"), ("values",))
+_LISTED = (
+    ("entries",),
+    ("items",),
+    ("logs",),
+    ("data",),
+    ("hits", "hits"),
+    ("data", "result"),
+    ("values",),
+    ("streams",),
+)
 
 Inner = list[bytes] | None
 """Messages within an envelope; None where there is none."""
@@ -176,8 +187,10 @@ def _may_be_wrapped(value: bytes) -> bool:
         return True
     if _HOLDERS.search(value, 0, _HEAD_BYTES) is not None and _KUBEFLOW not in value[:_HEAD_BYTES]:
         return True
-    is_json = value[0] in b"{["
-    return not is_json and (CRI_LINE.match(value, 0, 128) or BASE64.match(value, 0, 128)) is not None
+    if value[0] in b"{[":
+        return False
+    found = CRI_LINE.match(value, 0, 128) or BASE64.match(value, 0, 128) or TEXT_BEFORE.match(value, 0, 600)
+    return found is not None
 
 
 def _unwrap(value: bytes, recognise: Recognise, depth: int, is_pointed: bool = False) -> Inner:
@@ -204,6 +217,9 @@ def _taken(value: bytes, recognise: Recognise, depth: int, is_pointed: bool) -> 
         # A log that has the keys of an envelope by chance is in a known format.
         if found is None or (take is not otlp_bodies and recognise(document, {}) is not None):
             continue
+        is_parsed = take is otlp_bodies and not any(isinstance(each, str) for each in found)
+        if is_parsed and _each_known(found, recognise, depth) is None:
+            continue  # maps of another program
         messages: list[bytes] = []
         for each in found[:INNER_MAX]:
             encoded = _encoded_line(each)
@@ -215,14 +231,24 @@ def _taken(value: bytes, recognise: Recognise, depth: int, is_pointed: bool) -> 
 
 def _held(value: bytes, recognise: Recognise, depth: int) -> Inner:
     """What exports of log stores hold, where that is of a known format or an envelope itself."""
+    before = TEXT_BEFORE.match(value, 0, 600)
+    if before is not None and depth < DEPTH_MAX:
+        return _known(value[before.end() :].decode("utf-8", "replace"), recognise, depth)
     if depth == DEPTH_MAX or _HOLDERS.search(value, 0, _HEAD_BYTES) is None:
         return None
     try:
         document = read_json(value)
     except MessageFault:
         return None
-    if not isinstance(document, dict) or recognise(document, {}) is not None:
+    some = document[:8] if isinstance(document, list) else [document]
+    if not any(isinstance(each, dict) and recognise(each, {}) is None for each in some):
         return None
+    if isinstance(document, list):
+        return _each_known(document, recognise, depth)
+    return _held_by(document, recognise, depth)
+
+
+def _held_by(document: dict[str, Any], recognise: Recognise, depth: int) -> Inner:
     for path in _HELD:
         inner = _known(dig(document, *path), recognise, depth)
         if inner is not None:
@@ -233,14 +259,22 @@ def _held(value: bytes, recognise: Recognise, depth: int) -> Inner:
             continue
         # Loki's are pairs of a time and a line.
         entries = [each[-1] if isinstance(each, list) and each else each for each in entries[:INNER_MAX]]
-        found = [_known(each, recognise, depth) for each in entries]
-        if any(each is not None for each in found):
-            lines = [
-                [_encoded_line(entry)] if each is None else each
-                for entry, each in zip(entries, found, strict=True)
-            ]
-            return [line for each in lines for line in each][:INNER_MAX]
+        inner = _each_known(entries, recognise, depth)
+        if inner is not None:
+            return inner
     return None
+
+
+def _each_known(entries: list[Any], recognise: Recognise, depth: int) -> Inner:
+    """What entries hold, where one of them holds something known; the others stay as they are."""
+    entries = entries[:INNER_MAX]
+    found = [_known(each, recognise, depth) for each in entries]
+    if all(each is None for each in found):
+        return None
+    lines = [
+        [_encoded_line(entry)] if each is None else each for entry, each in zip(entries, found, strict=True)
+    ]
+    return [line for each in lines for line in each][:INNER_MAX]
 
 
 def _known(held: Any, recognise: Recognise, depth: int) -> Inner:

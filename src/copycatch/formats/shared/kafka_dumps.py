@@ -15,8 +15,8 @@ from copycatch.records.wire import MESSAGE_BYTES_MAX
 _MARKS = re.compile(rb'"(?:topic|partition|offset|headers|key|tstype)"')
 _HEAD_BYTES = 256
 _KEYS = frozenset(
-    {"topic", "partition", "offset", "headers", "key", "value", "payload", "broker", "__metadata",
-     "ts", "tstype", "timestamp", "timestampType"}
+    {"topic", "partition", "partitionID", "offset", "headers", "key", "value", "payload", "broker",
+     "__metadata", "ts", "tstype", "timestamp", "timestampType"}
 )  # fmt: skip
 _HINTS = frozenset({"topic", "headers", "offset"})
 _UNKNOWN_MS = -1
