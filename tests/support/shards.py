@@ -99,7 +99,7 @@ class _Lockstep:
             state.is_remote = True
         self._learned = Learned()
         self._readers = [VersionReader() for _ in range(n_shards)]
-        self._digests: dict[str, bytes] = {}
+        self._sent: dict[str, tuple[bytes, bytes]] = {}  # digest and content, by part
         self._missed: list[LearningInputs] = []
         self._alerts: list[Alert] = []
         self.cost = Cost()
@@ -140,11 +140,13 @@ class _Lockstep:
         self._missed = []
         self._alerts += self._learned.correlator.judge(now_ms, self._policy).alerts
         parts = version_parts(self._learned) if self.is_wired else {}
-        digests = {name: digest_of(content) for name, content in parts.items()}
         for name, content in parts.items():
-            if digests[name] != self._digests.get(name):
+            digest, (known, sent) = digest_of(content), self._sent.get(name, (b"", b""))
+            if digest == known:
+                parts[name] = sent  # as on a topic: what a reader has is not sent again
+            else:
+                self._sent[name] = digest, content
                 self.cost.version_bytes += len(zlib.compress(content, ZLIB_LEVEL))
-        self._digests = digests
         self.cost.learner_s += time.process_time() - began_s
         return parts
 

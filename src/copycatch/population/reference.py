@@ -197,12 +197,16 @@ class Reference:
         self.values[stratum, index, known] = values[known]
         self._forget_peers(stratum)
 
-    def put(self, stratum: int, accounts: IntArray, values: FloatArray) -> None:
-        """Overwrite a stratum: (ACCOUNTS_MAX,) accounts, 0 where empty; (ACCOUNTS_MAX, n_features) values."""
-        self.accounts[stratum], self.values[stratum] = accounts, values
-        self.index_by_account[stratum] = {
-            account: index for index, account in enumerate(accounts.tolist()) if account
-        }
+    def put(self, stratum: int, accounts: IntArray, values: FloatArray, first: int = 0) -> None:
+        """Overwrite rows of a stratum from `first` on: (n,) accounts, 0 if empty; (n, n_features) values."""
+        index_by_account, rows = self.index_by_account[stratum], slice(first, first + len(accounts))
+        for index, account in enumerate(self.accounts[stratum, rows].tolist(), first):
+            if index_by_account.get(account) == index:
+                del index_by_account[account]
+        self.accounts[stratum, rows], self.values[stratum, rows] = accounts, values
+        index_by_account.update(
+            (account, index) for index, account in enumerate(accounts.tolist(), first) if account
+        )
         self._forget_peers(stratum)
 
     def knows(self, account_hash: int) -> bool:

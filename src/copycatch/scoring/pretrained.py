@@ -114,7 +114,8 @@ class PretrainedClassifier:
             inputs, learned, state = found["inputs"], int(found["learned"]), found["state"]
             before = aligned(found["pretrained_weights"], inputs, names, np.nan)
             own = aligned(state[:-2], inputs, names, np.nan)
-            dropped = [index for index, name in enumerate(inputs) if name not in set(names)]
+            here = set(names)
+            dropped = [index for index, name in enumerate(inputs) if name not in here]
             intercept, separation = state[-2] + MIDDLE * state[dropped].sum(), state[-1]
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             message = f"the snapshot's pretrained scorer lacks or garbles a part: {error!r}"
