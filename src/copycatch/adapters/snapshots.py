@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 MAGIC = b"copycatch-snapshot-1\n"
 MAC_BYTES = 32
 TRAILER_BYTES = 4 + MAC_BYTES
+FOLDER = "shard-"
 KEY_BYTES_MIN = 16
 KEY_BYTES = 32  # of keys that are made
 HEADER_BYTES_MAX = 1 << 16  # a header is a few hundred bytes; more is not ours
@@ -220,6 +221,12 @@ def _make_key(path: Path, key: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def shards_in(directory: Path) -> list[Shard]:
+    """Every shard that has a folder of snapshots there."""
+    names = [path.name for path in _listing(directory) if path.name.startswith(FOLDER)]
+    return sorted(Shard.parse(urllib.parse.unquote(name.removeprefix(FOLDER))) for name in names)
+
+
 class DirectorySnapshots:
     """One folder a shard, one file a snapshot; the last `keep` stay."""
 
@@ -235,7 +242,7 @@ class DirectorySnapshots:
 
     def _folder(self, shard: Shard) -> Path:
         # Topics may hold dots, files slashes: percent-encoding keeps every name inside the directory.
-        return self._directory / ("shard-" + urllib.parse.quote(str(shard), safe=""))
+        return self._directory / (FOLDER + urllib.parse.quote(str(shard), safe=""))
 
     def _path(self, info: SnapshotInfo) -> Path:
         return self._folder(info.shard) / named(info)

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from copycatch.adapters.remote_snapshots import is_url
+from copycatch.adapters.snapshots import shards_in
 from copycatch.engine import Erased
 from copycatch.errors import StateError
 from copycatch.ports import Clock, Shard
@@ -129,7 +130,7 @@ class Erasures:
         """Shards that have snapshots and have not done it."""
         if not self._path(request).exists():
             return []
-        return [str(shard) for shard in self._known() if not self._mark(request, shard).exists()]
+        return [str(shard) for shard in shards_in(self._snapshots) if not self._mark(request, shard).exists()]
 
     def is_open(self, request: Request) -> bool:
         return self._path(request).exists()
@@ -172,13 +173,6 @@ class Erasures:
 
     def _mark(self, request: Request, shard: Shard) -> Path:
         return self._folder / f"{request.id}.{urllib.parse.quote(str(shard), safe='')}.done"
-
-    def _known(self) -> list[Shard]:
-        """Every shard with a folder of snapshots."""
-        if not self._snapshots.is_dir():
-            return []
-        names = [path.name for path in self._snapshots.iterdir() if path.name.startswith("shard-")]
-        return sorted(Shard.parse(urllib.parse.unquote(name.removeprefix("shard-"))) for name in names)
 
 
 def make_erasures(settings: Service, clock: Clock, key: bytes) -> Erasures | None:

@@ -19,13 +19,13 @@ from copycatch.records.columns import Outcomes, RawBatch, RecordBatch
 from copycatch.records.policy import Policy
 from copycatch.service.drills import Drills
 from copycatch.service.findings import Learning
+from copycatch.service.identities import Identities
 from copycatch.service.remote_learning import RemoteLearning
 from copycatch.service.tracing import Untraced
 from copycatch.units import UNIX_MS_MIN, UnixMs
 
 log = structlog.get_logger(__name__)
 _LENGTH_BYTES = 8
-IDENTITY_RECORDS = 500  # of a poll: enough to see who changes a name with each request
 _BOUND_METRICS = (
     "copycatch_records_beyond_accounts_total",
     "copycatch_accounts_evicted_total",
@@ -127,6 +127,7 @@ class EngineJudge:
         tracing: Tracing | None = None,
     ) -> None:
         self._policy = policy
+        self._identities = Identities()
         self._tracing = tracing or Untraced()
         self._remote = remote
         self._accounts_max = accounts_max
@@ -198,7 +199,7 @@ class EngineJudge:
             newest_ms = int(np.max(batch.event_times_ms))
             self._newest_event_ms = UnixMs(max(newest_ms, self._newest_event_ms or newest_ms))
             self._fields |= _fields_of(batch)
-            for name, n in _identities_of_one_account(batch).items():
+            for name, n in self._identities.most(batch).items():
                 self._metrics.set("copycatch_identities_of_one_account", n, field=name)
         silenced, lagging = frozenset(map(str, silent)), frozenset(map(str, behind))
         if self._remote is not None:
@@ -309,25 +310,9 @@ class EngineJudge:
             engine.take(self._state, learned)
         self._intake.reset()
         self._drills = Drills()
+        self._identities = Identities()
         self._bounds = NO_BOUNDS
         self._newest_event_ms = None
-
-
-def _identities_of_one_account(batch: RecordBatch) -> dict[str, int]:
-    """Most values that one account has in a field by which a client may be known, in the first records."""
-    accounts = batch.account_ids[:IDENTITY_RECORDS]
-    values_by_field: dict[str, Sequence[str | None]] = {
-        "tenant_id": batch.tenant_ids,
-        "model_id": batch.model_ids,
-        "client_ip": batch.client_ips,
-        "api_key_id": batch.api_key_hashes,
-    }
-    found = {}
-    for name, values in values_by_field.items():
-        pairs = set(zip(accounts, values[:IDENTITY_RECORDS], strict=True))
-        counts = Counter(account for account, value in pairs if value is not None)
-        found[name] = max(counts.values(), default=0)
-    return found
 
 
 def _fields_of(batch: RecordBatch) -> set[str]:

@@ -82,8 +82,17 @@ def image() -> Iterator[Image]:
         shutil.rmtree(root)
 
 
+def assert_others_may_run(python: str, user: int) -> None:
+    """At once, not after minutes: a Python below a private folder has libraries that only its owner reads."""
+    drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if os.geteuid() == 0 else []
+    done = subprocess.run([*drop, shutil.which(python) or python, "-c", "import ssl"], check=False)
+    assert done.returncode == 0, f"COPYCATCH_TEST_IMAGE: {python} cannot be run by the image's user"
+
+
 def built(root: Path) -> Image:
     build, _, final = stages()
+    user = int(dict(final)["USER"].partition(":")[0])
+    assert_others_may_run(PYTHON, user)
     for name in ("src", "opt", "etc/copycatch", "var/lib", "tmp", "bin"):
         (root / name).mkdir(parents=True)
     (root / "bin/python").symlink_to(shutil.which(PYTHON) or PYTHON)
@@ -105,7 +114,6 @@ def built(root: Path) -> Image:
             assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     said = dict(final)
     shutil.copy(ROOT / "deploy/policy.minimal.yaml", root / "etc/copycatch/policy.yaml")
-    user = int(said["USER"].partition(":")[0])
     environment = {"PATH": f"{placed('/opt/copycatch/bin', root)}:/usr/bin:/bin", "TMPDIR": str(root / "tmp")}
     for pair in shlex.split(placed(said["ENV"], root)):
         name, _, value = pair.partition("=")

@@ -21,5 +21,8 @@ def test_the_account_with_most_tenants_models_addresses_or_keys_is_measured() ->
         name: metrics.get(NAME, field=name) for name in ("tenant_id", "model_id", "client_ip", "api_key_id")
     }
     assert found == {"tenant_id": 40, "model_id": 1, "client_ip": 1, "api_key_id": 7}
-    judge.step(raw_batch(honest[:1]), UnixMs(NOW_MS))
-    assert metrics.get(NAME, field="tenant_id") == 1
+    start_ms = int(honest[0]["event_time"])
+    for hours, n_shown in ((0, 40), (1, 40), (2, 1), (9, 1)):  # of the hour before, and then no more
+        later = record(1_000 + hours, account_id="b", tenant_id="t", event_time=start_ms + hours * 3_600_000)
+        judge.step(raw_batch([later]), UnixMs(NOW_MS + hours * 3_600_000))
+        assert metrics.get(NAME, field="tenant_id") == n_shown
