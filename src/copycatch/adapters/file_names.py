@@ -11,9 +11,9 @@ from copycatch.errors import ConfigError
 log = structlog.get_logger(__name__)
 
 STDIN = "-"
-COMPRESSED = (".gz", ".zst", ".bz2")
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".csv", ".tsv", ".parquet", *COMPRESSED)
-_BEGINNINGS = (b"{", b"[", b"PAR1", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh")
+_BEGINNINGS = (b"{", b"[", b"PAR1", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX")
 _HEAD_BYTES = 64
 # What rotation appends: a number that grows with age (app.log.2), or a date (app.log-20260701).
 _ROTATED = re.compile(

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ CHUNK_BYTES = 1 << 20
 LINE_BYTES_MAX = MESSAGE_BYTES_MAX + 1
 HEAD_BYTES = 1 << 16
 PARQUET_MAGIC = b"PAR1"
+_TAR, _TAR_AT = b"ustar", 257
 _ROWS = 1000
 _SEPARATORS = ",;\t|"
 
@@ -59,7 +61,7 @@ def read_errors(name: str) -> Iterator[None]:
     """Turn what a library says of a damaged file into a `TransportError` that names the file."""
     try:
         yield
-    except (OSError, EOFError, zstandard.ZstdError, csv.Error, ValueError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, csv.Error, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         msg = f"{name}: cannot be read on: {reason}"
         raise TransportError(msg) from error
@@ -68,7 +70,7 @@ def read_errors(name: str) -> Iterator[None]:
 class _Whole(io.RawIOBase):
     """What is unpacked, as far as it can be: a file that breaks off gives all before that."""
 
-    def __init__(self, file: gzip.GzipFile | bz2.BZ2File) -> None:
+    def __init__(self, file: gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile) -> None:
         self._file = file
 
     def readable(self) -> bool:
@@ -95,6 +97,11 @@ def unpacked(raw: BinaryIO) -> BinaryIO:
         return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
     if magic[:3] == b"BZh":
         return io.BufferedReader(_Whole(bz2.BZ2File(raw)), CHUNK_BYTES)
+    if magic == b"\xfd7zX":
+        return io.BufferedReader(_Whole(lzma.LZMAFile(raw)), CHUNK_BYTES)
+    if magic == b"PK\x03\x04":
+        msg = "it is a zip archive; unpack it first"
+        raise ValueError(msg)
     return raw
 
 
@@ -116,7 +123,10 @@ def head_of(name: str, n_bytes: int = HEAD_BYTES) -> bytes:
 def values_in(name: str, raw: BinaryIO, tail: Tail | None = None) -> Generator[bytes] | None:
     """Messages of a file that is not made of lines: rows as JSON objects, or JSON values; else None."""
     tail = tail or Tail()
-    head = head_of(name, 4)
+    head = head_of(name, _TAR_AT + len(_TAR))
+    if head[_TAR_AT:] == _TAR:
+        msg = "it is a tar archive; unpack it first"
+        raise ValueError(msg)
     if head.startswith(PARQUET_MAGIC):
         return _parquet_rows(unpacked(raw))
     encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"

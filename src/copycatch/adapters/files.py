@@ -96,7 +96,8 @@ class _Lines:
         self._ready += lines
 
     def _check_is_text(self, chunk: bytes) -> None:
-        if self._is_live and chunk.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"PAR1")):
+        packed = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX", b"PAR1")
+        if self._is_live and chunk.startswith(packed):
             msg = f"{self._name}: is compressed, or Parquet; unpack it first (zcat), or name the file"
             raise TransportError(msg)
 

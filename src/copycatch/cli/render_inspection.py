@@ -182,7 +182,7 @@ def _next_lines(report: Inspection, args: argparse.Namespace) -> list[str]:
         lines.append(f"          copycatch run --settings {settings}")
     elif args.source != "-":
         named = [] if _is_mixed(report, args) else words
-        replay = ["copycatch", "replay", args.source, *named, "--alerts", _free("alerts.jsonl")]
+        replay = ["copycatch", "replay", _as_argument(args.source), *named, "--alerts", _free("alerts.jsonl")]
         lines.append(f"          {shlex.join(replay)}")
     return ["", *lines]
 
@@ -235,7 +235,12 @@ def _source_words(args: argparse.Namespace) -> list[str]:
     """The source as it was named, with the broker of a topic."""
     kafka = [] if args.kafka is None else ["--kafka", args.kafka]
     settings = [] if args.settings is None else ["--settings", str(args.settings)]
-    return [args.source, *kafka, *settings]
+    return [_as_argument(args.source), *kafka, *settings]
+
+
+def _as_argument(source: str) -> str:
+    """A file's name that no command takes for an option."""
+    return f"./{source}" if source.startswith("-") and source != "-" else source
 
 
 def _free(name: str) -> str:

@@ -21,7 +21,7 @@ DESCRIPTION = """\
 Play log files through the engine of `copycatch run` and write what it would have announced.
 
 Files hold JSON (one object a line, one document, an array, or objects in a row), CSV or Parquet; compressed
-with gzip, zstd or bzip2 or not. A folder is read with those below it, rotated logs oldest first; - is
+with gzip, zstd, bzip2 or xz or not. A folder is read with those below it, rotated logs oldest first; - is
 standard input (lines). All are one log: files that are open together (32) are read in line by
 event time. Time is the log's own.
 """

@@ -3,8 +3,11 @@
 import bz2
 import gzip
 import io
+import lzma
 import os
+import tarfile
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +74,18 @@ def test_what_stands_before_a_file_breaks_off_is_read(
     assert len(found) >= (n // 2 if pack is gzip.compress else 0)
     [fault] = source.faults
     assert "a.jsonl.gz: cannot be read on" in fault
+
+
+def test_xz_is_unpacked_and_archives_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.1.xz").write_bytes(lzma.compress(b"one\ntwo\n"))
+    assert read(FileSource([str(tmp_path)])) == [(0, b"one"), (1, b"two")]
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("a.jsonl", "one\n")
+    with tarfile.open(tmp_path / "c.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "b.zip")
+    for name, kind in (("b.zip", "zip"), ("c.tar.gz", "tar")):
+        with pytest.raises(TransportError, match=f"{name}: cannot be read on: it is a {kind} archive"):
+            read(FileSource([str(tmp_path / name)]))
 
 
 def test_places_that_are_not_there(tmp_path: Path) -> None:

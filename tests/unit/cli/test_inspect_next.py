@@ -99,6 +99,21 @@ def test_the_replay_that_is_printed_runs(
     assert Path("alerts.jsonl").is_file()
 
 
+def test_names_of_files_are_taken_for_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("-dash.jsonl", "it's $x.jsonl"):
+        Path(name).write_text(
+            "\x1e" + json.dumps({"time": TIME, "account_id": "a", "request": CHAT, "response": {}})
+        )
+        _, commands = printed(["inspect", "--", name], capsys)
+        for command in commands:
+            assert main([*command, "--force"] if command[0] == "replay" else command) in (0, 1)
+            assert "usage" not in capsys.readouterr().err
+        Path("settings.yaml").unlink()
+
+
 def test_options_go_with_what_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from copycatch.records.wire import MESSAGE_BYTES_MAX
 
 DEPTH_MAX = 64  # of a document that is too deep to read whole; what lies deeper is left out
 _INTEGER_CHARS_MAX = 19
+_SEPARATOR = "\x1e"  # of sequences of JSON texts (RFC 7464)
 
 
 def read_json(value: bytes) -> Any:
@@ -66,7 +67,7 @@ _LOST: Any = object()  # while it is read: NaN, Infinity, or a number that no fl
 
 
 def _read_leniently(value: bytes) -> Any:
-    text = value.decode("utf-8-sig", errors="replace")
+    text = value.decode("utf-8-sig", errors="replace").strip(_SEPARATOR)
     n_lost = 0
 
     def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
