@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -68,17 +69,40 @@ def check_messages(servers: str, topics: Topics) -> tuple[list[Any], list[Any]]:
     return alerts, recommendations
 
 
-def test_from_kafka_to_kafka(kafka_servers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    topics = Topics.make(kafka_servers)
-    service = ServiceProcess(kafka_servers, topics, tmp_path, policy=POLICY)
-    produce(kafka_servers, topics.records, traffic(4000))
+def test_from_kafka_to_kafka(
+    kafka_servers: str,
+    make_topic: Callable[[str, int], str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    topics, feedback = Topics.make(kafka_servers), make_topic("feedback", 1)
+    more = {"feedback": feedback, "policy_check_interval": "100ms"}
+    service = ServiceProcess(kafka_servers, topics, tmp_path, policy=POLICY, more=more)
+    records = list(traffic(4100))
+    produce(kafka_servers, topics.records, records[:4000])
     with ended(service):
         service.start()
         wait_drained(service, 4000)
+        alerts, recommendations = check_messages(kafka_servers, topics)
+        by = ["--alerts", topics.alerts, "--kafka", kafka_servers, "--reason", "a load test", "--by", "kim"]
+        uid = json.loads(alerts[0].value)["uid"]
+        assert main(["verdict", uid, "benign", *by, "--to", feedback]) == 0
+        service.wait_for("verdicts taken")
+        service.wait_for("policy taken")
+        produce(kafka_servers, topics.records, records[4000:])
+        wait_drained(service, 4100)
         assert service.stop() == 0
     done = service.events("done")[-1]
-    assert done["accepted"] == 4000
-    alerts, recommendations = check_messages(kafka_servers, topics)
+    assert done["accepted"] == 4100
+    all_alerts, rows = check_messages(kafka_servers, topics)
+    said = [json.loads(each.value)["op"] for each in all_alerts[len(alerts) :]]
+    assert said == ["close"], "found benign: released at once, and quiet"
+    assert rows[-1].value is None or json.loads(rows[-1].value)["op"] == "revoke"
+    capsys.readouterr()
+    assert main(["alerts", topics.alerts, "--kafka", kafka_servers, "--verdicts", feedback]) == 0
+    listed = capsys.readouterr()
+    assert "  benign   " in listed.out
+    assert "precision 0%: 0 attack, 1 benign" in listed.err
     # Account 0 sends two records a second, twice the limit; nobody else comes near it.
     assert {json.loads(each.value)["entity"]["id"] for each in alerts} == {"acct-0"}
     assert json.loads(recommendations[0].value)["action"] == "throttle"
@@ -88,8 +112,8 @@ def test_from_kafka_to_kafka(kafka_servers: str, tmp_path: Path, capsys: pytest.
     assert main(["alerts", topics.alerts, topics.recommendations, "--kafka", kafka_servers, *at]) == 0
     titles, line = capsys.readouterr().out.splitlines()
     assert titles.startswith("worst")
-    assert line.split()[2] == "acct-0", "one line an account"
-    assert "  throttle until 20" in line
+    assert line.split()[:3] == ["HIGH", "closed", "acct-0"], "one line an account"
+    assert "  throttle revoked" in line
     assert main(["explain", topics.alerts, "--kafka", kafka_servers, "--account", "acct-0"]) == 0
     assert "HIGH account acct-0" in capsys.readouterr().out
     assert time.monotonic() - began_s < 20, "the marks of transactions are not waited for"

@@ -66,7 +66,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--verdicts",
         type=Path,
         metavar="FILE",
-        help="what `copycatch verdict` noted: beside each, and precision",
+        help="what `copycatch verdict` noted, a file or topic: beside each, and precision",
     )
     parser.add_argument("--wide", action="store_true", help="whole lines, also on a terminal")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     since_ms = time_of("--since", args.since)
     sources = sources_of(args)
     found = read_announced(sources, kafka_of(args), token=desk_token(args, sources))
-    verdicts = {} if args.verdicts is None else read_verdicts(args.verdicts)
+    verdicts = {} if args.verdicts is None else read_verdicts(args.verdicts, kafka_of(args))
     cases = matching(
         cases_of(found.alerts, found.rows),
         account=args.account,

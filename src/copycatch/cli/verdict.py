@@ -16,7 +16,7 @@ from copycatch.cli.options import (
     tell_faults,
 )
 from copycatch.errors import ConfigError
-from copycatch.units import format_rfc3339
+from copycatch.units import UnixMs, format_rfc3339
 
 DESCRIPTION = """\
 Say what an alert was about. The verdict is added to a file (one JSON object a line; backtest and alerts read
@@ -32,16 +32,20 @@ and 100 at a time hold; benign ones end within 31 days. Beyond that the verdict 
 as it is. For longer, or for more, use `copycatch allow add`. Name the verdicts' file in the settings
 (`verdicts`) for the metric copycatch_alert_precision: attacks among the alerts that were judged; what nobody
 judged counts neither way.
+
+With --to the verdict goes to the topic that the service's settings name (`feedback`): the service does the
+same to the policy in force, within the same bounds, and to its metrics; no file changes.
 """
 EPILOG = """\
 examples:
   copycatch verdict 3f2a91 benign --alerts alerts.jsonl --policy policy.yaml --reason "load test" --by kim
   copycatch verdict 3f2a91 attack --alerts copycatch.alerts --kafka broker:9092 --policy policy.yaml ...
+  copycatch verdict 3f2a91 benign --alerts copycatch.alerts --kafka broker:9092 --to copycatch.feedback ...
 
 exit codes: 0 noted; 1 no such alert, or more than one, or beyond the bounds;
   2 wrong options or policy; 3 a file cannot be written
 """
-WORSE_FACTOR = 10.0
+VERDICTS = Path("verdicts.jsonl")
 LEAST = 1e-12  # a score is off: it never speaks
 KEPT_FOR = {"benign": "30d", "attack": "366d"}
 
@@ -65,9 +69,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_kafka_arguments(parser, "--alerts is a topic")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="policy file to change (not for unsure)")
     parser.add_argument(
-        "--verdicts", type=Path, default=Path("verdicts.jsonl"), metavar="FILE",
-        help="file to add the verdict to (default: %(default)s)",
+        "--verdicts", type=Path, metavar="FILE",
+        help=f"file to add the verdict to (default: {VERDICTS}; with --to none)",
     )  # fmt: skip
+    parser.add_argument(
+        "--to", metavar="TOPIC", help="send it to the service's topic of verdicts (`feedback`) instead"
+    )
     parser.add_argument("--reason", required=True, help="what was found out")
     parser.add_argument("--by", required=True, help="who found it out")
     parser.add_argument(
@@ -83,9 +90,14 @@ def run(args: argparse.Namespace) -> int:
     from copycatch.desk.policy_changes import entry_of, with_entry, write_policy
     from copycatch.desk.reading import read_announced
 
-    if args.verdict != "unsure" and args.policy is None:
-        msg = f"a verdict of {args.verdict} changes the policy: name it with --policy"
+    if args.to is None and args.verdict != "unsure" and args.policy is None:
+        msg = (
+            f"a verdict of {args.verdict} changes the policy: name it with --policy, or the service's topic "
+            "of verdicts with --to"
+        )
         raise ConfigError(msg)
+    if args.to is not None:
+        _check_topic(args)
     now_ms = SystemClock().now_ms()
     expires = expiry_after("--for", args.duration or KEPT_FOR.get(args.verdict, "30d"), now_ms)
     token = desk_token(args, args.sources)
@@ -99,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
         return 1
     alert = alerts[-1]
     tail_prob = min((a.score.tail_prob for a in alerts if a.score.tail_prob is not None), default=None)
+    if args.to is not None:
+        return _send(args, _line(args, alert, tail_prob, format_rfc3339(now_ms)), now_ms)
     text, is_held = "", True
     if args.verdict != "unsure":
         match = {
@@ -113,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         policy, text, diff = with_entry(args.policy, section, entry)
         is_held = not any(each.given_ms == now_ms for each in held(getattr(policy, section))[1])
         print(diff if is_held else "", end="")
-    _note(args.verdicts, _line(args, alert, tail_prob, format_rfc3339(now_ms)))
+    _note(args.verdicts or VERDICTS, _line(args, alert, tail_prob, format_rfc3339(now_ms)))
     if not is_held:
         print(
             f"{args.policy}: left as it is: the verdict is noted, but beyond what verdicts may do "
@@ -128,16 +142,43 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_topic(args: argparse.Namespace) -> None:
+    from copycatch.desk.policy_changes import require_said
+
+    require_said("--reason", args.reason)
+    require_said("--by", args.by)
+    if kafka_of(args) is None:
+        msg = f"--to {args.to}: is a topic; name its broker with --kafka or --settings"
+        raise ConfigError(msg)
+    if args.policy is not None or args.duration is not None:
+        msg = "--to: the service itself does what follows, benign for 30 days; leave out --policy and --for"
+        raise ConfigError(msg)
+
+
+def _send(args: argparse.Namespace, line: dict[str, Any], now_ms: UnixMs) -> int:
+    from copycatch.adapters.kafka.publish import publish
+    from copycatch.ports import Message
+
+    kafka = kafka_of(args)
+    assert kafka is not None
+    publish(kafka, args.to, [Message(line["uid"].encode(), msgspec.json.encode(line), now_ms)])
+    if args.verdicts is not None:
+        _note(args.verdicts, line)
+    print(
+        f"{args.to}: {args.verdict} on {line['uid']} sent; the service takes it in seconds", file=sys.stderr
+    )
+    return 0
+
+
 def _unless_below(path: Path, alert: Any, tail_prob: float | None) -> float:
     """From where on it speaks again: ten times rarer, or, of a limit, as soon as the score alerts."""
     from copycatch.cli.options import policy_of
     from copycatch.decisions.plan import make_plan
+    from copycatch.decisions.verdicts import unless_below
 
-    if tail_prob:
-        return tail_prob / WORSE_FACTOR
     model_id = "" if alert.model_id == "*" else alert.model_id
     settings = make_plan(policy_of(path), []).settings_for((alert.tenant_id, alert.entity.id, model_id))
-    return min(settings.alert_threshold or LEAST, 0.999)
+    return min(max(unless_below(tail_prob, settings.alert_threshold), LEAST), 0.999)
 
 
 def _line(args: argparse.Namespace, alert: Any, tail_prob: float | None, time: str) -> dict[str, Any]:

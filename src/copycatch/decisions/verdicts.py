@@ -14,6 +14,7 @@ from copycatch.units import MS_PER_DAY
 VERDICTS_A_DAY_MAX = 20
 VERDICTS_MAX = 100  # in force at a time
 BENIGN_MS_MAX = 31 * MS_PER_DAY
+WORSE_FACTOR = 10.0
 
 Entry = TypeVar("Entry", bound=Judged)
 
@@ -50,6 +51,17 @@ def held(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
         [entry for place, entry in enumerate(entries) if place not in beyond],
         [entries[place] for place in sorted(beyond)],
     )
+
+
+def unless_below(tail_prob: float | None, alert_threshold: float) -> float:
+    """Below which chance a benign account speaks again: ten times rarer; of a limit, where alerts begin.
+
+    Examples
+    --------
+    >>> unless_below(1e-5, 0.002), unless_below(None, 0.002)
+    (1e-06, 0.002)
+    """
+    return tail_prob / WORSE_FACTOR if tail_prob else alert_threshold
 
 
 def _is_within(entry: Judged, given_ms: int) -> bool:

@@ -6,7 +6,7 @@ In a file a field has its alias (`short: 15m`), in code its name, which tells th
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, cast
 
 import msgspec
@@ -272,6 +272,14 @@ class Policy(Strict):
             With every fault.
         """
         policy = cls.model_validate(data, context=dict(context), by_name=False)
+        policy._content_version = policy.content_hash()  # noqa: SLF001 (its own class)
+        return policy
+
+    def with_verdicts(self, allow: Sequence[Allow], attacks: Sequence[KnownAttack]) -> Self:
+        """The same with entries that verdicts gave; another content, and so another version."""
+        policy = self.model_copy(
+            update={"allow": [*self.allow, *allow], "attacks": [*self.attacks, *attacks]}
+        )
         policy._content_version = policy.content_hash()  # noqa: SLF001 (its own class)
         return policy
 

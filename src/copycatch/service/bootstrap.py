@@ -48,13 +48,12 @@ from copycatch.service.http import HttpPort
 from copycatch.service.judging import EngineJudge, Judge
 from copycatch.service.learner import LearnerJudge
 from copycatch.service.logs import watch_level
-from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.quarantine import Quarantine
 from copycatch.service.recognition import recognising_maker
 from copycatch.service.remote_learning import RemoteLearning
 from copycatch.service.runner import Pace, Runner, RunnerParts
 from copycatch.service.tracing import make_tracing
-from copycatch.service.verdict_watch import VerdictWatch
+from copycatch.service.watches import Watches
 from copycatch.settings.formats import format_options
 from copycatch.settings.service import Input, Service
 from copycatch.sinks.catalog import make_sinks
@@ -172,12 +171,10 @@ class Instance:
         self.clock: Clock = SystemClock()
         self.metrics = PrometheusMetrics()
         self.health = Health(last_turn_s=self.clock.monotonic_s())
-        self.policy_watch = PolicyWatch(
-            settings.policy, self.clock, self.metrics, settings.policy_check_interval, self.health
+        self._watches = Watches(
+            settings, self.clock, self.metrics, self.health, has_topics=not endpoints.sources
         )
-        self._verdict_watch = VerdictWatch(
-            settings.verdicts, self.clock, self.metrics, settings.policy_check_interval
-        )
+        self.policy_watch = self._watches.policy
         directory = Path(settings.snapshots.directory)
         store = self._store(directory, endpoints)
         given = read_secret(settings.hmac_key, settings.hmac_key_file, "hmac_key_file")
@@ -228,8 +225,7 @@ class Instance:
         return keeping
 
     def _next_policy(self) -> Policy | None:
-        self._verdict_watch.look()
-        policy = self.policy_watch.next_policy()
+        policy = self._watches.next_policy()
         if policy is not None and isinstance(self._keeping, KeepingSink):
             self._keeping.windows = policy.windows
         return policy
@@ -344,11 +340,13 @@ class Instance:
             if self._compiles_ahead:
                 compile_ahead()
                 TextEmbedder().embed_many(["where is my card"])  # names a damaged wheel ahead of any record
+            self._watches.start()
             summary = self.runner.run()
             if isinstance(self._source, FileSource):
                 summary.unjudged += unended_sentences(self._source.unended)
             return summary
         finally:
+            self._watches.stop()
             if self.http is not None:
                 self.http.close()
 

@@ -9,6 +9,7 @@ from copycatch.errors import ConfigError
 from copycatch.features.catalog import SPECS
 from copycatch.ports import Clock, Metrics
 from copycatch.records.policy import Policy
+from copycatch.service.feedback import Feedback
 from copycatch.service.health import Health
 from copycatch.settings.policy import load_policy
 
@@ -30,7 +31,9 @@ class PolicyWatch:
         metrics: Metrics,
         interval_s: float = 2.0,
         health: Health | None = None,
+        feedback: Feedback | None = None,
     ) -> None:
+        self._feedback = feedback
         self._path = path
         self._clock = clock
         self._metrics = metrics
@@ -40,7 +43,8 @@ class PolicyWatch:
         self._is_told = False
         self._health = health or Health()
         # Nobody has looked at what would be blocked: without a policy of theirs nothing is enforced.
-        self.policy = load_policy(path, KNOWN_FEATURES) if path else Policy(mode="shadow")
+        self._base = load_policy(path, KNOWN_FEATURES) if path else Policy(mode="shadow")
+        self.policy = self._base  # with what verdicts on the topic say
         log.info("policy in force", **self._told())
         self._tell_verdicts()
         self._tell_version(self.policy.content_version, 1)
@@ -50,7 +54,25 @@ class PolicyWatch:
         self._is_told = True
 
     def next_policy(self) -> Policy | None:
-        """A new policy, when there is a good one."""
+        """A new policy, when there is a good one, or new verdicts."""
+        base = self._next_base()
+        has_verdicts = self._feedback is not None and self._feedback.look()
+        if base is None and not has_verdicts:
+            return None
+        self._base = base or self._base
+        policy = self._base if self._feedback is None else self._feedback.added_to(self._base)
+        before = self.policy.content_version
+        if policy.content_version == before:
+            return None
+        self._tell_version(before, 0)
+        self._tell_version(policy.content_version, 1)
+        self.policy = policy
+        log.info("policy taken", before=before, **self._told())
+        self._tell_verdicts()
+        return policy
+
+    def _next_base(self) -> Policy | None:
+        """The file once more, where it has changed and is good."""
         if self._path is None or not (self._is_told or self._clock.monotonic_s() >= self._next_s):
             return None
         self._next_s = self._clock.monotonic_s() + self._interval_s
@@ -69,15 +91,9 @@ class PolicyWatch:
             self._health.policy_fault = str(error)
             return None
         self._health.policy_fault = ""
-        if policy.content_version == self.policy.content_version:
+        if policy.content_version == self._base.content_version:
             return None
         self._metrics.count("copycatch_policy_reloads_total", result="taken")
-        before = self.policy.content_version
-        self._tell_version(self.policy.content_version, 0)
-        self._tell_version(policy.content_version, 1)
-        self.policy = policy
-        log.info("policy taken", before=before, **self._told())
-        self._tell_verdicts()
         return policy
 
     def _told(self) -> dict[str, str | float]:

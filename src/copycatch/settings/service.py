@@ -31,13 +31,7 @@ from copycatch.units import MS_PER_S
 
 ENV_PREFIX = "COPYCATCH_"
 # Set by the tests and the tooling around the service, not settings of it.
-ENV_OTHERS = (
-    "COPYCATCH_TEST_",
-    "COPYCATCH_REQUIRE_",
-    "COPYCATCH_CACHE",
-    "COPYCATCH_SETTINGS",
-    "COPYCATCH_FAIL",
-)
+ENV_OTHERS = tuple(f"COPYCATCH_{each}" for each in ("TEST_", "REQUIRE_", "CACHE", "SETTINGS", "FAIL"))
 
 
 def _duration_s(given: Any) -> float:
@@ -285,6 +279,8 @@ class Service(_Strict):
     """What analysts set; read again when it changes."""
     verdicts: Path | None = None
     """Where `copycatch verdict` notes what analysts found (`--verdicts`); gives the metric of precision."""
+    feedback: Topic | None = None
+    """Topic of verdicts (`copycatch verdict --to`); they change the policy in force. Compacted."""
     policy_check_interval: Duration = 2.0
     """How often to look whether the policy has changed."""
     log_level: LogLevel = "info"

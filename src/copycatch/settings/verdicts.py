@@ -20,6 +20,11 @@ class VerdictLine(msgspec.Struct):
     verdict: Verdict
     uid: str | None = None
     time: str | None = None
+    tenant_id: str | None = None
+    model_id: str | None = None
+    reason: str | None = None
+    by: str | None = None
+    tail_prob: float | None = None  # the least of the alert; None where only limits spoke
 
 
 def read_verdict_lines(path: Path) -> list[VerdictLine]:
@@ -30,13 +35,24 @@ def read_verdict_lines(path: Path) -> list[VerdictLine]:
     ConfigError
         If the file cannot be read, or a line is no verdict: file, line and remedy.
     """
-    decoder = msgspec.json.Decoder(VerdictLine)
-    found = []
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise ConfigError(msg) from error
+    return verdict_lines(lines, str(path))
+
+
+def verdict_lines(lines: Iterable[bytes], place: str) -> list[VerdictLine]:
+    """The same of lines, or messages, that are read already; `place` names what they were read from.
+
+    Raises
+    ------
+    ConfigError
+        If one is no verdict.
+    """
+    decoder = msgspec.json.Decoder(VerdictLine)
+    found = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -46,7 +62,7 @@ def read_verdict_lines(path: Path) -> list[VerdictLine]:
                 parse_rfc3339(given.time)
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             msg = (
-                f'{path}:{number}: {error}; write {{"account_id": "...", "verdict": "benign"}} '
+                f'{place}:{number}: {error}; write {{"account_id": "...", "verdict": "benign"}} '
                 "(or attack, unsure)"
             )
             raise ConfigError(msg) from error

@@ -8,11 +8,13 @@ import pytest
 from tests.support.evaluations import CATALOG, DAY_MS, MINUTE_MS, Seen, columns
 
 from copycatch.adapters.clock import ManualClock
+from copycatch.adapters.kafka.follower import Followed
 from copycatch.adapters.memory import MemoryMetrics
 from copycatch.decisions.judge import Verdicts, advance, judge
 from copycatch.decisions.state import DecisionState
 from copycatch.decisions.verdicts import VERDICTS_A_DAY_MAX, VERDICTS_MAX, held
 from copycatch.records.policy import Allow, Budget, KnownAttack, Match, Policy
+from copycatch.service.feedback import Feedback
 from copycatch.service.policy_watch import PolicyWatch
 from copycatch.service.verdict_watch import VerdictWatch
 from copycatch.settings.policy_notes import policy_warnings
@@ -182,3 +184,74 @@ def test_precision_is_of_what_was_judged(tmp_path: Path) -> None:
     path.write_text("no verdict\n")
     watch.look()
     assert metrics.get("copycatch_alert_precision", days="7") == 0.75
+
+
+class _Topic:
+    """What a topic gives: messages as (partition, broker's time, value)."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Followed] = []
+
+    def take(self) -> list[Followed]:
+        taken, self.waiting = self.waiting, []
+        return taken
+
+    def add(self, time_ms: int, **fields: object) -> None:
+        line = {"uid": "u", "account_id": "a", "verdict": "benign", "reason": "r", "by": "m", **fields}
+        self.waiting.append(Followed(0, time_ms, json.dumps(line).encode()))
+
+
+def test_verdicts_of_a_topic_change_the_policy_in_force(tmp_path: Path) -> None:
+    clock, topic, path = ManualClock(UnixMs(5 * DAY_MS)), _Topic(), tmp_path / "policy.yaml"
+    path.write_text("version: 1\n")
+    feedback = Feedback(topic, clock)
+    watch = PolicyWatch(path, clock, MemoryMetrics(), 0.0, feedback=feedback)
+    first = watch.policy
+    assert watch.next_policy() is None
+    topic.add(5 * DAY_MS, tail_prob=1e-6)
+    policy = watch.next_policy()
+    assert policy is not None
+    assert policy.content_version != first.content_version
+    assert (policy.allow[0].unless_below, policy.allow[0].expires_ms) == (1e-7, 35 * DAY_MS)
+    state = DecisionState()
+    assert not _judge(state, policy, 6 * 24 * 60, 5e-7).alerts
+    assert _judge(state, policy, 6 * 24 * 60, 1e-8).alerts, "it got worse"
+    topic.add(5 * DAY_MS, verdict="attack")
+    changed = watch.next_policy()
+    assert changed is not None
+    assert changed.allow == []
+    assert changed.attacks[0].match.account_id == "a", "the latest verdict on an alert counts"
+    path.write_text("version: 1\nmode: shadow\n")
+    both = watch.next_policy()
+    assert both is not None
+    assert (both.mode, len(both.attacks)) == ("shadow", 1)
+    topic.add(5 * DAY_MS, verdict="unsure")
+    none_left = watch.next_policy()
+    assert none_left is not None
+    assert (none_left.allow, none_left.attacks) == ([], [])
+    assert [line.verdict for line in feedback.lines] == ["unsure"]
+
+
+def test_who_writes_the_topic_blinds_nobody_whatever_time_they_claim(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock, topic = ManualClock(UnixMs(90 * DAY_MS)), _Topic()
+    feedback = Feedback(topic, clock)
+    topic.add(90 * DAY_MS - 1, uid="honest", account_id="tester", tail_prob=1e-6)
+    for n in range(6_000):  # thieves, as if found benign over the last month, or in days to come
+        claimed_ms = (60 + n % 60) * DAY_MS
+        topic.add(claimed_ms, uid=f"u{n}", account_id=f"t{n}", tail_prob=1e-300)
+    for wrong in (b"{", b"\xff", b'{"account_id": "a", "verdict": "benign"}', b'{"verdict": "benign"}'):
+        topic.waiting.append(Followed(0, 0, wrong))
+    topic.add(90 * DAY_MS, reason="r" * 5_000)
+    topic.add(90 * DAY_MS, tail_prob=-1e300)
+    assert feedback.look()
+    policy = feedback.added_to(Policy(budget=Budget(alerts_per_minute_max=10_000)))
+    seen = [Seen(f"t{n}", 90 * DAY_MS + MINUTE_MS, 1e-6) for n in range(400)]
+    alerted = judge(*columns(seen), policy, CATALOG, DecisionState()).alerts
+    assert len(alerted) >= 400 - VERDICTS_A_DAY_MAX
+    kept, _ = held(policy.allow)
+    assert len(kept) == VERDICTS_A_DAY_MAX
+    assert kept[0].match.account_id == "tester", "who came first holds"
+    assert min(each.unless_below or 0.0 for each in policy.allow) == 1e-12
+    assert "verdicts on the topic cannot be taken" in capsys.readouterr().out
