@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from copycatch.formats.shared.dialects import TEXTS, VECTORS, is_about_models, translated
+from copycatch.formats.shared.dialects import is_about_models, translated
 from copycatch.formats.shared.documents import DocumentDecoder, Plain, add_readings, message_of
 from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import Format, FormatOptions
@@ -22,6 +22,7 @@ from copycatch.formats.shared.otlp import (
     items_of,
 )
 from copycatch.formats.shared.plain_spans import plain_record
+from copycatch.formats.shared.platform_dialects import TEXTS, VECTORS
 from copycatch.formats.shared.recognise import Recognise
 from copycatch.formats.shared.span_contents import SpanContents
 from copycatch.formats.shared.span_fields import (

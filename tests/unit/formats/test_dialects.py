@@ -127,6 +127,8 @@ ENCLOSING: dict[str, dict[str, Any]] = {
     "ai sdk, the call around": {"ai.operationId": "ai.generateText", "ai.model.id": "m", "ai.prompt": json.dumps({"messages": MESSAGES})},
     "ai sdk, a tool": {"ai.operationId": "ai.toolCall", "ai.toolCall.name": "look"},
     "traceloop workflow": {"traceloop.span.kind": "workflow", "traceloop.entity.name": "w", "gen_ai.request.model": "m"},
+    "mlflow, a chain": {"mlflow.spanType": '"CHAIN"', "mlflow.spanInputs": '{"question": "x"}'},
+    "langfuse, a span": {"langfuse.observation.type": "span", "langfuse.observation.input": "x"},
     "no model at all": {"http.route": "/", "airline.name": "x"},
 }  # fmt: skip
 
@@ -177,6 +179,50 @@ def test_texts_that_a_span_embeds_are_as_many_queries(attributes: dict[str, Any]
     assert [each.input for each in read(without).records] == ["a", "b"]
 
 
+GENAI = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "user.id": "a1"}
+ANSWER = {"role": "assistant", "content": "Como"}
+PLATFORMS: dict[str, dict[str, Any]] = {
+    "langfuse": {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "m", "langfuse.user.id": "a1",
+                 "langfuse.observation.input": json.dumps(MESSAGES), "langfuse.observation.output": json.dumps(ANSWER)},
+    "mlflow": {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.spanInputs": json.dumps({"model": "m", "messages": MESSAGES}), "user.id": "a1",
+               "mlflow.spanOutputs": json.dumps({"choices": [{"message": ANSWER}]})},
+    "google's agents": {"gen_ai.system": "gcp.vertex.agent", "user.id": "a1", "gcp.vertex.agent.llm_request": json.dumps({"model": "m", "config": {
+        "system_instruction": "be terse"}, "contents": [{"role": "user", "parts": [{"text": "name a lake"}]}]}),
+        "gcp.vertex.agent.llm_response": json.dumps({"content": {"role": "model", "parts": [{"text": "Como"}]}})},
+    "litellm": {"gen_ai.operation.name": "acompletion", "gen_ai.request.model": "m", "metadata.user_api_key_user_id": "a1",
+                "gen_ai.prompt.0.role": "system", "gen_ai.prompt.0.content": "be terse", "gen_ai.prompt.1.role": "user",
+                "gen_ai.prompt.1.content": "name a lake", "gen_ai.completion.0.content": "Como"},
+    "pydantic ai": {**GENAI, "events": json.dumps([{"event.name": f"gen_ai.{each['role']}.message", **each} for each in MESSAGES]
+                                                  + [{"event.name": "gen_ai.choice", "index": 0, "message": ANSWER}])},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attributes", PLATFORMS.values(), ids=PLATFORMS.keys())
+def test_one_chat_as_platforms_trace_it(attributes: dict[str, Any]) -> None:
+    [record] = read(attributes).records
+    assert (record.account_id, record.model_id) == ("a1", "m")
+    assert (record.input, record.output_text, record.turn) == ("name a lake", "Como", 1)
+    assert record.system_hash == hash_of("be terse")
+
+
+def test_an_image_alone_counts_and_is_noted() -> None:
+    parts = [{"type": "blob", "modality": "image", "mime_type": "image/png", "content": "AAAA"}]
+    decoded = read({**GENAI, "gen_ai.input.messages": json.dumps([{"role": "user", "parts": parts}])})
+    assert [each.input for each in decoded.records] == [None]
+    assert decoded.notes["unread"] == 1
+
+
+def test_prompts_of_older_completions_and_embeddings() -> None:
+    base = {"gen_ai.request.model": "m", "traceloop.association.properties.user_id": "a1"}
+    asked = read({**base, "llm.request.type": "completion", "gen_ai.prompt.0.user": "name a lake"}).records
+    assert [each.input for each in asked] == ["name a lake"]
+    texts = {f"gen_ai.prompt.{n}.content": text for n, text in enumerate("ab")}
+    assert [each.input for each in read({**base, "llm.request.type": "embedding", **texts}).records] == [
+        "a",
+        "b",
+    ]
+
+
 RERANKS: dict[str, dict[str, Any]] = {
     "openinference": {
         "openinference.span.kind": "RERANKER", "reranker.model_name": "r", "user.id": "a1", "reranker.query": "a lake", "reranker.top_k": 1,
@@ -206,6 +252,8 @@ EVENTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
                               ("gen_ai.content.completion", {"gen_ai.completion": json.dumps([{"role": "assistant", "content": "Como"}])})],
     "a message each": [("gen_ai.system.message", {"content": "be terse"}), ("gen_ai.user.message", {"content": "name a lake"}),
                        ("gen_ai.choice", {"index": 0, "finish_reason": "stop", "message": json.dumps({"content": "Como"})})],
+    "a message each, of parts": [("gen_ai.system.message", {"content": json.dumps([{"text": "be terse"}])}), ("gen_ai.user.message", {
+        "content": json.dumps([{"text": "name a lake"}])}), ("gen_ai.choice", {"finish_reason": "end_turn", "message": json.dumps([{"text": "Como"}])})],
     "a message each, as one attribute": [
         ("gen_ai.system.message", {"gen_ai.event.content": json.dumps({"role": "system", "content": "be terse"})}),
         ("gen_ai.user.message", {"gen_ai.event.content": json.dumps({"role": "user", "content": "name a lake"})}),

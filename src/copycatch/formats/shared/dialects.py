@@ -1,7 +1,7 @@
 """Attributes of spans in other conventions, told in the names of OpenTelemetry's GenAI conventions.
 
 OpenInference (`llm.input_messages.0.message.content`), the AI SDK of Vercel (`ai.prompt.messages`),
-OpenLLMetry (`llm.prompts.0.content`, `traceloop.association.properties.user_id`), Logfire (`request_data`).
+OpenLLMetry (`llm.prompts.0.content`, `traceloop.association.properties.user_id`), and those of platforms.
 """
 
 from collections.abc import Callable, Set
@@ -9,16 +9,24 @@ from functools import lru_cache
 from typing import Any, Final
 
 from copycatch.formats.shared.messages import dig, first, nested_or_text, parts_or_text
+from copycatch.formats.shared.platform_dialects import (
+    PARAMETERS,
+    TEXTS,
+    VECTORS,
+    Attributes,
+    answered_messages,
+    asked_messages,
+    google,
+    langfuse,
+    litellm,
+    logfire,
+    mlflow,
+)
 
-Attributes = dict[str, Any]
-
-PARAMETERS: Final = "gen_ai.request.parameters"  # all options of a request in one object
-TEXTS: Final = "gen_ai.embeddings.input"  # texts to embed, and their vectors
-VECTORS: Final = "gen_ai.embeddings.output"
 ENTRIES_MAX: Final = 1_000
 _NAMES_MAX, _NAME_CHARS_MAX = 64, 128  # of spans whose first words are kept
 _HINTS = frozenset(
-    {"gen_ai", "llm", "ai", "openinference", "traceloop", "embedding", "langfuse", "request_data"}
+    {"gen_ai", "llm", "ai", "openinference", "traceloop", "embedding", "langfuse", "request_data", "mlflow"}
 )
 _OPERATIONS = {
     "llm": "chat", "embedding": "embeddings", "agent": "invoke_agent", "tool": "execute_tool",
@@ -110,11 +118,11 @@ def _openinference(attributes: Attributes) -> Attributes:
         ),
         "gen_ai.input.messages": _messages(attributes, "llm.input_messages.")
         or _prompts(attributes, "llm.prompts.")
-        or (_asked(given) if asks else None),
+        or (asked_messages(given) if asks else None),
         "gen_ai.output.messages": _messages(attributes, "llm.output_messages.")
         or _prompts(attributes, "llm.choices.")
         or _prompts(attributes, "llm.completions.")
-        or (_answered(answered) if asks else None),
+        or (answered_messages(answered) if asks else None),
         PARAMETERS: nested_or_text(attributes.get("llm.invocation_parameters")),
         "gen_ai.tool.definitions": [
             nested_or_text(dig(each, "tool", "json_schema")) for each in _listed(attributes, "llm.tools.")
@@ -144,14 +152,18 @@ def _reranked(attributes: Attributes, given: Any) -> Attributes:
     return {
         "gen_ai.operation.name": "rerank",
         "gen_ai.request.model": attributes.get("reranker.model_name"),
-        "gen_ai.input.messages": _asked("\n".join(texts)) if texts else None,
+        "gen_ai.input.messages": asked_messages("\n".join(texts)) if texts else None,
     }
 
 
 def _openllmetry(attributes: Attributes) -> Attributes:
     kind = str(attributes.get("llm.request.type") or "").lower()
+    embedded = [*_listed(attributes, "gen_ai.prompt."), *_listed(attributes, "llm.prompts.")]
     return {
-        "gen_ai.operation.name": first(attributes.get("traceloop.span.kind"), kind or None),
+        "gen_ai.operation.name": first(
+            attributes.get("traceloop.span.kind"), _OPERATIONS.get(kind, kind or None)
+        ),
+        TEXTS: [dig(each, "content") for each in embedded] if kind == "embedding" else None,
         "gen_ai.request.model": attributes.get("llm.request.model"),
         "gen_ai.response.model": attributes.get("llm.response.model"),
         "gen_ai.request.temperature": attributes.get("llm.temperature"),
@@ -181,9 +193,9 @@ def _vercel(attributes: Attributes) -> Attributes:
         "gen_ai.operation.name": _vercel_operation(operation),
         "gen_ai.request.model": attributes.get("ai.model.id"),
         "gen_ai.response.model": attributes.get("ai.response.model"),
-        "gen_ai.input.messages": messages if isinstance(messages, list) else _asked(whole),
+        "gen_ai.input.messages": messages if isinstance(messages, list) else asked_messages(whole),
         "gen_ai.system_instructions": dig(whole, "system"),
-        "gen_ai.output.messages": _answered(text),
+        "gen_ai.output.messages": answered_messages(text),
         "gen_ai.tool.definitions": [nested_or_text(each) for each in tools]
         if isinstance(tools, list)
         else None,
@@ -223,30 +235,16 @@ def _vercel_operation(operation: str) -> str | None:
     return None
 
 
-def _logfire(attributes: Attributes) -> Attributes:
-    request, response = (nested_or_text(attributes.get(f"{side}_data")) for side in ("request", "response"))
-    return {
-        "gen_ai.request.model": dig(request, "model"),
-        "gen_ai.input.messages": _asked(request),
-        "gen_ai.system_instructions": first(dig(request, "system"), dig(request, "instructions")),
-        "gen_ai.tool.definitions": dig(request, "tools"),
-        PARAMETERS: request,
-        "gen_ai.output.messages": _answered(response),
-        "gen_ai.usage.input_tokens": dig(response, "usage", "prompt_tokens"),
-        "gen_ai.usage.output_tokens": dig(response, "usage", "completion_tokens"),
-    }
-
-
 _TELLERS: dict[str, Callable[[Attributes], Attributes]] = {
     "openinference": _openinference,
     "llm": lambda attributes: {**_openinference(attributes), **_told(_openllmetry(attributes))},
     "traceloop": _openllmetry,
     "ai": _vercel,
-    "request_data": _logfire,
-    "langfuse": lambda attributes: {
-        "user.id": attributes.get("langfuse.user.id"),
-        "session.id": attributes.get("langfuse.session.id"),
-    },
+    "request_data": logfire,
+    "langfuse": langfuse,
+    "mlflow": mlflow,
+    "gcp": google,
+    "metadata": litellm,
 }
 TOLD_ROOTS: Final = frozenset(_TELLERS)  # first words of the names that `translated` tells
 
@@ -302,27 +300,3 @@ def _prompts(attributes: Attributes, prefix: str) -> list[dict[str, Any]]:
                 {"role": role, "content": parts_or_text(text), "finish_reason": dig(each, "finish_reason")}
             )
     return messages
-
-
-def _asked(given: Any) -> Any:
-    """Messages of a request, a prompt, or text."""
-    if isinstance(given, dict):
-        given = first(*(given.get(key) for key in ("messages", "input", "prompt", "contents", "query")))
-    if isinstance(given, str):
-        return [{"role": "user", "content": given}]
-    return given if isinstance(given, list) else None
-
-
-def _answered(given: Any) -> Any:
-    """Messages of an answer, or text."""
-    if isinstance(given, dict):
-        choices = given.get("choices")
-        messages = (
-            [dig(each, "message") for each in choices]
-            if isinstance(choices, list)
-            else [given.get("message")]
-        )
-        return [each for each in messages if isinstance(each, dict)] or None
-    if isinstance(given, str):
-        return [{"role": "assistant", "content": given}]
-    return given if isinstance(given, list) else None

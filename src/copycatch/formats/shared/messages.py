@@ -354,7 +354,9 @@ def parts_or_text(value: Any) -> Any:
     if not isinstance(value, str) or not value.lstrip().startswith("["):
         return value
     found = nested_or_text(value)
-    are_parts = isinstance(found, list) and all(isinstance(each, dict) and "type" in each for each in found)
+    are_parts = isinstance(found, list) and all(
+        isinstance(each, dict) and ("type" in each or "text" in each) for each in found
+    )
     return found if found and are_parts else value
 
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from copycatch.formats.shared.chat import params_of, split_embeddings
-from copycatch.formats.shared.contents import messages_text
+from copycatch.formats.shared.contents import UNREAD, is_without_text, messages_text
 from copycatch.formats.shared.context import conversation_fields, response_context, word_of
-from copycatch.formats.shared.dialects import PARAMETERS, TEXTS, VECTORS, translated
+from copycatch.formats.shared.dialects import translated
 from copycatch.formats.shared.messages import (
     Fields,
     LogMessage,
@@ -27,6 +27,7 @@ from copycatch.formats.shared.otlp import (
     status_of,
 )
 from copycatch.formats.shared.plain_spans import ENCLOSING
+from copycatch.formats.shared.platform_dialects import PARAMETERS, TEXTS, VECTORS
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.span_contents import SpanContents
 from copycatch.formats.shared.typed_spans import ACCOUNT_NAMES
@@ -65,6 +66,8 @@ def fields_there(
     body = body_of(item)
     events = dicts_of(item.get("events"))
     said = [message_of_event(each.get("name"), attributes_of(each.get("attributes"))) for each in events]
+    listed = dicts_of(nested_or_text(attributes.get("events")))  # of Pydantic AI, in an attribute
+    said += [message_of_event(each.get("event.name"), each) for each in listed]
     trace, key = first_name(item.get("traceId"), item.get("trace_id")) or "", span_key(item) or ""
     kept = contents.messages_of(trace, key, is_last=is_last)
     messages = [each for each in said if each is not None] + kept
@@ -87,7 +90,9 @@ def fields_there(
         "client_ip": client_ip,
         "model_id": message.model(model),
         "model_version": first_name(attributes.get("gen_ai.response.model")),
-        "input": _said(attributes, body, "input", "prompt") or messages_text(asked),
+        "input": _said(attributes, body, "input", "prompt")
+        or messages_text(asked)
+        or (UNREAD if is_without_text(attributes.get(_SIDES[0])) else None),
         "output_text": _said(attributes, body, "output", "completion") or messages_text(answered),
         "params": _params_of(attributes),
         "input_tokens": _tally(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
@@ -153,7 +158,7 @@ def _indexed(attributes: Attributes, prefix: str) -> str | None:
 def _indexed_messages(attributes: Attributes, prefix: str) -> list[dict[str, Any]]:
     messages = []
     for index in range(_INDEXED_MAX):
-        content = attributes.get(f"{prefix}.{index}.content")
+        content = first(attributes.get(f"{prefix}.{index}.content"), attributes.get(f"{prefix}.{index}.user"))
         if content is None:
             break
         messages.append(

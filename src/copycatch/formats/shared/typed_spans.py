@@ -9,9 +9,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from copycatch.formats.shared.dialects import PARAMETERS, TEXTS, TOLD_ROOTS, VECTORS, is_about
+from copycatch.formats.shared.dialects import TOLD_ROOTS, is_about
 from copycatch.formats.shared.messages import count_of
 from copycatch.formats.shared.otlp import Attributes
+from copycatch.formats.shared.platform_dialects import PARAMETERS, TEXTS, VECTORS
 
 ITEMS_MAX: Final = 20_000
 _NAMES_MAX, _NAME_CHARS_MAX, _KEPT_MAX = 64, 128, 256  # of spans whose names are kept
