@@ -45,6 +45,11 @@ $(VENV)/.stamp-dev: $(DEPENDENCY_FILES) | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --prefer-binary -c deploy/constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.stamp-demo
 
+# 450 MB that only tests of copycatch.spark need: CI has them.
+$(VENV)/.stamp-spark: $(VENV)/.stamp-dev
+	@$(BIN)/python -m pip install --quiet --prefer-binary -c deploy/constraints.txt -e '.[spark]'
+	@touch $@
+
 setup: $(VENV)/.stamp-dev ## make .venv with the package and everything its tests need
 
 demo: $(VENV)/.stamp-demo ## play benign users and attackers through the engine, live
@@ -60,7 +65,7 @@ format: $(VENV)/.stamp-dev ## let ruff write the layout
 	@$(BIN)/ruff format src tests
 	@$(BIN)/ruff check --fix src tests
 
-test: lint ## all checks: lint, types, contracts, tests, docstring examples, real Kafka
+test: lint $(if $(COPYCATCH_REQUIRE_SPARK),$(VENV)/.stamp-spark) ## all checks: lint, types, contracts, tests, docstring examples, real Kafka
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 ifeq ($(strip $(PYTEST_ARGS)),)
 	@$(MAKE) --no-print-directory test-bounds

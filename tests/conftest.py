@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import pytest
 import structlog
@@ -16,7 +17,7 @@ from tests.support.maven import ServerMissing
 settings.register_profile("nightly", derandomize=False, deadline=None, print_blob=True)
 
 
-def no_server(name: str, reason: object) -> None:
+def no_server(name: str, reason: object) -> NoReturn:
     required = f"COPYCATCH_REQUIRE_{name.upper()}"
     if os.environ.get(required):
         pytest.fail(f"{required} is set, and there is no {name}: {reason}")

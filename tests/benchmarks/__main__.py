@@ -21,6 +21,7 @@ from tests.benchmarks import (
     formats,
     kafka_loop,
     latency,
+    spark,
     start,
     state,
     text,
@@ -48,6 +49,7 @@ PARTS: dict[str, Callable[[Scale], Part]] = {
     "worst": worst.run,
     "campaigns": campaigns.run,
     "workers": workers.run,
+    "spark": spark.run,
 }
 
 

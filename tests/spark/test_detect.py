@@ -1,0 +1,164 @@
+"""`copycatch.spark.detect` on a real Spark, beside `replay`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copycatch.errors import ConfigError
+from copycatch.records.policy import Policy
+from copycatch.service.replay import REPLAY_KEY
+from copycatch.spark import Detection, Input, detect
+from tests.spark.records import COLUMNS, RECORDS, in_one_process, replayed, write_table, written
+
+pytestmark = [
+    pytest.mark.xdist_group("spark"),
+    pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of py4j
+]
+SHARDS = 2
+KINDS = ("alerts", "recommendations")
+CHILD = """
+import os, signal, sys
+from pyspark.sql import SparkSession
+import copycatch.spark.run as spark_run
+from copycatch.records.policy import Policy
+from tests.spark.records import settings
+from tests.spark.test_detect import SHARDS, stream
+step, fatal, table, folder = sys.argv[1:]
+write = spark_run.write_tables
+def die(batch_id, now):
+    if batch_id == int(fatal) and step == now:
+        os.killpg(0, signal.SIGKILL)
+def written_and_killed(to, batch_id, rows):
+    die(batch_id, "before")
+    write(to, batch_id, rows)
+    die(batch_id, "after")
+spark_run.write_tables = written_and_killed
+stream(settings(SparkSession.builder).master("local[1]").getOrCreate(), table, folder, SHARDS)
+"""
+
+
+@pytest.fixture(scope="module")
+def table(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("tables") / "inference"
+    write_table(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    found = replayed(tmp_path_factory.mktemp("replayed"))
+    assert len(found["alerts"]) >= 3
+    return found
+
+
+def stream(spark: Any, table: str, folder: str, shards: int, files: int = 1) -> Detection:
+    """All files, so many in a micro-batch."""
+    df = spark.readStream.schema(COLUMNS).option("maxFilesPerTrigger", files).parquet(table)
+    found = detect(
+        df,
+        Policy(),
+        folder=folder,
+        arrival="line",
+        shards=shards,
+        hmac_key=REPLAY_KEY,
+        trigger={"availableNow": True},
+    )
+    assert found.query is not None
+    found.query.awaitTermination()
+    return found
+
+
+def test_a_table_is_judged_as_replay_judges_a_file(
+    spark: Any, table: str, expected: dict[str, list[str]]
+) -> None:
+    found = detect(spark.read.parquet(table), Policy(), arrival="line")
+    for kind in KINDS:
+        rows = getattr(found, kind).orderBy("at").collect()
+        assert [row.value for row in rows] == expected[kind]
+    assert [row.key for row in found.alerts.orderBy("at").collect()] == [
+        json.loads(each)["uid"] for each in expected["alerts"]
+    ]
+    counts = [json.loads(row.value) for row in found.counts.collect()]
+    assert sum(each["accepted"] for each in counts) == len(RECORDS)
+    assert found.query is None
+
+
+def test_a_stream_says_what_a_table_says(
+    spark: Any, table: str, expected: dict[str, list[str]], tmp_path: Path
+) -> None:
+    found = stream(spark, table, str(tmp_path), 1, files=3)
+    for kind in KINDS:
+        assert written(tmp_path, kind) == expected[kind]
+    assert len(written(tmp_path, "counts")) == 3
+    assert sum(json.loads(each)["accepted"] for each in written(tmp_path, "counts")) == len(RECORDS)
+    assert found.alerts.isStreaming
+
+
+def test_shards_share_one_learner_through_kills_of_the_driver(spark: Any, table: str, tmp_path: Path) -> None:
+    """Killed once before outcomes are written and once after, each time before Spark has committed."""
+    for step, batch_id in (("before", 5), ("after", 6)):
+        command = [sys.executable, "-W", "ignore", "-c", CHILD, step, str(batch_id), table, str(tmp_path)]
+        done = subprocess.run(command, start_new_session=True, capture_output=True, check=False, timeout=200)
+        assert done.returncode == -9, done.stderr.decode()[-2_000:]
+        assert (tmp_path / "counts" / f"batch-{batch_id:012d}.parquet").exists() == (step == "after")
+    stream(spark, table, str(tmp_path), SHARDS)
+    beside = in_one_process(SHARDS)
+    assert len(beside["alerts"]) >= 3
+    for kind in KINDS:
+        assert sorted(written(tmp_path, kind)) == sorted(beside[kind])
+    opened = [each["uid"] for each in map(json.loads, written(tmp_path, "alerts")) if each["op"] == "open"]
+    assert len(set(opened)) == len(opened) >= 3
+    assert sum(json.loads(each)["accepted"] for each in written(tmp_path, "counts")) == len(RECORDS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (
+            COLUMNS.replace("account_id string", "account_id bigint"),
+            "column 'account_id' is bigint, .* string; cast it",
+        ),
+        (
+            COLUMNS.replace("input array<double>", "input map<string,int>"),
+            "column 'input' is map<string,int>, .*array",
+        ),
+        (
+            COLUMNS.replace("model_id string, ", ""),
+            "column 'model_id' is missing.*has to be string.*select it",
+        ),
+        (
+            COLUMNS.replace("probabilities", "probs"),
+            "column 'probs' is none that format 'native' has; rename",
+        ),
+        (COLUMNS.replace("event_time bigint, ", ""), "column 'event_time' is missing"),
+        (
+            COLUMNS.replace("line bigint", "line string"),
+            "column 'line' is string, .*another column as arrival",
+        ),
+    ],
+)
+def test_a_schema_that_does_not_fit_is_refused_by_name(spark: Any, columns: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        detect(spark.createDataFrame([], columns), Policy(), arrival="line")
+
+
+def test_arguments_that_do_not_fit_are_refused_by_name(spark: Any, table: str, tmp_path: Path) -> None:
+    df, messages = (
+        spark.readStream.schema(COLUMNS).parquet(table).drop("line"),
+        spark.createDataFrame([], "value string"),
+    )
+    with pytest.raises(ConfigError, match="hmac_key: a stream needs a secret"):
+        detect(df, Policy(), folder=str(tmp_path))
+    with pytest.raises(ConfigError, match="folder: 's3://x' is no path"):
+        detect(df, Policy(), folder="s3://x", hmac_key=REPLAY_KEY)
+    with pytest.raises(ConfigError, match="folder and shards are for streams"):
+        detect(spark.read.parquet(table).drop("line"), Policy(), shards=2)
+    with pytest.raises(ConfigError, match="arrival: name the column"):
+        detect(messages, Policy(), log=Input(format="kserve"))
+    with pytest.raises(ConfigError, match=r"column 'value' is missing.*format 'kserve'"):
+        detect(spark.read.parquet(table), Policy(), log=Input(format="kserve"))
