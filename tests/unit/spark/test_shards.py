@@ -87,7 +87,6 @@ def test_a_shard_goes_on_from_its_bytes_and_counts_on() -> None:
     whole.step(lines, UnixMs(NOW_MS))
     first.step(lines[:CUT], UnixMs(NOW_MS))
     second.unpack(first.pack())
-    assert second.pack() == first.pack()
     second.step(lines[CUT:], UnixMs(NOW_MS))
     assert second.position == whole.position == len(lines)
     assert second.judge.clock_ms(second.shard) == whole.judge.clock_ms(whole.shard)
