@@ -261,7 +261,7 @@ class Runner:
         newest_ms = self._judge.newest_event_ms
         if newest_ms is not None:
             unit.add(self._judge.idle(newest_ms))
-        is_empty = not (unit.alerts or unit.recommendations or unit.counts.total)
+        is_empty = not (unit.alerts or unit.recommendations or unit.counts.total or unit.notes)
         if is_empty or self._deliver(unit, {}):
             self._is_ahead = False
 

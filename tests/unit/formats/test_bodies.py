@@ -236,6 +236,11 @@ ASKED: dict[str, tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]] = 
         {"data": [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]},
         [{"input": "a", "embedding": [1.0]}, {"input": "b", "embedding": [2.0]}],
     ),
+    "thoughts of Gemini": (
+        {"contents": [{"role": "user", "parts": [{"text": "a"}]}]},
+        {"candidates": [{"content": {"parts": [{"text": "hm", "thought": True}, {"text": "1"}]}}]},
+        [{"input": "a", "output_text": "1"}],
+    ),
     "ranking": ({"query": "lake", "documents": ["Como", {"text": "Po"}]}, {"results": []},
                 [{"input": "lake\nComo\nPo"}]),
     "text beside an image": (

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from copycatch.adapters.prometheus import PrometheusMetrics
-from copycatch.records.columns import Counts
+from copycatch.records.columns import Counts, Outcomes
 from copycatch.service.findings import Findings, Learning
 from copycatch.service.health import Health
 from copycatch.service.recent import SAMPLE_EVERY_S, WINDOW_S, RecentWindow
@@ -38,6 +38,25 @@ def test_a_month_does_not_hide_an_hour() -> None:
     window.tell(health, metrics, findings, learning, 1800.0 + 2 * WINDOW_S)
     assert value("copycatch_recent_unjudged_share") == 0.0
     assert not any("last" in sentence for sentence in health.unjudged)
+
+
+def test_what_may_be_a_query_and_was_not_judged_shows() -> None:
+    window, health, metrics = RecentWindow(), Health(), PrometheusMetrics()
+    findings = Findings()
+    window.tell(health, metrics, findings, Learning(), 0.0)
+    assert health.unjudged == [], "nothing has come"
+    findings.messages += 50
+    findings.take(Outcomes(notes=Counter(unknown=30, skipped=20)))
+    window.tell(health, metrics, findings, Learning(), 60.0)
+    assert metrics.registry.get_sample_value("copycatch_recent_unjudged_share") == 1.0
+    assert health.unjudged[0] == "NOT JUDGED: 100.0% of the 30 records of the last 1 min."
+    assert health.unjudged[1].startswith(
+        "NOT JUDGED: 30 messages or parts of them may hold one, but name neither"
+    )
+    assert not findings.is_judged
+    findings.counts.add(Counts(accepted=10_000))
+    findings.scored["m"] += 1
+    assert findings.is_judged, "no notable share"
 
 
 def test_the_window_is_bounded_and_slides() -> None:

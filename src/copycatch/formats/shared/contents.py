@@ -70,7 +70,7 @@ def content_text(content: Any) -> str | None:
     for part in content[:PARTS_MAX]:
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, dict) and _is_text(part.get("type")):
+        elif isinstance(part, dict) and _is_text(part.get("type")) and not part.get("thought"):
             # "content" is what the parts of OpenTelemetry call it
             text = first(part.get("text"), part.get("content"))
             if isinstance(text, str):
