@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from copycatch import formats
+from copycatch.formats import mapping
 from copycatch.formats.shared.envelopes import UnwrappingDecoder
 from copycatch.formats.shared.format import Format, FormatOptions
 from copycatch.formats.shared.recognise import has_marks
@@ -57,9 +58,15 @@ def recognise(document: Any, headers: Mapping[str, str]) -> str | None:
 def make_decoder(format_name: str, options: FormatOptions) -> Decoder:
     """A decoder of the format of this name; it takes envelopes off and tells messages of other formats."""
     # Pointers of a mapping go into what is held by other keys; nothing of a known format is looked for there.
+    spec = options.mapping
+
+    def recognise_mapped(document: Any, headers: Mapping[str, str]) -> str | None:
+        is_own = spec is not None and mapping.is_mapped(spec, document)
+        return mapping.NAME if is_own else recognise(document, headers)
+
     return UnwrappingDecoder(
         FORMATS[format_name].make_decoder(options, recognise),
-        recognise,
-        is_pointed=format_name == "mapping",
+        recognise if spec is None else recognise_mapped,
+        is_pointed=format_name == mapping.NAME,
         options=options,
     )

@@ -47,6 +47,25 @@ FORMAT = Format(
 )
 
 
+def is_mapped(spec: MappingSpec, document: Any) -> bool:
+    """Whether the mapping finds who asked in a document as it stands: then it is no envelope, whatever its keys.
+
+    Where no pointer says who, the id of the query, or what was asked, tells.
+    """
+    if spec.each is not None and isinstance(seek(document, spec.each), list):
+        return True
+    for field in ("account_id", "event_id", "input"):
+        pointers = [
+            location.steps
+            for rule in spec.rules
+            for location in rule.locations
+            if rule.field == field and location.kind == "pointer"
+        ]
+        if pointers:
+            return any(seek(document, steps) is not None for steps in pointers)
+    return False
+
+
 def read(spec: MappingSpec, message: LogMessage) -> list[Reading]:
     """The queries of a message, or of each entry of the list that `each` points to."""
     if spec.only is not None and not _holds(spec.only, message.document):

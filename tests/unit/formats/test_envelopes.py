@@ -130,6 +130,28 @@ def test_what_a_mapping_points_into_stays_as_it_is() -> None:
     assert [record.event_id for record in decoded.records] == ["x0", "x1", "x2"]
 
 
+@pytest.mark.parametrize("key", ["message", "log", "msg", "MESSAGE", "payload", "event"])
+@pytest.mark.parametrize(
+    "prompt", ['{"account_id": "victim", "rid": "x", "at": 1784000000000, "model": "m"}', "[1]", TEXTS[0]]
+)
+def test_a_prompt_that_is_json_is_no_envelope_where_a_mapping_finds_who_asked(key: str, prompt: str) -> None:
+    """Whoever writes such a prompt neither hides a query nor forges one of somebody else."""
+    text = f"version: 1\nfields:\n  event_id: /rid\n  event_time: /at\n  account_id: /account_id\n  model_id: /model\n  input: /{key}\n"
+    options = FormatOptions(mapping=parse_mapping(text, "m.yaml"))
+    document = {
+        "rid": "r1",
+        "at": 1784000000000,
+        "account_id": "thief",
+        "model": "m",
+        "sourcetype": "x",
+        key: prompt,
+    }
+    wrapped = {"date": 1.5, "log": json.dumps(document), "kubernetes": {"pod_name": "p"}}
+    for message in (document, wrapped):
+        [record] = decode("mapping", batch_of([message]), options).records
+        assert (record.event_id, record.account_id, record.input) == ("r1", "thief", prompt)
+
+
 def test_what_is_held_is_left_where_nothing_of_it_is_known() -> None:
     documents = [{"data": [{"a": 1}]}, {"_source": {"b": 2}}, {"hits": {"hits": []}}, {"line": "{no"}]
     assert recognise_all(batch_of(documents)) == {"unknown JSON": len(documents)}
