@@ -48,7 +48,7 @@ FORMAT = Format(
 
 
 def is_mapped(spec: MappingSpec, document: Any) -> bool:
-    """Whether the mapping finds who asked in a document as it stands: then it is no envelope, whatever its keys.
+    """Whether the mapping finds who asked in a document as it stands: then it is no envelope.
 
     Where no pointer says who, the id of the query, or what was asked, tells.
     """
