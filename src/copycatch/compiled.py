@@ -113,9 +113,8 @@ def stamp(package: Path = PACKAGE) -> str:
 def cache_folder() -> Path:
     """Where compiled code of this version is kept; made if it is not there."""
     named = os.environ.get("NUMBA_CACHE_DIR")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    base = Path(named) if named else user / "copycatch" / "numba"
     try:
+        base = Path(named) if named else _cache_of_user() / "copycatch" / "numba"
         return _taken(base / (PREFIX + stamp()))
     except OSError as error:
         folder = Path(tempfile.mkdtemp(prefix="copycatch-numba-"))
@@ -126,6 +125,14 @@ def cache_folder() -> Path:
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         atexit.register(_remove_own, folder, os.getpid())
         return _taken(folder / (PREFIX + stamp()))
+
+
+def _cache_of_user() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    except RuntimeError as error:  # a number that no one has, as a cluster may give to a container
+        message = "this user has no home"
+        raise FileNotFoundError(message) from error
 
 
 def _taken(folder: Path) -> Path:

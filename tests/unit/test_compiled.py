@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pwd
 import re
 import shutil
 import site
@@ -10,6 +11,7 @@ import sys
 import venv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -164,6 +166,24 @@ def test_a_place_that_cannot_be_written_is_named(base: Path) -> None:
     with pytest.warns(RuntimeWarning, match=re.escape(str(base))):
         own = compiled.cache_folder()
     shutil.rmtree(own.parent)
+
+
+@pytest.mark.usefixtures("base")
+def test_a_user_without_a_home_gets_what_was_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster may run a container under a number that no account has."""
+
+    def unknown(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    shipped = tmp_path / "shipped" / f"copycatch-{'0' * 16}"
+    shipped.mkdir(parents=True)
+    (shipped / "kernel.nbi").write_bytes(b"compiled")
+    folder = compiled.cache_folder()
+    assert (folder / "kernel.nbi").read_bytes() == b"compiled"
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_an_image_with_warm_code_compiles_nothing(tmp_path: Path) -> None:

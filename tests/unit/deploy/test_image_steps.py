@@ -144,7 +144,8 @@ def test_a_first_start_is_warm_and_writes_only_where_it_may(image: Image) -> Non
     done = image.run("run", "--source", str(log), "--sink", f"{image.root}/var/lib/copycatch/out.jsonl")
     after = os.times()
     assert done.returncode in {0, 1}, done.stderr[-3000:]  # 1: done, but too short a log to judge
-    (summary,) = [json.loads(line) for line in done.stderr.splitlines() if '"event": "done"' in line]
+    said = [json.loads(line) for line in done.stderr.splitlines() if '"event": "done"' in line]
+    (summary,) = said or pytest.fail(done.stderr[-3000:])
     assert summary["accepted"] == N_RECORDS
     cpu_s = after.children_user - before.children_user + after.children_system - before.children_system
     assert cpu_s < START_CPU_S_MAX, "the compiled code of the image was not used"
@@ -161,13 +162,13 @@ def test_the_peak_of_memory_is_as_stated(image: Image) -> None:
     log = image.root / "tmp/log.jsonl"
     entry = f"{image.root}/opt/copycatch/bin/python"
     code = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stderr=subprocess.DEVNULL);"
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:]);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)"
     )
     away = f"COPYCATCH_SNAPSHOTS__DIRECTORY={image.root}/var/lib/copycatch/second"
     own = Image(image.root, image.environment, [entry, "-c", code, "env", away, *image.entry], image.user)
     done = own.run("run", "--source", str(log), "--sink", f"{image.root}/var/lib/copycatch/second.jsonl")
-    assert done.returncode == 0, done.stderr
+    assert '"event": "done"' in done.stderr, done.stderr[-3000:]
     peak_mib = int(done.stdout.split()[-1])
     print(f"peak {peak_mib} MiB")
     assert 100 < peak_mib < PEAK_MIB_MAX
