@@ -99,6 +99,29 @@ def test_numbers_that_are_none_are_missing_and_noted(part: bytes, is_text: bool)
     assert decoded.notes["unread"] == 2
 
 
+@pytest.mark.parametrize(
+    ("request_", "response", "inputs", "n_unread"),
+    [
+        ({"messages": [{"role": "user", "content": 42}]}, SPACED, [None], 1),
+        ({"messages": {"role": "user", "content": "hi"}}, SPACED, ["hi"], 0),
+        ({"messages": [{"role": "user", "content": "redacted-by-litellm"}]}, SPACED, [None], 0),
+        ({"prompt": "hi", "logit_bias": "some"}, SPACED, ["hi"], 1),
+        ({"input": ["a", "b", "c"]}, {"data": [{"embedding": [1.0]}]}, ["a", "b", "c"], 3),
+        (
+            {"input": ["a", "b"]},
+            {"data": [{"embedding": [[1.0], [2.0]]}, {"embedding": [1.0]}]},
+            ["a", "b"],
+            1,
+        ),
+    ],
+)
+def test_bodies_of_odd_shapes(request_: Any, response: Any, inputs: list[str | None], n_unread: int) -> None:
+    document = {**ENVELOPE, "request": {"model": "m", **request_}, "response": response}
+    decoded = decode("openai", batch_of([document]))
+    assert [each.input for each in decoded.records] == inputs
+    assert decoded.notes["unread"] == n_unread
+
+
 def test_numbers_as_text_are_read() -> None:
     request = {**ASKED, "temperature": "0.5", "max_tokens": "7"}
     [record] = decode("openai", batch_of([{**ENVELOPE, "request": request}])).records

@@ -39,6 +39,8 @@ def any_request_fields(request: dict[str, Any]) -> Fields:
 
 def asked_of(request: dict[str, Any]) -> Any:
     """What was asked: the last user message, the prompt, or what is to be embedded."""
+    if isinstance(request.get("messages"), dict):  # one that stands alone
+        request = {**request, "messages": [request["messages"]]}
     system_free = messages_text(request.get("messages"))
     if system_free is not None:
         return system_free
@@ -225,8 +227,9 @@ def split_embeddings(fields: Fields, request: Any, vectors: list[Any]) -> list[F
     if not vectors:
         return [fields]
     inputs = texts_asked(request)
-    if len(inputs) != len(vectors):
-        inputs = [None] * len(vectors)
+    if inputs and len(inputs) != len(vectors):
+        vectors = [UNREAD] * len(inputs)  # whose is whose is unknown; no vector is better than a wrong one
+    inputs = inputs or [None] * len(vectors)
     return [
         {**fields, "input": given, "embedding": vector, "output_text": None}
         for given, vector in zip(inputs, vectors, strict=True)
@@ -313,6 +316,6 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _bias(value: Any) -> int | None:
+def _bias(value: Any) -> Any:
     # How many are biased is all that features use; the tokens themselves would only cost state.
-    return len(value) if isinstance(value, dict | list) and value else None
+    return len(value) if isinstance(value, dict | list) and value else value or None

@@ -31,7 +31,9 @@ def is_without_text(messages: Any) -> bool:
         return False
     asked = [each for each in messages[-PARTS_MAX:] if isinstance(each, dict) and each.get("role") == "user"]
     parts = first(asked[-1].get("content"), asked[-1].get("parts")) if asked else None
-    kinds = [each for each in parts[:PARTS_MAX] if isinstance(each, dict)] if isinstance(parts, list) else []
+    if not isinstance(parts, list):
+        return parts is not None and not isinstance(parts, str)
+    kinds = [each for each in parts[:PARTS_MAX] if isinstance(each, dict)]
     return bool(kinds) and not any("tool" in str(each.get("type")) or "toolResult" in each for each in kinds)
 
 
