@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.unit.formats.support import batch_of
 
 from copycatch.formats.catalog import make_decoder
@@ -192,6 +194,49 @@ def test_what_waits_is_bounded() -> None:
     assert [each.offset for each in decoded.rejects] == [100, 101, 102, 103, 104]
     few = make_decoder("native", FormatOptions(pending_bytes_max=100_000))
     assert len(few.decode(batch_of(parts)).rejects) == STREAMS_MAX + 5 - 6
+
+
+SHORT = [line(n, 60) for n in range(3)]
+PIECES = st.one_of(
+    st.sampled_from(
+        [*SHORT, SHORT[0][:40], SHORT[0][40:], SHORT[1][:50], SHORT[1][50:], "", "x" * CUT_BYTES]
+    ),
+    st.text(max_size=20),
+)
+TAGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "stream": st.sampled_from(["stdout", "stderr", 7]),
+        "logtag": st.sampled_from(["P", "F", "X"]),
+        "partial_message": st.sampled_from(["true", True, "false"]),
+        "partial_id": st.sampled_from(["a", "b", 1, None]),
+        "partial_ordinal": st.sampled_from(["1", "2", "0", "many", 3, -1, 10**9]),
+        "partial_last": st.sampled_from(["true", "false", True]),
+        "kubernetes": st.sampled_from([{"pod_name": "p"}, "x", None]),
+    },
+)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> Any:
+    text, kind = draw(PIECES), draw(st.sampled_from(["log", "message", "cri", "bare"]))
+    if kind == "bare":
+        return text.encode()
+    if kind == "cri":
+        tag = draw(st.sampled_from(["P", "F", "P:x", "Q"]))
+        return f"2026-07-01T10:00:00.123456789Z stdout {tag} {text}".encode()
+    return {kind: text + draw(st.sampled_from(["", "\n"])), **draw(TAGS)}
+
+
+@given(found=st.lists(messages(), max_size=12), size=st.integers(1, 12))
+@settings(max_examples=80, deadline=None)
+def test_whatever_comes_nothing_is_lost_without_being_counted(found: list[Any], size: int) -> None:
+    batch = batch_of(found)
+    decoded = in_batches(batch, size, is_restarted=size % 2 == 0) if found else Decoded()
+    notes = decoded.notes
+    n_out = len(decoded.records) + len(decoded.rejects) + notes["skipped"] + notes["joined"]
+    assert len(found) + notes["split"] == n_out
+    assert {each.event_id for each in decoded.records} <= {f"e{n}" for n in range(3)}
 
 
 def test_base64_of_kafka_in_a_file() -> None:
