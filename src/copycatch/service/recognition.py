@@ -21,6 +21,7 @@ from copycatch.settings.formats import format_options
 
 MESSAGES_MAX = 500
 UNRECOGNISED = "native"
+NAMES_MAX = 200  # of files in a snapshot
 
 
 def recognise_all(batch: RawBatch) -> Counter[str]:
@@ -116,7 +117,10 @@ class RecognisingDecoder(Decoder):
         if not waiting:
             return b""
         (first, first_waiting), *others = waiting
-        return msgspec.msgpack.encode(_State(first, first_waiting, dict(others), self._format_by_topic))
+        # Each shard has this in its snapshot: files of the first format are recognised again.
+        named = [(topic, name) for topic, name in self._format_by_topic.items() if name != first]
+        state = _State(first, first_waiting, dict(others), dict(named[-NAMES_MAX:]))
+        return msgspec.msgpack.encode(state)
 
     def restore(self, state: bytes) -> None:
         try:
