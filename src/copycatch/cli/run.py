@@ -120,6 +120,7 @@ def _desk(settings: "Service", instance: "Instance") -> AbstractContextManager[o
         instance.clock,
         lambda: instance.policy_watch.policy,
         instance.health.status,
+        instance.shown,
     )
     instance.runner.on_delivered = desk.take
     structlog.get_logger("copycatch").info("desk is up", bind=settings.desk.bind, port=desk.port)

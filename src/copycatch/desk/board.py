@@ -61,6 +61,7 @@ class _Held:
     reasons: dict[tuple[AccountKey, int], list[dict[str, Any]]] = field(default_factory=dict)
     n_made_room: int = 0  # accounts beyond ACCOUNTS_MAX
     n_alerts: int = 0  # ever taken
+    n_beyond_models: int = 0  # evaluations of models beyond MODELS_MAX
     first_ms: int = 0  # event time of what was evaluated
     last_ms: int = 0
 
@@ -102,6 +103,7 @@ class Board:
         self._alerts_max, self._points_max = alerts_max, points_max
         self._held = held or _Held(deque(maxlen=alerts_max))
         self._by_uid: dict[str, list[Alert]] | None = None
+        self._n_cases = 0  # all of them, also those beyond CASES_MAX
 
     @property
     def span_ms(self) -> int:
@@ -134,6 +136,7 @@ class Board:
             model = self._held.models.get(model_id)
             if model is None:
                 if len(self._held.models) >= MODELS_MAX:
+                    self._held.n_beyond_models += len(members)
                     continue
                 model = self._held.models[model_id] = _Model(
                     first_ms=int(evaluations.event_times_ms[members[0]])
@@ -174,7 +177,20 @@ class Board:
 
     def cases(self) -> list[Case]:
         """Accounts and campaigns that were alerted on, the worst first, at most `CASES_MAX`."""
-        return cases_of(self._held.alerts, self._held.rows)[:CASES_MAX]
+        found = cases_of(self._held.alerts, self._held.rows)
+        self._n_cases = len(found)
+        return found[:CASES_MAX]
+
+    def _left_out(self, n_shown: int) -> list[str]:
+        """What the bounds of a page leave out, as sentences."""
+        n_cases, n_alerts = self._n_cases - n_shown, self._held.n_alerts - len(self._held.alerts)
+        n_models = self._held.n_beyond_models
+        said = [
+            (n_cases, f"{n_cases:,} less grave cases are not shown: copycatch alerts lists all."),
+            (n_alerts, f"{n_alerts:,} older alert records are left out; the newest are kept."),
+            (n_models, f"{n_models:,} evaluations of models beyond the first {MODELS_MAX} are left out."),
+        ]
+        return [sentence for n, sentence in said if n > 0]
 
     def announced(self) -> tuple[list[Alert], list[Recommendation], int]:
         """Alerts held, oldest first, the newest of each recommendation, and how many older alerts are not."""
@@ -198,6 +214,7 @@ class Board:
                 "budget": budget,
                 "threshold": threshold,
                 "n_left_out": self._held.n_made_room,
+                "left_out": self._left_out(len(cases)),
             },
             "calibration": self._held.tails.curve(alerted),
             "models": [

@@ -21,6 +21,7 @@ from copycatch import __version__
 from copycatch.adapters.desk_client import LEFT_OUT_HEADER
 from copycatch.desk.board import Board
 from copycatch.desk.page import render_page
+from copycatch.desk.pictures import Pictures, Show
 from copycatch.desk.reading import ALERTS_PATH
 from copycatch.errors import ConfigError
 from copycatch.ports import Clock
@@ -59,6 +60,8 @@ class LiveDesk:
         Gives the policy in force.
     status : callable
         Gives what the service says of itself, as `/status` does.
+    show : callable, optional
+        Gives what its state holds of some accounts; called by `take` alone.
 
     Raises
     ------
@@ -74,7 +77,9 @@ class LiveDesk:
         clock: Clock,
         policy: Callable[[], Policy],
         status: Callable[[], Mapping[str, Any]],
+        show: Show | None = None,
     ) -> None:
+        self._pictures = None if show is None else Pictures(show)
         self._token, self._clock, self._policy, self._status = token, clock, policy, status
         self._since_ms = clock.now_ms()
         self._board = Board(policy(), ALERTS_KEPT, POINTS_KEPT)
@@ -116,6 +121,8 @@ class LiveDesk:
         """Add what one delivered unit brought; called from the loop."""
         with self._lock:
             self._board.take(outcomes)
+            if self._pictures is not None:
+                self._pictures.take(outcomes.alerts)
 
     def is_token(self, given: str) -> bool:
         """Whether an Authorization header carries the token; takes as long, however near it comes."""
@@ -147,6 +154,7 @@ class LiveDesk:
         status = dict(self._status())
         with self._lock:
             board = self._board.snapshot(self._policy())
+            drawn = {} if self._pictures is None else self._pictures.drawn()
         cases = board.cases()
         data = board.overview(cases)
         totals = status.get("totals") or {}
@@ -159,7 +167,7 @@ class LiveDesk:
             "records": sum(totals.get(each, 0) for each in ("accepted", "duplicates", "late", "rejected")),
             "status": status,
         }
-        data["cases"] = [board.case(each, {}) for each in cases]
+        data["cases"] = [board.case(each, {}) | drawn.get(each.key, {}) for each in cases]
         return msgspec.json.encode(data)
 
 

@@ -1,11 +1,12 @@
 """A map of topics: a group's queries among everyone's, in two dimensions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from copycatch.desk.samples import Measured, label_of
-from copycatch.records.columns import FloatArray
+from copycatch.records.columns import Float32Array, FloatArray
 
 OWN_SHOWN = 150
 OTHERS_SHOWN = 250
@@ -47,6 +48,31 @@ def topic_map(found: Measured | None) -> TopicMap:
         _points(found, places, found.n_own, min(len(found.records), found.n_own + OTHERS_SHOWN)),
         round(shown, 3),
     )
+
+
+def vector_map(
+    own: FloatArray | Float32Array,
+    own_names: Sequence[str],
+    others: FloatArray | Float32Array,
+    other_names: Sequence[str],
+) -> TopicMap:
+    """The same of vectors without what was asked: (n, length) each, with the account of each row."""
+    if not (len(own) and len(others)):
+        return TopicMap()
+    # Evenly over the accounts: rows of one stand together.
+    mine, beside = _evenly(len(own), OWN_SHOWN), _evenly(len(others), OTHERS_SHOWN)
+    places, shown = _project(own[mine].astype(np.float64), others[beside].astype(np.float64))
+    points = [
+        (round(float(x), 2), round(float(y), 2), name)
+        for (x, y), name in zip(
+            places.tolist(), [own_names[at] for at in mine] + [other_names[at] for at in beside], strict=True
+        )
+    ]
+    return TopicMap(points[: len(mine)], points[len(mine) :], round(shown, 3))
+
+
+def _evenly(n: int, n_max: int) -> list[int]:
+    return list(range(n)) if n <= n_max else np.linspace(0, n - 1, n_max).round().astype(int).tolist()
 
 
 def _project(own: FloatArray, others: FloatArray) -> tuple[FloatArray, float]:

@@ -33,6 +33,10 @@ class Case:
     row: Recommendation | None = None
 
     @property
+    def key(self) -> EntityKey:
+        return self.tenant_id, self.kind, self.entity_id, self.model_id
+
+    @property
     def is_open(self) -> bool:
         """Whether some finding about it has not been closed."""
         return any(alert.op != "close" for alert in self.newest)

@@ -11,6 +11,7 @@ batch, `learned.py` what is normal of each model. Judging puts aside what accoun
 from copycatch.engine.admission import FUTURE_MS_MAX
 from copycatch.engine.erase import Erased, Owner, erase, erase_inputs, erase_learned
 from copycatch.engine.learning import learn
+from copycatch.engine.shown import Shown, shown_of
 from copycatch.engine.snapshot import (
     forget,
     journal_entries,
@@ -29,6 +30,7 @@ __all__ = [
     "EngineState",
     "Erased",
     "Owner",
+    "Shown",
     "advance",
     "compile_ahead",
     "erase",
@@ -43,6 +45,7 @@ __all__ = [
     "reconcile",
     "restore",
     "settle_at",
+    "shown_of",
     "snapshot",
     "step",
     "take",

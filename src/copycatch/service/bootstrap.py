@@ -189,6 +189,7 @@ class Instance:
                 self.policy_watch.policy, settings.accounts_max, hmac_key, self._decoders(endpoints),
                 self.metrics, self._remote(endpoints), tracing, has_drills=True,
             )  # fmt: skip
+        self.shown = judge.shown if isinstance(judge, EngineJudge) else None
         # A member of a consumer group must not be silent for as long as a first compilation takes.
         self._compiles_ahead = not endpoints.sources and not is_learner
         self.http = self._http()

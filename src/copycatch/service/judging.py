@@ -259,6 +259,10 @@ class EngineJudge:
     def swap_policy(self, policy: Policy) -> None:
         self._policy = policy
 
+    def shown(self, keys: Sequence[tuple[str | None, str, str]], suspects: Collection[str]) -> engine.Shown:
+        """What is held of some accounts of one model, for pages; only from the thread that judges."""
+        return engine.shown_of(self._state, keys, suspects)
+
     def snapshot(self, shard: Shard, write: Callable[[bytes | memoryview], object]) -> None:
         """What waits in the topic's decoder, then the engine's part."""
         waiting = self._intake.snapshot(shard.topic)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.support.browser import chromium, wait_until
 from tests.support.evaluations import CATALOG, Seen, columns
 from tests.support.service import PYTHONPATH
@@ -25,6 +26,7 @@ from tests.unit.desk.test_report import HOSTILE, POLICY
 
 from copycatch.__main__ import main
 from copycatch.adapters.clock import ManualClock
+from copycatch.adapters.memory import MemoryMetrics
 from copycatch.decisions.judge import judge
 from copycatch.decisions.state import DecisionState
 from copycatch.desk import live as live_module
@@ -32,9 +34,13 @@ from copycatch.desk.board import Board
 from copycatch.desk.live import LiveDesk
 from copycatch.desk.overview import Case
 from copycatch.errors import ConfigError
-from copycatch.records.columns import Outcomes
+from copycatch.records.columns import Outcomes, RawBatch
 from copycatch.records.policy import Policy
+from copycatch.records.wire import Entity
+from copycatch.service.bootstrap import decoder_maker, make_judge
 from copycatch.service.health import Health
+from copycatch.service.replay import FILES
+from copycatch.units import UnixMs
 
 PATIENCE_S = 120.0
 TOKEN = b"a token of the desk, 0123456789"
@@ -162,6 +168,39 @@ def test_alerts_and_explain_read_a_running_service(
     assert main(["alerts"]) == 2
 
 
+def test_pages_have_a_map_and_links_of_what_the_state_holds() -> None:
+    """Eight accounts from one network among twenty-four others, by the real engine."""
+    judge_ = make_judge(Policy(), 1_000, b"a key of the test", {"*": decoder_maker(FILES)}, MemoryMetrics())
+    ring = [f"ring-{n}" for n in range(8)]
+    lines = []
+    for at in range(20):
+        for n, name in enumerate([*ring, *(f"other-{n}" for n in range(24))]):
+            given = {"event_id": f"{name}-{at}", "event_time": START_MS + at * 60_000, "account_id": name,
+                     "model_id": "m", "client_ip": "203.0.113.9" if name in ring else f"198.51.{n}.7",
+                     "input": f"what is {name} to number {at * n}?"}  # fmt: skip
+            lines.append(json.dumps(given).encode())
+    raw = RawBatch(topic="files", partition=0, positions=list(range(len(lines))), values=lines)
+    judge_.step(raw, UnixMs(START_MS + 86_400_000))
+    (alert,) = judge(*columns([Seen("ring-0", START_MS, 1e-6)]), Policy(), CATALOG, DecisionState()).alerts
+    entity = Entity(kind="campaign", id="c0ffee", accounts=ring, accounts_total=8)
+    campaign = structs.replace(alert, entity=entity, uid="u1")
+    gone = Entity(kind="account", id="gone", accounts=["gone"], accounts_total=1)
+    unknown = structs.replace(alert, entity=gone, uid="u2")
+    policy, status = Policy, Health().status
+    with LiveDesk("127.0.0.1", 0, TOKEN, ManualClock(), policy, status, judge_.shown) as desk:
+        desk.take(Outcomes(alerts=[campaign, unknown]))
+        cases = {case["id"]: case for case in json.loads(desk.data())["cases"]}
+    drawn = cases["c0ffee"]
+    assert {name for _, _, name in drawn["map"]["own"]} == set(ring)
+    assert {name for _, _, name in drawn["map"]["others"]} <= {f"other-{n}" for n in range(24)}
+    assert len(drawn["map"]["others"]) >= 24
+    (tie,) = [each for each in drawn["links"]["ties"] if each["kind"] == "network"]
+    assert re.fullmatch(r"#[0-9a-f]{8}", tie["value"]), "the address stands nowhere in the state"
+    assert (len(tie["members"]), tie["others"]) == (8, 0)
+    assert drawn["links"]["members"] == ring
+    assert cases["gone"]["map"]["own"] == [], "the state knows it no more"
+
+
 def test_judging_goes_on_while_a_page_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     is_making, may_end = threading.Event(), threading.Event()
 
@@ -268,6 +307,7 @@ def test_a_real_service_shows_its_cases_in_a_real_browser_as_they_come(tmp_path:
         token = path.read_text()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert re.fullmatch(r"[A-Za-z0-9_-]{43}", token)
+        _send(process, "calm", 8)  # too few to be judged; its queries stand for others'
         _send(process, HOSTILE, 60)
         browser.get(address)
         field = browser.find_element("id", "token")
@@ -293,7 +333,9 @@ def test_a_real_service_shows_its_cases_in_a_real_browser_as_they_come(tmp_path:
             lambda each: "account number-two on m" in each.find_element("id", "case").text,
             "its page",
         )
-        assert "The service keeps no queries" in browser.find_element("id", "case").text
+        assert "Its queries among everyone's" in browser.find_element("id", "case").text
+        assert browser.find_elements("css selector", "#map-plot svg .points path")
+        assert "The service keeps no query as it was asked" in browser.find_element("id", "case").text
         assert token not in browser.current_url
         stored = browser.execute_script(
             "return JSON.stringify([localStorage, sessionStorage, document.cookie])"

@@ -139,7 +139,7 @@ def _scored_data() -> dict[str, Any]:
         "made": "now", "files": ["log.jsonl"], "records": 140, "unjudged": [HOSTILE], "version": "0",
         "mode": "enforce", "policy_version": "p", "budget": 2.0, "threshold": 0.002,
         "curve": {"2": 1, "0.5": 0},
-        "n_left_out": 0, "is_live": False,
+        "n_left_out": 0, "left_out": ["12 less grave cases are not shown."], "is_live": False,
     }  # fmt: skip
     chances = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
     shares = [0.0, 0.1, 0.1, 0.2, 1.0]
@@ -186,6 +186,7 @@ def test_slider_links_and_console_in_a_browser(scored_page: str) -> None:
     with chromium() as browser:
         browser.get(scored_page)
         assert _text_of(browser, "budget-says") == "1 of 2 accounts shown would be alerted on by their score"
+        assert _text_of(browser, "cases").endswith("12 less grave cases are not shown.")
         slider = browser.find_element("id", "budget")
         shown_at = _text_of(browser, "budget-out")
         slider.send_keys("\ue014" * 20)  # the key to the right: as a person moves it

@@ -154,18 +154,18 @@ function drawCase(index) {
     place.append(make("h2", "What they share, and hardly anybody else has"), chart("links-plot", "square"),
       table(["", "what", "value", "members", "others"], each.links.ties.map((tie, i) => [`${i + 1}`, tie.kind, short(tie.value, 120), tie.members.length, tie.others]), "cards"));
     draws.push(drawLinks);
-  } else if (each.links) place.append(make("p", "Of what the log shows in the clear they share nothing that hardly anybody else has.", "faint"));
+  } else if (each.links) place.append(make("p", `Of what the ${data.about.is_live ? "service holds" : "log shows in the clear"} they share nothing that hardly anybody else has.`, "faint"));
   drawWhy(each, place, draws);
   if (each.map && each.map.own.length && each.map.others.length) {
     place.append(make("h2", "Its queries among everyone's"), make("p", "Each mark is a query; two that ask alike lie close. The axes are the two directions in which " +
-      `these queries differ most, in deviations of other accounts' queries; they hold ${Math.round(100 * each.map.shown)} % of all that they differ by.`, "faint"), chart("map-plot", "square"));
+      `these queries differ most, in deviations of other accounts' queries; they hold ${Math.round(100 * each.map.shown)} % of all that they differ by.${data.about.is_live ? " The service holds a few queries of each account, as directions without their text." : ""}`, "faint"), chart("map-plot", "square"));
     draws.push(drawMap);
   }
   if (each.telling && each.telling.length) {
     const own = add(make("div"), make("h2", "Its queries farthest from what others ask"), ...each.telling.map(sampleNode));
     const others = add(make("div"), make("h2", "Usual queries of other accounts"), ...each.usual.map(sampleNode));
     place.append(add(make("div", undefined, "columns"), own, others));
-  } else if (data.about.is_live) place.append(make("p", "The service keeps no queries: copycatch report and copycatch explain --log show them from a log.", "faint"));
+  } else if (data.about.is_live) place.append(make("p", "The service keeps no query as it was asked: copycatch report and copycatch explain --log show them from a log.", "faint"));
   place.append(make("p", `Alerts: ${each.uids.join(", ")}`, "faint"));
   byId("overview").hidden = true;
   place.hidden = false;

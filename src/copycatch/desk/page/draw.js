@@ -159,5 +159,6 @@ function drawOverview() {
     each.queries, when(each.first_ms), recommended(each), each.reason, each.verdict]);
   byId("cases").replaceChildren(rows.length
     ? table(["", "who", "model", "state", "queries", "since", "recommended", "what weighs most", "verdict"], rows, "cards cases")
-    : make("p", "Nobody was alerted on. That is an all-clear only where nothing stands above that was not judged."));
+    : make("p", "Nobody was alerted on. That is an all-clear only where nothing stands above that was not judged."),
+  ...about.left_out.map((sentence) => make("p", sentence, "faint")));
 }
