@@ -42,7 +42,8 @@ NAME = "otel"
 SOURCES = {
     "event_id": "traceId and spanId; gen_ai.response.id",
     "event_time": "startTimeUnixNano (else endTimeUnixNano) of spans, timeUnixNano of log events",
-    "account_id": "user.id; enduser.id; gen_ai.user.id; userId of metadata (AI SDK), properties (Traceloop)",
+    "account_id": "user.id; enduser.id; gen_ai.user.id; userId of metadata (AI SDK), properties (Traceloop); "
+    "langfuse.user.id; metadata.user_api_key_user_id (LiteLLM)",
     "tenant_id": "tenant.id; organization.id",
     "user_agent": "user_agent.original",
     "client_ip": "client.address",
