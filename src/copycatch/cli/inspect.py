@@ -123,16 +123,25 @@ def _fitting(batch: Any) -> str | None:
     from collections import Counter
 
     from copycatch.adapters.peek import documents_of
-    from copycatch.formats.catalog import recognise
     from copycatch.formats.shared.documents import message_of
-    from copycatch.formats.shared.envelopes import unwrap_batch
     from copycatch.settings.shipped import fitting_mapping
 
-    unwrapped, _ = unwrap_batch(batch, recognise)
+    unwrapped = _unwrapped(batch)
     return fitting_mapping(
         documents_of(unwrapped),
         lambda document: message_of(unwrapped, 0, document, FormatOptions(), Counter()),
     )
+
+
+def _unwrapped(batch: Any, *, is_pointed: bool = False) -> Any:
+    """The messages as decoders see them: cut lines joined, envelopes taken off."""
+    from copycatch.formats.catalog import recognise
+    from copycatch.formats.shared.cut_lines import CutLines
+    from copycatch.formats.shared.envelopes import unwrap_batch
+    from copycatch.records.decoding import Decoded
+
+    joined = CutLines(FormatOptions()).joined(batch, Decoded())
+    return unwrap_batch(joined, recognise, is_pointed)[0]
 
 
 def _messages_of(args: argparse.Namespace) -> Any:
@@ -156,7 +165,7 @@ def _write(args: argparse.Namespace, format_name: str | None, batch: Any) -> Non
     if args.write.exists():
         msg = f"{args.write}: is there already; it is not overwritten"
         raise ConfigError(msg)
-    documents = documents_of(batch)
+    documents = documents_of(_unwrapped(batch, is_pointed=True))
     if format_name is None and not documents:
         msg = f"{args.source}: holds no JSON object to draft a mapping from"
         raise ConfigError(msg)
