@@ -170,13 +170,21 @@ def _make(folder: Path) -> None:
     shipped = SHIPPED / folder.name
     try:
         if shipped.is_dir():
-            shutil.copytree(shipped, draft, dirs_exist_ok=True)
-            draft.chmod(0o700)
+            _copy(shipped, draft)
+        draft.chmod(0o755)  # an image is built by one user and run by another, who copies it
         draft.rename(folder)
     except OSError:
         shutil.rmtree(draft)
         if not folder.is_dir():  # else another process was quicker
             raise
+
+
+def _copy(shipped: Path, draft: Path) -> None:
+    try:
+        shutil.copytree(shipped, draft, dirs_exist_ok=True, ignore=shutil.ignore_patterns(IN_USE))
+    except (OSError, shutil.Error) as error:
+        message = f"{shipped} cannot be read ({error}); everything is compiled anew, which takes a minute"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def _prune(current: Path) -> None:

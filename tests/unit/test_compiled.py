@@ -134,6 +134,26 @@ def test_what_was_shipped_is_copied_if_it_fits(base: Path, tmp_path: Path) -> No
     assert [each.name for each in base.iterdir()] == [folder.name]
 
 
+def test_who_ships_and_who_copies_need_not_be_one_user(base: Path, tmp_path: Path) -> None:
+    built = compiled.cache_folder()
+    (built / "kernel.nbc").write_text("compiled")
+    assert built.stat().st_mode & 0o055 == 0o055, "others may read it"
+    (built / compiled.IN_USE).chmod(0)  # the lock is the builder's
+    base.rename(tmp_path / "shipped")
+    compiled.cache_folder.cache_clear()
+    assert (compiled.cache_folder() / "kernel.nbc").read_text() == "compiled"
+
+
+def test_what_was_shipped_for_another_user_alone_is_compiled_anew_and_said(
+    base: Path, tmp_path: Path
+) -> None:
+    shipped = tmp_path / "shipped" / f"copycatch-{'0' * 16}"
+    shipped.mkdir(parents=True)
+    (shipped / "kernel.nbc").symlink_to(tmp_path / "gone")  # for root, too, it cannot be read
+    with pytest.warns(RuntimeWarning, match="cannot be read"):
+        assert compiled.cache_folder().is_dir()
+
+
 def test_old_folders_are_removed_but_for_the_newest_and_those_in_use(base: Path) -> None:
     old = [base / f"copycatch-{n:016x}" for n in range(1, 13)]
     for age, folder in enumerate(old):
@@ -183,7 +203,7 @@ def test_a_user_without_a_home_gets_what_was_shipped(tmp_path: Path, monkeypatch
     (shipped / "kernel.nbi").write_bytes(b"compiled")
     folder = compiled.cache_folder()
     assert (folder / "kernel.nbi").read_bytes() == b"compiled"
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.stat().st_mode & 0o022
 
 
 def test_an_image_with_warm_code_compiles_nothing(tmp_path: Path) -> None:
