@@ -7,6 +7,7 @@ from copycatch.alert_formats.text import technique_of
 from copycatch.decisions.alert_text import ACTION_TEXTS, after_close_text
 from copycatch.decisions.campaigns import ALL_MODELS
 from copycatch.decisions.explain import readable_duration, readable_number
+from copycatch.desk.overview import RARE
 from copycatch.records.wire import Alert, Reason, Recommendation
 from copycatch.safe_text import printable
 from copycatch.settings.policy_edit import quoted
@@ -15,7 +16,6 @@ BAR_CHARS = 20
 WORDS_CHARS_MAX = 2000
 SAMPLES_SHOWN_MAX = 5
 ALLOWED_SHOWN_MAX = 20  # a team's keys, whole
-RARE = 0.1  # what more than a tenth of normal accounts reach explains nothing by itself
 MODE_WORDS = {"enforce": "", "shadow": ", shadow mode: nobody acts on it"}
 OP_WORDS = {"open": "opened", "update": "still open", "close": "closed", "reopen": "open again"}
 
@@ -100,6 +100,9 @@ def _advice_lines(alert: Alert, recommendation: Recommendation | None) -> list[s
     if alert.sample_event_ids:
         shown = ", ".join(printable(e) for e in alert.sample_event_ids[:SAMPLES_SHOWN_MAX])
         lines.append(f"  Look at what it asked, for example at events {shown}")
+        if alert.entity.kind == "account":
+            who = printable(shlex.quote(alert.entity.id))
+            lines.append(f"  Beside usual queries: copycatch explain --account {who} --log FILE, of the log")
     if alert.client_ips:
         shown = ", ".join(printable(ip) for ip in alert.client_ips[:SAMPLES_SHOWN_MAX])
         lines.append(f"  Look for other accounts from {shown}")

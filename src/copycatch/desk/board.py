@@ -12,7 +12,7 @@ from copycatch.decisions.budget import severity_rank
 from copycatch.decisions.explain import readable_number
 from copycatch.decisions.plan import make_plan
 from copycatch.desk.calibration import AccountDayTails
-from copycatch.desk.overview import Case, cases_of
+from copycatch.desk.overview import Case, cases_of, first_reason
 from copycatch.desk.timeline import OtherAccounts, Point
 from copycatch.features.catalog import SPECS
 from copycatch.records.columns import Evaluations, FeatureSpec, Outcomes, Scores
@@ -263,9 +263,10 @@ class Board:
             "first_ms": case.first_ms,
             "last_ms": case.last_ms,
             "action": None if case.row is None else case.row.action,
-            "until": None if case.row is None else case.row.expires_at,
+            "until": None if case.row is None or case.row.op == "revoke" else case.row.expires_at,
+            "is_revoked": case.row is not None and case.row.op == "revoke",
             "is_shadow": case.row is not None and case.row.mode == "shadow",
-            "reason": worst_alert.reasons[0].words if worst_alert.reasons else worst_alert.words,
+            "reason": first_reason(worst_alert),
             "description": worst_alert.words,
             "closing": last.words if last.op == "close" and last is not worst_alert else None,
             "looks_like": worst_alert.looks_like,

@@ -11,6 +11,7 @@ from copycatch.units import UnixMs, parse_rfc3339
 
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARKS_MAX = 12
+RARE = 0.1  # what more than a tenth of normal accounts reach explains nothing by itself
 LEVEL_MAX = 8.0  # a chance of 1e-8 fills a mark
 
 EntityKey = tuple[str | None, str, str, str]
@@ -53,10 +54,7 @@ class Case:
     @property
     def first_reason(self) -> str:
         """What weighs most in the worst of its alerts, as a sentence."""
-        worst = max(self.newest, key=lambda alert: (severity_rank(alert.severity), alert.time))
-        if worst.reasons:
-            return worst.reasons[0].words
-        return worst.words
+        return first_reason(max(self.newest, key=lambda alert: (severity_rank(alert.severity), alert.time)))
 
     def in_force(self, now_ms: int) -> Recommendation | None:
         """The restriction that holds at that time, if any."""
@@ -68,6 +66,13 @@ class Case:
         marks = [level for _, level in self.levels[-SPARKS_MAX:]]
         top = len(SPARKS) - 1
         return "".join(SPARKS[round(top * min(max(level, 0.0), LEVEL_MAX) / LEVEL_MAX)] for level in marks)
+
+
+def first_reason(alert: Alert) -> str:
+    """The weightiest reason that is rare by itself; where none is, the weightiest; without any, its words."""
+    rare = [each for each in alert.reasons if each.tail_prob is None or each.tail_prob < RARE]
+    told = rare or alert.reasons
+    return told[0].words if told else alert.words
 
 
 def is_in_force(row: Recommendation, now_ms: int) -> bool:

@@ -4,15 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.support.evaluations import CATALOG, DAY_MS, HOUR_MS, MINUTE_MS, Seen, columns
 
 from copycatch.decisions.judge import Verdicts, advance, judge
 from copycatch.decisions.state import DecisionState
-from copycatch.desk.overview import cases_of, matching
+from copycatch.desk.overview import cases_of, first_reason, matching
 from copycatch.desk.reading import read_announced
 from copycatch.errors import ConfigError
 from copycatch.records.policy import Policy
-from copycatch.records.wire import ENCODER, Alert, Recommendation
+from copycatch.records.wire import ENCODER, Alert, Reason, Recommendation
 
 
 def _announced() -> tuple[list[Alert], list[Recommendation]]:
@@ -44,6 +45,24 @@ def test_updates_of_a_case_are_one_entry_and_the_worst_comes_first() -> None:
     assert held is not None
     assert held.action == "block"
     assert worse.in_force(DAY_MS + 5 * HOUR_MS) is None, "a block ends by itself after four hours"
+
+
+def test_the_reason_that_is_told_is_rare_by_itself_where_one_is() -> None:
+    def reason(name: str, tail_prob: float | None) -> Reason:
+        return Reason(
+            feature=name,
+            value=1.0,
+            normal_low=0.0,
+            normal_high=2.0,
+            tail_prob=tail_prob,
+            share=0.3,
+            words=name,
+        )
+
+    alert = structs.replace(_announced()[0][0], reasons=[reason("usual", 0.25), reason("rare", 0.0)])
+    assert first_reason(alert) == "rare"
+    assert first_reason(structs.replace(alert, reasons=alert.reasons[:1])) == "usual"
+    assert first_reason(structs.replace(alert, reasons=[])) == alert.words
 
 
 def test_filters_keep_what_they_name() -> None:

@@ -102,7 +102,8 @@ def _case(name: str, **more: Any) -> dict[str, Any]:
     return {
         "id": name, "kind": "account", "model": "m", "tenant": None, "worst": "critical", "is_open": True,
         "queries": 90, "first_ms": START_MS, "last_ms": START_MS + 60_000, "action": "block",
-        "until": "2026-01-06T04:00:00Z", "is_shadow": False, "reason": HOSTILE, "description": HOSTILE,
+        "until": "2026-01-06T04:00:00Z", "is_shadow": False, "is_revoked": False,
+        "reason": HOSTILE, "description": HOSTILE,
         "closing": None, "looks_like": [HOSTILE], "uids": ["u1"], "members": [name], "members_total": 1,
         "verdict": None, "points": [[START_MS, 12, 0.1], [START_MS + 60_000, 90, 1e-6]],
         "reasons": [_reason("flat_share", 7.0), _reason("near_share", 0.4)],
@@ -122,7 +123,7 @@ def _campaign() -> dict[str, Any]:
     counts = [[(START_MS + at * 3_600_000, at + 1)] for at in range(12)]
     return _case(
         "c0ffee", kind="campaign", worst="high", members=members, members_total=12, points=[],
-        reasons=[{**_reason("campaign_kit", 4.0), "at": None, "others": []}],
+        is_revoked=True, until=None, reasons=[{**_reason("campaign_kit", 4.0), "at": None, "others": []}],
         activity={"step_ms": 3_600_000, "accounts": members, "counts": counts},
         links={"members": members, "ties": ties},
     )  # fmt: skip
@@ -203,10 +204,12 @@ def test_slider_links_and_console_in_a_browser(scored_page: str) -> None:
                 "css selector", f"#{plot}-plot svg .point, #{plot}-plot svg .points path"
             ), plot
         assert browser.find_elements("css selector", "blockquote canvas")
+        assert "block until 01-06 04:00Z" in _text_of(browser, "case")
         browser.find_element("partial link text", "campaign c0ffee").click()
         wait_until(
             browser, lambda each: "12 accounts that act as one" in _text_of(each, "case"), "the campaign"
         )
+        assert "block, revoked" in _text_of(browser, "case"), "taken back: no end is shown"
         for plot in ("timeline", "members", "links"):
             assert browser.find_elements("css selector", f"#{plot}-plot svg.main-svg"), plot
         browser.find_element("css selector", "#case p a").click()

@@ -66,6 +66,7 @@ const facts = (place, pairs) => place.replaceChildren(...pairs.filter(([, value]
 
 function recommended(each) {
   if (!each.action) return "nothing";
+  if (each.is_revoked) return `${each.action}, revoked`;
   return each.action + (each.is_shadow ? " (shadow)" : "") + (each.until ? ` until ${when(Date.parse(each.until)).slice(5)}` : "");
 }
 
