@@ -84,16 +84,13 @@ def test_an_unknown_log_gets_a_mapping_that_decodes_it(
 
 
 def test_a_draft_is_of_what_envelopes_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    texts = [
-        json.dumps({**UNKNOWN, "meta": {**UNKNOWN["meta"], "request-id": f"r{n}"}, "pad": "x" * 20_000})
-        for n in range(3)
-    ]
+    texts = [json.dumps({**UNKNOWN, "requestId": f"r{n}", "pad": "x" * 20_000}) for n in range(3)]
     parts = [
         {"log": part, "stream": "stdout"} for text in texts for part in (text[:16_384], text[16_384:] + "\n")
     ]
     place, mapping = write(tmp_path / "log.jsonl", *parts), tmp_path / "m.yaml"
     assert main(["inspect", place, "--write", str(mapping)]) == 1
-    assert "event_id: /meta/request-id" in mapping.read_text()
+    assert "event_id: /requestId" in mapping.read_text()
     capsys.readouterr()
     assert main(["inspect", place, "--format", "mapping", "--option", f"mapping={mapping}"]) == 0
     assert "decoded   3 records of 1 accounts" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from google.protobuf.json_format import ParseError  # type: ignore[import-untype
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.log_shapes import CHAT, Query, as_protobuf, chat_request, otlp_value
+from tests.unit.formats.support import batch_of
 from tests.unit.formats.test_formats_take_anything import mutants
 
 from copycatch.formats import litellm, openai, otel, otlp_proto
@@ -244,6 +245,19 @@ def test_both_ways_give_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     check()
     # litellm never goes the plain way where a tenant header is named, as in more than a third of the draws
     assert sum(are_plain) >= (0.3 if name == "litellm" else 0.4) * len(are_plain)
+
+
+def test_notes_of_either_way_are_kept() -> None:
+    """Plain messages that are about no inference, beside others that go the long way."""
+    unknown = [{"key": "gen_ai.agent.name", "value": {"stringValue": "x"}}]
+
+    def export(span: str, attributes: list[Any]) -> dict[str, Any]:
+        spans = [{"traceId": "t", "spanId": span, "attributes": attributes}]
+        return {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
+
+    batch = batch_of([export("a", []), export("b", unknown), export("c", [])])
+    notes = make_decoder("otel", FormatOptions()).decode_lazily(batch).notes
+    assert (notes["skipped"], notes["unknown"]) == (2, 1)
 
 
 @pytest.mark.parametrize("name", LONG_WAYS)

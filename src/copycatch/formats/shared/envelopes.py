@@ -102,7 +102,7 @@ class UnwrappingDecoder(Decoder):
         if not rows:
             return sure
         rest = self.decode(picked(batch, rows))
-        return in_order(batch, sure, rest) if sure.records else rest
+        return in_order(batch, sure, rest) if sure.records or sure.notes else rest
 
     def flush(self, now_ms: int) -> Decoded:
         decoded = self._cut_lines.flush(now_ms)
