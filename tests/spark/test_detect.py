@@ -1,8 +1,11 @@
 """`copycatch.spark.detect` on a real Spark, beside `replay`."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,9 @@ from copycatch.errors import ConfigError
 from copycatch.records.policy import Policy
 from copycatch.service.replay import REPLAY_KEY
 from copycatch.spark import Detection, Input, detect
+from copycatch.spark import run as spark_run
+from copycatch.spark.learning import LEARNED
+from copycatch.spark.rows import Row, write_tables
 from tests.spark.records import COLUMNS, RECORDS, in_one_process, replayed, write_table, written
 
 pytestmark = [
@@ -21,24 +27,20 @@ pytestmark = [
 ]
 SHARDS = 2
 KINDS = ("alerts", "recommendations")
+FATAL, FAULTY = 5, 6  # micro-batches
 CHILD = """
 import os, signal, sys
 from pyspark.sql import SparkSession
 import copycatch.spark.run as spark_run
-from copycatch.records.policy import Policy
 from tests.spark.records import settings
-from tests.spark.test_detect import SHARDS, stream
-step, fatal, table, folder = sys.argv[1:]
+from tests.spark.test_detect import FATAL, SHARDS, stream
 write = spark_run.write_tables
-def die(batch_id, now):
-    if batch_id == int(fatal) and step == now:
+def written_or_killed(to, batch_id, rows):
+    if batch_id == FATAL:
         os.killpg(0, signal.SIGKILL)
-def written_and_killed(to, batch_id, rows):
-    die(batch_id, "before")
     write(to, batch_id, rows)
-    die(batch_id, "after")
-spark_run.write_tables = written_and_killed
-stream(settings(SparkSession.builder).master("local[1]").getOrCreate(), table, folder, SHARDS)
+spark_run.write_tables = written_or_killed
+stream(settings(SparkSession.builder).master("local[1]").getOrCreate(), *sys.argv[1:], SHARDS)
 """
 
 
@@ -73,6 +75,13 @@ def stream(spark: Any, table: str, folder: str, shards: int, files: int = 1) -> 
     return found
 
 
+def _written_at_fault(folder: Path, batch_id: int, rows: Iterable[Row]) -> None:
+    write_tables(folder, batch_id, rows)
+    if batch_id == FAULTY:
+        message = "no space"
+        raise OSError(message)
+
+
 def test_a_table_is_judged_as_replay_judges_a_file(
     spark: Any, table: str, expected: dict[str, list[str]]
 ) -> None:
@@ -99,13 +108,22 @@ def test_a_stream_says_what_a_table_says(
     assert found.alerts.isStreaming
 
 
-def test_shards_share_one_learner_through_kills_of_the_driver(spark: Any, table: str, tmp_path: Path) -> None:
-    """Killed once before outcomes are written and once after, each time before Spark has committed."""
-    for step, batch_id in (("before", 5), ("after", 6)):
-        command = [sys.executable, "-W", "ignore", "-c", CHILD, step, str(batch_id), table, str(tmp_path)]
-        done = subprocess.run(command, start_new_session=True, capture_output=True, check=False, timeout=200)
-        assert done.returncode == -9, done.stderr.decode()[-2_000:]
-        assert (tmp_path / "counts" / f"batch-{batch_id:012d}.parquet").exists() == (step == "after")
+def test_shards_share_one_learner_through_a_kill_of_the_driver_and_a_fault(
+    spark: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between learning and writing, then failing between writing and Spark's commit."""
+    command = [sys.executable, "-W", "ignore", "-c", CHILD, table, str(tmp_path)]
+    done = subprocess.run(command, start_new_session=True, capture_output=True, check=False, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2_000:]
+    counted = tmp_path / "counts" / f"batch-{FATAL:012d}.parquet"
+    assert (tmp_path / LEARNED / f"learner-{FATAL:019d}").exists()
+    assert not counted.exists()
+    monkeypatch.setattr(spark_run, "write_tables", _written_at_fault)
+    with pytest.raises(Exception, match="no space"):
+        stream(spark, table, str(tmp_path), SHARDS)
+    assert counted.exists()
+    assert (tmp_path / "counts" / f"batch-{FAULTY:012d}.parquet").exists()
+    monkeypatch.undo()
     stream(spark, table, str(tmp_path), SHARDS)
     beside = in_one_process(SHARDS)
     assert len(beside["alerts"]) >= 3
@@ -114,6 +132,29 @@ def test_shards_share_one_learner_through_kills_of_the_driver(spark: Any, table:
     opened = [each["uid"] for each in map(json.loads, written(tmp_path, "alerts")) if each["op"] == "open"]
     assert len(set(opened)) == len(opened) >= 3
     assert sum(json.loads(each)["accepted"] for each in written(tmp_path, "counts")) == len(RECORDS)
+
+
+def test_cases_close_when_no_record_comes_any_more(
+    spark: Any, table: str, expected: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copycatch.spark.run.IDLE_MS", 2_000)
+    df = spark.readStream.schema(COLUMNS).parquet(table)
+    when = {"processingTime": "1 second"}
+    found = detect(df, Policy(), folder=str(tmp_path), arrival="line", hmac_key=REPLAY_KEY, trigger=when)
+    assert found.query is not None
+    n, said = len(expected["alerts"]), list[str]()
+    last = {each["uid"]: each["op"] for each in map(json.loads, expected["alerts"])}
+    still_open = {uid for uid, op in last.items() if op != "close"}
+    deadline_s = time.monotonic() + 120
+    while len(said) < n + len(still_open) and time.monotonic() < deadline_s:
+        assert found.query.isActive, found.query.exception()
+        time.sleep(0.5)
+        said = written(tmp_path, "alerts")
+    found.query.stop()
+    assert said[:n] == expected["alerts"]
+    closed = [(each["uid"], each["op"]) for each in map(json.loads, said[n:])]
+    assert sorted(closed) == sorted((uid, "close") for uid in still_open)
+    assert closed
 
 
 @pytest.mark.parametrize(

@@ -79,12 +79,16 @@ def shard_of(account: str, shards: int) -> int:
 
 
 class ShardProcessor:
-    """For `transformWithStateInPandas`: judges what has come of a shard; by name a `StatefulProcessor`."""
+    """For `transformWithStateInPandas`: judges what has come of a shard; by name a `StatefulProcessor`.
 
-    def __init__(self, reading: Reading, shards: int, folder: str) -> None:
-        self._reading, self._shards, self._folder = reading, shards, folder
+    With `idle_ms` a shard without a record for so long works off what is due by then, as a worker does.
+    """
+
+    def __init__(self, reading: Reading, shards: int, folder: str, idle_ms: int | None) -> None:
+        self._reading, self._shards, self._folder, self._idle_ms = reading, shards, folder, idle_ms
 
     def init(self, handle: Any) -> None:
+        self._handle = handle
         self._parts = handle.getListState("parts", "part binary")
 
     def handleInputRows(  # noqa: N802 - Spark's name
@@ -95,19 +99,12 @@ class ShardProcessor:
     ) -> Iterator[pd.DataFrame]:
         frame = pd.concat(list(rows)).sort_values([ARRIVAL, TIE], kind="stable")
         values = [bytes(value) for value in frame[VALUE] if isinstance(value, bytes | bytearray)]
-        shard, metrics, link = int(key[0]), MemoryMetrics(), None
-        if self._shards > 1:
-            link = FolderLink(Path(self._folder), _batch_id(), self._shards)
-        remote = None if link is None else remote_of(link, self._reading.hmac_key, metrics)
-        judge = ShardJudge(self._reading, shard, metrics, remote)
-        if self._parts.exists():
-            judge.unpack([bytes(part) for (part,) in self._parts.get()])
+        shard, (judge, link) = int(key[0]), self._judge(int(key[0]))
         outcomes = judge.step(values, UnixMs(int(frame[NOW_MS].iloc[0])))
         if link is not None and frame[TIME_MS].notna().any():
             outcomes.add(judge.judge.idle(UnixMs(int(frame[TIME_MS].max()) - IDLE_MS)))
-        self._parts.clear()
-        for part in judge.pack():
-            self._parts.appendValue((part,))
+        self._keep(judge)
+        self._wait(timerValues)
         found = list(rows_of(outcomes, shard, judge.notes()))
         if link is not None:
             found += [
@@ -115,6 +112,44 @@ class ShardProcessor:
             ]
         if found:
             yield pd.DataFrame(found, columns=Row._fields)
+
+    def handleExpiredTimer(  # noqa: N802 - Spark's name
+        self,
+        key: Any,
+        timerValues: Any,
+        expiredTimerInfo: Any,
+    ) -> Iterator[pd.DataFrame]:
+        """No record has come for long, and event time stands still: the clock goes on instead."""
+        judge, _ = self._judge(int(key[0]))
+        outcomes = judge.judge.idle(UnixMs(timerValues.getCurrentProcessingTimeInMs() - (self._idle_ms or 0)))
+        found = list(rows_of(outcomes, int(key[0])))
+        if found:
+            self._keep(judge)
+            yield pd.DataFrame(found, columns=Row._fields)
+        self._wait(timerValues)
+
+    def _judge(self, shard: int) -> tuple[ShardJudge, FolderLink | None]:
+        """As the micro-batch before left it; several shards have a link to the learner."""
+        metrics, link = MemoryMetrics(), None
+        if self._shards > 1:
+            link = FolderLink(Path(self._folder), _batch_id(), self._shards)
+        remote = None if link is None else remote_of(link, self._reading.hmac_key, metrics)
+        judge = ShardJudge(self._reading, shard, metrics, remote)
+        if self._parts.exists():
+            judge.unpack([bytes(part) for (part,) in self._parts.get()])
+        return judge, link
+
+    def _keep(self, judge: ShardJudge) -> None:
+        self._parts.clear()
+        for part in judge.pack():
+            self._parts.appendValue((part,))
+
+    def _wait(self, timers: Any) -> None:
+        if self._idle_ms is None:
+            return
+        for timer_ms in list(self._handle.listTimers()):
+            self._handle.deleteTimer(timer_ms)
+        self._handle.registerTimer(timers.getCurrentProcessingTimeInMs() + self._idle_ms)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -17,7 +17,7 @@ from copycatch.settings.service import Input
 from copycatch.spark.frames import ARRIVAL, TIE, VALUE, as_messages
 from copycatch.spark.judging import Reading, ShardJudge
 from copycatch.spark.learning import learn
-from copycatch.spark.processor import DEALT, NOW_MS, SHARD, ShardProcessor, dealer
+from copycatch.spark.processor import DEALT, IDLE_MS, NOW_MS, SHARD, ShardProcessor, dealer
 from copycatch.spark.rows import OUTPUT, TABLE, TABLES, TOLD, Row, rows_of, write_tables
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 SHARDS_MAX: Final = 1_024
+_ENDING: Final = frozenset({"availableNow", "once"})
 _PROVIDER: Final = "spark.sql.streaming.stateStore.providerClass"
 _ROCKSDB: Final = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 _OUTPUT: Final = pa.schema(
@@ -84,7 +85,8 @@ def detect(
     hmac_key : bytes
         Secret of pseudonyms and link hashes, the same over restarts; needed for a stream.
     trigger : mapping
-        Of `DataStreamWriter.trigger`; `{"processingTime": "1 minute"}` when left out.
+        Of `DataStreamWriter.trigger`; `{"processingTime": "1 minute"}` when left out. With one that ends
+        (`availableNow`), nothing is closed while no record comes; keep a folder to one of the two kinds.
 
     Raises
     ------
@@ -172,8 +174,12 @@ def _stream(
     if shards > 1:
         dealt = messages.mapInArrow(dealer(shards), DEALT)
     dealt = dealt.withColumn(NOW_MS, sql.unix_millis(sql.current_timestamp()))
-    processor: Any = ShardProcessor(reading, shards, str(folder))
-    judged = dealt.groupBy(SHARD).transformWithStateInPandas(processor, OUTPUT, "Append", "None")
+    when = dict(trigger or {"processingTime": "1 minute"})
+    # With timers Spark runs micro-batches for ever, and such a trigger would never end.
+    is_ending = bool(_ENDING & when.keys())
+    processor: Any = ShardProcessor(reading, shards, str(folder), None if is_ending else IDLE_MS)
+    mode = "None" if is_ending else "ProcessingTime"
+    judged = dealt.groupBy(SHARD).transformWithStateInPandas(processor, OUTPUT, "Append", mode)
 
     def finish(out: "DataFrame", batch_id: int) -> None:
         rows = sorted(Row(row.kind, row.shard, row.at, row.key, bytes(row.value)) for row in out.collect())
@@ -185,6 +191,6 @@ def _stream(
 
     writer = judged.writeStream.outputMode("append").foreachBatch(finish)
     writer = writer.option("checkpointLocation", str(folder / "checkpoint"))
-    query = writer.trigger(**(trigger or {"processingTime": "1 minute"})).start()
+    query = writer.trigger(**when).start()
     read = messages.sparkSession.readStream.schema(TABLE)
     return Detection(*(read.parquet((folder / kind).as_uri()) for kind in TABLES))._replace(query=query)
