@@ -10,7 +10,13 @@ from copycatch.formats.shared.faults import MessageFault
 from copycatch.formats.shared.format import CANONICAL_FIELDS, Format, FormatOptions
 from copycatch.formats.shared.joining import Identity, JoiningDecoder
 from copycatch.formats.shared.mapped_rows import ENTRIES_MAX, Side, rows_in
-from copycatch.formats.shared.mapping_spec import Condition, JoinRule, MappingSpec, pointer_text
+from copycatch.formats.shared.mapping_spec import (
+    Condition,
+    JoinRule,
+    Location,
+    MappingSpec,
+    pointer_text,
+)
 from copycatch.formats.shared.messages import Fields, LogMessage, Reading, first_name, seek
 from copycatch.formats.shared.predictions import numbered
 from copycatch.formats.shared.recognise import Recognise, recognise_nothing
@@ -50,20 +56,16 @@ FORMAT = Format(
 def is_mapped(spec: MappingSpec, document: Any) -> bool:
     """Whether the mapping finds who asked in a document as it stands: then it is no envelope.
 
-    Where no pointer says who, the id of the query, or what was asked, tells.
+    So it is where it finds two of the query's id, model and input, though it names nobody.
     """
     if spec.each is not None and isinstance(seek(document, spec.each), list):
         return True
-    for field in ("account_id", "event_id", "input"):
-        pointers = [
-            location.steps
-            for rule in spec.rules
-            for location in rule.locations
-            if rule.field == field and location.kind == "pointer"
-        ]
-        if pointers:
-            return any(seek(document, steps) is not None for steps in pointers)
-    return False
+    found = {rule.field for rule in spec.rules if any(_is_there(each, document) for each in rule.locations)}
+    return "account_id" in found or len(found & {"event_id", "model_id", "input"}) > 1
+
+
+def _is_there(location: Location, document: Any) -> bool:
+    return location.kind == "pointer" and seek(document, location.steps) is not None
 
 
 def read(spec: MappingSpec, message: LogMessage) -> list[Reading]:

@@ -150,6 +150,8 @@ def test_a_prompt_that_is_json_is_no_envelope_where_a_mapping_finds_who_asked(ke
     for message in (document, wrapped):
         [record] = decode("mapping", batch_of([message]), options).records
         assert (record.event_id, record.account_id, record.input) == ("r1", "thief", prompt)
+    nameless = decode("mapping", batch_of([{**document, "account_id": None}]), options)
+    assert [each.field for each in nameless.rejects] == ["account_id"], "not the one that the prompt names"
 
 
 def test_what_is_held_is_left_where_nothing_of_it_is_known() -> None:
