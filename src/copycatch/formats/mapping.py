@@ -61,6 +61,9 @@ def is_mapped(spec: MappingSpec, document: Any) -> bool:
     if spec.each is not None and isinstance(seek(document, spec.each), list):
         return True
     found = {rule.field for rule in spec.rules if any(_is_there(each, document) for each in rule.locations)}
+    bodies = () if spec.bodies is None else (spec.bodies.request, spec.bodies.response)
+    if any(steps is not None and seek(document, steps) is not None for steps in bodies):
+        found.add("input")
     return "account_id" in found or len(found & {"event_id", "model_id", "input"}) > 1
 
 
