@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,34 @@ def test_a_table_is_judged_as_replay_judges_a_file(
     counts = [json.loads(row.value) for row in found.counts.collect()]
     assert sum(each["accepted"] for each in counts) == len(RECORDS)
     assert found.query is None
+
+
+def test_messages_of_a_topic_are_judged_in_order_of_their_offsets(
+    spark: Any, expected: dict[str, list[str]]
+) -> None:
+    lines = [(offset, json.dumps(record)) for offset, record in reversed(list(enumerate(RECORDS)))]
+    found = detect(spark.createDataFrame(lines, "offset bigint, value string"), Policy(), arrival="offset")
+    assert [row.value for row in found.alerts.orderBy("at").collect()] == expected["alerts"]
+
+
+def test_an_inference_table_of_databricks_is_read_whole(spark: Any) -> None:
+    from pyspark.sql import functions as sql
+
+    asked, answer = json.dumps({"inputs": [[0.5, 1.5, 2.5]]}), json.dumps({"predictions": [1]})
+    columns = "databricks_request_id string, request_time timestamp, requester string, status_code int, "
+    columns += (
+        "execution_duration_ms bigint, request string, response string, served_entity_id string, extra int"
+    )
+    began = datetime(2026, 1, 5, tzinfo=UTC)
+    rows = [(f"r{at}", began + timedelta(seconds=at), "u", 200, 9, asked, answer, "m", 1) for at in range(20)]
+    frame = spark.createDataFrame(rows, columns)
+    found = detect(frame, Policy(), log=Input(format="databricks"))
+    said = [json.loads(row.value) for row in found.counts.collect()]
+    assert sum(each["accepted"] for each in said) == len(rows)
+    assert not any(each["rejected"] or "copycatch_notes_total,note=unread" in each for each in said)
+    broken = detect(frame.withColumn("request", sql.lit("{")), Policy(), log=Input(format="databricks"))
+    said = [json.loads(row.value) for row in broken.counts.collect()]
+    assert any("copycatch_notes_total,note=unread" in each for each in said), said
 
 
 def test_a_stream_says_what_a_table_says(

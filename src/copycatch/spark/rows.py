@@ -38,7 +38,7 @@ def rows_of(outcomes: Outcomes, shard: int, notes: dict[str, float] | None = Non
     for at, rejected in enumerate(outcomes.rejects[:REJECTS_MAX]):
         yield Row("rejects", shard, at, rejected.reason, ENCODER.encode(rejected))
     counts = outcomes.counts
-    if counts.total:
+    if counts.total or notes:
         told = {name: getattr(counts, name) for name in ("accepted", "duplicates", "late", "rejected")} | (
             notes or {}
         )

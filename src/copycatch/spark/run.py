@@ -144,7 +144,7 @@ def _table(messages: "DataFrame", reading: Reading, folder: str | None, shards: 
         last = own.judge.end(now_ms)
         if own.judge.newest_event_ms is not None:
             last.add(own.judge.idle(own.judge.newest_event_ms))
-        yield _rows(last, at)
+        yield _rows(last, at, own.notes())
 
     in_order = messages.repartition(1).sortWithinPartitions(ARRIVAL, TIE).select(VALUE)
     out = in_order.mapInArrow(judge, OUTPUT).persist()
@@ -158,8 +158,8 @@ def _table(messages: "DataFrame", reading: Reading, folder: str | None, shards: 
     return Detection(*(out.filter(sql.col("kind") == kind).select(*columns) for kind in TABLES))
 
 
-def _rows(outcomes: Outcomes, start: int) -> pa.RecordBatch:
-    rows = [row._replace(at=start + at)._asdict() for at, row in enumerate(rows_of(outcomes, 0))]
+def _rows(outcomes: Outcomes, start: int, notes: dict[str, float] | None = None) -> pa.RecordBatch:
+    rows = [row._replace(at=start + at)._asdict() for at, row in enumerate(rows_of(outcomes, 0, notes))]
     return pa.RecordBatch.from_pylist(rows, schema=_OUTPUT)
 
 
