@@ -185,6 +185,9 @@ def _copy(shipped: Path, draft: Path) -> None:
     except (OSError, shutil.Error) as error:
         message = f"{shipped} cannot be read ({error}); everything is compiled anew, which takes a minute"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
+    for path in [draft, *draft.rglob("*")]:
+        if path.is_dir():
+            path.chmod(0o755)  # numba uses no folder that it cannot write to, and an image may be read-only
 
 
 def _prune(current: Path) -> None:

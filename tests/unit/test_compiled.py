@@ -136,12 +136,16 @@ def test_what_was_shipped_is_copied_if_it_fits(base: Path, tmp_path: Path) -> No
 
 def test_who_ships_and_who_copies_need_not_be_one_user(base: Path, tmp_path: Path) -> None:
     built = compiled.cache_folder()
-    (built / "kernel.nbc").write_text("compiled")
+    (built / "features").mkdir()
+    (built / "features" / "kernel.nbc").write_text("compiled")
+    (built / "features").chmod(0o555)  # as on a read-only root
     assert built.stat().st_mode & 0o055 == 0o055, "others may read it"
     (built / compiled.IN_USE).chmod(0)  # the lock is the builder's
     base.rename(tmp_path / "shipped")
     compiled.cache_folder.cache_clear()
-    assert (compiled.cache_folder() / "kernel.nbc").read_text() == "compiled"
+    copied = compiled.cache_folder() / "features"
+    assert (copied / "kernel.nbc").read_text() == "compiled"
+    assert copied.stat().st_mode & 0o700 == 0o700, "numba writes there, and it is removed again"
 
 
 def test_what_was_shipped_for_another_user_alone_is_compiled_anew_and_said(
