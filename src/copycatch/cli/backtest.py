@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,8 +14,9 @@ from copycatch.safe_text import printable
 from copycatch.units import format_rfc3339
 
 DESCRIPTION = """\
-Play a log once, judge it by two policies, and say whom the new one gains and loses: accounts and campaigns
-alerted on, restrictions, alerts per 1,000 accounts and day, and how many accounts other budgets would alert.
+Play a log once, judge it by two policies or more, and say whom each new one gains and loses: accounts and
+campaigns alerted on, restrictions, alerts per 1,000 accounts and day, and how many accounts other budgets
+would alert.
 Verdicts of analysts (one JSON object a line: {"account_id": ..., "verdict": "attack" | "benign" | "unsure"})
 stand beside the names and decide the exit code.
 
@@ -23,7 +24,7 @@ With --evaluations the log is not needed: it reads what `copycatch run` has kept
 settings), judged and scored by the service itself, in seconds.
 
 Scores are learned under the old policy; what a policy flags is not learned, so that a far looser or stricter
-one is judged approximately. Campaigns are found without a budget: both policies name them, but for whom they
+one is judged approximately. Campaigns are found without a budget: all policies name them, but for whom they
 exempt.
 """
 EPILOG = """\
@@ -31,8 +32,9 @@ examples:
   copycatch backtest gateway.jsonl.gz --new policy.new.yaml                 # beside the built-in policy
   copycatch backtest --evaluations kept/ --old policy.yaml --new policy.new.yaml     # what `run` has kept
   copycatch backtest logs/ --old policy.yaml --new policy.new.yaml --verdicts verdicts.jsonl --json
+  copycatch backtest logs/ --new stricter.yaml --new looser.yaml                     # several in one pass
 
-exit codes: 0 compared; 1 the new policy loses an account whose verdict is attack, or gains one whose verdict
+exit codes: 0 compared; 1 a new policy loses an account whose verdict is attack, or gains one whose verdict
   is benign, or the log was not judged; 2 wrong options or policies; 3 a file cannot be read
 """
 
@@ -50,7 +52,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--evaluations", type=Path, metavar="FOLDER", help="what `copycatch run` has kept, instead of a log"
     )
-    parser.add_argument("--new", type=Path, required=True, metavar="FILE", help="the policy to try")
+    parser.add_argument(
+        "--new", type=Path, required=True, action="append", metavar="FILE",
+        help="a policy to try; name several to compare each with the old one",
+    )  # fmt: skip
     parser.add_argument(
         "--old", type=Path, metavar="FILE", help="the policy to compare with (default: the built-in one)"
     )
@@ -76,13 +81,13 @@ def run(args: argparse.Namespace) -> int:
         message = "name log files, or what `copycatch run` has kept with --evaluations"
         raise ConfigError(message)
     old_policy = policy_of(args.old)
-    new_policy = policy_of(args.new)
     verdicts = {} if args.verdicts is None else read_verdicts(args.verdicts)
-    old, new = PolicyTrial(old_policy, old_policy), PolicyTrial(new_policy, old_policy)
+    old = PolicyTrial(old_policy, old_policy)
+    trials = [PolicyTrial(policy_of(path), old_policy) for path in args.new]
     curve, days = BudgetCurve(old_policy), AccountDays()
 
     def take(outcomes: Outcomes) -> None:
-        for trial in (old, new):
+        for trial in (old, *trials):
             trial.take(outcomes)
         days.take(outcomes)
         for evaluations, scores in outcomes.evaluations:
@@ -94,15 +99,25 @@ def run(args: argparse.Namespace) -> int:
         with logging_at("warning"), ReplayBar(is_quiet=args.quiet) as bar:
             summary = replay(args.files, old_policy, take, bar.update, make_decoder=decoders_of(args))
         is_judged, unjudged = summary.findings.is_judged, summary.unjudged
-    change = compare(old, new, verdicts)
+    news = [
+        _New(str(path), trial, compare(old, trial, verdicts))
+        for path, trial in zip(args.new, trials, strict=True)
+    ]
     if args.json:
-        report = _report(old, new, change, days, curve, verdicts)
-        print(msgspec.json.encode(report).decode())
+        print(msgspec.json.encode(_report(old, news, days, curve, verdicts)).decode())
     else:
-        print("\n".join(_lines(old, new, change, days, curve, verdicts)))
+        print("\n".join(_lines(old, news, days, curve, verdicts)))
     for sentence in unjudged:
         print(sentence, file=sys.stderr)
-    return 0 if is_judged and not change.wrong else 1
+    return 0 if is_judged and not any(each.change.wrong for each in news) else 1
+
+
+class _New(NamedTuple):
+    """A policy to try, and what it changes."""
+
+    file: str
+    trial: Any
+    change: Any
 
 
 def _kept(args: argparse.Namespace, old_policy: Any, take: Any) -> tuple[bool, list[str]]:
@@ -123,29 +138,29 @@ def _kept(args: argparse.Namespace, old_policy: Any, take: Any) -> tuple[bool, l
     return is_scored, [] if is_scored else ["NOT JUDGED: no evaluation that was kept has a score"]
 
 
-def _lines(old: Any, new: Any, change: Any, days: Any, curve: Any, verdicts: dict[str, Any]) -> list[str]:
+def _lines(old: Any, news: list[_New], days: Any, curve: Any, verdicts: dict[str, Any]) -> list[str]:
+    trials = [old, *(each.trial for each in news)]
+    names = ["new"] if len(news) == 1 else [f"new {number}" for number in range(1, len(news) + 1)]
     rows = [
-        ("", "old", "new"),
-        ("alerted on", f"{len(old.named)}", f"{len(new.named)}"),
-        ("restricted", f"{old.n_restricted}", f"{new.n_restricted}"),
-        (
-            "per 1,000 accounts and day",
-            f"{days.rate(len(old.named)):.2f}",
-            f"{days.rate(len(new.named)):.2f}",
-        ),
+        ("", "old", *names),
+        ("alerted on", *(f"{len(each.named)}" for each in trials)),
+        ("restricted", *(f"{each.n_restricted}" for each in trials)),
+        ("per 1,000 accounts and day", *(f"{days.rate(len(each.named)):.2f}" for each in trials)),
     ]
-    lines = [f"{name:28}{before:>10}{after:>10}" for name, before, after in rows]
-    for title, sign, keys, trial in (
-        ("gained", "+", change.gained, new),
-        ("lost", "-", change.lost, old),
-    ):
-        lines.append(f"{title}: {len(keys)}")
-        lines += [f"  {sign} {_named_text(key, trial.named[key], verdicts)}" for key in keys]
-    lines.append(curve.sentence())
-    if change.wrong:
-        names = ", ".join(printable(key[2], 60) for key in change.wrong)
-        lines.append(f"against verdicts: {names}")
-    return lines
+    lines = [f"{title:28}" + "".join(f"{value:>10}" for value in values) for title, *values in rows]
+    for name, each in zip(names, news, strict=True):
+        if len(news) > 1:
+            lines.append(f"{name}: {printable(each.file, 200)}")
+        for title, sign, keys, trial in (
+            ("gained", "+", each.change.gained, each.trial),
+            ("lost", "-", each.change.lost, old),
+        ):
+            lines.append(f"{title}: {len(keys)}")
+            lines += [f"  {sign} {_named_text(key, trial.named[key], verdicts)}" for key in keys]
+        if each.change.wrong:
+            wrong = ", ".join(printable(key[2], 60) for key in each.change.wrong)
+            lines.append(f"against verdicts: {wrong}")
+    return [*lines, curve.sentence()]
 
 
 def _named_text(key: Any, named: Any, verdicts: dict[str, Any]) -> str:
@@ -160,9 +175,7 @@ def _named_text(key: Any, named: Any, verdicts: dict[str, Any]) -> str:
     )
 
 
-def _report(
-    old: Any, new: Any, change: Any, days: Any, curve: Any, verdicts: dict[str, Any]
-) -> dict[str, Any]:
+def _report(old: Any, news: list[_New], days: Any, curve: Any, verdicts: dict[str, Any]) -> dict[str, Any]:
     def totals(trial: Any) -> dict[str, Any]:
         return {
             "policy_version": trial.policy.content_version,
@@ -189,9 +202,15 @@ def _report(
     return {
         "account_days": len(days.days),
         "old": totals(old),
-        "new": totals(new),
-        "gained": listed(change.gained, new),
-        "lost": listed(change.lost, old),
-        "against_verdicts": [key[2] for key in change.wrong],
+        "new": [
+            {
+                "file": each.file,
+                **totals(each.trial),
+                "gained": listed(each.change.gained, each.trial),
+                "lost": listed(each.change.lost, old),
+                "against_verdicts": [key[2] for key in each.change.wrong],
+            }
+            for each in news
+        ],
         "accounts_by_budget": {f"{budget:g}": n for budget, n in curve.counts().items()},
     }

@@ -60,7 +60,7 @@ def test_a_backtest_needs_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert main(["backtest", *where, "--new", str(policy), "--json"]) == 0
         said.append(json.loads(capsys.readouterr().out))
     of_log, of_kept = said
-    assert of_log["gained"], "the limit names somebody"
+    assert of_log["new"][0]["gained"], "the limit names somebody"
     assert of_log["old"]["alerted"] >= 1, "the thief is found"
     assert of_kept == of_log
     narrow = tmp_path / "narrow.yaml"

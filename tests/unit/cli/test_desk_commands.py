@@ -100,12 +100,32 @@ def test_backtest_says_whom_a_limit_would_gain(
     verdicts.write_text('{"account_id": "fast", "verdict": "benign"}\n')
     assert main(["backtest", log, "--new", policy, "--json", "--verdicts", str(verdicts)]) == 1
     report = json.loads(capsys.readouterr().out)
-    assert report["against_verdicts"] == ["fast"]
+    (tried,) = report["new"]
+    assert tried["against_verdicts"] == ["fast"]
     assert report["old"]["alerted"] == 0
-    assert report["gained"][0]["verdict"] == "benign"
+    assert tried["gained"][0]["verdict"] == "benign"
     verdicts.write_text('{"account_id": "fast", "verdict": "guilty"}\n')
     assert main(["backtest", log, "--new", policy, "--verdicts", str(verdicts)]) == 2
     assert f"{verdicts}:1: Invalid enum value 'guilty'" in capsys.readouterr().err
+
+
+def test_several_policies_are_tried_in_one_pass(
+    log: str, policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = tmp_path / "same.yaml"
+    same.write_text("version: 1\n")
+    tried = ["backtest", log, "--new", str(same), "--new", policy, "--quiet"]
+    main(tried)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split() == ["old", "new", "1", "new", "2"]
+    assert next(line for line in shown if line.startswith("alerted on")).split()[2:] == ["0", "0", "1"]
+    at = shown.index(f"new 1: {same}")
+    assert shown[at + 1 : at + 5] == ["gained: 0", "lost: 0", f"new 2: {policy}", "gained: 1"]
+    main([*tried, "--json"])
+    first, second = json.loads(capsys.readouterr().out)["new"]
+    assert (first["file"], second["file"]) == (str(same), policy)
+    assert not first["gained"]
+    assert [each["entity"]["id"] for each in second["gained"]] == ["fast"]
 
 
 @pytest.fixture
