@@ -65,7 +65,10 @@ format: $(VENV)/.stamp-dev ## let ruff write the layout
 	@$(BIN)/ruff format src tests
 	@$(BIN)/ruff check --fix src tests
 
-test: lint $(if $(COPYCATCH_REQUIRE_SPARK),$(VENV)/.stamp-spark) ## all checks: lint, types, contracts, tests, docstring examples, real Kafka
+# Compiles beside lint, once, what each test process would compile for itself.
+test: $(VENV)/.stamp-dev $(if $(COPYCATCH_REQUIRE_SPARK),$(VENV)/.stamp-spark) ## all checks: lint, types, contracts, tests, docstring examples, real Kafka
+	@$(BIN)/copycatch warm > /dev/null & warming=$$!; \
+	$(MAKE) --no-print-directory lint; linted=$$?; wait $$warming && exit $$linted
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 ifeq ($(strip $(PYTEST_ARGS)),)
 	@$(MAKE) --no-print-directory test-bounds
