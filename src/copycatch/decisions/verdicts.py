@@ -58,8 +58,8 @@ def unless_below(tail_prob: float | None, alert_threshold: float) -> float:
 
     Examples
     --------
-    >>> unless_below(1e-5, 0.002), unless_below(None, 0.002)
-    (1e-06, 0.002)
+    >>> unless_below(0.5, 0.002), unless_below(None, 0.002)
+    (0.05, 0.002)
     """
     return tail_prob / WORSE_FACTOR if tail_prob else alert_threshold
 

@@ -27,6 +27,7 @@ from copycatch.scoring.pretrained_weights import read_pretrained_weights
 from copycatch.scoring.scored_features import SCORED_NAMES
 from copycatch.units import UnixMs
 
+pytestmark = pytest.mark.xdist_group("new_features")  # the changed copy is compiled once
 ROOT = Path(__file__).parents[3]
 OF_KNOWN_SIGNAL, OF_NEW_SIGNAL, OF_NEW_FAMILY, DROPPED = (
     "flip_spell",
