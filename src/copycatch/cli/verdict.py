@@ -46,7 +46,6 @@ exit codes: 0 noted; 1 no such alert, or more than one, or beyond the bounds;
   2 wrong options or policy; 3 a file cannot be written
 """
 VERDICTS = Path("verdicts.jsonl")
-LEAST = 1e-12  # a score is off: it never speaks
 KEPT_FOR = {"benign": "30d", "attack": "366d"}
 
 
@@ -178,7 +177,7 @@ def _unless_below(path: Path, alert: Any, tail_prob: float | None) -> float:
 
     model_id = "" if alert.model_id == "*" else alert.model_id
     settings = make_plan(policy_of(path), []).settings_for((alert.tenant_id, alert.entity.id, model_id))
-    return min(max(unless_below(tail_prob, settings.alert_threshold), LEAST), 0.999)
+    return unless_below(tail_prob, settings.alert_threshold)
 
 
 def _line(args: argparse.Namespace, alert: Any, tail_prob: float | None, time: str) -> dict[str, Any]:

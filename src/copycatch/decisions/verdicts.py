@@ -15,6 +15,7 @@ VERDICTS_A_DAY_MAX = 20
 VERDICTS_MAX = 100  # in force at a time
 BENIGN_MS_MAX = 31 * MS_PER_DAY
 WORSE_FACTOR = 10.0
+UNLESS_BELOW_MIN, UNLESS_BELOW_MAX = 1e-12, 0.999  # the least where a score is off: it never speaks
 
 Entry = TypeVar("Entry", bound=Judged)
 
@@ -61,7 +62,8 @@ def unless_below(tail_prob: float | None, alert_threshold: float) -> float:
     >>> unless_below(0.5, 0.002), unless_below(None, 0.002)
     (0.05, 0.002)
     """
-    return tail_prob / WORSE_FACTOR if tail_prob else alert_threshold
+    chance = tail_prob / WORSE_FACTOR if tail_prob else alert_threshold
+    return min(max(chance, UNLESS_BELOW_MIN), UNLESS_BELOW_MAX)
 
 
 def _is_within(entry: Judged, given_ms: int) -> bool:

@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 ALERTS_MAX = 5_000  # whose latest verdict is kept; further ones are refused until some have run out
 BENIGN_MS, ATTACK_MS = 30 * MS_PER_DAY, 366 * MS_PER_DAY
-CHANCE_MIN, CHANCE_MAX = 1e-12, 0.999
 
 
 class Message(Protocol):
@@ -130,5 +129,5 @@ def _entry(line: VerdictLine, time_ms: int, policy: Policy) -> Allow | KnownAtta
     return Allow(
         match=match, reason=line.reason or "", owner=line.by or "", given_ms=UnixMs(time_ms),
         expires_ms=UnixMs(time_ms + BENIGN_MS),
-        unless_below=min(max(unless_below(line.tail_prob, settings.alert_threshold), CHANCE_MIN), CHANCE_MAX),
+        unless_below=unless_below(line.tail_prob, settings.alert_threshold),
     )  # fmt: skip

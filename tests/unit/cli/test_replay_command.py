@@ -2,27 +2,14 @@
 
 import gzip
 import json
-import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from tests.unit.formats.test_formats import LITELLM
 
 from copycatch.__main__ import main
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """`run` sends all logs of the process to a standard error that ends with the test."""
-    before, handlers = structlog.get_config(), logging.getLogger().handlers[:]
-    yield
-    structlog.configure(**before)
-    logging.getLogger().handlers[:] = handlers
-
 
 START_MS = 1_772_359_200_000  # 2026-03-01
 

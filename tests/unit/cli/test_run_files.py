@@ -3,31 +3,19 @@
 import codecs
 import fcntl
 import json
-import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from tests.contracts.listening import Recorder
 
 from copycatch.__main__ import main
 from copycatch.adapters.files import FileSource
 from copycatch.ports import Shard
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """`run` sends all logs of the process to a standard error that ends with the test."""
-    before, handlers = structlog.get_config(), logging.getLogger().handlers[:]
-    yield
-    structlog.configure(**before)
-    logging.getLogger().handlers[:] = handlers
 
 
 def native(n: int) -> dict[str, Any]:
